@@ -1,0 +1,40 @@
+# One virtual environment, two sets of packages: what runs livemef, and what tests and trains it.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
+
+.PHONY: setup live test test-gpu test-slow test-cameras lint format clean
+
+setup: .venv/.ready
+live: setup
+	$(BIN)/livemef run
+
+.venv/bin/python:
+	$(PYTHON) -m venv $(VENV_FLAGS) .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/.ready: $(SOURCES) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[web]'
+	@touch $@
+
+.venv/.ready-test: .venv/.ready
+	$(BIN)/python -m pip install --quiet -e '.[web,train,v4l2,test]'
+	@touch $@
+
+test: .venv/.ready-test
+	$(BIN)/python -m pytest
+
+test-slow: .venv/.ready-test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.ready-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,71 @@
+"""What every camera source offers, and how one is opened from a URI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from capture.frame import Exposure, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLimits:
+    """What the camera can be asked for. Times in microseconds; gain linear; `exposure_step_us` 0 = continuous."""
+
+    exposure_min_us: float
+    exposure_max_us: float
+    exposure_step_us: float = 0.0
+    gain_min: float = 1.0
+    gain_max: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """What the camera accepted when it opened, not what was asked.
+
+    `exposure_delay`, `gain_delay`: frames from a request to the frame that has it; None = not known, to be measured.
+    `reports_exposure`: frames carry `measured`. `can_request`: exposures can be set (a recording's cannot).
+    `paced`: "realtime" (frames come when they come) or "stepped" (the source waits until it is asked: nothing need be lost).
+    `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
+    """
+
+    uri: str
+    name: str
+    width: int
+    height: int
+    dtype: str
+    fps: float
+    limits: CameraLimits
+    exposure_delay: int | None = None
+    gain_delay: int | None = None
+    reports_exposure: bool = False
+    can_request: bool = True
+    paced: str = "realtime"
+    plan: tuple[Exposure, ...] = ()
+
+
+class Camera(Protocol):
+    """One open camera. Not thread-safe; used by one process. Life: open_camera, start, read/request ..., close."""
+
+    @property
+    def info(self) -> CameraInfo:
+        """What was accepted at opening."""
+
+    def start(self) -> None:
+        """Begin delivering frames."""
+
+    def request(self, exposure: Exposure) -> None:
+        """Ask for an exposure; it takes effect some frames later. At most one call a frame, after `read`."""
+
+    def read(self, timeout_s: float) -> Frame:
+        """The next frame. Raises CameraStalled after `timeout_s`, EndOfStream at the end of a finite source."""
+
+    def close(self) -> None:
+        """Free the device. May be called twice."""
+
+
+def open_camera(uri: str) -> Camera:
+    """Open a camera from its URI: sim://, file://DIR, ... Raises CaptureError, naming the known schemes."""
+    from capture.cameras import registry
+
+    return registry.open_camera(uri)

@@ -1,0 +1,165 @@
+"""The small types that every other room speaks. Plain data: no device, no clock, no pixels' whereabouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[Any]
+"""BGR, height x width x 3, uint8 or uint16, sRGB-encoded unless the name says linear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How much light a frame was given.
+
+    exposure_us: exposure time in microseconds. gain: analogue gain, linear (1.0 = none).
+    """
+
+    exposure_us: float
+    gain: float = 1.0
+
+    @property
+    def light(self) -> float:
+        """Exposure time times gain: proportional to the signal of an unclipped pixel."""
+        return self.exposure_us * self.gain
+
+    def ev_above(self, other: Exposure) -> float:
+        """Stops by which this exposure is brighter than `other`."""
+        return math.log2(self.light / other.light)
+
+
+class LabelSource(Enum):
+    """What a frame's place in the bracket was read from, most trustworthy first."""
+
+    METADATA = "metadata"
+    NATIVE = "native"
+    BRIGHTNESS = "brightness"
+    PREDICTED = "predicted"
+    NONE = "none"
+
+
+class FrameFlag(Flag):
+    """What else is true of a frame."""
+
+    NONE = 0
+    TRANSITIONAL = auto()
+    """The sensor was still on its way to what was asked."""
+    AFTER_DROP = auto()
+    """One or more frames before this one were lost."""
+    DUPLICATE = auto()
+    """The driver delivered the same sequence number again."""
+
+
+class Verdict(Enum):
+    """How far a bracket can be trusted."""
+
+    GOOD = "good"
+    """Neighbouring frames, every label confirmed by metadata, a native tag or brightness."""
+    GAP = "gap"
+    """Labels confirmed, but frames are missing between the exposures: motion shows more."""
+    PREDICTED = "predicted"
+    """At least one label was only predicted, not confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """All that is known of one frame but its pixels.
+
+    `sequence` is the driver's number; a jump is a drop. `timestamp_ns` is the sensor's time on the named `clock`, at the
+    `timestamp_reference` ("start" or "end") of the exposure. `received_ns` is CLOCK_MONOTONIC at arrival.
+    `measured` is the exposure that the camera reported for this frame, None if it reports none. `native_index` is the
+    camera's own tag of the frame's place in the bracket, None if it has none.
+
+    The rest is bracketing's: `requested` (what was asked to be in force), `index` (place in the bracket, 0 = darkest; None =
+    unknown), `label_source`, `confidence` (0..1), `epoch` (which exposure plan), `flags`.
+    """
+
+    sequence: int
+    timestamp_ns: int
+    clock: str
+    received_ns: int
+    timestamp_reference: str = "start"
+    measured: Exposure | None = None
+    native_index: int | None = None
+    requested: Exposure | None = None
+    index: int | None = None
+    label_source: LabelSource = LabelSource.NONE
+    confidence: float = 0.0
+    epoch: int = 0
+    flags: FrameFlag = FrameFlag.NONE
+    black_level: float = 0.0
+    white_level: float = 255.0
+    response: str = "srgb"
+
+    @property
+    def exposure(self) -> Exposure | None:
+        """The best known exposure: as measured, else as requested if the label is known."""
+        if self.measured is not None:
+            return self.measured
+        return self.requested if self.index is not None else None
+
+    @property
+    def centre_ns(self) -> float:
+        """Middle of the exposure on this frame's clock; the timestamp itself where the exposure is unknown."""
+        if self.exposure is None:
+            return float(self.timestamp_ns)
+        half = self.exposure.exposure_us * 500.0
+        return self.timestamp_ns + (half if self.timestamp_reference == "start" else -half)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame and its pixels (BGR, height x width x 3, uint8 or uint16)."""
+
+    record: FrameRecord
+    pixels: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Frames of one scene at different exposures, ordered dark to bright; all of one epoch."""
+
+    records: tuple[FrameRecord, ...]
+    verdict: Verdict
+
+    @property
+    def newest(self) -> FrameRecord:
+        """The frame that completed the bracket."""
+        return max(self.records, key=lambda record: record.sequence)
+
+    @property
+    def ev_gap(self) -> float | None:
+        """Stops between the darkest and the brightest frame; None where an exposure is unknown."""
+        first, last = self.records[0].exposure, self.records[-1].exposure
+        return None if first is None or last is None else last.ev_above(first)
+
+    @property
+    def centre_spread_ns(self) -> float:
+        """Time between the earliest and the latest exposure centre."""
+        centres = [record.centre_ns for record in self.records]
+        return max(centres) - min(centres)
+
+
+def brightness(pixels: Pixels) -> float:
+    """Robust brightness of a picture for telling exposures apart: trimmed mean of luma, 0..1, every 16th row and column.
+
+    Roughly Y' (BT.601 weights) over the dtype's range; sensitive to a change of exposure, not to a few changed pixels.
+    """
+    small = pixels[8::16, 8::16].reshape(-1, 3).astype(np.float32)
+    if small.size == 0:
+        small = pixels.reshape(-1, 3).astype(np.float32)
+    luma = np.sort(small @ np.array([0.114, 0.587, 0.299], np.float32)) / np.iinfo(pixels.dtype).max
+    cut = len(luma) // 20
+    return float(luma[cut : len(luma) - cut].mean())
+
+
+def darkest_first(exposures: Sequence[Exposure]) -> tuple[Exposure, ...]:
+    """The exposures sorted by light."""
+    return tuple(sorted(exposures, key=lambda exposure: exposure.light))

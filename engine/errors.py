@@ -1,0 +1,2 @@
+class EngineError(Exception):
+    """Something in the surroundings is wrong: a model, a runtime, a data set. One line: what, where, what to do."""

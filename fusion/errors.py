@@ -1,0 +1,2 @@
+class FusionError(Exception):
+    """Something in the surroundings is wrong: a picture, an endpoint, a message. One line: what, where, what to do."""

@@ -1,0 +1,14 @@
+"""Builds the compiled pixel loops when a C compiler is at hand; without one the numpy path serves."""
+
+import os
+
+from setuptools import Extension, setup
+
+pixels = Extension(
+    "fusion._pixels",
+    sources=["fusion/kernels/pixels.c"],
+    depends=["fusion/kernels/pixels.h"],
+    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+    optional=True,
+)
+setup(ext_modules=[pixels] if os.path.exists("fusion/kernels/pixels.c") else [])
