@@ -1,0 +1,40 @@
+"""The verbs of the command line, each with the function that does it; the function's file is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: `livemef NAME`. The function named `attribute` in `module` has typer annotations."""
+
+    name: str
+    summary: str
+    module: str
+    attribute: str
+    panel: str
+
+    def load(self) -> Callable[..., Any]:
+        """The function that does it."""
+        function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.attribute)
+        return function
+
+
+LIVE, PICTURES, METHOD = "Live", "Pictures and recordings", "The method"
+
+VERBS = (
+    Verb("run", "Fuse a camera's alternating exposures live and publish the result.", "tools.run", "run_command", LIVE),
+    Verb("watch", "Receive fused frames: rate, latency, gaps.", "tools.watch", "watch_command", LIVE),
+    Verb("doctor", "Tell what of cameras, GPU and libraries is here.", "tools.doctor", "doctor_command", LIVE),
+    Verb("fuse", "Fuse pictures of one scene, or a folder of scenes.", "tools.fuse", "fuse_command", PICTURES),
+    Verb("record", "Record brackets from a camera, for replay.", "tools.record", "record_command", PICTURES),
+    Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "tools.bench", "bench_command", METHOD),
+    Verb("evaluate", "Score fusion methods on a folder of scenes.", "tools.evaluate", "evaluate_command", METHOD),
+    Verb("label", "Make training pairs from folders of exposures.", "tools.label", "label_command", METHOD),
+    Verb("train", "Train the lightness network.", "tools.train", "train_command", METHOD),
+    Verb("export", "Write a trained network as ONNX.", "tools.export", "export_command", METHOD),
+)
