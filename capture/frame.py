@@ -72,13 +72,13 @@ class Verdict(Enum):
 class FrameRecord:
     """All that is known of one frame but its pixels.
 
-    `sequence` is the driver's number; a jump is a drop. `timestamp_ns` is the sensor's time on the named `clock`, at the
-    `timestamp_reference` ("start" or "end") of the exposure. `received_ns` is CLOCK_MONOTONIC at arrival.
+    `sequence` is the driver's number; a jump is a drop. `timestamp_ns` is the sensor's time on the named `clock`, at
+    the `timestamp_reference` ("start" or "end") of the exposure. `received_ns` is CLOCK_MONOTONIC at arrival.
     `measured` is the exposure that the camera reported for this frame, None if it reports none. `native_index` is the
     camera's own tag of the frame's place in the bracket, None if it has none.
 
-    The rest is bracketing's: `requested` (what was asked to be in force), `index` (place in the bracket, 0 = darkest; None =
-    unknown), `label_source`, `confidence` (0..1), `epoch` (which exposure plan), `flags`.
+    The rest is bracketing's: `requested` (what was asked to be in force), `index` (place in the bracket, 0 = darkest;
+    None = unknown), `label_source`, `confidence` (0..1), `epoch` (which exposure plan), `flags`.
     """
 
     sequence: int
@@ -148,9 +148,10 @@ class Bracket:
 
 
 def brightness(pixels: Pixels) -> float:
-    """Robust brightness of a picture for telling exposures apart: trimmed mean of luma, 0..1, every 16th row and column.
+    """Robust brightness of a picture, for telling exposures apart: trimmed mean of luma, 0..1.
 
-    Roughly Y' (BT.601 weights) over the dtype's range; sensitive to a change of exposure, not to a few changed pixels.
+    Roughly Y' (BT.601 weights) over the dtype's range, of every 16th row and column; sensitive to a change of
+    exposure, not to a few changed pixels.
     """
     small = pixels[8::16, 8::16].reshape(-1, 3).astype(np.float32)
     if small.size == 0:

@@ -25,7 +25,8 @@ class CameraInfo:
 
     `exposure_delay`, `gain_delay`: frames from a request to the frame that has it; None = not known, to be measured.
     `reports_exposure`: frames carry `measured`. `can_request`: exposures can be set (a recording's cannot).
-    `paced`: "realtime" (frames come when they come) or "stepped" (the source waits until it is asked: nothing need be lost).
+    `paced`: "realtime" (frames come when they come), "fast" (as fast as they are read) or "stepped" (the
+    source can wait: the pipeline fuses every bracket and loses none).
     `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
     """
 
