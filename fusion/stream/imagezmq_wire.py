@@ -1,0 +1,23 @@
+"""imagezmq's PUB/SUB format, for programs that already receive with `imagezmq.ImageHub(REQ_REP=False)`.
+
+Two parts: JSON `{"msg", "dtype", "shape"}` and the raw pixels, or `{"msg"}` and a JPEG. imagezmq leaves other
+keys alone, so the whole header of docs/wire.md travels along under "livemef". There are no topics: only the
+fused picture is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fusion.stream.header import Header
+from fusion.stream.wire import header_json
+
+
+def described(header: Header) -> list[bytes]:
+    """The part that goes before the payload, from a header that is filled in."""
+    description: dict[str, Any] = {"msg": header.frame_id, "livemef": json.loads(header_json(header))}
+    if header.codec == "raw":
+        description["dtype"] = "uint8" if header.encoding == "bgr8" else "uint16"
+        description["shape"] = [header.height, header.width, 3]
+    return [json.dumps(description).encode()]

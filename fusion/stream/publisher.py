@@ -1,0 +1,148 @@
+"""Offers pictures to any number of subscribers and waits for none of them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+
+import zmq
+
+from capture.frame import Pixels
+from fusion.errors import FusionError
+from fusion.stream import imagezmq_wire
+from fusion.stream.buffers import BufferPool
+from fusion.stream.codecs import Codec
+from fusion.stream.endpoint import Attachment, parse_endpoint
+from fusion.stream.header import Header
+from fusion.stream.wire import FUSED, STATUS, encode, filled, header_json
+
+SEND_HIGH_WATER = 6
+"""Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
+some to spare.
+"""
+
+BUFFERS = 20
+"""Payloads in flight at once. A subscriber that stands still holds SEND_HIGH_WATER + 1 of them until it goes
+on or leaves.
+"""
+
+LINGER_MS = 200
+DEAD_PEER_MS = 10_000
+"""A tcp subscriber that takes nothing for so long is cut off, and its buffers are free again; it may connect
+anew.
+"""
+
+CODECS: dict[str, tuple[Codec, ...]] = {"livemef": ("raw", "jpeg", "png"), "imagezmq": ("raw", "jpeg")}
+
+
+class Publisher:
+    """A ZeroMQ XPUB socket: readable with plain SUB, and told which topics anybody listens to.
+
+    endpoint: `pub+bind:tcp://127.0.0.1:5556`, `pub+bind:ipc:///run/x` ...; codec: raw, jpeg or png; wire:
+    livemef or imagezmq. Raises FusionError for an endpoint that is wrong or in use. Not thread-safe.
+    """
+
+    def __init__(self, endpoint: str, codec: str = "raw", wire: str = "livemef") -> None:
+        self._codec = _checked_codec(codec, wire)
+        self._imagezmq = wire == "imagezmq"
+        self._subscribed: set[bytes] = set()
+        self._buffers = BufferPool(BUFFERS)
+        self.stream = secrets.token_hex(8)
+        self.published = 0
+        self.dropped = 0
+        parsed = parse_endpoint(endpoint, "pub")
+        self._context = zmq.Context()
+        self._socket = _open_socket(self._context)
+        try:
+            self._attachment = Attachment(self._socket, parsed)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self.address = self._attachment.address
+        """The address in use; with port 0 asked for, the port that was found."""
+
+    def wanted(self, topic: str) -> bool:
+        """Whether anybody would receive a picture published under `topic` (for "fused": or its status)."""
+        self._read_subscriptions()
+        return self._listened(topic) or (topic == FUSED and self._listened(STATUS))
+
+    def publish(self, topic: str, header: Header, pixels: Pixels) -> bool:
+        """Send `pixels` (BGR, height x width x 3, uint8 or uint16) to whoever listens to `topic`; the pixels
+        are copied.
+
+        Fills `stream`, `published_wall_ns` and the picture's form into `header`. "fused" is followed by
+        "status", the header alone. Returns whether the picture was handed to ZeroMQ: False when nobody
+        listens, or when every buffer is still in flight (counted in `dropped`). Never waits. Raises
+        FusionError for pixels that the codec cannot hold.
+        """
+        if not self.wanted(topic):
+            return False
+        header = replace(header, codec=self._codec, stream=self.stream, published_wall_ns=time.time_ns())
+        if topic == FUSED and self._listened(STATUS):
+            self._send_status(header, pixels)
+        if not self._listened(topic):
+            return False
+        sent = self._send(topic, header, pixels)
+        self.published += sent
+        self.dropped += not sent
+        return sent
+
+    def close(self) -> None:
+        """Close the socket, waiting at most LINGER_MS for what is on its way. May be called twice."""
+        if not self._context.closed:
+            self._context.destroy(linger=LINGER_MS)
+            self._attachment.close()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _listened(self, topic: str) -> bool:
+        if self._imagezmq:
+            return topic == FUSED and bool(self._subscribed)
+        return any(topic.encode().startswith(prefix) for prefix in self._subscribed)
+
+    def _read_subscriptions(self) -> None:
+        while True:
+            try:
+                message = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if message[:1] == b"\x01":
+                self._subscribed.add(message[1:])
+            elif message[:1] == b"\x00":
+                self._subscribed.discard(message[1:])
+
+    def _send(self, topic: str, header: Header, pixels: Pixels) -> bool:
+        buffer = self._buffers.take()
+        if buffer is None:
+            return False
+        parts = encode(topic, header, pixels)
+        payload = buffer.fill(parts[2])
+        head = imagezmq_wire.described(filled(header, pixels)) if self._imagezmq else parts[:2]
+        buffer.tracker = self._socket.send_multipart([*head, payload], zmq.NOBLOCK, copy=False, track=True)
+        return True
+
+    def _send_status(self, header: Header, pixels: Pixels) -> None:
+        described = header_json(filled(header, pixels))
+        self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
+
+
+def _open_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.XPUB)
+    socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.setsockopt(zmq.TCP_MAXRT, DEAD_PEER_MS)
+    return socket
+
+
+def _checked_codec(codec: str, wire_name: str) -> Codec:
+    if wire_name not in CODECS:
+        raise FusionError(f"wire {wire_name!r} is not known: livemef or imagezmq")
+    for known in CODECS[wire_name]:
+        if codec == known:
+            return known
+    raise FusionError(f"codec {codec!r} is not known to wire {wire_name}: {', '.join(CODECS[wire_name])}")

@@ -1,0 +1,118 @@
+"""Receives pictures, and counts what it missed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import zmq
+
+from fusion.errors import FusionError
+from fusion.stream import wire
+from fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
+
+RECEIVE_HIGH_WATER = 4
+LARGEST_MESSAGE = 1 << 30
+
+
+class ReceiveTimeout(FusionError):
+    """No message arrived within the time limit."""
+
+
+@dataclass(slots=True)
+class GapCounter:
+    """Counts missing numbers, topic by topic.
+
+    gaps: messages missing within a stream. restarts: how often a stream ended and another began (another
+    `stream`, or numbers that go back), which says nothing of how many were missed, and is not counted as if
+    it did.
+    """
+
+    gaps: int = 0
+    restarts: int = 0
+    _last: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def note(self, topic: str, stream: str, seq: int) -> int:
+        """Note a message; how many are missing just before it."""
+        before = self._last.get(topic)
+        self._last[topic] = (stream, seq)
+        if before is None:
+            return 0
+        if before[0] != stream or seq <= before[1]:
+            self.restarts += 1
+            return 0
+        missing = seq - before[1] - 1
+        self.gaps += missing
+        return missing
+
+    def forget(self, topic: str) -> None:
+        """Begin anew with `topic`: after its subscription was taken back, missing numbers are nobody's fault."""
+        self._last.pop(topic, None)
+
+
+class Subscriber:
+    """A ZeroMQ SUB socket on a stream.
+
+    endpoint: `sub+connect:tcp://HOST:PORT`, `sub+connect:ipc:///PATH` ...; the publisher may come later, and
+    come back after a restart. topics: "fused", "exposure/0" ...; a topic also matches longer ones that begin
+    with it, as ZeroMQ has it. Raises FusionError for a wrong endpoint. Not thread-safe.
+    """
+
+    def __init__(self, endpoint: str, topics: Sequence[str] = (wire.FUSED,)) -> None:
+        self.counter = GapCounter()
+        self.endpoint = parse_endpoint(endpoint, "sub")
+        self._context = zmq.Context()
+        try:
+            self._socket, self._attachment = open_sub(self._context, self.endpoint, topics)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def receive(self, timeout_s: float, newest: bool = False) -> wire.Message:
+        """The next message, or with `newest` the last of those already here (skipped ones count as gaps).
+
+        Raises ReceiveTimeout after `timeout_s`, WireError for a message that does not follow docs/wire.md;
+        the next one can be received all the same. A raw picture is a read-only view of the message.
+        """
+        if not self._socket.poll(int(timeout_s * 1000)):
+            raise ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: is its publisher running?")
+        parts = self._socket.recv_multipart(copy=False)
+        while newest and self._socket.poll(0):
+            parts = self._socket.recv_multipart(copy=False)
+        received_ns = time.time_ns()
+        message = wire.decode([part.buffer for part in parts])
+        self.counter.note(message.topic, message.header.stream, message.header.seq)
+        return replace(message, received_wall_ns=received_ns)
+
+    def close(self) -> None:
+        """Close the socket. May be called twice."""
+        if not self._context.closed:
+            self._context.destroy(linger=0)
+            self._attachment.close()
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_sub(context: zmq.Context[Any], endpoint: Endpoint, topics: Sequence[str]) -> tuple[Any, Attachment]:
+    """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with small queues and dead-peer
+    detection.
+    """
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER)
+    socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    # the kernel's keep-alive: ZeroMQ's own heartbeat would cut off a reader that is merely slow
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+    for topic in topics:
+        socket.subscribe(topic.encode())
+    return socket, Attachment(socket, endpoint)

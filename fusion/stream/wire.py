@@ -1,0 +1,149 @@
+"""The bytes of a message: `[topic, header JSON, payload]`, encoded and strictly decoded. docs/wire.md is the
+reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from capture.frame import Pixels
+from fusion.errors import FusionError
+from fusion.stream import codecs
+from fusion.stream.header import LONGEST_SIDE, VERSION, Header
+
+FUSED = "fused"
+STATUS = "status"
+"""The fused picture's header alone, with an empty payload: what monitors need, at no cost of pixels."""
+
+LONGEST_HEADER = 1 << 20
+_TOPIC = re.compile(r"fused|status|exposure/(0|[1-9][0-9]{0,2})")
+_HEADER: TypeAdapter[Header] = TypeAdapter(Header)
+_VERSION: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+Part = Any
+"""A message part: anything that offers bytes through the buffer protocol."""
+
+
+class WireError(FusionError):
+    """A message that does not follow docs/wire.md. One line: which part, what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only."""
+
+    topic: str
+    header: Header
+    pixels: Pixels
+    received_wall_ns: int = 0
+    """Unix time of receipt as taken by the subscriber; 0 where nobody took it."""
+
+
+def exposure_topic(index: int) -> str:
+    """The topic of source frame `index`, 0 = darkest."""
+    return f"exposure/{index}"
+
+
+def encode(topic: str, header: Header, pixels: Pixels) -> list[Part]:
+    """The three parts of a message. `width`, `height`, `encoding` and `step` are taken from `pixels`, the
+    codec from `header`.
+
+    pixels: BGR, height x width x 3, uint8 or uint16. A raw payload is a view of `pixels` where these are
+    contiguous. Raises FusionError for pixels that cannot be sent, ValueError for a header that breaks its own
+    limits.
+    """
+    header = filled(header, pixels)
+    return [topic.encode(), header_json(header), _payload(pixels, header)]
+
+
+def filled(header: Header, pixels: Pixels) -> Header:
+    """`header` with `width`, `height`, `encoding` and `step` of `pixels`. Raises FusionError for pixels that
+    cannot be sent.
+    """
+    encoding = codecs.encoding_of(pixels)
+    height, width = pixels.shape[:2]
+    if max(width, height) > LONGEST_SIDE:
+        raise FusionError(f"a picture of {width}x{height} cannot be sent: the longest side is {LONGEST_SIDE}")
+    step = width * 3 * codecs.ENCODINGS[encoding].itemsize
+    return replace(header, width=width, height=height, encoding=encoding, step=step)
+
+
+def _payload(pixels: Pixels, header: Header) -> Part:
+    if header.codec != "raw":
+        return codecs.compress(pixels, header.codec).data
+    return pixels.astype(codecs.ENCODINGS[header.encoding], order="C", copy=False).data.cast("B")
+
+
+def header_json(header: Header) -> bytes:
+    """The header's JSON. Raises ValueError (pydantic's) for a header that breaks its own limits."""
+    return _HEADER.dump_json(_HEADER.validate_python(header))
+
+
+def decode(parts: Sequence[Part]) -> Message:
+    """Decode the parts of a message. Raises WireError, and nothing else, for whatever does not follow docs/wire.md.
+
+    A raw picture is a view of its part (no copy), read-only where the part is.
+    """
+    topic, header = peek(parts)
+    if topic == STATUS:
+        raise WireError("message of topic 'status' carries no picture; read its header with peek")
+    payload = _bytes(parts[2])
+    try:
+        if header.codec == "raw":
+            pixels = codecs.rows(payload, header.width, header.height, header.encoding, header.step)
+        else:
+            pixels = codecs.decompress(payload, header.width, header.height, header.encoding, header.codec)
+    except codecs.PayloadError as error:
+        raise WireError(f"message {topic} {header.seq}: {error}") from None
+    return Message(topic, header, pixels)
+
+
+def peek(parts: Sequence[Part]) -> tuple[str, Header]:
+    """Topic and header of a message, its payload left alone. Raises WireError."""
+    if len(parts) != 3:
+        raise WireError(f"message has {len(parts)} parts, it must have 3: topic, header, payload")
+    topic = bytes(_bytes(parts[0])[:64]).decode("ascii", "replace")
+    if _TOPIC.fullmatch(topic) is None:
+        raise WireError(f"message has unknown topic {topic!r}: fused, status or exposure/N")
+    text = _bytes(parts[1])
+    if text.nbytes > LONGEST_HEADER:
+        raise WireError(f"message {topic}: header of {text.nbytes} bytes is over {LONGEST_HEADER}")
+    return topic, _read_header(topic, bytes(text))
+
+
+def _bytes(part: Part) -> memoryview:
+    return memoryview(part).cast("B")
+
+
+def _read_header(topic: str, text: bytes) -> Header:
+    try:
+        header = _HEADER.validate_json(text)
+    except ValidationError as error:
+        raise _header_error(topic, text, error) from None
+    if header.version > VERSION:
+        raise _newer(topic, header.version)
+    return header
+
+
+def _header_error(topic: str, text: bytes, error: ValidationError) -> WireError:
+    """A newer version is named as such, whatever else its header does differently."""
+    try:
+        version = _VERSION.validate_json(text).get("version")
+    except ValidationError:
+        version = None
+    if isinstance(version, int) and version > VERSION:
+        return _newer(topic, version)
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"]) or "JSON"
+    return WireError(f"message {topic}: header {where[:80]!r}: {first['msg'][:200]}")
+
+
+def _newer(topic: str, version: int) -> WireError:
+    return WireError(
+        f"message {topic}: wire version {str(version)[:20]}, this reader knows {VERSION}: update livemef here"
+    )
