@@ -1,0 +1,194 @@
+"""Which member of the plan a frame is, by its brightness against what was predicted.
+
+Brightness alone says little: the scene changes too. What is sure: if frames of every member, taken in steady
+light, rise in brightness as they were predicted to, the prediction was right, since a permutation of the
+members that keeps their order is the identity. So a label is given only while a whole round of frames agrees;
+one that does not agree withdraws trust until a whole round agrees again or the levels have been learnt anew
+from a proof of the same kind.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from capture.frame import Exposure
+from capture.labelling_reported import light_level
+from capture.plan import mixtures
+
+_GAP_SHARE = 0.3
+"""How much of the way to the next possible exposure a frame may stand off its own: well under a half, so
+never both."""
+_MIN_GAP = 0.1
+_EXTREME = 5.0
+"""Brightness level (about 3 % and 97 % of white) past which equal levels mean darkness or saturation, not
+a deaf camera."""
+_EXTREME_TOLERANCE = 0.25
+_SPREAD_SHARE = 0.25
+_ADAPTATION = 0.5
+
+
+def brightness_level(brightness: float) -> float:
+    """Brightness (0..1, encoded) on a scale where a change of exposure moves dark, middling and bright
+    pictures alike: log2 of the odds."""
+    floor = 1.0 / 512.0
+    return math.log2((brightness + floor) / (1.0 - brightness + floor))
+
+
+def follows_light(groups: dict[Exposure, list[float]]) -> bool:
+    """Do levels, grouped by exposure, rise with the exposure, each group tight against the steps between
+    groups?
+
+    Needs two groups or more and two levels or more in each. If the light was steady this proves which group
+    had which exposure: a permutation of the plan's members that keeps their order is the identity.
+    """
+    if len(groups) < 2 or any(len(levels) < 2 for levels in groups.values()):
+        return False
+    ordered = [groups[exposure] for exposure in sorted(groups, key=lambda e: e.light)]
+    gaps = [_mean(b) - _mean(a) for a, b in itertools.pairwise(ordered)]
+    spread = max(max(levels) - min(levels) for levels in ordered)
+    return min(gaps) >= _MIN_GAP and spread <= _SPREAD_SHARE * min(gaps)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The brightness level that each member of the plan gives in the light of the moment, and how far off may
+    still be it.
+
+    confirmable[i]: brightness can tell this member from all others; false where darkness or saturation makes
+    two alike.
+    """
+
+    plan: tuple[Exposure, ...]
+    means: tuple[float, ...]
+    tolerances: tuple[float, ...]
+    confirmable: tuple[bool, ...]
+
+    def matches(self, index: int, level: float) -> bool:
+        """Can a frame of this level be the member `index`?"""
+        return abs(level - self.means[index]) <= self.tolerances[index]
+
+    def confidence(self, index: int, level: float) -> float:
+        """1 at the expected level, 0.5 at the edge of what is accepted."""
+        return 1.0 - 0.5 * abs(level - self.means[index]) / self.tolerances[index]
+
+    def adapted(self, index: int, level: float) -> Levels | None:
+        """The levels after one more frame of the member `index`; None if they can no longer tell exposures
+        apart."""
+        mean = self.means[index] + _ADAPTATION * (level - self.means[index])
+        return _levels(self.plan, (*self.means[:index], mean, *self.means[index + 1 :]))
+
+
+def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]]) -> Levels | None:
+    """Levels from (predicted index, level) of recent frames; None unless they prove the prediction.
+
+    The same proof as `follows_light`, but members that are alike in darkness or saturation are let through,
+    marked as not confirmable.
+    """
+    groups: list[list[float]] = [[] for _ in plan]
+    for index, level in samples:
+        groups[index].append(level)
+    if any(len(group) < 2 for group in groups):
+        return None
+    levels = _levels(plan, tuple(_mean(group) for group in groups))
+    if levels is None:
+        return None
+    tight = all(max(g) - min(g) <= tolerance for g, tolerance in zip(groups, levels.tolerances, strict=True))
+    return levels if tight else None
+
+
+def shortest_proof(samples: Sequence[tuple[int, float]], members: int) -> Sequence[tuple[int, float]]:
+    """The shortest run of newest samples that holds every index twice; all of them if none does."""
+    counts = [0] * members
+    for start in range(len(samples) - 1, -1, -1):
+        counts[samples[start][0]] += 1
+        if min(counts) >= 2:
+            return samples[start:]
+    return samples
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A frame agrees with its prediction. by_brightness: false where darkness or saturation makes members
+    alike."""
+
+    by_brightness: bool
+    confidence: float
+
+
+class BrightnessLabeller:
+    """Confirms predicted labels by brightness, and learns the brightness of each member from the running
+    bracket.
+
+    doubts: frames since the last one that was confirmed. relearnt: how often levels were replaced because
+    they no longer held.
+    """
+
+    def __init__(self, plan: tuple[Exposure, ...]) -> None:
+        self._plan = plan
+        self._recent: deque[tuple[int, float]] = deque(maxlen=4 * len(plan))
+        self._levels: Levels | None = None
+        self._agreed: set[int] = set()
+        self.doubts = 0
+        self.relearnt = 0
+
+    def forget(self) -> None:
+        """Start afresh: what was seen no longer holds."""
+        self._recent.clear()
+        self._levels = None
+        self._agreed.clear()
+        self.doubts = 0
+
+    def confirm(self, predicted: int, level: float) -> Confirmation | None:
+        """Is the frame of this level the member `predicted`? None = not to be said."""
+        self._recent.append((predicted, level))
+        if self._levels is not None and self._levels.matches(predicted, level):
+            self._agreed.add(predicted)
+        else:
+            self._agreed.clear()
+        if len(self._agreed) < len(self._plan):
+            learnt = learn_levels(self._plan, shortest_proof(tuple(self._recent), len(self._plan)))
+            if learnt is None:
+                self.doubts += 1
+                return None
+            self.relearnt += self._levels is not None
+            self._levels = learnt
+            self._agreed = set(range(len(self._plan)))
+        assert self._levels is not None
+        confirmation = Confirmation(self._levels.confirmable[predicted], self._levels.confidence(predicted, level))
+        self._levels = self._levels.adapted(predicted, level)
+        self.doubts = 0
+        return confirmation
+
+
+def _levels(plan: tuple[Exposure, ...], means: tuple[float, ...]) -> Levels | None:
+    confirmable = [True] * len(plan)
+    for i, (low, high) in enumerate(itertools.pairwise(means)):
+        if high - low < _MIN_GAP:
+            if min(low, high) < _EXTREME and max(low, high) > -_EXTREME:
+                return None
+            confirmable[i] = confirmable[i + 1] = False
+    tolerances = tuple(_tolerance(plan, means, i) if confirmable[i] else _EXTREME_TOLERANCE for i in range(len(plan)))
+    return Levels(plan, means, tolerances, tuple(confirmable))
+
+
+def _tolerance(plan: Sequence[Exposure], means: Sequence[float], index: int) -> float:
+    """A share of the distance to the nearest level that the sensor could give instead, mixtures included."""
+    stops = [light_level(exposure) for exposure in plan]
+    others = [mean for i, mean in enumerate(means) if i != index]
+    others += [_interpolate(light_level(mixed), stops, means) for mixed in mixtures(plan)]
+    return _GAP_SHARE * min(abs(other - means[index]) for other in others)
+
+
+def _interpolate(stop: float, stops: Sequence[float], means: Sequence[float]) -> float:
+    """Level expected at a light between or beyond those of the plan, along the nearest straight piece."""
+    right = min(max(sum(s <= stop for s in stops), 1), len(stops) - 1)
+    slope = (means[right] - means[right - 1]) / (stops[right] - stops[right - 1])
+    return means[right - 1] + slope * (stop - stops[right - 1])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

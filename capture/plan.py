@@ -1,0 +1,117 @@
+"""Which exposures a bracket has: read from text, fitted to what the camera can do, refused where it cannot
+work."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+
+from capture.cameras.base import CameraLimits
+from capture.errors import CaptureError
+from capture.frame import Exposure, darkest_first
+
+MIN_RATIO = 1.3
+"""Smallest ratio of light between two exposures that a frame can be told apart by."""
+
+_MICROSECONDS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
+_TERM = re.compile(r"\s*(?P<time>[0-9.]+)\s*(?P<unit>us|µs|ms|s)\s*(?:@\s*(?P<gain>[0-9.]+))?\s*")
+
+
+class PlanError(CaptureError):
+    """An exposure plan that cannot be understood, or that cannot work on this camera."""
+
+
+def parse_plan(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
+    """Read a plan such as "1ms,8ms" or "500us, 16ms@2" (exposure time with unit us, ms or s; @ analogue
+    gain).
+
+    gain: the analogue gain (linear) of the terms that name none. The result is sorted dark to bright. Raises
+    PlanError.
+    """
+    exposures = []
+    for term in text.split(","):
+        match = _TERM.fullmatch(term)
+        try:
+            if match is None:
+                raise ValueError
+            time_us = float(match["time"]) * _MICROSECONDS[match["unit"]]
+            exposures.append(Exposure(time_us, gain if match["gain"] is None else float(match["gain"])))
+        except ValueError:
+            raise PlanError(
+                f'exposure "{term.strip()}" in "{text}" is not an exposure time with a unit: '
+                "write for instance 500us, 8ms or 8ms@2"
+            ) from None
+    return darkest_first(exposures)
+
+
+def quantise(exposure: Exposure, limits: CameraLimits) -> Exposure:
+    """The nearest exposure that the camera can be asked for."""
+    time_us = min(max(exposure.exposure_us, limits.exposure_min_us), limits.exposure_max_us)
+    step = limits.exposure_step_us
+    if step > 0:
+        steps = round(time_us / step)
+        lowest = math.ceil(limits.exposure_min_us / step - 1e-9)
+        highest = math.floor(limits.exposure_max_us / step + 1e-9)
+        time_us = min(max(steps, lowest), highest) * step
+    return Exposure(time_us, min(max(exposure.gain, limits.gain_min), limits.gain_max))
+
+
+def fit_plan(
+    exposures: Sequence[Exposure], limits: CameraLimits, frame_period_us: float, reports_exposure: bool
+) -> tuple[Exposure, ...]:
+    """The plan as this camera can do it, dark to bright.
+
+    frame_period_us: time from one frame to the next; math.inf = unknown. reports_exposure: frames carry the
+    exposure they were given; without, exposure time and gain must not mix into a light that passes for
+    another's. Raises PlanError.
+    """
+    if len(exposures) < 2:
+        raise PlanError(f"a bracket needs two exposures or more, not {len(exposures)}: give for instance 1ms,8ms")
+    for exposure in exposures:
+        _refuse_impossible(exposure)
+    plan = darkest_first([quantise(exposure, limits) for exposure in exposures])
+    for exposure in plan:
+        if exposure.exposure_us > frame_period_us:
+            raise PlanError(
+                f"exposure {describe(exposure)} is longer than the frame period of {frame_period_us / 1e3:g} ms: "
+                "shorten it or lower the frame rate"
+            )
+    for darker, brighter in itertools.pairwise(plan):
+        if brighter.light < MIN_RATIO * darker.light:
+            raise PlanError(
+                f"exposures {describe(darker)} and {describe(brighter)} (as the camera can do them) "
+                f"differ by less than {MIN_RATIO:g} times: move them apart"
+            )
+    if not reports_exposure:
+        _refuse_confusable(plan)
+    return plan
+
+
+def mixtures(plan: Sequence[Exposure]) -> list[Exposure]:
+    """Exposures outside the plan that a sensor may pass through: one member's time with another's gain."""
+    mixed = itertools.product({e.exposure_us for e in plan}, {e.gain for e in plan})
+    return [e for e in (Exposure(time_us, gain) for time_us, gain in mixed) if e not in plan]
+
+
+def describe(exposure: Exposure) -> str:
+    """An exposure in words: "8 ms", "500 us at gain 2"."""
+    time_us = exposure.exposure_us
+    text = f"{time_us:g} us" if time_us < 1000 else f"{time_us / 1e3:g} ms"
+    return text if exposure.gain == 1.0 else f"{text} at gain {exposure.gain:g}"
+
+
+def _refuse_impossible(exposure: Exposure) -> None:
+    values = (exposure.exposure_us, exposure.gain)
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise PlanError(f"exposure {describe(exposure)} is not possible: time and gain must be above zero")
+
+
+def _refuse_confusable(plan: Sequence[Exposure]) -> None:
+    for mixed, member in itertools.product(mixtures(plan), plan):
+        if max(mixed.light, member.light) < MIN_RATIO * min(mixed.light, member.light):
+            raise PlanError(
+                f"{describe(member)} passes for {describe(mixed)}, a mixture within the plan, "
+                "on a camera that does not report its exposure: use one gain for all exposures"
+            )
