@@ -1,0 +1,37 @@
+"""One line of the doctor's report."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+State = Literal["ok", "missing", "broken"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at and how it is. `remedy`: how to get it, empty when ok. `needed`: livemef cannot do without."""
+
+    area: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+    @property
+    def harmful(self) -> bool:
+        """Whether this alone makes livemef unfit to run here."""
+        return self.needed and self.state != "ok"
+
+
+def package(area: str, module: str, distribution: str, purpose: str, remedy: str, needed: bool = False) -> Finding:
+    """Whether a Python package is there, without importing it."""
+    if importlib.util.find_spec(module) is None:
+        return Finding(area, distribution, "missing", purpose, remedy, needed)
+    try:
+        return Finding(area, distribution, "ok", f"{version(distribution)}: {purpose}", needed=needed)
+    except PackageNotFoundError:  # comes with the system, not from pip
+        return Finding(area, distribution, "ok", f"of the system: {purpose}", needed=needed)

@@ -1,0 +1,115 @@
+"""Checks of the machine itself that load nothing foreign: devices, memory, cores, clocks, packages."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+
+from tools.checks.finding import Finding, package
+
+
+def v4l2_devices(classes: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[Finding]:
+    """Video devices of the kernel, and whether this user may open them."""
+    area = "Cameras"
+    nodes = sorted(classes.glob("video*")) if classes.is_dir() else []
+    if not nodes:
+        return [Finding(area, "V4L2", "missing", "no /dev/video* device", "plug in a camera; modprobe uvcvideo")]
+    findings = []
+    for node in nodes:
+        device = devices / node.name
+        label = (node / "name").read_text(encoding="utf-8", errors="replace").strip()
+        if os.access(device, os.R_OK | os.W_OK):
+            findings.append(Finding(area, str(device), "ok", label))
+        else:
+            remedy = "sudo usermod -aG video $USER, then log in again"
+            findings.append(Finding(area, str(device), "broken", f"{label}: no permission to open it", remedy))
+    return findings
+
+
+def camera_packages() -> list[Finding]:
+    """The packages that reach cameras."""
+    return [
+        package("Cameras", "linuxpy", "linuxpy", "USB and other V4L2 cameras", "pip install 'livemef[v4l2]'"),
+        package(
+            "Cameras", "libcamera", "libcamera", "needed by picamera2", "on a Pi: sudo apt install python3-libcamera"
+        ),
+        package(
+            "Cameras",
+            "picamera2",
+            "picamera2",
+            "Raspberry Pi cameras",
+            "on a Pi: sudo apt install python3-picamera2, and make the environment with --system-site-packages",
+        ),
+    ]
+
+
+def other_packages() -> list[Finding]:
+    """The packages of the preview page and of training."""
+    web, train = "pip install 'livemef[web]'", "pip install 'livemef[train]'"
+    return [
+        package("Preview", "aiohttp", "aiohttp", "the preview page", web),
+        package("Preview", "prometheus_client", "prometheus-client", "/metrics of the preview", web),
+        package("Training", "torch", "torch", "training and labelling; not needed to run", train),
+        package("Training", "onnx", "onnx", "export of a trained network; not needed to run", train),
+    ]
+
+
+def shared_memory() -> list[Finding]:
+    """Frames travel between processes in a memfd."""
+    area, name = "System", "memfd"
+    remedy = "livemef needs Linux 3.17 or later, and a container that permits memfd_create"
+    if not hasattr(os, "memfd_create"):
+        return [Finding(area, name, "missing", "this Python has no os.memfd_create", remedy, needed=True)]
+    try:
+        descriptor = os.memfd_create("livemef-doctor")
+        try:
+            os.ftruncate(descriptor, 1 << 20)
+            with mmap.mmap(descriptor, 1 << 20) as memory:
+                memory[:4] = b"ping"
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return [Finding(area, name, "broken", str(error), remedy, needed=True)]
+    return [Finding(area, name, "ok", "frames can be shared between processes", needed=True)]
+
+
+def dev_shm(folder: Path = Path("/dev/shm")) -> list[Finding]:
+    """Not used by livemef itself, but by torch's data loading and by other programs that receive frames."""
+    if not folder.is_dir():
+        remedy = "mount -t tmpfs tmpfs /dev/shm; livemef itself does without"
+        return [Finding("System", "/dev/shm", "missing", "no such folder", remedy)]
+    usage = shutil.disk_usage(folder)
+    detail = f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free; livemef itself does not use it"
+    return [Finding("System", "/dev/shm", "ok", detail)]
+
+
+def cores_and_memory() -> list[Finding]:
+    """What there is to compute with."""
+    usable, total = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    free = psutil.virtual_memory().available
+    enough = free > 1 << 30
+    return [
+        Finding("System", "cores", "ok", f"{usable} usable of {total}"),
+        Finding(
+            "System",
+            "memory",
+            "ok" if enough else "broken",
+            f"{free / 2**30:.1f} GiB available",
+            "" if enough else "less than 1 GiB: close other programs, or fuse smaller pictures",
+        ),
+    ]
+
+
+def clocks(source: Path = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")) -> list[Finding]:
+    """The clocks that timestamps come from."""
+    findings = []
+    for name, clock in (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME)):
+        findings.append(Finding("Clocks", name, "ok", f"resolution {time.clock_getres(clock) * 1e9:.0f} ns"))
+    if source.is_file():
+        findings.append(Finding("Clocks", "clock source", "ok", source.read_text().strip()))
+    return findings

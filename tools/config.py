@@ -1,0 +1,79 @@
+"""Everything that can be set, with its built-in default. The rooms define their own settings; this composes them.
+
+`tools/settings/livemef.toml` says the same with a comment for every key; `tools/config_sources.py` says who overrides whom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fusion.fuser import FusionSettings
+from tools.restart_policy import RestartPolicy
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CaptureConfig(_Table):
+    """[capture]: which camera, and what to ask of it."""
+
+    camera: str = "sim://"
+    exposures: str = "auto"
+    bracket_mode: Literal["sliding", "disjoint"] = "sliding"
+    ring_slots: int = Field(8, ge=4, le=64)
+    stall_timeout_s: float = Field(5.0, ge=0.1, le=3600)
+
+
+class RuntimeConfig(_Table):
+    """[runtime]: what the network and the pixel loops run on. `threads` 0: all cores this process may use."""
+
+    model: str = "cbm"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, le=256)
+
+
+class StillsConfig(_Table):
+    """[stills]: what `livemef fuse` does differently from live use. `network_lines` 0: full resolution."""
+
+    network_lines: int = Field(0, ge=0)
+
+
+class PublishConfig(_Table):
+    """[publish]: where fused frames go, and in which form."""
+
+    endpoint: str = "pub+bind:tcp://127.0.0.1:5556"
+    codec: Literal["raw", "jpeg", "png"] = "raw"
+    wire: Literal["livemef", "imagezmq"] = "livemef"
+
+
+class PreviewConfig(_Table):
+    """[preview]: the page. `token` empty: none, which only a loopback address may have."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65535)
+    token: str = ""
+
+
+class Config(_Table):
+    """The effective configuration; picklable, so that processes receive it whole."""
+
+    capture: CaptureConfig = CaptureConfig()
+    fusion: FusionSettings = FusionSettings()
+    runtime: RuntimeConfig = RuntimeConfig()
+    stills: StillsConfig = StillsConfig()
+    publish: PublishConfig = PublishConfig()
+    preview: PreviewConfig = PreviewConfig()
+    supervision: RestartPolicy = RestartPolicy()
+
+    @field_validator("supervision")
+    @classmethod
+    def _positive(cls, policy: RestartPolicy) -> RestartPolicy:
+        for name, value in asdict(policy).items():
+            if not 0 < value < float("inf"):
+                raise ValueError(f"{name} should be above 0 seconds")
+        return policy

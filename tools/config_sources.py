@@ -1,0 +1,202 @@
+"""Who sets what: the built-in defaults, a TOML file, `LIVEMEF_*` variables, flags; each overrides the ones before it.
+
+A key that nobody knows is an error that names the nearest right one and the place where it was written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fusion.errors import FusionError
+from tools.config import Config
+from tools.exits import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "LIVEMEF_"
+NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA")  # the file itself; the tests' photographs
+IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
+FILE_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value that somebody set: its dotted key, and where it was written."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """The effective configuration, and for every key that is not the built-in default, where it was set."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every key there is, dotted."""
+    return tuple(flatten(Config().model_dump()))
+
+
+def variable_name(key: str) -> str:
+    """The environment variable of a key: fusion.gamma is LIVEMEF_FUSION__GAMMA."""
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word most like `word`, by the whole or by its last part."""
+
+    def likeness(candidate: str) -> float:
+        whole = difflib.SequenceMatcher(None, word, candidate).ratio()
+        last = difflib.SequenceMatcher(None, word.rsplit(".", 1)[-1], candidate.rsplit(".", 1)[-1]).ratio()
+        return whole + last
+
+    return max(known, key=likeness)
+
+
+def _lines_of_keys(text: str) -> dict[str, int]:
+    table, lines = "", {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w.\s-]+?)\s*\]", line):
+            table = header[1] + "."
+        elif key := re.match(r"\s*\"?([\w.-]+)\"?\s*=", line):
+            lines.setdefault(table + key[1], number)
+    return lines
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > FILE_LIMIT_BYTES:
+            raise UserError(f"configuration file {path}: larger than 1 MiB; is this the right file?")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"configuration file {path}: not UTF-8 text; is this the right file?") from error
+    except OSError as error:
+        raise UserError(f"configuration file {path}: {error.strerror}") from error
+
+
+def read_file(path: Path) -> list[Setting]:
+    """The settings of a TOML file. Raises UserError, with the line where it is known."""
+    text = _read_text(path)
+    try:
+        flat = flatten(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"configuration file {path}: not valid TOML: {error}") from error
+    lines = _lines_of_keys(text)
+    places = {key: f"{path}, line {lines[key]}" if key in lines else str(path) for key in flat}
+    known = known_keys()
+    for key in flat:
+        if key not in known:
+            raise UserError(f"{places[key]}: no setting is called {key}; the nearest is {nearest(key, known)}")
+    return [Setting(key, value, places[key]) for key, value in flat.items()]
+
+
+def read_environment(environ: Mapping[str, str]) -> list[Setting]:
+    """The settings of the LIVEMEF_* variables."""
+    keys = {variable_name(key): key for key in known_keys()}
+    settings = []
+    for name, value in sorted(environ.items()):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
+            continue
+        if name not in keys:
+            raise UserError(f"environment variable {name}: no such setting; the nearest is {nearest(name, keys)}")
+        settings.append(Setting(keys[name], value, name))
+    return settings
+
+
+def _flag_settings(flags: Mapping[str, Any]) -> Iterator[Setting]:
+    known = known_keys()
+    for key, value in flags.items():
+        if key not in known:
+            raise KeyError(key)
+        if value is not None:
+            yield Setting(key, value, f"the flag for {key}")
+
+
+def _plain(setting: Setting) -> Any:
+    """The value as the settings' types have it: lines of the network picture are a number, 0 for "full"."""
+    if setting.key in IN_LINES_OR_FULL and setting.value == "full":
+        return 0
+    return setting.value
+
+
+def _nested(settings: Iterable[Setting]) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        table, name = setting.key.split(".", 1)
+        tables.setdefault(table, {})[name] = _plain(setting)
+    return tables
+
+
+def _origin(table: str, message: str, origins: Mapping[str, str]) -> str:
+    """Where the setting that a message speaks of was written; every place of its table if it names none."""
+    places = {key: origin for key, origin in origins.items() if key.startswith(table + ".")}
+    named = {origin for key, origin in places.items() if key.rsplit(".", 1)[1] in message.split()}
+    return ", ".join(sorted(named or set(places.values()))) or "configuration"
+
+
+def _first_fault(error: ValidationError, origins: Mapping[str, str]) -> str:
+    faults = error.errors()
+    place = faults[0]["loc"][:2]  # what follows names the branches of a union
+    key = ".".join(str(part) for part in place)
+    reason = ", or ".join(fault["msg"] for fault in faults if fault["loc"][:2] == place)
+    if len(place) == 1:
+        return f"{_origin(key, reason, origins)}: [{key}] {reason.removeprefix('Value error, ')}"
+    return f"{origins.get(key, 'configuration')}: {key}: {reason.lower()}; got {faults[0]['input']!r}"
+
+
+def combine(settings: Iterable[Setting]) -> LoadedConfig:
+    """Later settings override earlier ones. Raises UserError for a value of the wrong type or range."""
+    settings = list(settings)
+    origins = {setting.key: setting.origin for setting in settings}
+    try:
+        config = Config.model_validate(_nested(settings))
+    except ValidationError as error:
+        raise UserError(_first_fault(error, origins)) from error
+    except FusionError as error:
+        raise UserError(f"{_origin('fusion', str(error), origins)}: {error}") from error
+    return LoadedConfig(config, origins)
+
+
+def load_config(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LoadedConfig:
+    """The effective configuration. `file` None: the one that LIVEMEF_CONFIG names, if any.
+
+    `flags` maps dotted keys to values, None for a flag that was not given. Raises UserError.
+    """
+    environ = os.environ if environ is None else environ
+    if file is None and environ.get("LIVEMEF_CONFIG"):
+        file = Path(environ["LIVEMEF_CONFIG"])
+    settings = read_file(file) if file is not None else []
+    settings += read_environment(environ)
+    settings += _flag_settings(flags or {})
+    return combine(settings)

@@ -1,0 +1,226 @@
+"""`livemef fuse`: pictures of a scene at different exposures become one picture; or a folder of scenes, scene by scene."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from capture.pictures import PICTURE_SUFFIXES, write_picture
+from fusion.fuser import Fuser, open_fuser
+from tools.config import Config
+from tools.config_sources import load_config
+from tools.config_text import print_config
+from tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain
+from tools.options import (
+    ChromaOption,
+    ConfigOption,
+    DeviceOption,
+    GammaOption,
+    JsonOption,
+    ModelOption,
+    NetworkLinesOption,
+    PrintConfigOption,
+    ThreadsOption,
+)
+from tools.scenes import Scene, find_scenes, read_scene
+
+
+@dataclass(frozen=True)
+class Task:
+    """A scene, and the file that its fused picture goes to."""
+
+    scene: Scene
+    output: Path
+
+
+def _picture_name(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def _refuse_unknown_suffix(path: Path) -> None:
+    if not _picture_name(path):
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise UserError(f"-o {path}: '{path.suffix}' names no picture format: use one of {known}")
+
+
+def _refuse_missing(inputs: Sequence[Path]) -> None:
+    for path in inputs:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
+
+
+def _one_picture(inputs: Sequence[Path], output: Path) -> tuple[Task, ...]:
+    _refuse_unknown_suffix(output)
+    if output.is_dir():
+        raise UserError(f"-o {output}: is a folder; name the picture to write, for instance {output}/fused.png")
+    if not output.parent.is_dir():
+        raise UserError(f"-o {output}: there is no folder {output.parent}; make it first")
+    if any(output.exists() and output.samefile(path) for path in inputs):
+        raise UserError(f"-o {output}: is one of the exposures; choose another name")
+    return (Task(Scene(output.stem, tuple(inputs)), output),)
+
+
+def _folder_of_scenes(folder: Path, output: Path, suffix: str) -> tuple[Task, ...]:
+    scenes = find_scenes(folder)
+    if len(scenes) == 1 and _picture_name(output) and not output.is_dir():
+        return _one_picture(scenes[0].pictures, output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"-o {output}: is a file; for a folder of scenes name a folder")
+    if output.resolve() in {folder.resolve(), *(scene.pictures[0].parent.resolve() for scene in scenes)}:
+        raise UserError(f"-o {output}: is the folder that is read; choose another")
+    return tuple(Task(scene, output / f"{scene.name}{suffix}") for scene in scenes)
+
+
+def plan_tasks(inputs: Sequence[Path], output: Path, suffix: str) -> tuple[Task, ...]:
+    """What is to be fused, and where to: pictures of one scene, or one folder. Raises UserError."""
+    _refuse_missing(inputs)
+    folders = [path for path in inputs if path.is_dir()]
+    if len(inputs) == 1 and folders:
+        return _folder_of_scenes(inputs[0], output, suffix)
+    if folders:
+        raise UserError(f"{folders[0]} is a folder: give two pictures or more, or one folder and nothing else")
+    if len(inputs) < 2:
+        raise UserError(f"only {inputs[0]} was given: a scene needs two pictures or more of different exposure")
+    return _one_picture(inputs, output)
+
+
+def _suffix_of(format_name: str) -> str:
+    suffix = "." + format_name.lower().lstrip(".")
+    if suffix not in PICTURE_SUFFIXES:
+        known = ", ".join(sorted(name.lstrip(".") for name in PICTURE_SUFFIXES))
+        raise UserError(f"--format {format_name}: not a picture format: use one of {known}")
+    return suffix
+
+
+def _open_fuser(config: Config) -> Fuser:
+    settings = dataclasses.replace(config.fusion, network_lines=config.stills.network_lines)
+    runtime = config.runtime
+    return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None)
+
+
+def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:
+    """Read, fuse and write one scene; returns what is to be said of it. Raises UserError, CaptureError, FusionError."""
+    exposures = read_scene(task.scene)
+    started = time.perf_counter()
+    fused = fuser.fuse(exposures.pixels)
+    milliseconds = (time.perf_counter() - started) * 1e3
+    write_picture(task.output, fused.pixels)
+    height, width = fused.pixels.shape[:2]
+    return {
+        "scene": task.scene.name,
+        "output": str(task.output),
+        "size": [width, height],
+        "dtype": str(exposures.pixels[0].dtype),
+        "exposures": list(exposures.names),
+        "fuse_ms": round(milliseconds, 3),
+        "stages_ms": {stage: round(value, 3) for stage, value in fused.stages_ms.items()},
+    }
+
+
+def _outcomes(fuser: Fuser, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        try:
+            yield fuse_task(fuser, task)
+        except (*EXPECTED, OSError, MemoryError) as error:
+            code, line = explain(error)
+            if code != SURROUNDINGS:
+                raise
+            yield {"scene": task.scene.name, "error": line}
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _describe(outcome: dict[str, Any]) -> str:
+    if "error" in outcome:
+        return f"[red]{escape(outcome['scene'])}: {escape(outcome['error'])}[/]"
+    width, height = outcome["size"]
+    order = " < ".join(outcome["exposures"])
+    return escape(f"{outcome['output']}: {width}x{height}, {order}, {outcome['fuse_ms']:.0f} ms")
+
+
+def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool) -> int:
+    """Fuse every scene; a bad one is reported and the others go on. Returns how many were bad."""
+    errors, out = Console(stderr=True, soft_wrap=True), Console(soft_wrap=True, highlight=False)
+    bad = []
+    with _progress(errors) as progress:
+        bar = progress.add_task("fusing", total=len(tasks))
+        for outcome in _outcomes(fuser, tasks):
+            progress.advance(bar)
+            if "error" in outcome:
+                bad.append(outcome)
+            if json_lines:
+                print(json.dumps(outcome), flush=True)
+            elif "error" not in outcome:
+                out.print(_describe(outcome))
+    if json_lines:
+        print(json.dumps({"scenes": len(tasks), "fused": len(tasks) - len(bad), "failed": len(bad)}))
+    for outcome in bad:
+        errors.print(_describe(outcome))
+    return len(bad)
+
+
+def _single_line(fuser: Fuser, task: Task, json_lines: bool) -> None:
+    outcome = fuse_task(fuser, task)
+    print(json.dumps(outcome) if json_lines else _describe(outcome))
+
+
+def fuse_command(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="UNDER OVER | DIR", help="Pictures of one scene, or a folder with one folder a scene."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The picture, or the folder, to write.")] = None,
+    picture_format: Annotated[
+        str, typer.Option("--format", metavar="png|tiff|jpg|webp", help="Format of the pictures of a folder of scenes.")
+    ] = "png",
+    gamma: GammaOption = None,
+    chroma: ChromaOption = None,
+    network_lines: NetworkLinesOption = None,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    config: ConfigOption = None,
+    show_config: PrintConfigOption = False,
+    json_lines: JsonOption = False,
+) -> int:
+    """Fuse pictures of one scene at different exposures into one, or a folder of scenes.
+
+    PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order dark to bright is found from EXIF,
+    else from brightness. The network sees full resolution unless --network-lines says otherwise.
+    """
+    flags = {
+        "fusion.gamma": gamma,
+        "fusion.chroma": chroma,
+        "stills.network_lines": network_lines,
+        "runtime.model": model,
+        "runtime.device": device,
+        "runtime.threads": threads,
+    }
+    loaded = load_config(config, flags)
+    if show_config:
+        print_config(loaded)
+        return DONE
+    if not inputs:
+        raise UserError("nothing to fuse: livemef fuse UNDER OVER -o OUT, or livemef fuse DIR -o OUTDIR")
+    if output is None:
+        raise UserError("where to? give -o FILE, or -o DIR for a folder of scenes")
+    tasks = plan_tasks(inputs, output, _suffix_of(picture_format))
+    fuser = _open_fuser(loaded.config)
+    if len(tasks) == 1:
+        _single_line(fuser, tasks[0], json_lines)
+        return DONE
+    output.mkdir(parents=True, exist_ok=True)
+    return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines) else DONE
