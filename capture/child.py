@@ -6,6 +6,7 @@ Used by the capture process, the fusion process and the preview; the supervisor 
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 BEAT_PERIOD_S = 0.2
 
 
@@ -76,9 +78,13 @@ class Lifeline:
 
 def die_with_parent(parent_pid: int) -> None:
     """Let the kernel kill this process when its parent dies, however that happens (Linux prctl(2))."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the line above
         os._exit(1)
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def run_child(
@@ -89,6 +95,7 @@ def run_child(
 ) -> None:
     """Run `body` as a watched process; it returns its last counters. `expected` are faults of the surroundings."""
     die_with_parent(parent_pid)
+    _prctl(PR_SET_NAME, multiprocessing.current_process().name.encode())  # what ps and top show
     lifeline = Lifeline(pipe)
     try:
         values = body(lifeline)

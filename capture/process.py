@@ -1,0 +1,198 @@
+"""The capture process: camera -> bracketing -> ring. It waits for the camera only, never for who takes the frames."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from capture.cameras.base import CameraInfo, open_camera
+from capture.child import Lifeline, run_child
+from capture.errors import CameraStalled, CaptureError, EndOfStream
+from capture.frame import Frame
+from capture.frame_json import record_to_dict
+from capture.link import LinkServer
+from capture.ring import Ring, SlotPool
+from capture.session import CaptureSession, planned_exposures
+
+TURN_S = 0.01
+BEAT_TURN_S = 0.5
+STEP_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class CaptureJob:
+    """All that the process is told. `exposures`: a plan such as "1ms,16ms", or "auto". `link`: the link's name."""
+
+    link: str
+    camera: str
+    exposures: str = "auto"
+    ring_slots: int = 8
+    stall_timeout_s: float = 5.0
+
+
+class _Outbox:
+    """Hands labelled frames to whoever is connected, newest first to survive."""
+
+    def __init__(self, job: CaptureJob, info: CameraInfo, exposures: int) -> None:
+        self._shape, self._dtype = (info.height, info.width, 3), np.dtype(info.dtype)
+        self._ring = Ring.create(job.ring_slots, int(np.prod(self._shape)) * self._dtype.itemsize)
+        # Sliding brackets hold one frame of each exposure, and as many may be under fusion: lend at least these.
+        self._pool = SlotPool[dict[str, Any]](job.ring_slots)
+        greeting = {
+            "slots": job.ring_slots,
+            "slot_bytes": self._ring.slot_bytes,
+            "shape": self._shape,
+            "dtype": self._dtype.name,
+            "exposures": exposures,
+            "paced": info.paced,
+        }
+        self._link = LinkServer(job.link, greeting, self._ring.fileno())
+        self._unheard = 0
+        self._steps_done = 0
+
+    @property
+    def not_taken(self) -> int:
+        """Frames that nobody took: no consumer, or it was too slow."""
+        return self._unheard + self._pool.taken_back + self._pool.refused
+
+    def attend(self) -> bool:
+        """Hear the consumer, welcome a new one, hand over what waits. True while one is connected."""
+        for message in self._link.receive():
+            for slot in message.get("release", ()):
+                self._pool.release(slot)
+            self._steps_done += bool(message.get("done"))
+        if self._link.accept() or not self._link.connected:
+            self._pool.release_all()
+        if self._link.connected:
+            for slot, note in self._pool.hand_over():
+                if not self._link.send({**note, "slot": slot}):
+                    self._pool.release(slot)
+                    self._unheard += 1
+        return self._link.connected
+
+    def put(self, frame: Frame, counters: Mapping[str, int]) -> None:
+        """Take a copy of the frame and hand it over as soon as somebody can have it. Never waits."""
+        if not self.attend():
+            self._unheard += 1
+            return
+        slot = self._pool.acquire()
+        if slot is None:
+            return
+        np.copyto(self._ring.view(slot, self._shape, self._dtype), frame.pixels)
+        self._pool.fill(slot, {"record": record_to_dict(frame.record), "counters": counters})
+        self._steps_done = 0
+        self.attend()
+
+    @property
+    def step_done(self) -> bool:
+        """Whether the consumer has finished with the last frame put."""
+        return self._steps_done > 0
+
+    def end(self) -> None:
+        """Say that no more will come."""
+        self._link.send({"end": True})
+
+    def close(self) -> None:
+        """End the link and let go of the ring."""
+        self._link.close()
+        self._ring.close()
+
+
+def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
+    counters = session.counters
+    return {
+        "captured": counters.received,
+        "labelled": counters.labelled,
+        "transitional": counters.transitional,
+        "unknown": counters.unknown,
+        "duplicates": counters.duplicates,
+        "dropped": counters.dropped,
+        "not_taken": outbox.not_taken,
+    }
+
+
+def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
+    camera = open_camera(job.camera)
+    try:
+        session = CaptureSession(camera, planned_exposures(job.exposures))
+        outbox = _Outbox(job, session.info, len(session.plan))
+        try:
+            _wait_for_consumer(outbox, lifeline)
+            if not lifeline.stopping:
+                camera.start()
+                _capture(job, session, outbox, lifeline)
+            return _counters(session, outbox)
+        finally:
+            outbox.close()
+    finally:
+        camera.close()
+
+
+def _wait_for_consumer(outbox: _Outbox, lifeline: Lifeline) -> None:
+    """A camera that is started before anybody listens only loses frames, and a recording its beginning."""
+    while not lifeline.stopping and not outbox.attend():
+        lifeline.beat(state="waiting for fusion")
+        time.sleep(TURN_S)
+
+
+def _capture(job: CaptureJob, session: CaptureSession, outbox: _Outbox, lifeline: Lifeline) -> None:
+    ready = False
+    while not lifeline.stopping:
+        try:
+            frame = _next_frame(job, session, lifeline)
+        except EndOfStream:
+            outbox.end()
+            _wait_until_stopped(outbox, session, lifeline)
+            return
+        if not ready:
+            ready = True
+            info = session.info
+            lifeline.ready(camera=info.name, width=info.width, height=info.height, fps=info.fps, pid=os.getpid())
+        counters = _counters(session, outbox)
+        if frame is not None:
+            outbox.put(frame, counters)
+            if session.info.paced == "stepped":
+                _wait_for_step(outbox, lifeline)
+                _wait_for_consumer(outbox, lifeline)
+        lifeline.beat(state=session.status.name.lower(), **counters)
+
+
+def _next_frame(job: CaptureJob, session: CaptureSession, lifeline: Lifeline) -> Frame | None:
+    """The session's next frame, with heartbeats while the camera takes its time."""
+    deadline = time.monotonic() + job.stall_timeout_s
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            return session.next_frame(max(TURN_S, min(BEAT_TURN_S, left_s)))
+        except CameraStalled:
+            if left_s <= BEAT_TURN_S or lifeline.stopping:
+                raise
+            lifeline.beat(state="waiting for the camera")
+
+
+def _wait_for_step(outbox: _Outbox, lifeline: Lifeline) -> None:
+    deadline = time.monotonic() + STEP_LIMIT_S
+    while not lifeline.stopping and outbox.attend() and not outbox.step_done:
+        if time.monotonic() > deadline:
+            raise CameraStalled(f"stepped source: the fusion did not finish a frame within {STEP_LIMIT_S:.0f} s")
+        lifeline.beat(state="stepped")
+        time.sleep(0.0005)
+
+
+def _wait_until_stopped(outbox: _Outbox, session: CaptureSession, lifeline: Lifeline) -> None:
+    """The end of the source has been told; slots must stay until the last bracket is fused."""
+    while not lifeline.stopping:
+        outbox.attend()
+        lifeline.beat(state="ended", **_counters(session, outbox))
+        time.sleep(TURN_S)
+
+
+def main(pipe: Connection, parent_pid: int, job: CaptureJob) -> None:
+    """Entry of the process."""
+    run_child(pipe, parent_pid, (CaptureError,), lambda lifeline: _run(job, lifeline))

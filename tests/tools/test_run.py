@@ -1,0 +1,202 @@
+"""The whole pipeline, as real processes: what it publishes, what it survives, how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from fusion.stream.subscriber import Subscriber
+
+ROOT = Path(__file__).parents[2]
+SMALL_CAMERA = "sim://?size=320x240&fps=30&seed=1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Pipeline:
+    def __init__(self, *arguments: str, camera: str = SMALL_CAMERA) -> None:
+        self.port = free_port()
+        self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", "run", "--camera", camera, "--publish", f"pub+bind:{self.endpoint}"]
+            + list(arguments),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def children(self) -> dict[str, int]:
+        """Process ids by role."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        names = {child.name(): child.pid for child in children}
+        return {name.removeprefix("livemef-"): pid for name, pid in names.items() if name.startswith("livemef-")}
+
+    def end(self, signal_number: int = signal.SIGINT) -> tuple[str, str, float]:
+        began = time.monotonic()
+        self.process.send_signal(signal_number)
+        out, err = self.process.communicate(timeout=20)
+        return out, err, time.monotonic() - began
+
+
+@pytest.fixture
+def pipelines() -> Iterator[Callable[..., Pipeline]]:
+    started: list[Pipeline] = []
+
+    def start(*arguments: str, **options: Any) -> Pipeline:
+        started.append(Pipeline(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for pipeline in started:
+        if pipeline.process.poll() is None:
+            pipeline.process.kill()
+        pipeline.process.communicate()
+
+
+def shared_memory_entries() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
+def test_fused_frames_arrive_and_ctrl_c_leaves_nothing(pipelines: Callable[..., Pipeline]) -> None:
+    before = shared_memory_entries()
+    pipeline = pipelines("--no-preview", "--json")
+    with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
+        messages = [subscriber.receive(30.0) for _ in range(10)]
+    children = list(pipeline.children().values())
+    assert len(children) == 2
+    out, err, _ = pipeline.end()
+    assert pipeline.process.returncode == 0, err
+    assert messages[-1].pixels.shape == (240, 320, 3)
+    assert messages[-1].header.ev_gap == pytest.approx(4, abs=0.5)
+    assert len(messages[-1].header.sources) == 2
+    assert messages[-1].header.model_sha256
+    last = json.loads(out.splitlines()[-1])
+    for key in ("captured", "labelled", "transitional", "dropped", "fused", "published"):
+        assert isinstance(last[key], int), key
+    assert last["published"] >= 10
+    assert not [pid for pid in children if psutil.pid_exists(pid)]
+    assert shared_memory_entries() <= before
+
+
+def test_frames_ends_after_so_many(pipelines: Callable[..., Pipeline]) -> None:
+    pipeline = pipelines("--no-preview", "--json", "--frames", "12")
+    out, err = pipeline.process.communicate(timeout=60)
+    assert pipeline.process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["published"] == 12
+
+
+@pytest.mark.parametrize("role", ["capture", "fusion"])
+def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: str) -> None:
+    pipeline = pipelines("--no-preview", "--json")
+    with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
+        first = subscriber.receive(30.0)
+        os.kill(pipeline.children()[role], signal.SIGKILL)
+        time.sleep(0.5)
+        deadline = time.monotonic() + 20
+        fresh = 0
+        while fresh < 10:
+            assert time.monotonic() < deadline
+            message = subscriber.receive(20.0)
+            fresh += message.header.timestamp_wall_ns > time.time_ns() - 500_000_000
+        assert message.header.timestamp_ns > first.header.timestamp_ns
+    out, err, _ = pipeline.end()
+    assert pipeline.process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["restarts"][role] == 1
+    assert "SIGKILL" in err
+
+
+def test_a_killed_supervisor_takes_its_children_along(pipelines: Callable[..., Pipeline]) -> None:
+    before = shared_memory_entries()
+    pipeline = pipelines("--no-preview", "--json")
+    with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
+        subscriber.receive(30.0)
+    children = pipeline.children()
+    assert set(children) == {"capture", "fusion"}
+    pipeline.process.kill()
+    pipeline.process.wait()
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in children.values() if psutil.pid_exists(p)], timeout=5)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert shared_memory_entries() <= before
+
+
+def scene_folder(folder: Path) -> Path:
+    ramp = np.tile(np.linspace(0, 255, 96, dtype=np.float32), (64, 1))
+    for name, gain in (("under", 0.25), ("over", 2.0)):
+        codes = np.clip(ramp * gain, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{name}.png"), cv2.merge([codes, codes, np.flipud(codes)]))
+    return folder
+
+
+def test_stepped_replay_fuses_every_bracket_and_is_repeatable(
+    pipelines: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    scene_folder(tmp_path)
+    counts = []
+    for _ in range(2):
+        pipeline = pipelines("--no-preview", "--json", "--frames", "8", camera=f"file://{tmp_path}?pace=stepped")
+        out, err = pipeline.process.communicate(timeout=60)
+        assert pipeline.process.returncode == 0, err
+        counts.append(json.loads(out.splitlines()[-1]))
+    assert counts[0]["superseded"] == counts[0]["not_taken"] == 0
+    assert counts[0]["fused"] == counts[1]["fused"] == 8
+
+
+BAD_RUNS = {
+    "unknown camera": (["--camera", "nosuch://0"], "nosuch"),
+    "misspelt parameter": (["--camera", "sim://?sise=10x10"], "size"),
+    "missing folder": (["--camera", "file:///no/such/folder"], "/no/such/folder"),
+    "bad endpoint": (["--publish", "pub+bind:udp://x"], "udp"),
+    "missing model": (["--model", "/no/such/model.onnx"], "model.onnx"),
+    "bad preview": (["--preview", "8080"], "HOST:PORT"),
+    "bad exposures": (["--exposures", "1,16"], "1"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "word"), BAD_RUNS.values(), ids=BAD_RUNS.keys())
+def test_bad_input_is_one_line_and_exit_code_2(
+    pipelines: Callable[..., Pipeline], arguments: list[str], word: str
+) -> None:
+    pipeline = pipelines(*(arguments if "--preview" in arguments else ["--no-preview", *arguments]))
+    _, err = pipeline.process.communicate(timeout=60)
+    assert pipeline.process.returncode == 2, err
+    assert word in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_occupied_port(pipelines: Callable[..., Pipeline]) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        pipeline = pipelines("--no-preview", "--publish", f"pub+bind:tcp://127.0.0.1:{port}")
+        _, err = pipeline.process.communicate(timeout=60)
+    assert pipeline.process.returncode == 2
+    assert str(port) in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_corrupt_model(pipelines: Callable[..., Pipeline], tmp_path: Path) -> None:
+    model = tmp_path / "broken.onnx"
+    model.write_bytes(b"not a network")
+    pipeline = pipelines("--no-preview", "--model", str(model))
+    _, err = pipeline.process.communicate(timeout=60)
+    assert pipeline.process.returncode == 2
+    assert "broken.onnx" in err
+    assert len(err.strip().splitlines()) == 1

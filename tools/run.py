@@ -1,0 +1,205 @@
+"""`livemef run`: capture, fusion and preview as watched processes, one status line, one orderly end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from capture.process import CaptureJob
+from capture.process import main as capture_main
+from fusion.process import FusionJob, Outlet
+from fusion.process import main as fusion_main
+from tools import options
+from tools.config import Config
+from tools.config_sources import load_config
+from tools.config_text import print_config
+from tools.exits import UserError
+from tools.run_status import status, status_line
+from tools.sd_notify import sd_notify
+from tools.supervisor import ChildSpec, StartFailed, Supervisor
+
+TURN_S = 0.1
+REPORT_PERIOD_S = 1.0
+
+
+class _Ending:
+    """Set by Ctrl-C or SIGTERM."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def child_specs(config: Config, frames: int | None, published: Callable[[], int]) -> list[ChildSpec]:
+    """The processes of the pipeline. `published()` tells how many frames earlier lives of fusion have published."""
+    name = f"livemef-{os.getpid()}-{secrets.token_hex(4)}"
+    link, preview_source = f"{name}-link", f"ipc://@{name}-preview"
+    outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
+    if config.preview.enabled:
+        outlets.append(Outlet(f"pub+bind:{preview_source}"))
+    capture = CaptureJob(
+        link=link,
+        camera=config.capture.camera,
+        exposures=config.capture.exposures,
+        ring_slots=config.capture.ring_slots,
+        stall_timeout_s=config.capture.stall_timeout_s,
+    )
+
+    def fusion() -> tuple[FusionJob]:
+        return (
+            FusionJob(
+                link=link,
+                outlets=tuple(outlets),
+                settings=config.fusion,
+                model=config.runtime.model,
+                device=config.runtime.device,
+                threads=config.runtime.threads or None,
+                bracket_mode=config.capture.bracket_mode,
+                frames=None if frames is None else max(0, frames - published()),
+            ),
+        )
+
+    specs = [ChildSpec("capture", capture_main, lambda: (capture,)), ChildSpec("fusion", fusion_main, fusion)]
+    if config.preview.enabled:
+        from tools.preview.process import main as preview_main
+
+        page = (f"sub+connect:{preview_source}", config.preview.host, config.preview.port, config.preview.token or None)
+        specs.append(ChildSpec("preview", preview_main, lambda: page))
+    return specs
+
+
+@contextmanager
+def _display(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows a status: a JSON line, a line refreshed in place, or plain lines where no terminal is."""
+    if as_json:
+        yield lambda now: print(json.dumps(now), flush=True)
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda now: print(status_line(now), file=sys.stderr, flush=True)
+        return
+    with Live(Text(""), console=console, auto_refresh=False, transient=False) as live:
+        yield lambda now: live.update(Text(status_line(now), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+
+def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str, Any]:
+    """Run until `frames` are published, the source ends, or somebody asks for the end. The result is the last status.
+
+    Raises UserError if a process cannot start because of the surroundings.
+    """
+    ending = _Ending()
+    console = Console(stderr=True)
+    specs = child_specs(config, frames, lambda: supervisor.children["fusion"].count("published"))
+    supervisor = Supervisor(specs, config.supervision, lambda line: console.print(f"livemef: {line}", highlight=False))
+    with _display(as_json) as show:
+        try:
+            supervisor.start()
+            _loop(supervisor, ending, show, config)
+        except StartFailed as error:
+            if error.surroundings:
+                raise UserError(str(error)) from error
+            raise
+        finally:
+            sd_notify("STOPPING=1")
+            supervisor.stop()
+    return status(supervisor.children)
+
+
+def _loop(supervisor: Supervisor, ending: _Ending, show: Any, config: Config) -> None:
+    fusion = supervisor.children["fusion"]
+    told_ready, next_report = False, time.monotonic() + REPORT_PERIOD_S
+    while not ending.asked and not (fusion.finished and fusion.process is None):
+        supervisor.step(TURN_S)
+        healthy = all(child.ready for child in supervisor.children.values())
+        if healthy and not told_ready:
+            told_ready = True
+            sd_notify("READY=1")
+            _announce(config)
+        if time.monotonic() >= next_report:
+            next_report += REPORT_PERIOD_S
+            show(status(supervisor.children))
+            sd_notify("WATCHDOG=1")
+
+
+def _announce(config: Config) -> None:
+    lines = [f"camera {config.capture.camera}", f"publishing on {config.publish.endpoint}"]
+    if config.preview.enabled:
+        token = f"/?token={config.preview.token}" if config.preview.token else ""
+        lines.append(f"page at http://{config.preview.host}:{config.preview.port}{token}")
+    print("livemef: " + ", ".join(lines) + "; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
+    """Settings for `--preview HOST:PORT` and `--no-preview`. Raises UserError."""
+    if no_preview and preview:
+        raise UserError("--preview and --no-preview exclude each other")
+    if no_preview:
+        return {"preview.enabled": False}
+    if preview is None:
+        return {}
+    host, _, port = preview.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--preview {preview}: expected HOST:PORT, for instance 127.0.0.1:8080")
+    return {"preview.enabled": True, "preview.host": host.strip("[]"), "preview.port": int(port)}
+
+
+def run_command(
+    camera: options.CameraOption = None,
+    publish: Annotated[
+        str | None, typer.Option("--publish", metavar="ENDPOINT", help="Where fused frames go: pub+bind:tcp://...")
+    ] = None,
+    frames: Annotated[int | None, typer.Option("--frames", min=1, help="End after publishing so many.")] = None,
+    preview: Annotated[str | None, typer.Option("--preview", metavar="HOST:PORT", help="Where the page is.")] = None,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
+    exposures: options.ExposuresOption = None,
+    codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
+    wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
+    device: options.DeviceOption = None,
+    threads: options.ThreadsOption = None,
+    model: options.ModelOption = None,
+    gamma: options.GammaOption = None,
+    chroma: options.ChromaOption = None,
+    network_lines: options.NetworkLinesOption = None,
+    config: options.ConfigOption = None,
+    show_config: options.PrintConfigOption = False,
+    as_json: options.JsonOption = False,
+) -> int:
+    """Fuse a camera's alternating exposures live, publish every fused frame, and show it on a page."""
+    flags = {
+        "capture.camera": camera,
+        "capture.exposures": exposures,
+        "publish.endpoint": publish,
+        "publish.codec": codec,
+        "publish.wire": wire,
+        "runtime.device": device,
+        "runtime.threads": threads,
+        "runtime.model": model,
+        "fusion.gamma": gamma,
+        "fusion.chroma": chroma,
+        "fusion.network_lines": network_lines,
+    } | preview_flags(preview, no_preview)
+    loaded = load_config(Path(config) if config else None, flags)
+    if show_config:
+        print_config(loaded)
+        return 0
+    last = run_pipeline(loaded.config, frames, as_json)
+    print(json.dumps(last) if as_json else status_line(last), file=sys.stdout if as_json else sys.stderr, flush=True)
+    return 0
