@@ -1,0 +1,202 @@
+"""What a replay plays: a row of frames with their times, out of a recording or out of brackets of pictures."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+
+from capture.bracket_folder import BracketFolder, estimated_ratio, find_brackets
+from capture.cameras.base import CameraInfo, CameraLimits
+from capture.errors import CaptureError
+from capture.frame import Exposure, Frame, FrameRecord, Pixels
+from capture.pictures import read_picture
+from capture.recording import Recording
+
+
+class Reel(Protocol):
+    """Frames by number. Timestamps are relative to the start of the playing."""
+
+    @property
+    def info(self) -> CameraInfo:
+        """What the reel holds; `paced` is the player's to say."""
+
+    @property
+    def length(self) -> int | None:
+        """Number of frames; None = endless."""
+
+    def due_ns(self, place: int) -> int:
+        """When frame `place` is delivered, counted from the start; rising, also past the end."""
+
+    def frame(self, place: int) -> Frame:
+        """Frame `place`."""
+
+
+class RecordingReel:
+    """A recording at its own times, once or for ever. Each lap is an epoch of its own: no bracket spans the seam."""
+
+    def __init__(self, uri: str, folder: Path, loop: bool) -> None:
+        self._recording = Recording(folder)
+        records = self._recording.records
+        self._recording.frame(0)
+        self._origin_ns = records[0].received_ns
+        self._arrivals = [record.received_ns - self._origin_ns for record in records]
+        period_ns = round(1e9 / self._recording.info.fps)
+        self._lap_ns = max(self._arrivals) + period_ns
+        self._lap_sequence = max(record.sequence for record in records) - records[0].sequence + 1
+        self._lap_epochs = max(record.epoch for record in records) + 1
+        self.length = None if loop else len(records)
+        self.info = replace(
+            self._recording.info,
+            uri=uri,
+            name=f"recording of {self._recording.info.name}",
+            can_request=False,
+            exposure_delay=None,
+            gain_delay=None,
+        )
+
+    def due_ns(self, place: int) -> int:
+        """When the frame arrived, from the arrival of the first."""
+        lap, place = divmod(place, len(self._recording))
+        return self._arrivals[place] + lap * self._lap_ns
+
+    def frame(self, place: int) -> Frame:
+        """The recorded frame, label and all; number, time and epoch move on with each lap."""
+        lap, place = divmod(place, len(self._recording))
+        frame = self._recording.frame(place)
+        record = replace(
+            frame.record,
+            sequence=frame.record.sequence + lap * self._lap_sequence,
+            timestamp_ns=frame.record.timestamp_ns - self._origin_ns + lap * self._lap_ns,
+            epoch=frame.record.epoch + lap * self._lap_epochs,
+        )
+        return Frame(record, frame.pixels)
+
+
+class BracketReel:
+    """Pictures of brackets, alternating dark to bright at `fps`; each of several brackets is held for `hold_us`.
+
+    A frame is tagged with its place in the bracket (`native_index`); each showing of a bracket is an epoch of its own,
+    so that no two scenes are mixed. `size` (width, height) scales and crops all pictures; without it they must be
+    equal, for a camera has one size. Exposures are reported where EXIF has them; where it has not, `info.plan` is
+    estimated from the pictures: the ratios are estimates, the absolute times nominal.
+    """
+
+    def __init__(
+        self, uri: str, folder: Path, loop: bool, fps: float, hold_us: float, size: tuple[int, int] | None
+    ) -> None:
+        self._brackets = find_brackets(folder)
+        _refuse_unequal(uri, self._brackets, one_size=size is None)
+        self._size = size
+        self._period_ns = 1e9 / fps
+        self._starts = self._lay_out(round(hold_us * 1e3 / self._period_ns))
+        self._pixels = lru_cache(maxsize=2)(self._read)
+        self.length = None if loop else self._starts[-1]
+        self.info = self._describe(uri, fps)
+
+    def due_ns(self, place: int) -> int:
+        """At the end of the frame's period."""
+        return round((place + 1) * self._period_ns)
+
+    def frame(self, place: int) -> Frame:
+        """The picture whose turn it is. The pixels are read-only: the next round shows the same ones."""
+        lap, inside = divmod(place, self._starts[-1])
+        which = bisect.bisect_right(self._starts, inside) - 1
+        bracket = self._brackets[which]
+        index = (inside - self._starts[which]) % len(bracket.files)
+        record = FrameRecord(
+            sequence=place,
+            timestamp_ns=round(place * self._period_ns),
+            clock="monotonic",
+            received_ns=0,
+            measured=bracket.exposures[index] if bracket.exposures else None,
+            native_index=index,
+            epoch=lap * len(self._brackets) + which if len(self._brackets) > 1 else 0,
+            white_level=255.0 if bracket.dtype == "uint8" else 65535.0,
+        )
+        return Frame(record, self._pixels(which)[index])
+
+    def _lay_out(self, held_frames: int) -> list[int]:
+        """First frame of each bracket, and the number of frames of a lap; a bracket is shown whole, once or more."""
+        starts = [0]
+        for bracket in self._brackets:
+            exposures = len(bracket.files)
+            rounds = max(1, round(held_frames / exposures)) if len(self._brackets) > 1 else 1
+            starts.append(starts[-1] + rounds * exposures)
+        return starts
+
+    def _read(self, which: int) -> tuple[Pixels, ...]:
+        pictures = [read_picture(file) for file in self._brackets[which].files]
+        if self._size is not None:
+            pictures = [_scale_and_crop(picture, self._size) for picture in pictures]
+        for file, picture in zip(self._brackets[which].files, pictures, strict=True):
+            if (picture.shape[1::-1], str(picture.dtype)) != ((self.info.width, self.info.height), self.info.dtype):
+                raise CaptureError(f"picture {file}: has changed since the camera was opened")
+            picture.flags.writeable = False
+        return tuple(pictures)
+
+    def _describe(self, uri: str, fps: float) -> CameraInfo:
+        first = self._brackets[0]
+        width, height = self._size or (first.shape[1], first.shape[0])
+        plan = first.exposures or _estimated_plan(first, 1e6 / fps)
+        limits = CameraLimits(
+            min(e.exposure_us for e in plan),
+            max(e.exposure_us for e in plan),
+            gain_min=min(e.gain for e in plan),
+            gain_max=max(e.gain for e in plan),
+        )
+        return CameraInfo(
+            uri=uri,
+            name=_name(self._brackets),
+            width=width,
+            height=height,
+            dtype=first.dtype,
+            fps=fps,
+            limits=limits,
+            reports_exposure=all(bracket.exposures for bracket in self._brackets),
+            can_request=False,
+            plan=plan,
+        )
+
+
+def _name(brackets: tuple[BracketFolder, ...]) -> str:
+    if len(brackets) == 1:
+        return f"{len(brackets[0].files)} pictures of {brackets[0].folder.resolve().name}"
+    return f"{len(brackets)} brackets of {brackets[0].folder.resolve().parent.name}"
+
+
+def _estimated_plan(bracket: BracketFolder, period_us: float) -> tuple[Exposure, ...]:
+    """Exposures with the ratios that the pictures show, the brightest lasting half a frame period."""
+    pictures = [read_picture(file) for file in bracket.files]
+    times = [1.0]
+    for darker, brighter in itertools.pairwise(pictures):
+        times.append(times[-1] * estimated_ratio(darker, brighter))
+    return tuple(Exposure(0.5 * period_us * time / times[-1]) for time in times)
+
+
+def _refuse_unequal(uri: str, brackets: tuple[BracketFolder, ...], one_size: bool) -> None:
+    first, alone = brackets[0], "play one folder alone"
+    for other in brackets[1:]:
+        pair = f"camera '{uri}': {first.folder.name} and {other.folder.name}"
+        if len(other.files) != len(first.files):
+            raise CaptureError(f"{pair} hold {len(first.files)} and {len(other.files)} pictures: {alone}")
+        if other.dtype != first.dtype:
+            raise CaptureError(f"{pair} are {first.dtype} and {other.dtype}: {alone}")
+        if one_size and other.shape != first.shape:
+            sizes = " and ".join(f"{bracket.shape[1]}x{bracket.shape[0]}" for bracket in (first, other))
+            raise CaptureError(f"{pair} are {sizes}: add size=WIDTHxHEIGHT to scale and crop all, or {alone}")
+
+
+def _scale_and_crop(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The picture scaled to cover width x height, and the middle of it."""
+    width, height = size
+    scale = max(width / pixels.shape[1], height / pixels.shape[0])
+    covering = (max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale)))
+    scaled = cv2.resize(pixels, covering, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    left, top = (covering[0] - width) // 2, (covering[1] - height) // 2
+    return scaled[top : top + height, left : left + width].copy()

@@ -1,0 +1,109 @@
+"""file://DIR: a recording, a bracket of pictures, or a folder of brackets, played as if it were a camera."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from capture.cameras.base import CameraInfo
+from capture.cameras.pacing import oldest_kept, wait_for
+from capture.cameras.reels import BracketReel, RecordingReel, Reel
+from capture.errors import CaptureError, EndOfStream
+from capture.frame import Exposure, Frame, FrameRecord
+from capture.recording import is_recording
+from capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, switch
+
+PACES = {"recorded": "realtime", "realtime": "realtime", "fast": "fast", "stepped": "stepped"}
+
+RECORDING_PARAMETERS: dict[str, Reader] = {"pace": one_of(PACES), "loop": switch}
+BRACKET_PARAMETERS: dict[str, Reader] = {
+    "pace": one_of(PACES),
+    "loop": switch,
+    "fps": number(0.01, 1000.0),
+    "hold": duration_us,
+    "size": picture_size,
+}
+
+
+class Replay:
+    """A reel of frames delivered as a camera would. `pace`: realtime, fast or stepped (the latter two never wait).
+
+    At realtime pace a late reader loses the frames that a camera's queue would not have kept.
+    """
+
+    def __init__(self, reel: Reel, pace: str) -> None:
+        self._reel: Reel | None = reel
+        self._pace = pace
+        self._info = replace(reel.info, paced=pace)
+        self._next = 0
+        self._started_ns: int | None = None
+
+    @property
+    def info(self) -> CameraInfo:
+        """What is played, and how."""
+        return self._info
+
+    def start(self) -> None:
+        """Begin (again) at the first frame."""
+        self._next = 0
+        self._started_ns = time.monotonic_ns()
+
+    def request(self, exposure: Exposure) -> None:
+        """Always refused: what was photographed has its exposure."""
+        raise CaptureError(f"camera '{self._info.uri}': pictures from disk have the exposure they have")
+
+    def read(self, timeout_s: float) -> Frame:
+        """The next frame. Raises CameraStalled, EndOfStream, or CaptureError for a picture that cannot be read."""
+        if self._reel is None or self._started_ns is None:
+            raise CaptureError(f"camera '{self._info.uri}': is not started")
+        if self._pace == "realtime":
+            self._next = self._keep_time(self._reel, self._started_ns, timeout_s)
+        if self._over(self._reel, self._next):
+            raise EndOfStream(f"camera '{self._info.uri}': the last frame has been played")
+        frame = self._reel.frame(self._next)
+        self._next += 1
+        return Frame(self._as_played(frame, self._started_ns), frame.pixels)
+
+    def close(self) -> None:
+        """Let go of the pictures."""
+        self._reel = None
+
+    def _keep_time(self, reel: Reel, started_ns: int, timeout_s: float) -> int:
+        following = oldest_kept(self._next, time.monotonic_ns(), lambda n: started_ns + reel.due_ns(n))
+        if reel.length is not None:
+            # the end of a recording is kept for a late reader: nothing comes after it to replace it
+            following = min(following, max(self._next, reel.length - 1))
+        if not self._over(reel, following):
+            wait_for(started_ns + reel.due_ns(following), timeout_s, f"camera '{self._info.uri}'")
+        return following
+
+    def _over(self, reel: Reel, place: int) -> bool:
+        return reel.length is not None and place >= reel.length
+
+    def _as_played(self, frame: Frame, started_ns: int) -> FrameRecord:
+        """The record with times true of this playing, or else on a clock whose name is that of no real one."""
+        record = replace(frame.record, received_ns=time.monotonic_ns())
+        if self._pace == "realtime" and record.clock == "monotonic":
+            return replace(record, timestamp_ns=record.timestamp_ns + started_ns)
+        return replace(record, clock="replay")
+
+
+def open_replay(uri: CameraUri) -> Replay:
+    """Open file://DIR. Raises CaptureError for a folder or picture that cannot be played."""
+    if not uri.path:
+        raise CaptureError(f"camera '{uri.text}': names no folder: write file://DIR")
+    folder = Path(uri.path).expanduser()
+    if is_recording(folder):
+        values = read_query(uri, RECORDING_PARAMETERS)
+        return Replay(RecordingReel(uri.text, folder, values.get("loop", False)), values.get("pace", "realtime"))
+    values = read_query(uri, BRACKET_PARAMETERS)
+    reel = BracketReel(
+        uri.text,
+        folder,
+        loop=values.get("loop", True),
+        fps=values.get("fps", 30.0),
+        hold_us=values.get("hold", 1e6),
+        size=values.get("size"),
+    )
+    return Replay(reel, values.get("pace", "realtime"))
