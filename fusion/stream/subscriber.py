@@ -70,16 +70,20 @@ class Subscriber:
             self._context.destroy(linger=0)
             raise
 
+    def poll(self, timeout_s: float) -> bool:
+        """Whether a message is there, waiting up to `timeout_s` for one."""
+        return bool(self._socket.poll(int(timeout_s * 1000)))
+
     def receive(self, timeout_s: float, newest: bool = False) -> wire.Message:
         """The next message, or with `newest` the last of those already here (skipped ones count as gaps).
 
         Raises ReceiveTimeout after `timeout_s`, WireError for a message that does not follow docs/wire.md;
         the next one can be received all the same. A raw picture is a read-only view of the message.
         """
-        if not self._socket.poll(int(timeout_s * 1000)):
+        if not self.poll(timeout_s):
             raise ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: is its publisher running?")
         parts = self._socket.recv_multipart(copy=False)
-        while newest and self._socket.poll(0):
+        while newest and self.poll(0):
             parts = self._socket.recv_multipart(copy=False)
         received_ns = time.time_ns()
         message = wire.decode([part.buffer for part in parts])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from capture.frame import Verdict
+from fusion.errors import FusionError
 from fusion.stream.header import Header, LabelSource, Pipeline, Source, SourceExposure
 
 
@@ -45,3 +46,11 @@ def ramp(dtype=np.uint8, height=3, width=5):
 
 def flat(colour, height=120, width=160):
     return np.full((height, width, 3), colour, np.uint8)
+
+
+def outcome(action):
+    """What `action` returns, or the FusionError that it raises; any other exception goes through."""
+    try:
+        return action()
+    except FusionError as error:
+        return error

@@ -50,7 +50,7 @@ def test_gaps_are_exactly_the_numbers_lost(kept):
 
 
 def until_heard(publisher, sub):
-    """Wait for the subscription, while the subscriber waits for a message: ZeroMQ renews it in a call of the socket's."""
+    """Wait for the subscription, while the subscriber waits for a message: ZeroMQ renews it in such calls."""
     until(lambda: not sub._socket.poll(0) and publisher.wanted("fused"))
 
 

@@ -1,0 +1,162 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusion.stream.publisher import Publisher
+from tests.fusion.stream_samples import header, ramp
+from tools.watch_counts import WatchCounts
+
+
+def watching(*arguments):
+    command = [sys.executable, "-m", "tools.cli", "watch", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Source(threading.Thread):
+    """Publishes a picture every 10 ms, 40 ms after its sensor time, leaving out the numbers in `lost`."""
+
+    def __init__(self, place, lost=(), dtype=np.uint8):
+        super().__init__(daemon=True)
+        self._place, self._lost, self._dtype = place, lost, dtype
+        self._over = threading.Event()
+
+    def run(self):
+        with Publisher(f"pub+bind:{self._place}") as publisher:
+            while not publisher.wanted("fused") and not self._over.wait(0.01):
+                pass
+            for seq in range(100_000):
+                if self._over.wait(0.01):
+                    break
+                if seq not in self._lost:
+                    sensor_ns = time.time_ns() - 40_000_000
+                    publisher.publish("fused", header(seq, timestamp_wall_ns=sensor_ns), ramp(self._dtype, 8, 8))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self.join()
+
+
+def test_json_ends_with_the_documented_line(tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Source(place, lost={5, 6, 40}):
+        process = watching(f"sub+connect:{place}", "--frames", "150", "--json")
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    lines = [json.loads(line) for line in out.splitlines()]
+    last = lines[-1]
+    assert list(last)[:4] == ["frames", "fps", "gaps", "latency_ms"]
+    assert (last["frames"], last["gaps"], last["restarts"]) == (150, 3, 0)
+    assert last["fps"] > 0
+    assert 40 <= last["latency_ms"]["median"] <= last["latency_ms"]["p95"]
+    assert len(lines) >= 2
+    assert lines[0]["size"] == [8, 8]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_saves_lossless_pictures(tmp_path, dtype):
+    place, folder = f"ipc://{tmp_path}/s", tmp_path / "new" / "pictures"
+    with Source(place, dtype=dtype):
+        process = watching(f"sub+connect:{place}", "--frames", "5", "--save", str(folder))
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("5 frames")
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 5
+    assert all(name.endswith(".png") and not name.startswith(".") for name in names)
+    np.testing.assert_array_equal(cv2.imread(str(folder / names[0]), cv2.IMREAD_UNCHANGED), ramp(dtype, 8, 8))
+
+
+def test_interrupt_ends_with_the_last_line_and_success(tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Source(place):
+        process = watching(f"sub+connect:{place}", "--json")
+        assert json.loads(process.stdout.readline())["frames"] > 0
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["gaps"] == 0
+
+
+def test_a_publisher_that_is_not_there(tmp_path):
+    process = watching(f"sub+connect:ipc://{tmp_path}/none", "--timeout", "0.3", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+    assert "within 0.3 s" in err
+    assert json.loads(out) == {
+        "frames": 0,
+        "fps": 0.0,
+        "gaps": 0,
+        "latency_ms": {"median": None, "p95": None},
+        "restarts": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:5556", "pub+bind:tcp://127.0.0.1:5556", "sub+connect:tcp://127.0.0.1:x"]
+)
+def test_a_wrong_endpoint(endpoint):
+    process = watching(endpoint)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.count("\n") == 1
+    assert endpoint in err
+
+
+def test_a_malformed_message(tmp_path):
+    context = zmq.Context()
+    foreign = context.socket(zmq.XPUB)
+    foreign.bind(f"ipc://{tmp_path}/s")
+    try:
+        process = watching(f"sub+connect:ipc://{tmp_path}/s")
+        assert foreign.poll(30_000)
+        foreign.send_multipart([b"fused", b'{"version": 99}', b""])
+        out, err = process.communicate(timeout=60)
+    finally:
+        context.destroy(linger=0)
+    assert (process.returncode, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "wire version 99" in err
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    process = watching(f"sub+connect:ipc://{tmp_path}/s", "--save", str(tmp_path / "file" / "x"))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@given(st.lists(st.floats(0.001, 10), max_size=50))
+def test_rate_is_intervals_over_time(steps):
+    counts, now = WatchCounts(), 100.0
+    counts.note(now, 1.0)
+    assert counts.fps == 0.0
+    for step in steps:
+        now += step
+        counts.note(now, 1.0)
+    if steps:
+        assert counts.fps == pytest.approx(len(steps) / sum(steps), rel=1e-6)
+
+
+def test_latency_percentiles():
+    counts = WatchCounts()
+    for latency in range(101):
+        counts.note(float(latency), float(latency))
+    assert counts.latency_ms() == {"median": 50.0, "p95": 95.0}

@@ -1,0 +1,52 @@
+"""What a subscriber counts while it watches: frames, rate, latency, gaps."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+LATENCIES_KEPT = 100_000
+"""Of the newest frames: close to an hour at 30 frames a second, and memory that does not grow."""
+
+
+@dataclass(slots=True)
+class WatchCounts:
+    """Counts since the first frame. Times in seconds on one clock, latencies in milliseconds."""
+
+    frames: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+
+    def note(self, now_s: float, latency_ms: float) -> None:
+        """Count a frame received at `now_s`."""
+        self.first_s = now_s if self.frames == 0 else self.first_s
+        self.last_s = now_s
+        self.frames += 1
+        self.latencies_ms.append(latency_ms)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second from the first to the last; 0 before the second frame."""
+        span_s = self.last_s - self.first_s
+        return (self.frames - 1) / span_s if span_s > 0 else 0.0
+
+    def latency_ms(self) -> dict[str, float | None]:
+        """Median and 95th percentile; None before the first frame."""
+        if not self.latencies_ms:
+            return {"median": None, "p95": None}
+        median, p95 = np.percentile(np.array(self.latencies_ms), [50, 95])
+        return {"median": round(float(median), 3), "p95": round(float(p95), 3)}
+
+    def summary(self, gaps: int, restarts: int) -> dict[str, Any]:
+        """The line that `livemef watch --json` ends with."""
+        return {
+            "frames": self.frames,
+            "fps": round(self.fps, 3),
+            "gaps": gaps,
+            "latency_ms": self.latency_ms(),
+            "restarts": restarts,
+        }
