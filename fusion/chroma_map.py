@@ -1,0 +1,65 @@
+"""The chroma map: whose a*, b* a pixel gets, by comparing the chroma scales of the two exposures.
+
+The rule (larger chroma, or a weighted mean) is the method's; the regional smoothing, the reliability ramps, the blend
+near ties and the lightness correction are ours, each against a defect that the bare rule shows on real pictures. Plain
+numpy in the floating dtype it is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.floating[Any]]
+Rule = Literal["select", "weighted"]
+
+DARK_RAMP = (2.0, 10.0)
+"""L* between which a pixel's chroma stops being noise."""
+
+CLIP_RAMP = (0.85, 0.98)
+"""Linear light of a pixel's largest channel between which its hue stops being true: clipped red turns orange yellow."""
+
+UNRELIABLE = 0.01
+"""Reliability that is always left, so that two unreliable pixels are still weighed by their chroma."""
+
+CHROMA_OFFSET = 1.0
+"""C*ab added to both chroma scales: two grey regions count as equal, whatever their noise."""
+
+TIE_WIDTH = 0.25
+"""`select` blends where the weights' normalised difference is within +-TIE_WIDTH: a hard switch flickers and bands."""
+
+
+def smoothstep(start: float, end: float, value: Plane) -> Plane:
+    """0 below `start`, 1 above `end`, and 3t^2 - 2t^3 between."""
+    t = np.clip((value - start) / (end - start), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
+
+
+def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
+    """How far a pixel's chroma can be believed, UNRELIABLE..1: from its L* and its largest linear channel (0..1)."""
+    trusted = smoothstep(*DARK_RAMP, lightness) * (1 - smoothstep(*CLIP_RAMP, largest_linear))
+    return UNRELIABLE + (1 - UNRELIABLE) * trusted
+
+
+def under_share(chroma_under: Plane, chroma_over: Plane, trust_under: Plane, trust_over: Plane, rule: Rule) -> Plane:
+    """Share 0..1 of the under-exposed picture's a*, b*; the over-exposed one gets the rest.
+
+    Chroma scales are regional C*ab >= 0; trusts come from `reliability`.
+    """
+    under = (chroma_under + CHROMA_OFFSET) * trust_under
+    over = (chroma_over + CHROMA_OFFSET) * trust_over
+    share = under / (under + over)
+    if rule == "weighted":
+        return share
+    return smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)
+
+
+def lightness_gain(lightness_out: Plane, lightness_mixed: Plane, follow: float) -> Plane:
+    """Factor on a*, b* so that chroma follows the lightness it is shown at; `follow` 0 = never (the paper), 1 = fully.
+
+    Scaling linear light by any factor scales L* + 16, a* and b* alike, so with `follow` 1 a pixel keeps its
+    chromaticity when the fused lightness differs from the lightness of the exposure its colour came from.
+    """
+    return 1 + follow * ((lightness_out + 16) / (lightness_mixed + 16) - 1)

@@ -1,0 +1,132 @@
+"""The method on the CPU: the small picture decides, then the pixels are done in strips of rows on all cores."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from capture.frame import Pixels
+from engine.runtime import LightnessNet
+from fusion import pixels as compiled
+from fusion import shrink, small, tiles, tone
+from fusion.errors import FusionError
+from fusion.fuser import Fused, FusionSettings, check_exposures
+from fusion.loops import Job, NumpyLoops, PixelLoops, Plane, Rows
+
+STRIPS_PER_THREAD = 4
+"""Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
+
+
+class CpuFuser:
+    """A Fuser on the CPU. Same pixels whatever the number of threads (the network's own threads aside).
+
+    Memory beside the exposures and the result: the network's (a small picture, or a tile of 5 megapixels), a few rows a
+    thread, and with `network_lines` 0 one float32 plane of the picture's size.
+    """
+
+    device = "cpu"
+
+    def __init__(
+        self, net: LightnessNet, settings: FusionSettings, threads: int | None = None, loops: PixelLoops | None = None
+    ) -> None:
+        self.settings = settings
+        self.model_sha256 = net.sha256
+        self.threads = threads or usable_cores()
+        self.loops = loops or (compiled.CompiledLoops() if compiled.compiled() else NumpyLoops())
+        self._net = net
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fuse")
+
+    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
+        """See Fuser. `out`, if given, receives the picture: writable, of the exposures' shape and dtype."""
+        check_exposures(exposures)
+        exposures = [_packed(pixels) for pixels in exposures]
+        result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else _checked(out, exposures[0])
+        stages: dict[str, float] = {}
+        fused = exposures[0]
+        for brighter in exposures[1:]:
+            self._fuse_pair(fused, brighter, result, stages)
+            fused = result
+        return Fused(result, stages)
+
+    def _fuse_pair(self, under: Pixels, over: Pixels, out: Pixels, stages: dict[str, float]) -> None:
+        settings = self.settings
+        with _timed(stages, "shrink"):
+            small_under, small_over = self._small(under), self._small(over)
+            lightness_u, chroma_u = self.loops.small_lab(small_under)
+            lightness_o, chroma_o = self.loops.small_lab(small_over)
+        chroma = small.chroma_planes(chroma_u, chroma_o)
+        affine, lightness = None, None
+        if settings.network_lines:
+            with _timed(stages, "network"):
+                fused = small.network_lightness(self._net, lightness_u, lightness_o)
+            with _timed(stages, "affine"):
+                affine = small.affine_planes(lightness_u, lightness_o, fused, settings)
+        else:
+            with _timed(stages, "network"):
+                gamma = small.full_gamma(lightness_u, lightness_o, self._net, settings)
+                lightness = self._full_lightness(under, over, gamma)
+        with _timed(stages, "pixels"):
+            job = Job(under, over, out, settings, chroma, affine, lightness)
+            self._rows(out.shape[0], self.loops.fuse(job))
+
+    def _small(self, pixels: Pixels) -> Plane:
+        shape = shrink.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
+        result = np.empty((*shape, 3), np.float32)
+        self._rows(shape[0], self.loops.shrink(pixels, result))
+        return result
+
+    def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
+        height, width = under.shape[:2]
+        result = np.empty((height, width), np.float32)
+        for rows in tiles.spans(height, self._net.multiple):
+            for columns in tiles.spans(width, self._net.multiple):
+                dark, bright = (self._lightness(pixels[rows.read, columns.read]) for pixels in (under, over))
+                fused = tone.compensate(small.network_lightness(self._net, dark, bright), gamma)
+                result[rows.keep, columns.keep] = 100 * fused[rows.inner, columns.inner]
+        return result
+
+    def _lightness(self, pixels: Pixels) -> Plane:
+        result = np.empty(pixels.shape[:2], np.float32)
+        self._rows(pixels.shape[0], self.loops.lightness(pixels, result))
+        return result
+
+    def _rows(self, rows: int, work: Rows) -> None:
+        """Run `work` over all rows, in strips on all threads."""
+        count = min(rows, self.threads * STRIPS_PER_THREAD)
+        edges = [rows * index // count for index in range(count + 1)]
+        for _ in self._pool.map(work, edges[:-1], edges[1:]):
+            pass
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stages[name] = stages.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
+
+
+def _is_packed(pixels: Pixels) -> bool:
+    return pixels.strides[1:] == (3 * pixels.itemsize, pixels.itemsize) and pixels.flags.aligned
+
+
+def _packed(pixels: Pixels) -> Pixels:
+    """The picture itself, rows padded or not, or a copy where the pixels of a row are not next to each other."""
+    return pixels if _is_packed(pixels) else np.ascontiguousarray(pixels)
+
+
+def _checked(out: Pixels, like: Pixels) -> Pixels:
+    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.writeable or not _is_packed(out):
+        raise FusionError(
+            f"out is {out.shape} {out.dtype}; it must be {like.shape} {like.dtype}, writable, packed within its rows"
+        )
+    return out

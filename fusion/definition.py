@@ -1,0 +1,83 @@
+"""The method, whole, in float64: what every fast path is measured against, in codes of the final picture.
+
+CBM (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629; weights, gamma and network size are our reading): the lightness
+comes from a network, compensated by a gamma; a* and b* come from the exposures by the chroma map; and the result goes
+back to sRGB within the gamut. With `network_lines` the network sees a small picture, and a local affine model in both
+lightnesses brings its result to full size; without, it sees the whole picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+from engine.runtime import LightnessNet
+from fusion import chroma_map, colour, shrink, small, tone, upsample
+from fusion.fuser import FusionSettings, check_exposures
+
+Plane = NDArray[np.floating[Any]]
+Lab = tuple[Plane, Plane, Plane]
+
+
+def fuse(exposures: Sequence[Pixels], net: LightnessNet, settings: FusionSettings) -> Pixels:
+    """Fuse exposures (BGR uint8 or uint16, dark to bright, one shape); more than two are folded from the dark end.
+
+    Folding: fuse(fuse(1, 2), 3), each step a whole picture in the exposures' dtype. Raises FusionError.
+    """
+    check_exposures(exposures)
+    fused = exposures[0]
+    for brighter in exposures[1:]:
+        fused = fuse_pair(fused, brighter, net, settings)
+    return fused
+
+
+def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSettings) -> Pixels:
+    """Fuse two exposures."""
+    height, width = under.shape[:2]
+    small_under, small_over = small_lab(under, settings), small_lab(over, settings)
+    chroma = small.chroma_planes(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
+    linear_under, linear_over = (colour.decode(colour.from_codes(pixels)) for pixels in (under, over))
+    under_l, over_l = (colour.lab_from_linear(linear)[0] for linear in (linear_under, linear_over))
+    if settings.network_lines:
+        fused = small.network_lightness(net, small_under[0], small_over[0])
+        planes = small.affine_planes(small_under[0], small_over[0], fused, settings)
+        lightness = affine_lightness(upsample.bilinear_rows(planes, height, width), under_l, over_l)
+    else:
+        gamma = small.full_gamma(small_under[0], small_over[0], net, settings)
+        lightness = 100 * tone.compensate(small.network_lightness(net, under_l, over_l).astype(np.float64), gamma)
+    bgr = colour_pixels(linear_under, linear_over, lightness, upsample.bilinear_rows(chroma, height, width), settings)
+    return colour.to_codes(colour.encode(bgr), under.dtype)
+
+
+def small_lab(pixels: Pixels, settings: FusionSettings) -> Lab:
+    """L*, a*, b* of the small picture: codes are averaged, then converted."""
+    shape = shrink.small_shape(pixels.shape[0], pixels.shape[1], settings.small_lines)
+    encoded = shrink.area_average(pixels, *shape) / np.iinfo(pixels.dtype).max
+    return colour.lab_from_linear(colour.decode(encoded))
+
+
+def affine_lightness(coefficients: Plane, under: Plane, over: Plane) -> Plane:
+    """A L_under + B L_over + C, within 0..100."""
+    a, b, c = np.moveaxis(coefficients, -1, 0)
+    return np.asarray(np.clip(a * under + b * over + c, 0, 100))
+
+
+def colour_pixels(
+    linear_under: Plane, linear_over: Plane, lightness: Plane, chroma: Plane, settings: FusionSettings
+) -> Plane:
+    """Linear BGR of the fused picture from both exposures' linear BGR, the fused L* and the regional chroma scales."""
+    lightness_u, a_u, b_u = colour.lab_from_linear(linear_under)
+    lightness_o, a_o, b_o = colour.lab_from_linear(linear_over)
+    trust_u = chroma_map.reliability(lightness_u, linear_under.max(axis=-1))
+    trust_o = chroma_map.reliability(lightness_o, linear_over.max(axis=-1))
+    share = chroma_map.under_share(chroma[..., 0], chroma[..., 1], trust_u, trust_o, settings.chroma)
+    mixed = share * lightness_u + (1 - share) * lightness_o
+    gain = chroma_map.lightness_gain(lightness, mixed, settings.chroma_follows_lightness)
+    a = gain * (share * a_u + (1 - share) * a_o)
+    b = gain * (share * b_u + (1 - share) * b_o)
+    luminance = colour.lab_f_inverse((lightness + 16) / 116)
+    return colour.limit_to_gamut(colour.linear_from_lab(lightness, a, b), luminance)

@@ -1,0 +1,123 @@
+"""What a fuser is, how it is set, and how one is opened for a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from capture.frame import Pixels
+from fusion.chroma_map import Rule
+from fusion.errors import FusionError
+from fusion.tone import Gamma
+
+STILLS_LINES = 135
+"""Lines of the small picture of the regional statistics when the network itself sees the whole picture."""
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """How a bracket is fused. Raises FusionError for a value outside its range.
+
+    network_lines: lines along the shorter side that the network sees, 16..4320; 0 = all of them, the paper's way.
+    gamma: exponent on the fused lightness, 0.25..4, below 1 brightens; "adaptive": from the picture's mean lightness.
+    adaptive_target: mean lightness, 0..1 exclusive, that the adaptive exponent aims at.
+    chroma: "select" (a*, b* of the exposure with the larger chroma) or "weighted" (mean weighted by chroma).
+    chroma_follows_lightness: 0..1, how far chroma shrinks and grows with the fused lightness; 0 = the paper.
+    window_radius: 1..64, half the window of the local affine model, in pixels of the small picture.
+    window_eps: > 0, L* squared; contrast below its root inside a window counts as noise and is not amplified.
+    """
+
+    network_lines: int = 135
+    gamma: Gamma = 1.0
+    adaptive_target: float = 0.5
+    chroma: Rule = "select"
+    chroma_follows_lightness: float = 1.0
+    window_radius: int = 4
+    window_eps: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")
+        _check(self.gamma == "adaptive" or _within(self.gamma, 0.25, 4), "gamma", self, "0.25..4 or 'adaptive'")
+        _check(_within(self.adaptive_target, 0.01, 0.99), "adaptive_target", self, "0.01..0.99")
+        _check(self.chroma in ("select", "weighted"), "chroma", self, "'select' or 'weighted'")
+        _check(_within(self.chroma_follows_lightness, 0, 1), "chroma_follows_lightness", self, "0..1")
+        _check(1 <= self.window_radius <= 64, "window_radius", self, "1..64")
+        _check(_within(self.window_eps, 1e-6, 1e6), "window_eps", self, "1e-6..1e6")
+
+    @property
+    def small_lines(self) -> int:
+        """Lines of the small picture along its shorter side."""
+        return self.network_lines or STILLS_LINES
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain names and values, for headers and reports."""
+        return asdict(self)
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
+
+
+def _check(valid: bool, name: str, settings: FusionSettings, allowed: str) -> None:
+    if not valid:
+        raise FusionError(f"fusion setting {name} is {getattr(settings, name)!r}; it must be {allowed}")
+
+
+@dataclass
+class Fused:
+    """A fused picture (BGR, the exposures' shape and dtype) and where the time went, in milliseconds a stage."""
+
+    pixels: Pixels
+    stages_ms: dict[str, float]
+
+
+class Fuser(Protocol):
+    """Turns brackets into pictures on one device. Not thread-safe: one caller at a time."""
+
+    settings: FusionSettings
+    model_sha256: str
+    device: str
+
+    def fuse(self, exposures: Sequence[Pixels]) -> Fused:
+        """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError."""
+        ...
+
+
+def open_fuser(
+    settings: FusionSettings | None = None, model: str | Path = "cbm", device: str = "auto", threads: int | None = None
+) -> Fuser:
+    """Open a fuser with the given network on "auto" or "cpu"; `threads` None = one per usable core.
+
+    Raises FusionError for an unknown device, EngineError for a model that cannot be loaded.
+    """
+    if device not in ("auto", "cpu"):
+        raise FusionError(f"device {device!r} is not available for fusion; use auto or cpu")
+    from engine.runtime import open_net
+    from fusion.cpu import CpuFuser
+
+    return CpuFuser(open_net(model, "cpu", threads), settings or FusionSettings(), threads)
+
+
+def check_exposures(exposures: Sequence[Pixels]) -> None:
+    """Raise FusionError unless these are two or more BGR pictures of one shape and one dtype, uint8 or uint16."""
+    if len(exposures) < 2:
+        raise FusionError(f"a bracket needs at least two exposures to be fused, not {len(exposures)}")
+    first = exposures[0]
+    for index, pixels in enumerate(exposures):
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+            raise FusionError(f"exposure {index} has shape {pixels.shape}; it must be height x width x 3 (BGR)")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise FusionError(f"exposure {index} is {pixels.dtype}; it must be uint8 or uint16")
+        if pixels.shape != first.shape or pixels.dtype != first.dtype:
+            raise FusionError(
+                f"exposure {index} is {_describe(pixels)} but exposure 0 is {_describe(first)}; all must be alike"
+            )
+
+
+def _describe(pixels: Pixels) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]} {pixels.dtype}"

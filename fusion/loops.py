@@ -1,0 +1,133 @@
+"""The per-pixel work of a fusion as a few loops over rows: the seam between the CPU fuser and whoever runs them.
+
+`fusion.pixels` has them compiled, `NumpyLoops` here in plain numpy: slower by more than an order of magnitude, but with
+nothing to compile, and the definition's own functions. Every loop may run on any rows in any order, in many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+from fusion import colour, definition, shrink, upsample
+from fusion.fuser import FusionSettings
+
+Plane = NDArray[np.float32]
+Planes = NDArray[np.float64]
+Rows = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pair to fuse into `out` (all H x W x 3, one dtype), and what steers it.
+
+    chroma: regional chroma scales, h x w x 2. Lightness: either `affine`, coefficients h x w x 3 in L* units, or
+    `lightness`, the fused L* of every pixel, H x W in 0..100.
+    """
+
+    under: Pixels
+    over: Pixels
+    out: Pixels
+    settings: FusionSettings
+    chroma: Planes
+    affine: Planes | None = None
+    lightness: Plane | None = None
+
+
+class PixelLoops(Protocol):
+    """The loops. Each returns a function that does rows top..bottom (exclusive) of its result."""
+
+    name: str
+
+    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
+        """Fill `small` (h x w x 3, encoded 0..1) with area averages of the picture."""
+        ...
+
+    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+        """L* and C*ab of a small picture (h x w x 3, encoded 0..1)."""
+        ...
+
+    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
+        """Fill `lightness` (H x W) with the pixels' L*, 0..100."""
+        ...
+
+    def fuse(self, job: Job) -> Rows:
+        """Fill the job's `out`."""
+        ...
+
+
+class NumpyLoops:
+    """The loops by the definition's functions, in float64, a few rows at a time so that memory stays bounded."""
+
+    name = "numpy"
+
+    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
+        """See PixelLoops."""
+        height, width = small.shape[:2]
+
+        def rows(top: int, bottom: int) -> None:
+            averages = shrink.area_average(pixels, height, width, top, bottom)
+            small[top:bottom] = averages / np.iinfo(pixels.dtype).max
+
+        return rows
+
+    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+        """See PixelLoops."""
+        lightness, a, b = colour.lab_from_linear(colour.decode(small.astype(np.float64)))
+        return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
+
+    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
+        """See PixelLoops."""
+
+        def rows(top: int, bottom: int) -> None:
+            for strip in _strips(top, bottom, pixels.shape[1]):
+                lightness[strip] = colour.lab_from_linear(_linear(pixels[strip]))[0]
+
+        return rows
+
+    def fuse(self, job: Job) -> Rows:
+        """See PixelLoops."""
+
+        def rows(top: int, bottom: int) -> None:
+            for strip in _strips(top, bottom, job.out.shape[1]):
+                _fuse_strip(job, strip)
+
+        return rows
+
+
+STRIP_PIXELS = 1 << 15
+"""Pixels of a strip of the numpy loops: its float64 planes, about a hundred, take 30 MB a thread."""
+
+
+def _strips(top: int, bottom: int, width: int) -> list[slice]:
+    rows = max(1, STRIP_PIXELS // width)
+    return [slice(start, min(start + rows, bottom)) for start in range(top, bottom, rows)]
+
+
+def _fuse_strip(job: Job, rows: slice) -> None:
+    height, width = job.out.shape[:2]
+    under, over = _linear(job.under[rows]), _linear(job.over[rows])
+    chroma = upsample.bilinear_rows(job.chroma, height, width, rows.start, rows.stop)
+    bgr = definition.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
+    job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
+
+
+def _linear(pixels: Pixels) -> NDArray[np.floating[Any]]:
+    return colour.decode(colour.from_codes(pixels))
+
+
+def _lightness(
+    job: Job, under: NDArray[np.floating[Any]], over: NDArray[np.floating[Any]], rows: slice
+) -> NDArray[np.floating[Any]]:
+    if job.lightness is not None:
+        return job.lightness[rows].astype(np.float64)
+    assert job.affine is not None
+    height, width = job.out.shape[:2]
+    coefficients = upsample.bilinear_rows(job.affine, height, width, rows.start, rows.stop)
+    lightness_u, lightness_o = colour.lab_from_linear(under)[0], colour.lab_from_linear(over)[0]
+    return definition.affine_lightness(coefficients, lightness_u, lightness_o)

@@ -1,0 +1,243 @@
+"""The compiled pixel loops (kernels/pixels.c) from Python: found, fed with constants, called without the GIL.
+
+All constants and tables come from `fusion.colour` and `fusion.chroma_map`. Results are the same on every machine that
+computes in IEEE single precision, and the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_float, c_int, c_int32, c_ssize_t, c_void_p
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+from fusion import chroma_map, colour
+from fusion.fuser import FusionSettings
+from fusion.loops import Job, Plane, Rows
+
+FINE_STEPS, ENCODE8_STEPS, ENCODE16_STEPS = 8192, 8191, 4096
+"""Table sizes: small enough for the caches, fine enough for 0.03 of an 8-bit code and 0.02 of a 16-bit one."""
+
+
+class _Ramp(Structure):
+    _fields_ = [("start", c_float), ("scale", c_float)]
+
+
+class _Constants(Structure):
+    _fields_ = [
+        ("xyz_from_bgr", c_float * 9),
+        ("bgr_from_xyz", c_float * 9),
+        ("cube_knee", c_float),
+        ("line_slope", c_float),
+        ("line_offset", c_float),
+        ("f_knee", c_float),
+        ("inverse_slope", c_float),
+        ("black_f", c_float),
+        ("dark", _Ramp),
+        ("clip", _Ramp),
+        ("unreliable", c_float),
+        ("chroma_offset", c_float),
+        ("tie", _Ramp),
+        ("follow", c_float),
+    ]
+
+
+class _Picture(Structure):
+    _fields_ = [
+        ("pixels", c_void_p),
+        ("stride", c_ssize_t),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("bytes_per_sample", c_int32),
+    ]
+
+
+class _Tables(Structure):
+    _fields_ = [
+        ("decode", c_void_p),
+        ("decode_fine", c_void_p),
+        ("encode8", c_void_p),
+        ("encode16", c_void_p),
+        ("fine_steps", c_int32),
+        ("encode8_steps", c_int32),
+        ("encode16_steps", c_int32),
+    ]
+
+
+class _Job(Structure):
+    _fields_ = [
+        ("under", _Picture),
+        ("over", _Picture),
+        ("out", c_void_p),
+        ("out_stride", c_ssize_t),
+        ("steering", c_void_p),
+        ("small_height", c_int32),
+        ("small_width", c_int32),
+        ("lightness", c_void_p),
+        ("select", c_int32),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL | None:
+    folder = Path(__file__).parent
+    for suffix in EXTENSION_SUFFIXES:
+        path = folder / f"_pixels{suffix}"
+        if path.exists():
+            return _declared(ctypes.CDLL(str(path)))
+    return None
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    shared: list[Any] = [POINTER(_Constants), POINTER(_Tables)]
+    rows: list[Any] = [c_int32, c_int32]
+    library.shrink_rows.argtypes = [POINTER(_Picture), c_void_p, c_int32, c_int32, *rows]
+    library.shrink_rows.restype = c_int
+    library.small_lab.argtypes = [*shared, c_void_p, c_int32, c_void_p, c_void_p]
+    library.small_lab.restype = None
+    library.lightness_rows.argtypes = [*shared, POINTER(_Picture), c_void_p, *rows]
+    library.lightness_rows.restype = None
+    library.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
+    library.fuse_rows.restype = c_int
+    return library
+
+
+def compiled() -> bool:
+    """Whether the compiled loops are there (they are built at installation where a C compiler is)."""
+    return _library() is not None
+
+
+class CompiledLoops:
+    """The PixelLoops, compiled. Pictures may have padding between rows; within a row pixels must be packed."""
+
+    name = "compiled"
+
+    def __init__(self) -> None:
+        library = _library()
+        if library is None:
+            raise RuntimeError("the compiled pixel loops are not built")
+        self._library = library
+
+    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
+        """See PixelLoops."""
+        picture, (height, width) = _picture(pixels), small.shape[:2]
+
+        def rows(top: int, bottom: int) -> None:
+            _check(self._library.shrink_rows(byref(picture), small.ctypes.data, height, width, top, bottom))
+
+        return rows
+
+    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+        """See PixelLoops."""
+        lightness, chroma = np.empty(small.shape[:2], np.float32), np.empty(small.shape[:2], np.float32)
+        constants, tables = _constants(FusionSettings()), _tables(256)
+        outputs = lightness.ctypes.data, chroma.ctypes.data
+        self._library.small_lab(byref(constants), byref(tables), small.ctypes.data, lightness.size, *outputs)
+        return lightness, chroma
+
+    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
+        """See PixelLoops."""
+        constants, tables, picture = _constants(FusionSettings()), _tables(_codes(pixels)), _picture(pixels)
+
+        def rows(top: int, bottom: int) -> None:
+            data = lightness.ctypes.data
+            self._library.lightness_rows(byref(constants), byref(tables), byref(picture), data, top, bottom)
+
+        return rows
+
+    def fuse(self, job: Job) -> Rows:
+        """See PixelLoops."""
+        constants, tables, steering = _constants(job.settings), _tables(_codes(job.out)), _steering(job)
+        call = _Job(
+            under=_picture(job.under),
+            over=_picture(job.over),
+            out=job.out.ctypes.data,
+            out_stride=job.out.strides[0],
+            small_height=steering.shape[0],
+            small_width=steering.shape[2],
+            lightness=None if job.lightness is None else job.lightness.ctypes.data,
+            select=job.settings.chroma == "select",
+        )
+
+        def rows(top: int, bottom: int) -> None:
+            call.steering = steering.ctypes.data
+            _check(self._library.fuse_rows(byref(constants), byref(tables), byref(call), top, bottom))
+
+        return rows
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("the pixel loops could not allocate their row buffers")
+
+
+def _codes(pixels: Pixels) -> int:
+    return int(np.iinfo(pixels.dtype).max) + 1
+
+
+def _picture(pixels: Pixels) -> _Picture:
+    height, width = pixels.shape[:2]
+    if pixels.strides[1:] != (3 * pixels.itemsize, pixels.itemsize) or not pixels.flags.aligned:
+        raise ValueError("pixels must be packed within a row")
+    return _Picture(pixels.ctypes.data, pixels.strides[0], height, width, pixels.itemsize)
+
+
+def _steering(job: Job) -> NDArray[np.float32]:
+    """The small planes, h x 5 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, then chromas."""
+    height, width = job.chroma.shape[:2]
+    affine = np.zeros((height, width, 3)) if job.affine is None else job.affine
+    a, b, c = np.moveaxis(affine, -1, 0)
+    offset = (c + 16 - 16 * a - 16 * b) / 116
+    planes = np.stack([a, b, offset, job.chroma[..., 0], job.chroma[..., 1]], axis=1)
+    return np.ascontiguousarray(planes, np.float32)
+
+
+def _ramp(start: float, end: float) -> _Ramp:
+    return _Ramp(start, 1 / (end - start))
+
+
+def _matrix(values: NDArray[np.floating[Any]]) -> Any:
+    return (c_float * 9)(*values.ravel())
+
+
+def _constants(settings: FusionSettings) -> _Constants:
+    delta = colour.LAB_DELTA
+    dark = [(lightness + 16) / 116 for lightness in chroma_map.DARK_RAMP]
+    return _Constants(
+        xyz_from_bgr=_matrix(colour.XYZ_FROM_BGR),
+        bgr_from_xyz=_matrix(colour.BGR_FROM_XYZ),
+        cube_knee=delta**3,
+        line_slope=1 / (3 * delta**2),
+        line_offset=4 / 29,
+        f_knee=delta,
+        inverse_slope=3 * delta**2,
+        black_f=16 / 116,
+        dark=_ramp(*dark),
+        clip=_ramp(*chroma_map.CLIP_RAMP),
+        unreliable=chroma_map.UNRELIABLE,
+        chroma_offset=chroma_map.CHROMA_OFFSET,
+        tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
+        follow=settings.chroma_follows_lightness,
+    )
+
+
+@lru_cache(maxsize=2)
+def _tables(codes: int) -> _Tables:
+    """Tables for pictures of `codes` codes (256 or 65536), with the arrays they point into kept alive."""
+    arrays = {
+        "decode": colour.decode_table(codes),
+        "decode_fine": colour.decode_table(FINE_STEPS + 1),
+        "encode8": np.floor(colour.encode_table(ENCODE8_STEPS) * 255 + 0.5).astype(np.uint8),
+        "encode16": (colour.encode_table(ENCODE16_STEPS) * 65535).astype(np.float32),
+    }
+    pointers = {name: array.ctypes.data for name, array in arrays.items()}
+    steps = {"fine_steps": FINE_STEPS, "encode8_steps": ENCODE8_STEPS, "encode16_steps": ENCODE16_STEPS}
+    tables = _Tables(**pointers, **steps)
+    tables.arrays = arrays
+    return tables

@@ -1,0 +1,44 @@
+"""What a pair of exposures says in small: the planes that steer every pixel of the large pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.runtime import LightnessNet
+from fusion import tone, upsample
+from fusion.fuser import FusionSettings
+
+Plane = NDArray[np.floating[Any]]
+Planes = NDArray[np.float64]
+
+CHROMA_RADIUS = 2
+"""Regional chroma is averaged over 2 CHROMA_RADIUS + 1 small pixels: 4 % of the shorter side at 135 lines."""
+
+
+def network_lightness(net: LightnessNet, under: Plane, over: Plane) -> NDArray[np.float32]:
+    """The network's fused lightness, 0..1, of two L* planes (0..100)."""
+    return net((under / 100).astype(np.float32), (over / 100).astype(np.float32))
+
+
+def affine_planes(under: Plane, over: Plane, fused: Plane, settings: FusionSettings) -> Planes:
+    """Coefficients A, B, C (h x w x 3, L* units) from the small L* planes and the network's 0..1: gamma, affine fit."""
+    fused = fused.astype(np.float64)
+    gamma = tone.exponent(settings.gamma, fused, settings.adaptive_target)
+    target = 100 * tone.compensate(fused, gamma)
+    guides = (under.astype(np.float64), over.astype(np.float64))
+    return upsample.affine_coefficients(*guides, target.astype(np.float64), settings.window_radius, settings.window_eps)
+
+
+def full_gamma(under: Plane, over: Plane, net: LightnessNet, settings: FusionSettings) -> float:
+    """The exponent for a picture whose network runs at full size: adaptive ones are read from the small picture."""
+    if settings.gamma != "adaptive":
+        return float(settings.gamma)
+    return tone.exponent("adaptive", network_lightness(net, under, over), settings.adaptive_target)
+
+
+def chroma_planes(chroma_under: Plane, chroma_over: Plane) -> Planes:
+    """Regional chroma scales (h x w x 2) from the small pictures' C*ab planes."""
+    return upsample.box_mean(np.stack([chroma_under, chroma_over], axis=-1).astype(np.float64), CHROMA_RADIUS)
