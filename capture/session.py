@@ -1,4 +1,4 @@
-"""The capture loop: reads a camera, labels each frame, and asks for the next exposure. Used live and for recording."""
+"""The capture loop of one open camera: read a frame, find out its exposure, ask for the next one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ from collections.abc import Sequence
 
 from capture.bracketing import BracketingController, ControlStatus, Counters
 from capture.cameras.base import Camera, CameraInfo
-from capture.errors import CaptureError
+from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, brightness
 from capture.plan import parse_plan
 
+AUTO = "auto"
+
+
+def planned_exposures(text: str) -> tuple[Exposure, ...]:
+    """The exposures of a plan such as "1ms,16ms@2", dark to bright; none for "auto". Raises PlanError."""
+    return () if text.strip().lower() == AUTO else parse_plan(text)
+
 
 class CaptureSession:
-    """One camera under bracketing control.
+    """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
-    exposures: the plan wished for, in any order; empty = the camera's own suggestion. Raises PlanError (a CaptureError)
-    for a plan that cannot work on this camera.
+    exposures: the plan wished for; empty = what the camera suggests. Raises CaptureError if it cannot work.
     """
 
     def __init__(self, camera: Camera, exposures: Sequence[Exposure] = ()) -> None:
+        info = camera.info
+        if exposures and not info.can_request:
+            raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
         self._camera = camera
-        self._controller = BracketingController.for_camera(camera.info, exposures)
+        self._controller = BracketingController.for_camera(info, exposures)
+        if len(self._controller.plan) < 2:
+            raise CaptureError(f"{info.uri}: does not alternate between exposures: a bracket needs two or more")
 
     @property
     def info(self) -> CameraInfo:
@@ -29,7 +40,7 @@ class CaptureSession:
 
     @property
     def plan(self) -> tuple[Exposure, ...]:
-        """The exposures alternated, dark to bright, as the camera can do them."""
+        """The exposures in use, dark to bright."""
         return self._controller.plan
 
     @property
@@ -43,24 +54,26 @@ class CaptureSession:
         return self._controller.status
 
     def next_frame(self, timeout_s: float) -> Frame | None:
-        """The next frame, labelled; None for one that is no part of a bracket (transitional, unknown, a duplicate).
+        """Read one frame and ask for the exposure that is due; None if the frame belongs in no bracket.
 
-        Raises CameraStalled after `timeout_s`, EndOfStream after the last frame of a finite source.
+        Raises CameraStalled, with advice, after `timeout_s`; EndOfStream at the end of a finite source.
         """
-        frame = self._camera.read(timeout_s)
-        level = None
-        if self.info.can_request and not self.info.reports_exposure:
-            level = brightness(frame.pixels)
-        decision = self._controller.on_frame(frame.record, level)
+        frame = self._read(timeout_s)
+        decision = self._controller.on_frame(frame.record, self._brightness(frame))
         if decision.request is not None:
             self._camera.request(decision.request)
         return Frame(decision.record, frame.pixels) if decision.keep else None
 
+    def _read(self, timeout_s: float) -> Frame:
+        try:
+            return self._camera.read(timeout_s)
+        except CameraStalled as error:
+            raise CameraStalled(
+                f"{self.info.uri}: no frame for {timeout_s:g} s: is it plugged in, and not in use by another program? "
+                f"If it stopped by itself, try longer exposures or a lower frame rate ({error})"
+            ) from error
 
-def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
-    """The exposures of a plan written as text; "auto" = none, leaving it to the camera. Raises CaptureError."""
-    if text.strip().lower() == "auto":
-        return ()
-    if not text.strip():
-        raise CaptureError("the exposure plan is empty: write for instance 1ms,8ms, or auto")
-    return parse_plan(text, gain)
+    def _brightness(self, frame: Frame) -> float | None:
+        """Measured only where nothing better tells the exposure: it costs a look at the pixels."""
+        told = frame.record.measured is not None or frame.record.native_index is not None
+        return None if told or not self.info.can_request else brightness(frame.pixels)

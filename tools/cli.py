@@ -1,4 +1,4 @@
-"""`livemef`: finds the verb that was typed and runs it. Help is quick: a verb's file is imported only when it is used."""
+"""`livemef`: finds the verb that was typed and runs it. Help is quick: a verb's file is imported when it is used."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _split_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the result is the exit code: 0 done, 1 our bug, 2 input or surroundings, 130 interrupted."""
+    """Run the command line; the result is the exit code: 0 done, 1 our bug, 2 surroundings, 130 interrupted."""
     rest, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
     rest = rest or ["--help"]
     return finish(functools.partial(application().main, rest, "livemef", standalone_mode=False), debug)

@@ -1,6 +1,6 @@
 """Everything that can be set, with its built-in default. The rooms define their own settings; this composes them.
 
-`tools/settings/livemef.toml` says the same with a comment for every key; `tools/config_sources.py` says who overrides whom.
+`tools/settings/livemef.toml` says the same with a comment for every key; who overrides whom: `tools/config_sources.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class CaptureConfig(_Table):
     camera: str = "sim://"
     exposures: str = "auto"
     bracket_mode: Literal["sliding", "disjoint"] = "sliding"
-    ring_slots: int = Field(8, ge=4, le=64)
-    stall_timeout_s: float = Field(5.0, ge=0.1, le=3600)
+    ring_slots: int = Field(default=8, ge=4, le=64)
+    stall_timeout_s: float = Field(default=5.0, ge=0.1, le=3600)
 
 
 class RuntimeConfig(_Table):
@@ -33,13 +33,13 @@ class RuntimeConfig(_Table):
 
     model: str = "cbm"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(0, ge=0, le=256)
+    threads: int = Field(default=0, ge=0, le=256)
 
 
 class StillsConfig(_Table):
     """[stills]: what `livemef fuse` does differently from live use. `network_lines` 0: full resolution."""
 
-    network_lines: int = Field(0, ge=0)
+    network_lines: int = Field(default=0, ge=0)
 
 
 class PublishConfig(_Table):
@@ -55,7 +55,7 @@ class PreviewConfig(_Table):
 
     enabled: bool = True
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65535)
+    port: int = Field(default=8080, ge=1, le=65535)
     token: str = ""
 
 

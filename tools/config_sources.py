@@ -81,7 +81,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _lines_of_keys(text: str) -> dict[str, int]:
-    table, lines = "", {}
+    table = ""
+    lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w.\s-]+?)\s*\]", line):
             table = header[1] + "."

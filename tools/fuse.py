@@ -1,4 +1,4 @@
-"""`livemef fuse`: pictures of a scene at different exposures become one picture; or a folder of scenes, scene by scene."""
+"""`livemef fuse`: pictures of a scene at different exposures become one picture; a folder of scenes, scene by scene."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ from tools.options import (
     ThreadsOption,
 )
 from tools.scenes import Scene, find_scenes, read_scene
+
+SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _outcomes(fuser: Fuser, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
     for task in tasks:
         try:
             yield fuse_task(fuser, task)
-        except (*EXPECTED, OSError, MemoryError) as error:
+        except SCENE_FAULTS as error:
             code, line = explain(error)
             if code != SURROUNDINGS:
                 raise
@@ -198,8 +200,8 @@ def fuse_command(
 ) -> int:
     """Fuse pictures of one scene at different exposures into one, or a folder of scenes.
 
-    PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order dark to bright is found from EXIF,
-    else from brightness. The network sees full resolution unless --network-lines says otherwise.
+    PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order, dark to bright, is found from
+    EXIF, else from brightness. The network sees full resolution unless --network-lines says otherwise.
     """
     flags = {
         "fusion.gamma": gamma,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def dark_to_bright(measured: Sequence[Exposure | None], levels: Sequence[float])
     """The order of pictures: by EXIF exposure if every picture has one and they differ, else by brightness (0..1)."""
     lights = [exposure.light for exposure in measured if exposure is not None]
     ordered = sorted(lights)
-    telling = all(after >= before * LEAST_RATIO for before, after in zip(ordered, ordered[1:], strict=False))
+    telling = all(after >= before * LEAST_RATIO for before, after in itertools.pairwise(ordered))
     keys = lights if len(lights) == len(measured) and telling else list(levels)
     return sorted(range(len(keys)), key=keys.__getitem__)
 

@@ -1,4 +1,4 @@
-"""The verbs of the command line, each with the function that does it; the function's file is imported when it is used."""
+"""The verbs of the command line, each with the function that does it; its file is imported when it is used."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def network() -> list[Finding]:
     for path in models:
         net = open_net(path, "cpu", 1)
         started = time.perf_counter()
-        fused = net(ramp / 2, ramp)
+        fused = net(ramp / np.float32(2), ramp)
         milliseconds = (time.perf_counter() - started) * 1e3
         sound = fused.shape == ramp.shape and bool(np.isfinite(fused).all())
         detail = f"{net.name}, {net.sha256[:12]}; first run on 96x64 took {milliseconds:.1f} ms"

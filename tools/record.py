@@ -1,0 +1,188 @@
+"""`livemef record`: brackets from a camera into a folder, for replay. What was accepted is written, whatever comes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from capture.cameras.base import Camera, open_camera
+from capture.errors import EndOfStream
+from capture.frame import Frame
+from capture.grouping import BracketGrouper, Grouped
+from capture.recording import RecordingWriter
+from capture.session import CaptureSession, planned_exposures
+from tools.config import CaptureConfig
+from tools.config_sources import load_config
+from tools.config_text import print_config
+from tools.exits import DONE, SURROUNDINGS, UserError
+from tools.options import CameraOption, ConfigOption, ExposuresOption, JsonOption, PrintConfigOption
+
+PATIENCE_S = 60.0
+"""How long a source that waits for us is made to wait for the disk."""
+FIRST_BRACKET_LIMIT_S = 60.0
+"""Measuring an unknown delay takes seconds; a camera that has given no bracket after this will give none."""
+
+
+class _Ending:
+    """Whether Ctrl-C or SIGTERM asked for the end. While it is in force the recording is finished, not torn."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over for the time being."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass
+class Outcome:
+    """What a recording came to. `refused`: brackets that came faster than the disk took them."""
+
+    folder: str
+    wanted: int
+    brackets: int = 0
+    refused: int = 0
+    captured: int = 0
+    dropped: int = 0
+    transitional: int = 0
+    seconds: float = 0.0
+    ended_by: str = "done"
+
+
+def _refuse_unusable(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"-o {folder}: is a file; name a new folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"-o {folder}: the folder is not empty; name a new one, nothing is overwritten")
+    parent = folder.resolve().parent
+    if not parent.is_dir():
+        raise UserError(f"-o {folder}: there is no folder {parent}; make it first")
+
+
+class _Shelf:
+    """The recording, made when the first bracket comes, so that a camera that gives none leaves no folder behind."""
+
+    def __init__(self, session: CaptureSession, folder: Path) -> None:
+        self._folder = folder
+        self._info = dataclasses.replace(session.info, plan=session.plan)
+        # A source that waits for us has time; a live camera does not, and what the disk cannot take is counted.
+        self._patience_s = 0.0 if session.info.paced == "realtime" else PATIENCE_S
+        self._writer: RecordingWriter | None = None
+
+    def put(self, grouped: Grouped[Frame], outcome: Outcome) -> None:
+        """Store the bracket, if there is one."""
+        if grouped.bracket is None:
+            return
+        if self._writer is None:
+            self._writer = RecordingWriter(self._folder, self._info)
+        self._writer.accept(grouped.bracket, grouped.payloads, self._patience_s)
+        outcome.brackets, outcome.refused = self._writer.brackets_accepted, self._writer.brackets_refused
+
+    def close(self) -> None:
+        """Write what was accepted."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _record(session: CaptureSession, shelf: _Shelf, settings: CaptureConfig, outcome: Outcome) -> Iterator[None]:
+    """Capture until enough brackets are accepted; yields after each frame."""
+    grouper = BracketGrouper[Frame](len(session.plan), settings.bracket_mode)
+    deadline = time.monotonic() + FIRST_BRACKET_LIMIT_S
+    while outcome.brackets < outcome.wanted:
+        frame = session.next_frame(settings.stall_timeout_s)
+        if frame is not None:
+            owned = Frame(frame.record, frame.pixels.copy())  # a camera may use its buffer again
+            shelf.put(grouper.push(frame.record, owned), outcome)
+        if not outcome.brackets and time.monotonic() > deadline:
+            reason = session.status.value
+            raise UserError(f"{session.info.uri}: no bracket within {FIRST_BRACKET_LIMIT_S:.0f} s: {reason}")
+        yield
+
+
+def _note_counters(session: CaptureSession, outcome: Outcome) -> None:
+    counters = session.counters
+    outcome.captured, outcome.dropped, outcome.transitional = counters.received, counters.dropped, counters.transitional
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int) -> Outcome:
+    """Record `brackets` brackets from an open camera into a new folder. Ctrl-C or the source's end finish it early.
+
+    Every bracket counted in the outcome is on disk. Raises CaptureError or UserError.
+    """
+    session = CaptureSession(camera, planned_exposures(settings.exposures))
+    outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
+    with ending.listening(), closing(_Shelf(session, folder)) as shelf, _progress() as progress:
+        bar = progress.add_task("recording", total=brackets)
+        camera.start()
+        try:
+            for _ in _record(session, shelf, settings, outcome):
+                progress.update(bar, completed=outcome.brackets)
+                if ending.asked:
+                    outcome.ended_by = "interrupted"
+                    break
+        except EndOfStream:
+            outcome.ended_by = "end of source"
+        finally:
+            _note_counters(session, outcome)
+    outcome.seconds = round(time.monotonic() - started, 3)
+    return outcome
+
+
+def _describe(outcome: Outcome) -> str:
+    text = f"{outcome.folder}: {outcome.brackets} brackets in {outcome.seconds:.1f} s ({outcome.ended_by})"
+    losses = {"refused": outcome.refused, "dropped": outcome.dropped, "transitional": outcome.transitional}
+    return text + "".join(f", {count} {name}" for name, count in losses.items() if count)
+
+
+def record_command(
+    camera: CameraOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder to make.")] = None,
+    brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
+    exposures: ExposuresOption = None,
+    config: ConfigOption = None,
+    show_config: PrintConfigOption = False,
+    json_lines: JsonOption = False,
+) -> int:
+    """Record brackets from a camera into a new folder; livemef run --camera file://FOLDER replays it.
+
+    Ends with 2 if the source ended before all brackets were there. Ctrl-C finishes the recording early.
+    """
+    loaded = load_config(config, {"capture.camera": camera, "capture.exposures": exposures})
+    if show_config:
+        print_config(loaded)
+        return DONE
+    if output is None:
+        raise UserError("where to? give -o FOLDER")
+    _refuse_unusable(output)
+    settings = loaded.config.capture
+    with closing(open_camera(settings.camera)) as opened:
+        outcome = record(opened, settings, output, brackets)
+    print(json.dumps(dataclasses.asdict(outcome)) if json_lines else _describe(outcome))
+    return SURROUNDINGS if outcome.ended_by == "end of source" else DONE
