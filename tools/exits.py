@@ -43,7 +43,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the line for an exception that reached the top of a verb."""
     if isinstance(error, EXPECTED):
         return SURROUNDINGS, _one_line(str(error))
-    if isinstance(error, OSError) and error.errno in SYSTEM_LIMITS:
+    if isinstance(error, OSError) and (error.filename or error.errno in SYSTEM_LIMITS):
         place = f": {error.filename}" if error.filename else ""
         return SURROUNDINGS, f"{_one_line(error.strerror or str(error))}{place}"
     if isinstance(error, MemoryError):

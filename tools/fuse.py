@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from capture.pictures import PICTURE_SUFFIXES, write_picture
 from fusion.fuser import Fuser, open_fuser
@@ -32,6 +30,7 @@ from tools.options import (
     PrintConfigOption,
     ThreadsOption,
 )
+from tools.progress import progress_bar
 from tools.scenes import Scene, find_scenes, read_scene
 
 SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
@@ -116,6 +115,7 @@ def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:
     started = time.perf_counter()
     fused = fuser.fuse(exposures.pixels)
     milliseconds = (time.perf_counter() - started) * 1e3
+    task.output.parent.mkdir(parents=True, exist_ok=True)
     write_picture(task.output, fused.pixels)
     height, width = fused.pixels.shape[:2]
     return {
@@ -140,24 +140,18 @@ def _outcomes(fuser: Fuser, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
             yield {"scene": task.scene.name, "error": line}
 
 
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
 def _describe(outcome: dict[str, Any]) -> str:
     if "error" in outcome:
-        return f"[red]{escape(outcome['scene'])}: {escape(outcome['error'])}[/]"
+        return f"{outcome['scene']}: {outcome['error']}"
     width, height = outcome["size"]
     order = " < ".join(outcome["exposures"])
-    return escape(f"{outcome['output']}: {width}x{height}, {order}, {outcome['fuse_ms']:.0f} ms")
+    return f"{outcome['output']}: {width}x{height}, {order}, {outcome['fuse_ms']:.0f} ms"
 
 
 def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool) -> int:
     """Fuse every scene; a bad one is reported and the others go on. Returns how many were bad."""
-    errors, out = Console(stderr=True, soft_wrap=True), Console(soft_wrap=True, highlight=False)
     bad = []
-    with _progress(errors) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("fusing", total=len(tasks))
         for outcome in _outcomes(fuser, tasks):
             progress.advance(bar)
@@ -166,11 +160,12 @@ def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool) -> int:
             if json_lines:
                 print(json.dumps(outcome), flush=True)
             elif "error" not in outcome:
-                out.print(_describe(outcome))
+                print(_describe(outcome), flush=True)
     if json_lines:
         print(json.dumps({"scenes": len(tasks), "fused": len(tasks) - len(bad), "failed": len(bad)}))
+    errors = Console(stderr=True)
     for outcome in bad:
-        errors.print(_describe(outcome))
+        errors.print(f"livemef: {_describe(outcome)}", style="red", markup=False, highlight=False, soft_wrap=True)
     return len(bad)
 
 
@@ -224,5 +219,4 @@ def fuse_command(
     if len(tasks) == 1:
         _single_line(fuser, tasks[0], json_lines)
         return DONE
-    output.mkdir(parents=True, exist_ok=True)
     return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines) else DONE

@@ -14,8 +14,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from capture.cameras.base import Camera, open_camera
 from capture.errors import EndOfStream
@@ -28,6 +26,7 @@ from tools.config_sources import load_config
 from tools.config_text import print_config
 from tools.exits import DONE, SURROUNDINGS, UserError
 from tools.options import CameraOption, ConfigOption, ExposuresOption, JsonOption, PrintConfigOption
+from tools.progress import progress_bar
 
 PATIENCE_S = 60.0
 """How long a source that waits for us is made to wait for the disk."""
@@ -125,12 +124,6 @@ def _note_counters(session: CaptureSession, outcome: Outcome) -> None:
     outcome.captured, outcome.dropped, outcome.transitional = counters.received, counters.dropped, counters.transitional
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
 def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int) -> Outcome:
     """Record `brackets` brackets from an open camera into a new folder. Ctrl-C or the source's end finish it early.
 
@@ -138,7 +131,7 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
     """
     session = CaptureSession(camera, planned_exposures(settings.exposures))
     outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
-    with ending.listening(), closing(_Shelf(session, folder)) as shelf, _progress() as progress:
+    with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
         camera.start()
         try:
