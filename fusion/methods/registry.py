@@ -1,0 +1,75 @@
+"""Which fusion methods are there?
+
+A method is `fuse(exposures) -> picture`: two or more HxWx3 BGR uint8, dark to bright, to one of the same shape and
+dtype. Each is imported only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, cast
+
+from capture.frame import Pixels
+from fusion.errors import FusionError
+
+FuseFunction = Callable[[Sequence[Pixels]], Pixels]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A fusion method: its name, what it is in a few words, and how to get its function.
+
+    `our_reading` marks methods whose equations the papers leave open; public tables must say so.
+    """
+
+    name: str
+    title: str
+    our_reading: bool
+    load: Callable[[], FuseFunction]
+
+
+def _from_module(module: str, function: str = "fuse") -> Callable[[], FuseFunction]:
+    return lambda: cast(FuseFunction, getattr(import_module(f"fusion.methods.{module}"), function))
+
+
+def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:
+    def load() -> FuseFunction:
+        from fusion.fuser import FusionSettings, open_fuser
+
+        fuser = open_fuser(FusionSettings(network_lines=0, **settings), model=model)
+        return lambda exposures: fuser.fuse(exposures).pixels
+
+    return load
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("cbm", "U-Net lightness, chroma map: the default model", False, _network("cbm")),
+        Method(
+            "cbm_paper",
+            "U-Net lightness, chroma map: the paper's recipe",
+            True,
+            _network("cbm-paper", chroma_follows_lightness=0.0),
+        ),
+        Method("mitm", "multiscale-surround switched retinex, 2024", True, _from_module("mitm")),
+        Method("msr", "multi-scale retinex of the average", True, _from_module("msr", "fuse_average")),
+        Method("msr_b", "average of multi-scale retinex layers", True, _from_module("msr", "fuse_details")),
+        Method("dsift_ef", "dense SIFT, Liu and Wang 2015", False, _from_module("dsift_ef")),
+        Method("dem", "detail-enhanced YUV pyramid, Wang et al. 2020", False, _from_module("dem")),
+        Method("dbm", "DCT quantisation, Lee et al. 2017", True, _from_module("dbm")),
+        Method("mertens", "OpenCV createMergeMertens", False, _from_module("mertens")),
+    )
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of this name; FusionError names the nearest one if there is none."""
+    if name in METHODS:
+        return METHODS[name]
+    near = difflib.get_close_matches(name, METHODS, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise FusionError(f"no fusion method {name!r}: {hint}There are {', '.join(METHODS)}")
