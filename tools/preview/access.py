@@ -1,0 +1,48 @@
+"""Who may look: loopback without a token, anything else only with one."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from fusion.errors import FusionError
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or address, without port) can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_listen(host: str, token: str | None) -> None:
+    """Raises FusionError where the page would be open to everybody on the network, or the token is empty."""
+    if token == "":
+        raise FusionError("the preview's token is empty: give a real one or none")
+    if token is None and not is_loopback(host):
+        raise FusionError(f"the preview on {host} could be reached from other machines: set a token, or use 127.0.0.1")
+
+
+def token_matches(token: str, query: str | None, authorization: str | None) -> bool:
+    """Whether a request carries `token`, in `?token=` or as `Authorization: Bearer`; compared in constant time."""
+    given = query
+    if given is None and authorization is not None and authorization[:7].lower() == "bearer ":
+        given = authorization[7:].strip()
+    return given is not None and hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+
+
+def names_this_machine(host_header: str | None) -> bool:
+    """Whether a request's Host is a loopback name: a foreign page whose name was made to point here says that
+    name.
+    """
+    host = urlsplit(f"//{host_header or ''}").hostname
+    return host is not None and is_loopback(host)
+
+
+def same_origin(origin: str | None, host_header: str | None) -> bool:
+    """Whether a WebSocket was opened by the page itself (or by no page at all)."""
+    return origin is None or urlsplit(origin).netloc.lower() == (host_header or "").lower()

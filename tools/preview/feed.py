@@ -1,0 +1,188 @@
+"""What the preview knows of the stream: an ordinary subscriber that keeps the newest of everything.
+
+The headers (topic "status") come always; pictures only while somebody looks at them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zmq
+import zmq.asyncio
+
+from fusion.stream.endpoint import parse_endpoint
+from fusion.stream.header import Header
+from fusion.stream.subscriber import GapCounter, open_sub
+from fusion.stream.wire import FUSED, STATUS, Part, WireError, peek
+
+PICTURE_TOPICS = (FUSED, "exposure/")
+RATE_WINDOW_S = 2.0
+LATENCIES_KEPT = 60
+STALE_S = 2.0
+"""A picture older than this is no longer shown beside newer ones, and a pipeline silent for so long is not
+healthy.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The newest message of a topic, its payload not yet decoded."""
+
+    topic: str
+    header: Header
+    parts: tuple[Part, ...]
+    at_s: float
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Tells it from every other picture of the topic."""
+        return self.header.stream, self.header.seq
+
+
+class Feed:
+    """The subscriber. All of it runs in one asyncio loop. Raises FusionError for a wrong endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = parse_endpoint(endpoint, "sub")
+        self.counter = GapCounter()
+        self.frames = 0
+        self.malformed = 0
+        self.header: Header | None = None
+        self._began_s = self._heard_s = time.monotonic()
+        self._arrivals: deque[float] = deque()
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._pictures: dict[str, Received] = {}
+        self._changed = asyncio.Event()
+        self._watchers = 0
+        self._context: zmq.asyncio.Context = zmq.asyncio.Context()
+        try:
+            self._socket, self._attachment = open_sub(self._context, self.endpoint, (STATUS,))
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        while True:
+            frames = await self._socket.recv_multipart(copy=False)
+            try:
+                self._note(tuple(frame.buffer for frame in frames))
+            except WireError:
+                self.malformed += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._context.destroy(linger=0)
+        self._attachment.close()
+
+    def _note(self, parts: tuple[Part, ...]) -> None:
+        topic, header = peek(parts)
+        now_s = time.monotonic()
+        if topic == STATUS:
+            self._note_status(header, now_s)
+            return
+        if topic == FUSED:
+            self._note_latency(header)
+        if self._watchers:  # else it was on its way when the last one left
+            self._pictures[topic] = Received(topic, header, parts, now_s)
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def _note_status(self, header: Header, now_s: float) -> None:
+        self.counter.note(STATUS, header.stream, header.seq)
+        self.header, self._heard_s = header, now_s
+        self.frames += 1
+        self._arrivals.append(now_s)
+        if not self._watchers:
+            self._note_latency(header)
+
+    def _note_latency(self, header: Header) -> None:
+        self._latencies_ms.append((time.time_ns() - header.timestamp_wall_ns) / 1e6)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last frame, or since the beginning if there was none."""
+        return time.monotonic() - self._heard_s
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over the last RATE_WINDOW_S."""
+        now_s = time.monotonic()
+        while self._arrivals and now_s - self._arrivals[0] > RATE_WINDOW_S:
+            self._arrivals.popleft()
+        return len(self._arrivals) / min(RATE_WINDOW_S, max(now_s - self._began_s, 1e-3))
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Median over the newest frames, from the sensor's time to here; None before the first."""
+        return float(np.median(np.array(self._latencies_ms))) if self._latencies_ms else None
+
+    @property
+    def watchers(self) -> int:
+        """How many look at pictures now."""
+        return self._watchers
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Have pictures sent as long as this lasts."""
+        self._watchers += 1
+        if self._watchers == 1:
+            for topic in PICTURE_TOPICS:
+                self._socket.subscribe(topic.encode())
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if self._watchers == 0:
+                self._pictures.clear()
+                for topic in PICTURE_TOPICS:
+                    self._socket.unsubscribe(topic.encode())
+
+    @property
+    def newest_fused(self) -> Received | None:
+        """The newest fused picture, however old; None if nobody looked or none came."""
+        return self._pictures.get(FUSED)
+
+    async def fused_after(self, key: tuple[str, int] | None, timeout_s: float) -> Received | None:
+        """The newest fused picture, once it is another than `key`; None if none came within `timeout_s`."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            newest, changed = self.newest_fused, self._changed
+            if newest is not None and newest.key != key:
+                return newest
+            try:
+                await asyncio.wait_for(changed.wait(), end_s - time.monotonic())
+            except asyncio.TimeoutError:
+                return None
+
+    async def fresh_fused(self, timeout_s: float) -> Received | None:
+        """The newest fused picture if it is fresh, else the next to come; None if none came within `timeout_s`."""
+        newest = self.newest_fused
+        if newest is not None and time.monotonic() - newest.at_s < STALE_S:
+            return newest
+        return await self.fused_after(None if newest is None else newest.key, timeout_s)
+
+    def exposures(self) -> list[Received]:
+        """The newest source frames, dark to bright, without those that have fallen behind."""
+        now_s = time.monotonic()
+        found = [one for topic, one in self._pictures.items() if topic != FUSED and now_s - one.at_s < STALE_S]
+        return sorted(found, key=lambda one: int(one.topic.partition("/")[2]))
+
+    def stats(self) -> dict[str, Any]:
+        """What page, health check and metrics tell of the stream."""
+        return {
+            "frames": self.frames,
+            "fps": round(self.fps, 2),
+            "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 2),
+            "gaps": self.counter.gaps,
+            "restarts": self.counter.restarts,
+            "malformed": self.malformed,
+            "silent_s": round(self.silent_s, 3),
+        }

@@ -1,0 +1,38 @@
+"""The preview as a watched process of the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from capture.child import Lifeline, run_child
+from fusion.errors import FusionError
+
+
+def main(pipe: Connection, parent_pid: int, source_endpoint: str, host: str, port: int, token: str | None) -> None:
+    """The process: serves the page until the supervisor ends it. Reports its address as `url` when it is ready."""
+    run_child(pipe, parent_pid, (FusionError,), partial(_body, (source_endpoint, host, port, token)))
+
+
+def _body(arguments: tuple[str, str, int, str | None], lifeline: Lifeline) -> Mapping[str, Any]:
+    server = _server()
+    os.nice(server.NICENESS)
+    preview = server.Preview(*arguments)
+    served = server.serve(preview, lambda: lifeline.stopping, lifeline.beat, lambda url: lifeline.ready(url=url))
+    asyncio.run(served)
+    return {}
+
+
+def _server() -> Any:
+    """The server's module, which needs the "web" extra. Raises FusionError where that is missing."""
+    try:
+        from tools.preview import server
+    except ImportError as error:
+        raise FusionError(
+            f"the preview needs {error.name}: pip install 'livemef[web]', or run with --no-preview"
+        ) from None
+    return server

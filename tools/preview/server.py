@@ -1,0 +1,233 @@
+"""The preview: a page with the fused picture live beside the exposures, health check, metrics and snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from fusion.errors import FusionError
+from fusion.stream.codecs import compress
+from fusion.stream.wire import WireError, decode
+from tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
+from tools.preview.feed import STALE_S, Feed, Received
+from tools.preview.metrics import metrics_text
+from tools.preview.views import SNAPSHOT_QUALITY, ViewMaker, described_header, to_jpeg
+
+PAGE = Path(__file__).with_name("page.html")
+IDLE_PERIOD_S = 0.5
+"""A browser that asked for the next picture hears after so long that there is none yet."""
+SNAPSHOT_WAIT_S = 2.0
+SHUTDOWN_S = 0.5
+NICENESS = 5
+"""Looking must not slow down what is looked at."""
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Preview:
+    """The page's server. `await start()`, then `url`; `await close()`.
+
+    source_endpoint: `sub+connect:...` of a publisher. host, port: where to listen (port 0: any free one).
+    token: what every request must carry; None only on loopback. Raises FusionError for a wrong endpoint, an
+    open door or an occupied port.
+    """
+
+    def __init__(self, source_endpoint: str, host: str, port: int, token: str | None) -> None:
+        check_listen(host, token)
+        self._host, self._port, self._token = host, port, token
+        self._source = source_endpoint
+        self._sockets: weakref.WeakSet[web.WebSocketResponse] = weakref.WeakSet()
+        self._stack = AsyncExitStack()
+        self._receiving: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Open the subscription and the port."""
+        try:
+            self.feed = Feed(self._source)
+            self._stack.callback(self.feed.close)
+            self._views = ViewMaker(self.feed)
+            self._stack.callback(self._views.close)
+            await self._listen()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._receiving = asyncio.create_task(self.feed.run())
+
+    async def _listen(self) -> None:
+        app = web.Application(middlewares=[self._guard])
+        app.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/ws", self._live),
+                web.get("/healthz", self._health),
+                web.get("/metrics", self._metrics),
+                web.get("/snapshot.jpg", self._snapshot_jpg),
+                web.get("/snapshot.png", self._snapshot_png),
+            ]
+        )
+        app.on_shutdown.append(self._hang_up)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise FusionError(f"the preview cannot listen on {self._host}:{self._port}: {why}") from None
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{host}:{runner.addresses[0][1]}/"
+
+    async def failed(self) -> None:
+        """Return only if receiving has failed, by raising what it failed with."""
+        assert self._receiving is not None, "start first"
+        await self._receiving
+
+    async def close(self) -> None:
+        """Hang up on everybody and free the port."""
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _hang_up(self, _: web.Application) -> None:
+        for socket in list(self._sockets):
+            await socket.close(code=1001, message=b"the preview ends")
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every route's lock."""
+        if self._token is None:
+            if not names_this_machine(request.headers.get("Host")):
+                return web.Response(status=403, text="open this page as http://127.0.0.1 or http://localhost\n")
+        elif not token_matches(self._token, request.query.get("token"), request.headers.get("Authorization")):
+            refusal = {"WWW-Authenticate": "Bearer"}
+            return web.Response(status=401, text="this page needs its token: ?token=...\n", headers=refusal)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    async def _page(self, _: web.Request) -> web.StreamResponse:
+        return web.FileResponse(PAGE)
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        healthy = self.feed.frames > 0 and self.feed.silent_s <= STALE_S
+        body = {"status": "ok" if healthy else "no frames", **self.feed.stats()}
+        return web.json_response(body, status=200 if healthy else 503)
+
+    async def _metrics(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(body=metrics_text(self.feed), content_type="text/plain", charset="utf-8")
+
+    async def _snapshot_jpg(self, _: web.Request) -> web.StreamResponse:
+        return await self._snapshot("jpg", lambda newest: to_jpeg(decode(newest.parts).pixels, SNAPSHOT_QUALITY))
+
+    async def _snapshot_png(self, _: web.Request) -> web.StreamResponse:
+        return await self._snapshot("png", lambda newest: compress(decode(newest.parts).pixels, "png"))
+
+    async def _snapshot(self, suffix: str, encode: Callable[[Received], Any]) -> web.StreamResponse:
+        """The newest fused picture at full size: one that is fresh, or the next to come."""
+        with self.feed.watching():
+            newest = await self.feed.fresh_fused(SNAPSHOT_WAIT_S)
+        if newest is None:
+            return web.Response(status=503, text=f"no frame within {SNAPSHOT_WAIT_S:g} s\n")
+        try:
+            encoded = await asyncio.to_thread(encode, newest)
+        except WireError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        name = f'inline; filename="livemef-{newest.header.seq:08d}.{suffix}"'
+        content_type = "image/jpeg" if suffix == "jpg" else "image/png"
+        return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        """The page's line: it says "next" when it has drawn, "pause" when it does not want pictures for a while."""
+        if not same_origin(request.headers.get("Origin"), request.headers.get("Host")):
+            return web.Response(status=403, text="opened from a foreign page\n")
+        socket = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        key: tuple[str, int] | None = None
+        looking = False
+        with ExitStack() as watching:
+            async for message in socket:
+                if message.type != WSMsgType.TEXT or message.data not in ("next", "pause"):
+                    break
+                if message.data == "pause":
+                    watching.close()
+                elif not looking:
+                    watching.enter_context(self.feed.watching())
+                looking = message.data == "next"
+                if looking:
+                    key = await self._answer(socket, key)
+        return socket
+
+    async def _answer(self, socket: web.WebSocketResponse, key: tuple[str, int] | None) -> tuple[str, int] | None:
+        """Send the newest view if it is another than `key`, else how things stand; the key of what was sent
+        last.
+        """
+        try:
+            view = await self._views.after(key, IDLE_PERIOD_S)
+        except WireError:
+            self.feed.malformed += 1
+            view = None
+        if socket.closed:
+            return key
+        try:
+            if view is not None:
+                await socket.send_bytes(view[1])
+                return view[0]
+            header = self.feed.header
+            described = None if header is None else described_header(header)
+            await socket.send_json({"kind": "idle", "stats": self.feed.stats(), "header": described})
+        except ConnectionError:  # the browser left meanwhile
+            pass
+        return key
+
+
+async def serve(
+    preview: Preview, stopping: Callable[[], bool], turn: Callable[[], None], ready: Callable[[str], None]
+) -> None:
+    """Run `preview` until `stopping()`. `ready(url)` is called once, `turn()` about every 0.1 s. Raises
+    FusionError.
+    """
+    await preview.start()
+    try:
+        ready(preview.url)
+        failed = asyncio.create_task(preview.failed())
+        while not stopping():
+            turn()
+            if failed in (await asyncio.wait({failed}, timeout=0.1))[0]:
+                failed.result()
+    finally:
+        await preview.close()
+
+
+def run_preview(
+    source_endpoint: str, host: str, port: int, token: str | None, ready: Callable[[str], None] = lambda _: None
+) -> None:
+    """Serve the page until SIGINT or SIGTERM; needs a process of its own. `ready(url)` is called once.
+
+    Raises FusionError.
+    """
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: asked.append(number))
+    os.nice(NICENESS)
+    preview = Preview(source_endpoint, host, port, token)
+    asyncio.run(serve(preview, lambda: bool(asked), lambda: None, ready))
