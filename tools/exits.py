@@ -76,6 +76,9 @@ def finish(call: Callable[[], object], debug: bool) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit of its own
+            _silence_streams()
+            return DONE
         return leaving.code if isinstance(leaving.code, int) else OUR_BUG
     except BaseException as error:
         code, line = explain(error)
