@@ -1,0 +1,103 @@
+"""The cache of training pairs: what `livemef label` writes and training reads. Only lightness planes, no pictures.
+
+A folder with index.json and one .npy a pair: uint16 [planes, height, width], 65535 = L* of 100, planes as the
+index names them: dark, bright, then the labels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+
+FORMAT = 1
+FULL = 65535.0
+INPUT_PLANES = ("dark", "bright")
+
+
+@dataclass(frozen=True)
+class PairEntry:
+    """One pair of the cache. group: pairs of one group show the same place and are never split. ev: estimated gap."""
+
+    file: str
+    scene: str
+    group: str
+    frames: tuple[int, int]
+    ev: float
+
+
+@dataclass(frozen=True)
+class PairCache:
+    """An opened cache: `planes` in the order in which the files hold them."""
+
+    folder: Path
+    planes: tuple[str, ...]
+    entries: tuple[PairEntry, ...]
+
+    def load(self, entry: PairEntry) -> NDArray[np.uint16]:
+        """The pair's planes, uint16 [planes, height, width], mapped from the file. Raises EngineError."""
+        path = self.folder / entry.file
+        try:
+            planes: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"training pair {path}: cannot be read ({error}); run `livemef label` again") from error
+        if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[0] != len(self.planes):
+            raise EngineError(
+                f"training pair {path}: {planes.dtype} {planes.shape}, not a pair; run `livemef label` again"
+            )
+        return planes
+
+    def split(self, validation_share: float, seed: int) -> tuple[tuple[PairEntry, ...], tuple[PairEntry, ...]]:
+        """(training, validation) entries: whole groups, about `validation_share` of them, drawn with `seed`."""
+        groups = sorted({entry.group for entry in self.entries})
+        count = round(validation_share * len(groups))
+        held_out = set(np.random.default_rng(seed).permutation(groups)[:count].tolist())
+        training = tuple(entry for entry in self.entries if entry.group not in held_out)
+        return training, tuple(entry for entry in self.entries if entry.group in held_out)
+
+
+def open_cache(folder: Path) -> PairCache:
+    """Open a cache. Raises EngineError where there is none or it is of another format."""
+    path = folder / "index.json"
+    try:
+        index = json.loads(path.read_text())
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']}, this version reads {FORMAT}")
+        entries = tuple(_entry(item) for item in index["pairs"])
+        planes = tuple(str(name) for name in index["planes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        advice = f"make one with `livemef label DIR -o {folder}`"
+        raise EngineError(f"training cache {path}: {error!r}; {advice}") from error
+    if planes[:2] != INPUT_PLANES or not entries:
+        raise EngineError(f"training cache {path}: holds no pairs; make one with `livemef label DIR -o {folder}`")
+    return PairCache(folder, planes, entries)
+
+
+def _entry(item: Mapping[str, Any]) -> PairEntry:
+    frames = (int(item["frames"][0]), int(item["frames"][1]))
+    return PairEntry(str(item["file"]), str(item["scene"]), str(item["group"]), frames, float(item["ev"]))
+
+
+def write_pair(folder: Path, file: str, planes: Sequence[NDArray[np.float32]]) -> None:
+    """Write one pair's planes (L*/100, 0..1) as `file` in `folder`, complete or not at all."""
+    codes = np.rint(np.clip(np.stack(planes), 0.0, 1.0) * FULL).astype(np.uint16)
+    partial = folder / f"{file}.partial"
+    with partial.open("wb") as stream:
+        np.save(stream, codes)
+    os.replace(partial, folder / file)
+
+
+def write_index(folder: Path, labels: Sequence[str], entries: Sequence[PairEntry]) -> None:
+    """Write the index last: a folder without one is no cache."""
+    index = {"format": FORMAT, "planes": [*INPUT_PLANES, *labels], "pairs": [asdict(entry) for entry in entries]}
+    partial = folder / "index.json.partial"
+    partial.write_text(json.dumps(index, indent=1))
+    os.replace(partial, folder / "index.json")

@@ -1,0 +1,84 @@
+"""The portable runtime: a model on the CPU through onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.runtime import pad_to_multiple
+
+DEFAULT_MULTIPLE = 16
+
+
+class OnnxLightnessNet:
+    """A LightnessNet on the CPU. Deterministic: the same planes and thread count give the same bits.
+
+    The worker threads sleep between calls: capture, fusion and preview share the cores, and a spinning worker
+    would take its neighbour's. Not thread-safe only in the sense that two calls at once share the same threads.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        data = _read(path)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self._session = _session(path, data, threads)
+        _check_interface(path, self._session)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.name = metadata.get("name", path.stem)
+        self.multiple = _multiple(path, metadata.get("multiple", str(DEFAULT_MULTIPLE)))
+        self._half = self._session.get_inputs()[0].type == "tensor(float16)"
+
+    def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fused lightness 0..1; see LightnessNet. Raises ValueError where the planes differ in shape."""
+        if dark.ndim != 2 or dark.shape != bright.shape:
+            raise ValueError(f"two planes of one shape are needed, got {dark.shape} and {bright.shape}")
+        height, width = dark.shape
+        planes = np.stack([pad_to_multiple(dark, self.multiple), pad_to_multiple(bright, self.multiple)])
+        planes = planes[np.newaxis].astype(np.float16 if self._half else np.float32, copy=False)
+        fused = self._session.run(["fused"], {"lightness": planes})[0]
+        cropped: NDArray[np.float32] = fused[0, 0, :height, :width].astype(np.float32, copy=False)
+        return np.asarray(np.clip(cropped, 0.0, 1.0))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"model {path}: cannot be read ({error.strerror})") from error
+
+
+def _session(path: Path, data: bytes, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    options.use_deterministic_compute = True
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base but this one
+        reason = str(error).strip().splitlines()[0]
+        raise EngineError(
+            f"model {path}: not an ONNX model that onnxruntime takes ({reason}); fetch it again"
+        ) from error
+
+
+def _check_interface(path: Path, session: Any) -> None:
+    inputs = [(tensor.name, len(tensor.shape), tensor.shape[1:2]) for tensor in session.get_inputs()]
+    outputs = [tensor.name for tensor in session.get_outputs()]
+    if inputs != [("lightness", 4, [2])] or outputs != ["fused"]:
+        raise EngineError(
+            f"model {path}: not a livemef network: needs one input lightness [1,2,H,W] and one output fused [1,1,H,W], "
+            f"has {[name for name, *_ in inputs]} and {outputs}"
+        )
+
+
+def _multiple(path: Path, text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise EngineError(f"model {path}: its metadata gives multiple={text!r}; a whole number 1..1024 is needed")
+    return int(text)

@@ -1,0 +1,73 @@
+"""What lightness does the network give for this bracket: the one interface that fusion calls, and how to open it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+
+MODELS = Path(__file__).resolve().parent / "models"
+Plane = NDArray[np.float32]
+
+
+class LightnessNet(Protocol):
+    """A network that fuses two lightness planes.
+
+    `sha256` is of the ONNX file's bytes, `name` the model's own name. `multiple`: height and width are padded
+    to a multiple of it inside, so any size may be passed.
+    """
+
+    sha256: str
+    name: str
+    multiple: int
+
+    def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fused lightness, height x width, 0..1, of two planes L*/100 of the same shape, float32 in 0..1."""
+        ...
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with livemef."""
+    return tuple(sorted(path.stem for path in MODELS.glob("*.onnx")))
+
+
+def find_model(model: str | Path) -> Path:
+    """The file of a shipped model's name (such as "cbm"), else the path itself.
+
+    Raises EngineError where there is neither.
+    """
+    shipped = MODELS / f"{model}.onnx"
+    if isinstance(model, str) and model in shipped_models():
+        return shipped
+    if Path(model).is_file():
+        return Path(model)
+    names = ", ".join(shipped_models()) or "none"
+    raise EngineError(
+        f"model {str(model)!r}: neither a shipped model ({names}) nor an ONNX file; check the name or path"
+    )
+
+
+def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | None = None) -> LightnessNet:
+    """Open a model: a shipped one by name, or an ONNX file by path.
+
+    device: "auto" or "cpu". threads: CPU threads, None for one a physical core. Raises EngineError.
+    """
+    if device not in ("auto", "cpu"):
+        raise EngineError(f"device {device!r}: this runtime knows auto and cpu; choose one of them")
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads {threads}: must be at least 1")
+    path = find_model(model)
+    from engine.onnx_runtime import OnnxLightnessNet
+
+    return OnnxLightnessNet(path, threads)
+
+
+def pad_to_multiple(plane: Plane, multiple: int) -> Plane:
+    """The plane with its last row and column repeated until both sides are multiples of `multiple`."""
+    height, width = plane.shape
+    below, right = -height % multiple, -width % multiple
+    return np.pad(plane, ((0, below), (0, right)), mode="edge") if below or right else plane

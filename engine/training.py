@@ -1,0 +1,300 @@
+"""Training of the lightness network: seeded, resumable to the step, the same result whether interrupted or not.
+
+What step n draws depends on the seed and n alone, so a resumed run draws what the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from engine import patches as patching
+from engine.dataset import PairCache, PairEntry
+from engine.errors import EngineError
+from engine.losses import LossShares, patch_loss
+from engine.patches import Patches, RunningMeans, Spoiling
+from engine.unet import LightnessUNet, NetShape
+from engine.upsampling import shrink, upsample
+
+FORMAT = "livemef training 1"
+CANDIDATES = 4
+"""Patches drawn for each that is kept where importance is a sampling probability."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A recipe. Everything that decides the result but the pictures.
+
+    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". label_shares: mix of the cache's
+    labels. live_share: probability of a step through the live path, with a network picture smaller by one of
+    `live_factors`.
+    """
+
+    name: str = "cbm"
+    seed: int = 1
+    steps: int = 12000
+    batch: int = 4
+    side: int = 160
+    live_batch: int = 3
+    live_side: int = 224
+    live_share: float = 0.5
+    live_factors: tuple[int, ...] = (2, 3, 4, 6, 8)
+    learning_rate: float = 1.5e-3
+    warm_up: int = 200
+    average_decay: float = 0.998
+    widths: tuple[int, ...] = (16, 24, 32, 48)
+    weighting: str = "variance"
+    weight_use: str = "loss"
+    label_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
+    loss: LossShares = field(default_factory=lambda: LossShares(structure=1.0, coarse=0.4, gradient=0.1))
+    spoiling: Spoiling = field(default_factory=Spoiling)
+
+    def __post_init__(self) -> None:
+        if self.weighting not in ("variance", "uniform"):
+            raise EngineError(f"weighting {self.weighting!r}: choose variance or uniform")
+        if self.weight_use not in ("loss", "sampling"):
+            raise EngineError(f"weight use {self.weight_use!r}: choose loss or sampling")
+        if self.steps < 1 or self.batch < 1:
+            raise EngineError(f"{self.steps} steps of {self.batch} patches: both must be at least 1")
+
+
+RECIPES = {
+    "cbm": TrainingConfig(),
+    "cbm-paper": TrainingConfig(
+        name="cbm-paper",
+        steps=4000,
+        live_share=0.0,
+        label_shares={"mitm": 1.0},
+        loss=LossShares(absolute=1.0),
+        spoiling=patching.no_spoiling(),
+    ),
+}
+
+
+class Trainer:
+    """One run: the network, its optimiser, and what it has drawn so far."""
+
+    def __init__(self, config: TrainingConfig, cache: PairCache, entries: tuple[PairEntry, ...]) -> None:
+        missing = set(config.label_shares) - set(cache.planes)
+        if missing:
+            raise EngineError(f"training cache {cache.folder}: has no label {', '.join(sorted(missing))}")
+        if not entries:
+            raise EngineError(f"training cache {cache.folder}: no pairs are left for training; hold out fewer")
+        self.config = config
+        self.cache = cache
+        self.scenes = patching.group_by_scene(entries)
+        self.step = 0
+        self.best_score = -math.inf
+        self.means = RunningMeans()
+        torch.manual_seed(config.seed)
+        self.net = LightnessUNet(NetShape(config.widths))
+        self.average = LightnessUNet(NetShape(config.widths))
+        self.average.load_state_dict(self.net.state_dict())
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate)
+
+    def train_step(self) -> float:
+        """One step; returns its mean weighted loss."""
+        rng = np.random.default_rng([self.config.seed, self.step])
+        live = bool(rng.random() < self.config.live_share)
+        factor = int(rng.choice(self.config.live_factors)) if live else 1
+        batch = self._draw(live, rng)
+        weights = self._weights(batch)
+        fused = fuse_patches(self.net, batch, factor)
+        loss = (weights * patch_loss(self.config.loss, batch.dark, batch.bright, fused, batch.label)).mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return float(loss.detach())
+
+    def _draw(self, live: bool, rng: np.random.Generator) -> Patches:
+        config = self.config
+        count = config.live_batch if live else config.batch
+        side = config.live_side if live else config.side
+        sampling = config.weighting == "variance" and config.weight_use == "sampling"
+        drawn = patching.draw(
+            self.cache,
+            self.scenes,
+            config.label_shares,
+            count * CANDIDATES if sampling else count,
+            side,
+            config.spoiling,
+            rng,
+        )
+        if not sampling:
+            return drawn
+        label, difference = patching.variances(drawn)
+        self.means.update(label, difference)
+        kept = patching.choose(patching.importance(label, difference, self.means), count, rng)
+        return Patches(*(getattr(drawn, name)[kept] for name in Patches.__dataclass_fields__))
+
+    def _weights(self, batch: Patches) -> Tensor:
+        if self.config.weighting == "uniform" or self.config.weight_use == "sampling":
+            return torch.ones(len(batch.dark))
+        label, difference = patching.variances(batch)
+        self.means.update(label, difference)
+        return patching.loss_weights(patching.importance(label, difference, self.means))
+
+    def _update_average(self) -> None:
+        decay = min(self.config.average_decay, (1.0 + self.step) / (10.0 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.net.parameters(), strict=True):
+                mean.lerp_(now, 1.0 - decay)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs, as plain values and tensors."""
+        return {
+            "format": FORMAT,
+            "config": asdict(self.config),
+            "step": self.step,
+            "best_score": self.best_score,
+            "means": asdict(self.means),
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint. Only the number of steps may differ from its recipe. Raises EngineError."""
+        ours, theirs = asdict(self.config), dict(state["config"])
+        different = sorted(key for key in ours if key != "steps" and ours[key] != theirs.get(key))
+        if different:
+            raise EngineError(
+                f"checkpoint of {theirs.get('name')!r} was trained with another {', '.join(different)}; "
+                "give the same recipe or another folder"
+            )
+        self.step, self.best_score = state["step"], state["best_score"]
+        self.means = RunningMeans(**state["means"])
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    if step < config.warm_up:
+        return config.learning_rate * (step + 1) / config.warm_up
+    done = min(1.0, (step - config.warm_up) / max(1, config.steps - config.warm_up))
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+def fuse_patches(net: LightnessUNet, batch: Patches, factor: int) -> Tensor:
+    """The fused patches: directly where factor is 1, else through a network picture smaller by `factor`."""
+    large = torch.cat([batch.seen_dark, batch.seen_bright], dim=1)
+    return fuse_lightness(net, large, factor)
+
+
+def fuse_lightness(net: LightnessUNet, large: Tensor, factor: int) -> Tensor:
+    """Fused lightness [N,1,H,W] of [N,2,H,W], any size, by the network at a `factor`-th of the size."""
+    if factor == 1:
+        return run_padded(net, large)
+    small = shrink(large, factor)
+    return upsample(large, small, run_padded(net, small))
+
+
+def run_padded(net: LightnessUNet, planes: Tensor) -> Tensor:
+    """The network on planes of any size: the last row and column are repeated up to its multiple, as at run time."""
+    height, width = planes.shape[-2:]
+    multiple = net.shape.multiple
+    padded = functional.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+    fused: Tensor = net(padded)
+    return fused[..., :height, :width]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint, complete or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint. Raises EngineError where it is none of this network's."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(f"checkpoint {path}: no file of livemef train ({reason}); give last.pt or best.pt") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise EngineError(f"checkpoint {path}: not one of this version of livemef train; train again")
+    return state
+
+
+def trained_net(state: dict[str, Any]) -> LightnessUNet:
+    """The averaged network of a checkpoint. Raises EngineError where its weights are another network's."""
+    net = LightnessUNet(NetShape(tuple(state["config"]["widths"])))
+    try:
+        net.load_state_dict(state["average"])
+    except RuntimeError as error:
+        raise EngineError("checkpoint: holds the weights of another network; train again") from error
+    return net.eval()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often a run does what, in steps."""
+
+    checkpoint: int = 200
+    score: int = 1500
+    report: int = 20
+
+
+class Observer:
+    """Told of what a run does; the base takes no notice."""
+
+    def loss(self, step: int, loss: float, rate: float) -> None:
+        """Mean loss since the last report."""
+
+    def scored(self, step: int, scores: dict[str, float], net: LightnessUNet) -> None:
+        """The averaged network was scored."""
+
+
+Score = Callable[[LightnessUNet], dict[str, float]]
+
+
+def run(trainer: Trainer, folder: Path, schedule: Schedule, score: Score, observer: Observer) -> None:
+    """Train to the end of the recipe, with last.pt and best.pt (by the score named "score") in `folder`."""
+    bar = tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", dynamic_ncols=True, smoothing=0.02)
+    recent: list[float] = []
+    while trainer.step < trainer.config.steps:
+        recent.append(trainer.train_step())
+        bar.update()
+        step, last = trainer.step, trainer.step == trainer.config.steps
+        if step % schedule.report == 0 or last:
+            mean = float(np.mean(recent))
+            observer.loss(step, mean, learning_rate(trainer.config, step))
+            bar.set_postfix(loss=f"{mean:.4f}", best=f"{trainer.best_score:.4f}")
+            recent.clear()
+        if step % schedule.score == 0 or last:
+            _score(trainer, folder, score, observer)
+        if step % schedule.checkpoint == 0 or last:
+            save_checkpoint(folder / "last.pt", trainer.state())
+    bar.close()
+
+
+def _score(trainer: Trainer, folder: Path, score: Score, observer: Observer) -> None:
+    with torch.no_grad():
+        scores = score(trainer.average)
+    if scores["score"] > trainer.best_score:
+        trainer.best_score = scores["score"]
+        save_checkpoint(folder / "best.pt", trainer.state())
+    observer.scored(trainer.step, scores, trainer.average)
+
+
+def with_overrides(config: TrainingConfig, **changes: Any) -> TrainingConfig:
+    """The recipe with the changes that are not None."""
+    return replace(config, **{key: value for key, value in changes.items() if value is not None})

@@ -1,0 +1,75 @@
+"""How good is a network on whole pictures that it was not trained on, at full size and at the live network size?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.dataset import FULL, PairCache, PairEntry
+from engine.errors import EngineError
+from engine.losses import SMALLEST_SIDE, absolute_error, mef_ssim
+from engine.training import fuse_lightness
+from engine.unet import LightnessUNet
+
+LIVE_LINES = 135
+
+
+def load_planes(cache: PairCache, entry: PairEntry) -> Tensor:
+    """All planes of a pair, float32 [1,planes,H,W], L*/100."""
+    return torch.from_numpy(cache.load(entry).astype(np.float32) / np.float32(FULL))[None]
+
+
+def live_factor(height: int, width: int) -> int:
+    """The whole factor that brings the shorter side nearest to the live network size, at least 2."""
+    return max(2, round(min(height, width) / LIVE_LINES))
+
+
+def score_net(
+    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+) -> dict[str, float]:
+    """Means over the pairs: MEF-SSIM at full size ("full") and by the live path ("live"), and the absolute
+    error to the label ("error"). "score" is the mean of full and live. Pictures under 44 pixels a side are left out.
+    """
+    rows = []
+    for entry in entries:
+        planes = load_planes(cache, entry)
+        if min(planes.shape[-2:]) < SMALLEST_SIDE:
+            continue
+        dark, bright = planes[:, 0:1], planes[:, 1:2]
+        label = _label(cache, planes, label_shares)
+        full = fuse_lightness(net, planes[:, :2], 1).clamp(0.0, 1.0)
+        live = fuse_lightness(net, planes[:, :2], live_factor(*planes.shape[-2:])).clamp(0.0, 1.0)
+        values = [mef_ssim(dark, bright, full), mef_ssim(dark, bright, live), absolute_error(full, label)]
+        rows.append([float(value) for value in values])
+    if not rows:
+        raise EngineError(
+            f"validation pairs of {cache.folder}: none has {SMALLEST_SIDE} pixels a side; give larger ones"
+        )
+    full_mean, live_mean, error = (float(mean) for mean in np.mean(rows, axis=0))
+    return {"score": (full_mean + live_mean) / 2, "full": full_mean, "live": live_mean, "error": error}
+
+
+def _label(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
+    label = torch.zeros_like(planes[:, :1])
+    for name, share in shares.items():
+        index = cache.planes.index(name)
+        label = label + share * planes[:, index : index + 1]
+    return label
+
+
+def write_samples(net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], path: Path) -> None:
+    """One picture: a row a pair, dark, bright, fused at full size, fused by the live path; grey."""
+    rows = []
+    with torch.no_grad():
+        for entry in entries:
+            planes = load_planes(cache, entry)[:, :2]
+            full = fuse_lightness(net, planes, 1)
+            live = fuse_lightness(net, planes, live_factor(*planes.shape[-2:]))
+            strip = torch.cat([planes[0], full[0], live[0]]).clamp(0.0, 1.0).numpy()
+            rows.append(np.hstack([cv2.resize(plane, (300, 200), interpolation=cv2.INTER_AREA) for plane in strip]))
+    cv2.imwrite(str(path), np.rint(np.vstack(rows) * 255.0).astype(np.uint8))

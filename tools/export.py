@@ -1,0 +1,33 @@
+"""`livemef export`: a trained network as the ONNX file that fusion runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import EngineError
+from engine.export import write_onnx
+from engine.training import load_checkpoint, trained_net
+
+
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of livemef train")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write")],
+    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for GPUs")] = False,
+) -> None:
+    """Write a trained network as ONNX."""
+    export(checkpoint, output, half)
+    print(f"{output}: {output.stat().st_size / 1024:.0f} kB")
+
+
+def export(checkpoint: Path, output: Path, half: bool = False) -> None:
+    """Write the averaged network of a checkpoint, its name and training noted in it. Raises EngineError."""
+    state = load_checkpoint(checkpoint)
+    config = state["config"]
+    training = f"{state['step']} steps, seed {config['seed']}, {config['weighting']} weights"
+    try:
+        write_onnx(trained_net(state), output, {"name": config["name"], "training": training}, half)
+    except OSError as error:
+        raise EngineError(f"{output}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,131 @@
+"""`livemef train`: train the lightness network on a cache made by `livemef label`; stop and go on at any time."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from engine.dataset import PairCache, PairEntry, open_cache
+from engine.errors import EngineError
+from engine.training import RECIPES, Observer, Schedule, Score, Trainer, load_checkpoint, run, with_overrides
+from engine.unet import LightnessUNet
+from engine.validation import score_net, write_samples
+
+CURVE_COLUMNS = ("step", "loss", "learning_rate", "score", "full", "live", "error")
+SAMPLES = 6
+
+
+def train_command(
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef label")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints, curves and samples")],
+    validation: Annotated[
+        Path | None, typer.Option(help="Cache of pairs to choose by; default: a tenth of the groups, held out")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}")] = "cbm",
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the start and of what is drawn")] = None,
+    weighting: Annotated[str | None, typer.Option(help="variance (default) or uniform")] = None,
+    weight_use: Annotated[
+        str | None, typer.Option(help="Patch weights as loss (default) or as sampling probability")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; on a busy machine one is fastest")] = 2,
+) -> None:
+    """Train a network. Run again with the same arguments to go on after an interruption."""
+    scores = train(
+        cache, output, validation, recipe, threads, steps=steps, seed=seed, weighting=weighting, weight_use=weight_use
+    )
+    print(", ".join(f"{name} {value:.4f}" for name, value in scores.items()), f"- best network in {output / 'best.pt'}")
+
+
+def train(
+    cache_folder: Path,
+    output: Path,
+    validation_folder: Path | None,
+    recipe: str,
+    threads: int,
+    schedule: Schedule | None = None,
+    **changes: Any,
+) -> dict[str, float]:
+    """Train, from `output`/last.pt if it is there. Returns the scores of the last network. Raises EngineError."""
+    if recipe not in RECIPES:
+        raise EngineError(f"recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    torch.set_num_threads(threads)
+    config = with_overrides(RECIPES[recipe], **changes)
+    cache = open_cache(cache_folder)
+    if validation_folder is None:
+        training, held_out = cache.split(0.1, config.seed)
+        validation_cache = cache
+    else:
+        training, validation_cache = cache.entries, open_cache(validation_folder)
+        held_out = validation_cache.entries
+    trainer = Trainer(config, cache, training)
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / "last.pt").exists():
+        trainer.resume(load_checkpoint(output / "last.pt"))
+
+    def score(net: LightnessUNet) -> dict[str, float]:
+        return score_net(net, validation_cache, held_out, config.label_shares)
+
+    recorder = Recorder(output, trainer.step, validation_cache, held_out)
+    run(trainer, output, schedule or Schedule(), score, recorder)
+    recorder.close()
+    return recorder.last_scores or _scores_now(score, trainer)
+
+
+def _scores_now(score: Score, trainer: Trainer) -> dict[str, float]:
+    with torch.no_grad():
+        return score(trainer.average)
+
+
+class Recorder(Observer):
+    """Curves as CSV and for TensorBoard, and sample pictures, in the run's folder."""
+
+    def __init__(self, folder: Path, step: int, cache: PairCache, samples: tuple[PairEntry, ...]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._cache, self._samples = cache, samples[:: max(1, len(samples) // SAMPLES)][:SAMPLES]
+        self._folder = folder
+        self._curves = folder / "curves.csv"
+        self.last_scores: dict[str, float] = {}
+        _keep_rows_until(self._curves, step)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+    def loss(self, step: int, loss: float, rate: float) -> None:
+        """Note the loss."""
+        self._row(step, {"loss": loss, "learning_rate": rate})
+
+    def scored(self, step: int, scores: dict[str, float], net: LightnessUNet) -> None:
+        """Note the scores and draw the samples."""
+        self.last_scores = scores
+        self._row(step, scores)
+        (self._folder / "samples").mkdir(exist_ok=True)
+        write_samples(net, self._cache, self._samples, self._folder / "samples" / f"{step:06d}.png")
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        self._board.close()
+
+    def _row(self, step: int, values: dict[str, float]) -> None:
+        with self._curves.open("a", newline="") as stream:
+            csv.DictWriter(stream, CURVE_COLUMNS, restval="").writerow({"step": step, **values})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+
+def _keep_rows_until(path: Path, step: int) -> None:
+    """Drop the rows after `step`, which a resumed run writes again; write the head of a new file."""
+    rows: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["step"].isdigit() and int(row["step"]) <= step]
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, CURVE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
