@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -103,6 +104,7 @@ class Supervisor:
             daemon=True,
         )
         # Ctrl-C reaches the whole process group. The children keep it blocked: the supervisor ends them in order.
+        resource_tracker.ensure_running()  # left to start(), it would unblock the signal again
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             child.process.start()

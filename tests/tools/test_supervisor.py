@@ -143,3 +143,16 @@ def test_a_healthy_stretch_forgives() -> None:
     policy = RestartPolicy()
     assert policy.failures(5, lived_s=policy.healthy_after_s) == 1
     assert policy.failures(5, lived_s=1.0) == 6
+
+
+def test_children_do_not_hear_ctrl_c_themselves(stage: Stage) -> None:
+    specs = [ChildSpec(name, child_bodies.counting, tuple) for name in ("a", "b")]
+    stage.supervisor = supervisor = Supervisor(specs, RestartPolicy(), stage.said.append)
+    supervisor.start()
+    children = list(supervisor.children.values())
+    until(supervisor, lambda: all(child.ready for child in children))
+    for child in children:
+        os.kill(child.process.pid, signal.SIGINT)
+    before = [child.count("count") for child in children]
+    until(supervisor, lambda: all(child.count("count") > b for child, b in zip(children, before, strict=True)))
+    assert not stage.said
