@@ -20,7 +20,7 @@ from capture.labelling_brightness import BrightnessLabeller, brightness_level
 from capture.labelling_reported import DeliveredPlan, light_level, match_measured
 from capture.plan import fit_plan
 from capture.probing import Probe
-from capture.request_history import Leads, RequestHistory, candidate_leads, fitting_leads
+from capture.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads
 
 _STRIKES = 3
 """Disagreements without a round of agreement between them, after which the delay is looked into."""
@@ -181,6 +181,8 @@ class BracketingController:
         self._strikes = 0
         self._leads = self._known_leads()
         self._probe: Probe | None = None
+        self._settled_at: int | None = None
+        """From this frame on only exposures of this plan can be in force."""
 
     def _known_leads(self) -> Leads | None:
         """Leads by the delays stated or measured; None where one that the plan needs is not known."""
@@ -212,6 +214,7 @@ class BracketingController:
         self._labeller.forget()
         self._reported.clear()
         self._probe = None
+        self._settled_at = None
         self._next_probe = 0
         self.counters.resynchronisations += 1
         return FrameFlag.AFTER_DROP
@@ -229,34 +232,34 @@ class BracketingController:
         return _UNKNOWN
 
     def _label(self, record: FrameRecord, requested: Exposure | None, brightness: float | None) -> _Label:
-        predicted = self.plan.index(requested) if requested in self.plan else None
         if record.measured is not None:
-            return self._label_by_metadata(record, record.measured, predicted)
+            return self._label_by_metadata(record, record.measured, requested)
         if record.native_index is not None:
             known = 0 <= record.native_index < len(self.plan)
             return _Label(record.native_index, LabelSource.NATIVE, 1.0) if known else _TRANSITIONAL
         if self._probe is not None or requested is None:
             return _UNKNOWN
-        if predicted is None:
+        if requested not in self.plan:
             return _TRANSITIONAL
+        predicted = self.plan.index(requested)
         if brightness is None:
             return _Label(predicted, LabelSource.PREDICTED, 0.5)
         return self._label_by_brightness(predicted, brightness)
 
-    def _label_by_metadata(self, record: FrameRecord, measured: Exposure, predicted: int | None) -> _Label:
+    def _label_by_metadata(self, record: FrameRecord, measured: Exposure, requested: Exposure | None) -> _Label:
+        if self._probe is None and self._settled_at is not None and record.sequence >= self._settled_at:
+            self._delivered.observe(measured)
         index = match_measured(measured, self._delivered.exposures)
-        if self._probe is None:
-            self._compare(predicted, index)
+        if self._probe is None and requested is not None:
+            self._compare(requested, index)
         if index is None:
-            if predicted is not None:
-                self._delivered.observe(predicted, measured)
             return _TRANSITIONAL
         if record.native_index not in (None, index):
             return _TRANSITIONAL
         return _Label(index, LabelSource.METADATA, 1.0)
 
-    def _compare(self, predicted: int | None, index: int | None) -> None:
-        if index is None or predicted != index:
+    def _compare(self, requested: Exposure, index: int | None) -> None:
+        if index is None or self.plan[index] != requested:
             self._strikes += 1
             self._agreed.clear()
             return
@@ -300,7 +303,7 @@ class BracketingController:
     def _delay_in_doubt(self, sequence: int) -> bool:
         if self._leads is None:
             return True
-        patience = 4 * len(self.plan) + 4
+        patience = 6 * len(self.plan) + 8
         doubts = max(self._strikes, self._labeller.doubts)
         return doubts > patience and sequence >= self._next_probe
 
@@ -351,6 +354,8 @@ class BracketingController:
             of_time = self.plan[(sequence + self._leads.exposure) % members]
             of_gain = self.plan[(sequence + self._leads.gain) % members]
             request = Exposure(of_time.exposure_us, of_gain.gain)
+            if self._settled_at is None:
+                self._settled_at = sequence + MAX_LEAD + 1
         else:
             request = None
         if request is not None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Sequence
 
 from capture.frame import Exposure
-from capture.plan import MIN_RATIO, mixtures
+from capture.plan import MIN_RATIO
 
 _TOLERANCE_EV = 0.3
 _GAP_SHARE = 0.3
 """How much of the way to the next exposure a report may stand off its own: under a half, so never both."""
-_CLIP_ROUNDS = 3
 
 
 def match_measured(measured: Exposure, plan: Sequence[Exposure]) -> int | None:
@@ -32,39 +32,51 @@ def _distance_ev(a: Exposure, b: Exposure) -> float:
 class DeliveredPlan:
     """What a camera that reports its exposures really gives for each member of the plan.
 
-    Some cameras clip a request to limits they do not state. A value outside the plan that comes three times
-    for the same member, and that stays apart from the other members, is taken as what this member is.
+    Some cameras clip requests to limits they do not state: they can be seen as the largest and the smallest value
+    ever reported. `exposures` is the plan within those limits, as long as its members stay apart.
     """
 
     def __init__(self, plan: Sequence[Exposure]) -> None:
         self._plan = tuple(plan)
+        self._window = 8 * len(plan) + 8
+        self._recent: deque[Exposure] = deque(maxlen=self._window)
         self.exposures = tuple(plan)
-        self._runs: dict[int, tuple[Exposure, int]] = {}
 
     @property
     def clipped(self) -> bool:
         """Is any member given otherwise than asked?"""
         return self.exposures != self._plan
 
-    def observe(self, predicted: int, measured: Exposure) -> None:
-        """Note what was reported where `predicted` was asked for and no member matched."""
-        if self._is_mixture(measured):
+    def observe(self, measured: Exposure) -> None:
+        """Note what was reported for a frame that requests from this plan had reached."""
+        self._recent.append(measured)
+        if len(self._recent) < self._window // 2:
             return
-        value, count = self._runs.get(predicted, (measured, 0))
-        same = _distance_ev(value, measured) < 0.02
-        self._runs[predicted] = (measured, count + 1 if same else 1)
-        if self._runs[predicted][1] >= _CLIP_ROUNDS:
-            self._adopt(predicted, measured)
-
-    def _is_mixture(self, measured: Exposure) -> bool:
-        """Both parts were asked for, though not together: the delay is wrong, not the exposure."""
-        alone = (_distance_ev(measured, mixed) for mixed in mixtures(self._plan))
-        return any(distance < _TOLERANCE_EV for distance in alone)
-
-    def _adopt(self, index: int, measured: Exposure) -> None:
-        exposures = (*self.exposures[:index], measured, *self.exposures[index + 1 :])
+        times = _clipped([e.exposure_us for e in self._plan], [e.exposure_us for e in self._recent])
+        gains = _clipped([e.gain for e in self._plan], [e.gain for e in self._recent])
+        exposures = tuple(map(Exposure, times, gains))
         if all(b.light >= MIN_RATIO * a.light for a, b in itertools.pairwise(exposures)):
             self.exposures = exposures
+
+
+def _clipped(wanted: Sequence[float], reported: Sequence[float]) -> list[float]:
+    """The wanted values within the limits that the reported ones show.
+
+    A limit that is another wanted value is none: that one was seen because it was asked for. Reports that do not vary
+    show a value that was held, not limits.
+    """
+    lowest, highest = min(reported), max(reported)
+    if _near(lowest, highest):
+        return list(wanted)
+    if any(_near(lowest, value) for value in wanted):
+        lowest = 0.0
+    if any(_near(highest, value) for value in wanted):
+        highest = math.inf
+    return [min(max(value, lowest), highest) for value in wanted]
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(math.log2(a / b)) <= _TOLERANCE_EV
 
 
 def light_level(exposure: Exposure) -> float:
