@@ -127,7 +127,7 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
             if not lifeline.stopping:
                 camera.start()
                 _capture(job, session, outbox, lifeline)
-            return _counters(session, outbox)
+            return {"state": "ended", **_counters(session, outbox)}
         finally:
             outbox.close()
     finally:

@@ -112,7 +112,7 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
     with _display(as_json) as show:
         try:
             supervisor.start()
-            _loop(supervisor, ending, show, config)
+            _loop(supervisor, ending, show, config, as_json)
         except StartFailed as error:
             if error.surroundings:
                 raise UserError(str(error)) from error
@@ -123,7 +123,9 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
     return status(supervisor.children)
 
 
-def _loop(supervisor: Supervisor, ending: _Ending, show: Any, config: Config) -> None:
+def _loop(
+    supervisor: Supervisor, ending: _Ending, show: Callable[[dict[str, Any]], None], config: Config, as_json: bool
+) -> None:
     fusion = supervisor.children["fusion"]
     told_ready, next_report = False, time.monotonic() + REPORT_PERIOD_S
     while not ending.asked and not (fusion.finished and fusion.process is None):
@@ -135,7 +137,8 @@ def _loop(supervisor: Supervisor, ending: _Ending, show: Any, config: Config) ->
             _announce(config)
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
-            show(status(supervisor.children))
+            if told_ready or as_json:
+                show(status(supervisor.children))
             sd_notify("WATCHDOG=1")
 
 

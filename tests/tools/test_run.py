@@ -32,9 +32,9 @@ class Pipeline:
     def __init__(self, *arguments: str, camera: str = SMALL_CAMERA) -> None:
         self.port = free_port()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "tools.cli", "run"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.cli", "run", "--camera", camera, "--publish", f"pub+bind:{self.endpoint}"]
-            + list(arguments),
+            [*command, "--camera", camera, "--publish", f"pub+bind:{self.endpoint}", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
