@@ -115,6 +115,6 @@ def decode_table(codes: int) -> NDArray[np.float32]:
 def encode_table(steps: int) -> Plane:
     """Encoded value 0..1 over the square root of linear light, `steps` intervals, `steps` + 1 entries.
 
-    The square root spreads the entries as the eye does: interpolated linearly, 4096 steps are good to 2e-7.
+    The square root spreads the entries as the eye does: interpolated linearly, 4096 steps are good to 1e-6.
     """
     return encode(np.linspace(0, 1, steps + 1) ** 2)

@@ -32,13 +32,19 @@ class CpuFuser:
     device = "cpu"
 
     def __init__(
-        self, net: LightnessNet, settings: FusionSettings, threads: int | None = None, loops: PixelLoops | None = None
+        self,
+        net: LightnessNet,
+        settings: FusionSettings,
+        threads: int | None = None,
+        loops: PixelLoops | None = None,
+        tile: int = tiles.TILE,
     ) -> None:
         self.settings = settings
         self.model_sha256 = net.sha256
         self.threads = threads or usable_cores()
         self.loops = loops or (compiled.CompiledLoops() if compiled.compiled() else NumpyLoops())
         self._net = net
+        self._tile = tile
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fuse")
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
@@ -59,13 +65,14 @@ class CpuFuser:
             small_under, small_over = self._small(under), self._small(over)
             lightness_u, chroma_u = self.loops.small_lab(small_under)
             lightness_o, chroma_o = self.loops.small_lab(small_over)
-        chroma = small.chroma_planes(chroma_u, chroma_o)
+            chroma = self.loops.chroma_planes(chroma_u, chroma_o)
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
                 fused = small.network_lightness(self._net, lightness_u, lightness_o)
             with _timed(stages, "affine"):
-                affine = small.affine_planes(lightness_u, lightness_o, fused, settings)
+                target = small.target_lightness(fused, settings)
+                affine = self.loops.affine_planes(lightness_u, lightness_o, target, settings)
         else:
             with _timed(stages, "network"):
                 gamma = small.full_gamma(lightness_u, lightness_o, self._net, settings)
@@ -83,8 +90,8 @@ class CpuFuser:
     def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
         height, width = under.shape[:2]
         result = np.empty((height, width), np.float32)
-        for rows in tiles.spans(height, self._net.multiple):
-            for columns in tiles.spans(width, self._net.multiple):
+        for rows in tiles.spans(height, self._net.multiple, self._tile):
+            for columns in tiles.spans(width, self._net.multiple, self._tile):
                 dark, bright = (self._lightness(pixels[rows.read, columns.read]) for pixels in (under, over))
                 fused = tone.compensate(small.network_lightness(self._net, dark, bright), gamma)
                 result[rows.keep, columns.keep] = 100 * fused[rows.inner, columns.inner]

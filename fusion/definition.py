@@ -44,7 +44,8 @@ def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSe
     under_l, over_l = (colour.lab_from_linear(linear)[0] for linear in (linear_under, linear_over))
     if settings.network_lines:
         fused = small.network_lightness(net, small_under[0], small_over[0])
-        planes = small.affine_planes(small_under[0], small_over[0], fused, settings)
+        target = small.target_lightness(fused, settings)
+        planes = small.affine_planes(small_under[0], small_over[0], target, settings)
         lightness = affine_lightness(upsample.bilinear_rows(planes, height, width), under_l, over_l)
     else:
         gamma = small.full_gamma(small_under[0], small_over[0], net, settings)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.frame import Pixels
-from fusion import colour, definition, shrink, upsample
+from fusion import colour, definition, shrink, small, upsample
 from fusion.fuser import FusionSettings
 
 Plane = NDArray[np.float32]
@@ -44,12 +44,20 @@ class PixelLoops(Protocol):
 
     name: str
 
-    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
-        """Fill `small` (h x w x 3, encoded 0..1) with area averages of the picture."""
+    def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
+        """Fill `shrunk` (h x w x 3, encoded 0..1) with area averages of the picture."""
         ...
 
-    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
         """L* and C*ab of a small picture (h x w x 3, encoded 0..1)."""
+        ...
+
+    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
+        """Regional chroma scales (h x w x 2) from the small pictures' C*ab."""
+        ...
+
+    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+        """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L*."""
         ...
 
     def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
@@ -66,20 +74,28 @@ class NumpyLoops:
 
     name = "numpy"
 
-    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
+    def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """See PixelLoops."""
-        height, width = small.shape[:2]
+        height, width = shrunk.shape[:2]
 
         def rows(top: int, bottom: int) -> None:
             averages = shrink.area_average(pixels, height, width, top, bottom)
-            small[top:bottom] = averages / np.iinfo(pixels.dtype).max
+            shrunk[top:bottom] = averages / np.iinfo(pixels.dtype).max
 
         return rows
 
-    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
         """See PixelLoops."""
-        lightness, a, b = colour.lab_from_linear(colour.decode(small.astype(np.float64)))
+        lightness, a, b = colour.lab_from_linear(colour.decode(shrunk.astype(np.float64)))
         return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
+
+    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
+        """See PixelLoops."""
+        return small.chroma_planes(under, over)
+
+    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        return small.affine_planes(under, over, target, settings)
 
     def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
         """See PixelLoops."""

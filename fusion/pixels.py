@@ -7,7 +7,7 @@ computes in IEEE single precision, and the same for any number of threads.
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_float, c_int, c_int32, c_ssize_t, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.frame import Pixels
-from fusion import chroma_map, colour
+from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
-from fusion.loops import Job, Plane, Rows
+from fusion.loops import Job, Plane, Planes, Rows
 
 FINE_STEPS, ENCODE8_STEPS, ENCODE16_STEPS = 8192, 8191, 4096
 """Table sizes: small enough for the caches, fine enough for 0.03 of an 8-bit code and 0.02 of a 16-bit one."""
@@ -101,6 +101,10 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.shrink_rows.restype = c_int
     library.small_lab.argtypes = [*shared, c_void_p, c_int32, c_void_p, c_void_p]
     library.small_lab.restype = None
+    library.box_mean.argtypes = [c_void_p, c_int32, c_int32, c_int32, c_int32, c_void_p]
+    library.box_mean.restype = c_int
+    library.affine_coefficients.argtypes = [c_void_p, c_void_p, c_void_p, *[c_int32] * 3, c_double, c_void_p]
+    library.affine_coefficients.restype = c_int
     library.lightness_rows.argtypes = [*shared, POINTER(_Picture), c_void_p, *rows]
     library.lightness_rows.restype = None
     library.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
@@ -124,22 +128,44 @@ class CompiledLoops:
             raise RuntimeError("the compiled pixel loops are not built")
         self._library = library
 
-    def shrink(self, pixels: Pixels, small: Plane) -> Rows:
+    def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """See PixelLoops."""
-        picture, (height, width) = _picture(pixels), small.shape[:2]
+        picture, (height, width) = _picture(pixels), shrunk.shape[:2]
 
         def rows(top: int, bottom: int) -> None:
-            _check(self._library.shrink_rows(byref(picture), small.ctypes.data, height, width, top, bottom))
+            _check(self._library.shrink_rows(byref(picture), shrunk.ctypes.data, height, width, top, bottom))
 
         return rows
 
-    def small_lab(self, small: Plane) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
         """See PixelLoops."""
-        lightness, chroma = np.empty(small.shape[:2], np.float32), np.empty(small.shape[:2], np.float32)
+        lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
         constants, tables = _constants(FusionSettings()), _tables(256)
         outputs = lightness.ctypes.data, chroma.ctypes.data
-        self._library.small_lab(byref(constants), byref(tables), small.ctypes.data, lightness.size, *outputs)
+        self._library.small_lab(byref(constants), byref(tables), shrunk.ctypes.data, lightness.size, *outputs)
         return lightness, chroma
+
+    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
+        """See PixelLoops."""
+        planes = np.stack([under, over], axis=-1).astype(np.float64)
+        result = np.empty_like(planes)
+        height, width, count = planes.shape
+        data = planes.ctypes.data, result.ctypes.data
+        _check(self._library.box_mean(data[0], height, width, count, small.CHROMA_RADIUS, data[1]))
+        return result
+
+    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        planes: list[NDArray[Any]] = [
+            np.ascontiguousarray(under, np.float32),
+            np.ascontiguousarray(over, np.float32),
+            target,
+        ]
+        result = np.empty((*target.shape, 3))
+        data = [plane.ctypes.data for plane in planes]
+        shape, window = target.shape, (settings.window_radius, settings.window_eps)
+        _check(self._library.affine_coefficients(*data, *shape, *window, result.ctypes.data))
+        return result
 
     def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
         """See PixelLoops."""

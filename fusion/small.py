@@ -23,13 +23,16 @@ def network_lightness(net: LightnessNet, under: Plane, over: Plane) -> NDArray[n
     return net((under / 100).astype(np.float32), (over / 100).astype(np.float32))
 
 
-def affine_planes(under: Plane, over: Plane, fused: Plane, settings: FusionSettings) -> Planes:
-    """Coefficients A, B, C (h x w x 3, L* units) from the small L* planes and the network's 0..1: gamma, affine fit."""
-    fused = fused.astype(np.float64)
+def target_lightness(fused: Plane, settings: FusionSettings) -> Planes:
+    """The L* (0..100) that the small picture shall have, from the network's 0..1: gamma compensation."""
     gamma = tone.exponent(settings.gamma, fused, settings.adaptive_target)
-    target = 100 * tone.compensate(fused, gamma)
-    guides = (under.astype(np.float64), over.astype(np.float64))
-    return upsample.affine_coefficients(*guides, target.astype(np.float64), settings.window_radius, settings.window_eps)
+    return np.asarray(100 * tone.compensate(fused.astype(np.float64), gamma), np.float64)
+
+
+def affine_planes(under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+    """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L* planes."""
+    guides = under.astype(np.float64), over.astype(np.float64)
+    return upsample.affine_coefficients(*guides, target, settings.window_radius, settings.window_eps)
 
 
 def full_gamma(under: Plane, over: Plane, net: LightnessNet, settings: FusionSettings) -> float:

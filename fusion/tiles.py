@@ -27,7 +27,7 @@ class Span:
         return slice(self.keep.start - self.read.start, self.keep.stop - self.read.start)
 
 
-def spans(size: int, multiple: int, tile: int = TILE) -> list[Span]:
+def spans(size: int, multiple: int, tile: int) -> list[Span]:
     """Cut `size` pixels into about equal spans of at most `tile`, aligned to `multiple`: so the pooling grids agree."""
     count = math.ceil(size / tile)
     edges = [round(size * index / count / multiple) * multiple for index in range(count)] + [size]

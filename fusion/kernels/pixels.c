@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #define BLOCK 256
+#define AFFINE_PRODUCTS 8
+#define MOST_PLANES 8
 #define STEERING 5 /* planes interpolated for each pixel: A, B, C of the lightness, regional chroma of under and over */
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
@@ -53,89 +55,188 @@ static const void *row_of(const Picture *picture, int32_t row)
 
 /* ---- the small picture ---- */
 
-VECTORISED static void add_row8(float *restrict sums, const uint8_t *restrict row, float weight, int32_t samples)
+VECTORISED static void add_whole(uint32_t *restrict sums, const void *restrict row, int bytes, int32_t samples)
+{
+    const uint8_t *row8 = row;
+    const uint16_t *row16 = row;
+    if (bytes == 1)
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += row8[i];
+    else
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += row16[i];
+}
+
+VECTORISED static void add_part(float *restrict sums, const void *restrict row, int bytes, float weight, int32_t samples)
+{
+    const uint8_t *row8 = row;
+    const uint16_t *row16 = row;
+    if (bytes == 1)
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += weight * (float)row8[i];
+    else
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += weight * (float)row16[i];
+}
+
+VECTORISED static void join_sums(float *restrict sums, const uint32_t *restrict whole, int32_t samples)
 {
     for (int32_t i = 0; i < samples; i++)
-        sums[i] += weight * (float)row[i];
+        sums[i] += (float)(int32_t)whole[i];
 }
 
-VECTORISED static void add_row16(float *restrict sums, const uint16_t *restrict row, float weight, int32_t samples)
+/* The cells of one of `parts` equal intervals of `size` cells: first..last inclusive, all whole but the two ends. */
+typedef struct {
+    int32_t first, last;
+    float first_weight, last_weight; /* the latter 0 if the interval ends with its first cell */
+} Interval;
+
+static Interval interval(int32_t index, int32_t size, int32_t parts)
 {
-    for (int32_t i = 0; i < samples; i++)
-        sums[i] += weight * (float)row[i];
+    double start = index * ((double)size / parts), end = (index + 1) * ((double)size / parts);
+    Interval cells = {(int32_t)start, (int32_t)ceil(end) - 1, 0, 0};
+    cells.last = cells.last < size ? cells.last : size - 1;
+    if (cells.last <= cells.first) {
+        cells.last = cells.first;
+        cells.first_weight = (float)(end - start);
+    } else {
+        cells.first_weight = (float)(cells.first + 1 - start);
+        cells.last_weight = (float)(end - cells.last);
+    }
+    return cells;
 }
 
-/* Share of cell `index` that lies within start..end. */
-static double overlap(double start, double end, int32_t index)
-{
-    double low = start > index ? start : index;
-    double high = end < index + 1.0 ? end : index + 1.0;
-    return high > low ? high - low : 0.0;
-}
-
-static int32_t last_cell(double end, int32_t size)
-{
-    int32_t last = (int32_t)ceil(end);
-    return last < size ? last : size;
-}
-
-/* Rows top..bottom of a small picture (height x width x 3, encoded 0..1): averages over equal rectangles. 0, or 1 if out of
- * memory. */
-int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t width, int32_t top, int32_t bottom)
+/* Sums of the rows of an interval, ends weighted. */
+static void sum_rows(const Picture *picture, Interval cells, uint32_t *whole, float *sums)
 {
     int32_t samples = 3 * picture->width;
-    float *sums = malloc((size_t)samples * sizeof *sums);
+    int bytes = picture->bytes_per_sample;
+    memset(whole, 0, (size_t)samples * sizeof *whole);
+    memset(sums, 0, (size_t)samples * sizeof *sums);
+    for (int32_t row = cells.first + 1; row < cells.last; row++)
+        add_whole(whole, row_of(picture, row), bytes, samples);
+    add_part(sums, row_of(picture, cells.first), bytes, cells.first_weight, samples);
+    if (cells.last > cells.first)
+        add_part(sums, row_of(picture, cells.last), bytes, cells.last_weight, samples);
+    join_sums(sums, whole, samples);
+}
+
+static void sum_columns(const float *sums, int32_t size, int32_t parts, double scale, float *out)
+{
+    for (int32_t x = 0; x < parts; x++) {
+        Interval cells = interval(x, size, parts);
+        for (int c = 0; c < 3; c++) {
+            double total = (double)cells.first_weight * sums[3 * cells.first + c];
+            for (int32_t column = cells.first + 1; column < cells.last; column++)
+                total += sums[3 * column + c];
+            total += (double)cells.last_weight * sums[3 * cells.last + c];
+            out[3 * x + c] = (float)(total * scale);
+        }
+    }
+}
+
+/* Rows top..bottom of a small picture (height x width x 3, encoded 0..1): averages over equal rectangles of a picture of at
+ * most 32767 times its height. 0, or 1 if out of memory. */
+int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t width, int32_t top, int32_t bottom)
+{
+    size_t samples = 3 * (size_t)picture->width;
+    float *sums = malloc(samples * (sizeof(float) + sizeof(uint32_t)));
     if (!sums)
         return 1;
-    double tall = (double)picture->height / height, wide = (double)picture->width / width;
-    double scale = 1.0 / (tall * wide * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0));
+    uint32_t *whole = (uint32_t *)(sums + samples);
+    double area = ((double)picture->height / height) * ((double)picture->width / width);
+    double scale = 1.0 / (area * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0));
     for (int32_t y = top; y < bottom; y++) {
-        memset(sums, 0, (size_t)samples * sizeof *sums);
-        for (int32_t row = (int32_t)(y * tall); row < last_cell((y + 1) * tall, picture->height); row++) {
-            float weight = (float)overlap(y * tall, (y + 1) * tall, row);
-            if (picture->bytes_per_sample == 1)
-                add_row8(sums, row_of(picture, row), weight, samples);
-            else
-                add_row16(sums, row_of(picture, row), weight, samples);
-        }
-        float *out = small + (size_t)y * width * 3;
-        for (int32_t x = 0; x < width; x++) {
-            double total[3] = {0, 0, 0};
-            for (int32_t column = (int32_t)(x * wide); column < last_cell((x + 1) * wide, picture->width); column++) {
-                double weight = overlap(x * wide, (x + 1) * wide, column);
-                for (int c = 0; c < 3; c++)
-                    total[c] += weight * sums[3 * column + c];
-            }
-            for (int c = 0; c < 3; c++)
-                out[3 * x + c] = (float)(total[c] * scale);
-        }
+        sum_rows(picture, interval(y, picture->height, height), whole, sums);
+        sum_columns(sums, picture->width, width, scale, small + (size_t)y * width * 3);
     }
     free(sums);
     return 0;
 }
 
-static float decode_between(const Tables *tables, float encoded)
+/* One row of window sums, `planes` values a pixel, from column sums; each divided by the window's pixels. */
+static void slide(const double *column_sums, int32_t width, int32_t planes, int32_t radius, double rows, double *out)
 {
-    float position = within(encoded, 0.0f, 1.0f) * (float)tables->fine_steps;
-    int32_t index = (int32_t)position;
-    index = index < tables->fine_steps ? index : tables->fine_steps - 1;
-    float low = tables->decode_fine[index];
-    return low + (position - (float)index) * (tables->decode_fine[index + 1] - low);
+    double sums[MOST_PLANES] = {0};
+    for (int32_t x = 0; x < radius && x < width; x++)
+        for (int32_t p = 0; p < planes; p++)
+            sums[p] += column_sums[x * planes + p];
+    for (int32_t x = 0; x < width; x++) {
+        int32_t first = x - radius > 0 ? x - radius : 0, last = x + radius < width ? x + radius : width - 1;
+        double mean = 1.0 / (rows * (last - first + 1));
+        for (int32_t p = 0; p < planes; p++) {
+            if (x + radius < width)
+                sums[p] += column_sums[(x + radius) * planes + p];
+            if (x - radius > 0)
+                sums[p] -= column_sums[(x - radius - 1) * planes + p];
+            out[x * planes + p] = sums[p] * mean;
+        }
+    }
 }
 
-/* L* and C*ab of `count` pixels, encoded 0..1. */
-void small_lab(const Constants *constants, const Tables *tables, const float *encoded, int32_t count, float *lightness,
-               float *chroma)
+/* Means over windows of 2 radius + 1 pixels a side, cut off at the border; height x width x planes, planes <= MOST_PLANES.
+ * 0, or 1 if out of memory. */
+int box_mean(const double *in, int32_t height, int32_t width, int32_t planes, int32_t radius, double *out)
 {
-    for (int32_t i = 0; i < count; i++) {
-        float bgr[3];
-        for (int c = 0; c < 3; c++)
-            bgr[c] = decode_between(tables, encoded[3 * i + c]);
-        Tone tone = tone_of(constants, bgr[0], bgr[1], bgr[2]);
-        float a = 500.0f * tone.a, b = 200.0f * tone.b;
-        lightness[i] = 116.0f * tone.fy - 16.0f;
-        chroma[i] = sqrtf(a * a + b * b);
+    int32_t row = width * planes;
+    double *sums = calloc((size_t)row, sizeof *sums);
+    if (!sums)
+        return 1;
+    for (int32_t y = 0; y < radius && y < height; y++)
+        for (int32_t i = 0; i < row; i++)
+            sums[i] += in[(size_t)y * row + i];
+    for (int32_t y = 0; y < height; y++) {
+        int32_t first = y - radius > 0 ? y - radius : 0, last = y + radius < height ? y + radius : height - 1;
+        if (y + radius < height)
+            for (int32_t i = 0; i < row; i++)
+                sums[i] += in[(size_t)(y + radius) * row + i];
+        if (y - radius > 0)
+            for (int32_t i = 0; i < row; i++)
+                sums[i] -= in[(size_t)(y - radius - 1) * row + i];
+        slide(sums, width, planes, radius, last - first + 1, out + (size_t)y * row);
     }
+    free(sums);
+    return 0;
+}
+
+/* Statistics of one pixel for the local affine model: the two guides, the target, and their products. */
+static void affine_products(const float *under, const float *over, const double *target, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, out += AFFINE_PRODUCTS) {
+        double u = under[i], o = over[i], t = target[i];
+        out[0] = u, out[1] = o, out[2] = t;
+        out[3] = u * u, out[4] = o * o, out[5] = u * o, out[6] = u * t, out[7] = o * t;
+    }
+}
+
+static void affine_solve(const double *means, double eps, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, means += AFFINE_PRODUCTS, out += 3) {
+        double u = means[0], o = means[1], t = means[2];
+        double var_u = means[3] - u * u + eps, var_o = means[4] - o * o + eps, cov = means[5] - u * o;
+        double with_u = means[6] - u * t, with_o = means[7] - o * t;
+        double determinant = var_u * var_o - cov * cov;
+        out[0] = (with_u * var_o - with_o * cov) / determinant;
+        out[1] = (with_o * var_u - with_u * cov) / determinant;
+        out[2] = t - out[0] * u - out[1] * o;
+    }
+}
+
+/* Smoothed coefficients A, B, C (height x width x 3) of target ~ A under + B over + C. 0, or 1 if out of memory. */
+int affine_coefficients(const float *under, const float *over, const double *target, int32_t height, int32_t width,
+                        int32_t radius, double eps, double *out)
+{
+    int32_t count = height * width;
+    double *products = malloc((size_t)count * 2 * AFFINE_PRODUCTS * sizeof *products);
+    if (!products)
+        return 1;
+    double *means = products + (size_t)count * AFFINE_PRODUCTS;
+    affine_products(under, over, target, count, products);
+    int failed = box_mean(products, height, width, AFFINE_PRODUCTS, radius, means);
+    affine_solve(means, eps, count, products);
+    failed = failed || box_mean(products, height, width, 3, radius, out);
+    free(products);
+    return failed;
 }
 
 /* ---- blocks of a row ---- */
@@ -187,6 +288,16 @@ VECTORISED static void lightness_block(const Constants *constants, const Linear 
         out[i] = 116.0f * lightness_f(&k, in->blue[i], in->green[i], in->red[i]) - 16.0f;
 }
 
+VECTORISED static void chroma_block(const Tones *restrict in, int32_t count, float *restrict lightness,
+                                    float *restrict chroma)
+{
+    for (int32_t i = 0; i < count; i++) {
+        float a = 500.0f * in->a[i], b = 200.0f * in->b[i];
+        lightness[i] = 116.0f * in->fy[i] - 16.0f;
+        chroma[i] = sqrtf(a * a + b * b);
+    }
+}
+
 /* One row between two rows of steering planes, `plane` floats apart. */
 VECTORISED static void blend_block(const float *restrict above, const float *restrict below, float down, int32_t plane,
                                    int32_t count, float (*restrict out)[BLOCK])
@@ -233,12 +344,18 @@ VECTORISED static void index_block(const float *restrict root, int32_t steps, in
         index[i] = (int32_t)(root[i] * (float)steps + 0.5f);
 }
 
-static void encode8(const Tables *tables, const float *root, int32_t count, uint8_t *out)
+static void encode8(const Tables *tables, const Linear *roots, int32_t count, uint8_t *out)
 {
-    int32_t index[BLOCK];
-    index_block(root, tables->encode8_steps, count, index);
-    for (int32_t i = 0; i < count; i++)
-        out[3 * i] = tables->encode8[index[i]];
+    const uint8_t *code = tables->encode8;
+    int32_t blue[BLOCK], green[BLOCK], red[BLOCK];
+    index_block(roots->blue, tables->encode8_steps, count, blue);
+    index_block(roots->green, tables->encode8_steps, count, green);
+    index_block(roots->red, tables->encode8_steps, count, red);
+    for (int32_t i = 0; i < count; i++) {
+        out[3 * i] = code[blue[i]];
+        out[3 * i + 1] = code[green[i]];
+        out[3 * i + 2] = code[red[i]];
+    }
 }
 
 static void encode16(const Tables *tables, const float *root, int32_t count, uint16_t *out)
@@ -255,12 +372,42 @@ static void encode16(const Tables *tables, const float *root, int32_t count, uin
 
 static void encode_block(const Tables *tables, const Linear *roots, int bytes, void *row, int32_t start, int32_t count)
 {
-    const float *channels[3] = {roots->blue, roots->green, roots->red};
-    for (int c = 0; c < 3; c++) {
-        if (bytes == 1)
-            encode8(tables, channels[c], count, (uint8_t *)row + 3 * (size_t)start + c);
-        else
-            encode16(tables, channels[c], count, (uint16_t *)row + 3 * (size_t)start + c);
+    if (bytes == 1) {
+        encode8(tables, roots, count, (uint8_t *)row + 3 * (size_t)start);
+    } else {
+        encode16(tables, roots->blue, count, (uint16_t *)row + 3 * (size_t)start);
+        encode16(tables, roots->green, count, (uint16_t *)row + 3 * (size_t)start + 1);
+        encode16(tables, roots->red, count, (uint16_t *)row + 3 * (size_t)start + 2);
+    }
+}
+
+/* ---- the small picture's colours ---- */
+
+static float decode_between(const Tables *tables, float encoded)
+{
+    float position = within(encoded, 0.0f, 1.0f) * (float)tables->fine_steps;
+    int32_t index = (int32_t)position;
+    index = index < tables->fine_steps ? index : tables->fine_steps - 1;
+    float low = tables->decode_fine[index];
+    return low + (position - (float)index) * (tables->decode_fine[index + 1] - low);
+}
+
+/* L* and C*ab of `count` pixels, encoded 0..1. */
+void small_lab(const Constants *constants, const Tables *tables, const float *encoded, int32_t count, float *lightness,
+               float *chroma)
+{
+    Linear linear;
+    Tones tones;
+    for (int32_t start = 0; start < count; start += BLOCK) {
+        int32_t block = count - start < BLOCK ? count - start : BLOCK;
+        const float *p = encoded + 3 * (size_t)start;
+        for (int32_t i = 0; i < block; i++) {
+            linear.blue[i] = decode_between(tables, p[3 * i]);
+            linear.green[i] = decode_between(tables, p[3 * i + 1]);
+            linear.red[i] = decode_between(tables, p[3 * i + 2]);
+        }
+        tone_block(constants, &linear, block, &tones);
+        chroma_block(&tones, block, lightness + start, chroma + start);
     }
 }
 

@@ -63,11 +63,10 @@ PIXEL_FN float cube_root(float x)
     return y + y * (error * (2.0f / 3.0f + 5.0f / 9.0f * error));
 }
 
+/* Below the knee the root is held at the knee and the line is lower; above it the line, a tangent of the root, is higher. */
 PIXEL_FN float lab_f(const Constants *k, float ratio)
 {
-    float line = k->line_slope * ratio + k->line_offset;
-    float root = cube_root(larger(ratio, k->cube_knee));
-    return ratio > k->cube_knee ? root : line;
+    return smaller(cube_root(larger(ratio, k->cube_knee)), k->line_slope * ratio + k->line_offset);
 }
 
 PIXEL_FN float lab_f_inverse(const Constants *k, float f)
