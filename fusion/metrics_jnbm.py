@@ -1,8 +1,8 @@
 """JNBM: how sharp is a picture?
 
 Ferzli, Karam, "A no-reference objective image sharpness metric based on the notion of just noticeable blur (JNB)",
-IEEE TIP 18(4), 2009. Edges: Sobel, vertical ones, thinned, threshold as in MATLAB's edge(); widths as Marziliano et al.,
-ICIP 2002, measure them, along the row between the neighbouring extrema. The score depends on the size of the picture:
+IEEE TIP 18(4), 2009. Edges: Sobel, vertical ones, thinned, threshold as in MATLAB's edge(); widths as Marziliano et al.
+(ICIP 2002) measure them, along the row between the neighbouring extrema. The score depends on the size of the picture:
 compare pictures of one size only.
 """
 

@@ -62,12 +62,12 @@ def _weights(yuv: Sequence[Plane]) -> list[Plane]:
     brightness = np.array([planes[..., 0].mean() ** 2 for planes in yuv]) + 1e-300
     weights = [weight / total * factor for weight, factor in zip(weights, brightness, strict=True)]
     total = np.sum(weights, axis=0)
-    return [weight / total for weight in weights]
+    return [np.asarray(weight / total) for weight in weights]
 
 
 def _blend(weights: Sequence[list[Plane]], bands: Sequence[list[Plane]], level: int) -> Plane:
     pairs = zip(weights, bands, strict=True)
-    return np.sum([_like(weight[level], band[level]) * band[level] for weight, band in pairs], axis=0, dtype=np.float64)
+    return np.asarray(np.sum([_like(weight[level], band[level]) * band[level] for weight, band in pairs], axis=0))
 
 
 def _like(weight: Plane, band: Plane) -> Plane:
