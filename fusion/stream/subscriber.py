@@ -103,12 +103,12 @@ class Subscriber:
         self.close()
 
 
-def open_sub(context: zmq.Context[Any], endpoint: Endpoint, topics: Sequence[str]) -> tuple[Any, Attachment]:
-    """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with small queues and dead-peer
-    detection.
-    """
+def open_sub(
+    context: zmq.Context[Any], endpoint: Endpoint, topics: Sequence[str], high_water: int = RECEIVE_HIGH_WATER
+) -> tuple[Any, Attachment]:
+    """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with a small queue and dead-peer detection."""
     socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER)
+    socket.setsockopt(zmq.RCVHWM, high_water)
     socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)

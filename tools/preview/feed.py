@@ -25,6 +25,9 @@ from fusion.stream.wire import FUSED, STATUS, Part, WireError, peek
 PICTURE_TOPICS = (FUSED, "exposure/")
 RATE_WINDOW_S = 2.0
 LATENCIES_KEPT = 60
+HIGH_WATER = 16
+"""Messages that may wait: about four brackets. All are taken at once and the newest kept, so none of it is delay."""
+
 STALE_S = 2.0
 """A picture older than this is no longer shown beside newer ones, and a pipeline silent for so long is not
 healthy.
@@ -63,7 +66,7 @@ class Feed:
         self._watchers = 0
         self._context: zmq.asyncio.Context = zmq.asyncio.Context()
         try:
-            self._socket, self._attachment = open_sub(self._context, self.endpoint, (STATUS,))
+            self._socket, self._attachment = open_sub(self._context, self.endpoint, (STATUS,), HIGH_WATER)
         except BaseException:
             self._context.destroy(linger=0)
             raise
