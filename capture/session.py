@@ -11,6 +11,7 @@ from capture.frame import Exposure, Frame, brightness
 from capture.plan import parse_plan
 
 AUTO = "auto"
+STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
 
 
 def planned_exposures(text: str) -> tuple[Exposure, ...]:
@@ -68,10 +69,7 @@ class CaptureSession:
         try:
             return self._camera.read(timeout_s)
         except CameraStalled as error:
-            raise CameraStalled(
-                f"{self.info.uri}: no frame for {timeout_s:g} s: is it plugged in, and not in use by another program? "
-                f"If it stopped by itself, try longer exposures or a lower frame rate ({error})"
-            ) from error
+            raise CameraStalled(f"{error}: {STALL_ADVICE}") from error
 
     def _brightness(self, frame: Frame) -> float | None:
         """Measured only where nothing better tells the exposure: it costs a look at the pixels."""

@@ -21,7 +21,7 @@ from tools.checks.probes import PROBES
 from tools.exits import DONE, SURROUNDINGS
 from tools.options import JsonOption
 
-PROBE_LIMIT_S = 60.0
+PROBE_LIMIT_S = 30.0
 TOGETHER = 2
 AREAS = ("Cameras", "GPU", "Network", "Fusion", "Publishing", "Preview", "Training", "System", "Clocks")
 NEEDED_PROBES = ("simulated_camera", "network", "zeromq")

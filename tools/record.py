@@ -19,6 +19,7 @@ from capture.cameras.base import Camera, open_camera
 from capture.errors import EndOfStream
 from capture.frame import Frame
 from capture.grouping import BracketGrouper, Grouped
+from capture.plan import describe
 from capture.recording import RecordingWriter
 from capture.session import CaptureSession, planned_exposures
 from tools.config import CaptureConfig
@@ -56,7 +57,10 @@ class _Ending:
 
 @dataclass
 class Outcome:
-    """What a recording came to. `refused`: brackets that came faster than the disk took them."""
+    """What a recording came to.
+
+    refused: brackets that came faster than the disk took them. exposures: as the camera could do them, dark to bright.
+    """
 
     folder: str
     wanted: int
@@ -67,6 +71,7 @@ class Outcome:
     transitional: int = 0
     seconds: float = 0.0
     ended_by: str = "done"
+    exposures: tuple[str, ...] = ()
 
 
 def _refuse_unusable(folder: Path) -> None:
@@ -131,6 +136,7 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
     """
     session = CaptureSession(camera, planned_exposures(settings.exposures))
     outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
+    outcome.exposures = tuple(describe(exposure) for exposure in session.plan)
     with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
         camera.start()
@@ -149,7 +155,10 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
 
 
 def _describe(outcome: Outcome) -> str:
-    text = f"{outcome.folder}: {outcome.brackets} brackets in {outcome.seconds:.1f} s ({outcome.ended_by})"
+    exposures = ", ".join(outcome.exposures)
+    text = (
+        f"{outcome.folder}: {outcome.brackets} brackets of {exposures} in {outcome.seconds:.1f} s ({outcome.ended_by})"
+    )
     losses = {"refused": outcome.refused, "dropped": outcome.dropped, "transitional": outcome.transitional}
     return text + "".join(f", {count} {name}" for name, count in losses.items() if count)
 

@@ -176,12 +176,16 @@ def simulated_camera() -> list[Finding]:
     """The simulated camera delivers a frame: everything up to the fusion works without a device."""
     from capture.cameras.base import open_camera
 
-    camera = open_camera("sim://")
+    camera = open_camera("sim://?scene=bars&size=320x180&pace=fast")
     try:
         camera.start()
         frame = camera.read(5.0)
         height, width = frame.pixels.shape[:2]
-        return [Finding("Cameras", "simulated", "ok", f"sim:// gives {width}x{height} {frame.pixels.dtype}", "", True)]
+        return [
+            Finding(
+                "Cameras", "simulated", "ok", f"sim:// gives frames, {width}x{height} {frame.pixels.dtype}", "", True
+            )
+        ]
     finally:
         camera.close()
 
