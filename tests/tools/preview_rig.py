@@ -30,9 +30,9 @@ def preview_process(*arguments, token=None):
 class Served(threading.Thread):
     """A preview in a thread of the tests: real sockets, without the time that a process takes to start."""
 
-    def __init__(self, source, token):
+    def __init__(self, source, token, port):
         super().__init__(daemon=True)
-        self._preview = Preview(f"sub+connect:{source}", "127.0.0.1", 0, token)
+        self._preview = Preview(f"sub+connect:{source}", "127.0.0.1", port, token)
         self.over, self.ready, self.url = threading.Event(), threading.Event(), ""
 
     def run(self):
@@ -44,9 +44,9 @@ class Served(threading.Thread):
 
 
 @contextlib.contextmanager
-def serving(source, token=None):
+def serving(source, token=None, port=0):
     """A preview of `source`; gives its port."""
-    served = Served(source, token)
+    served = Served(source, token, port)
     served.start()
     assert served.ready.wait(20)
     try:
