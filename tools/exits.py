@@ -33,6 +33,18 @@ SYSTEM_LIMITS = {
     errno.ENFILE,
     errno.ENOMEM,
 }
+EXTRAS = {
+    "torch": "train",
+    "onnx": "train",
+    "tensorboard": "train",
+    "tqdm": "train",
+    "aiohttp": "web",
+    "prometheus_client": "web",
+    "linuxpy": "v4l2",
+    "picamera2": "picamera",
+    "pycuda": "cuda",
+}
+"""Optional packages, and the extra of livemef that brings each."""
 
 
 def _one_line(text: str) -> str:
@@ -46,6 +58,8 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError) and (error.filename or error.errno in SYSTEM_LIMITS):
         place = f": {error.filename}" if error.filename else ""
         return SURROUNDINGS, f"{_one_line(error.strerror or str(error))}{place}"
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return SURROUNDINGS, f"this needs the package {error.name}: pip install 'livemef[{EXTRAS[error.name]}]'"
     if isinstance(error, MemoryError):
         return SURROUNDINGS, "not enough memory for this; use smaller pictures or close other programs"
     usage = getattr(error, "format_message", None)  # typer's usage errors; their class is private to typer

@@ -65,6 +65,13 @@ def test_limits_of_the_system_are_no_bugs() -> None:
     assert explain(MemoryError())[0] == 2
 
 
+def test_optional_package_that_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")  # as if it were not there
+    done = livemef("train", "nowhere", "-o", "nowhere", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert_one_line(done, "torch", "livemef[train]")
+    assert explain(ModuleNotFoundError("No module named 'tools.oops'", name="tools.oops"))[0] == 1
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError(), RuntimeError("two\nlines")])
 def test_everything_else_is_a_bug(error: Exception) -> None:
     code, line = explain(error)
