@@ -1,0 +1,212 @@
+"""sim://: a camera made of arithmetic, faithful from the light to the picture, faults included."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+from capture.cameras.base import CameraInfo
+from capture.cameras.pacing import oldest_kept, wait_for
+from capture.cameras.simulation.controls import DelayedControls
+from capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
+from capture.cameras.simulation.room import room_scene
+from capture.cameras.simulation.scene import Scene, bars_scene, flat_scene, map_scene
+from capture.cameras.simulation.sensor import Sensor, SensorModel
+from capture.cameras.simulation.settings import SimulatedSettings, read_settings
+from capture.cameras.simulation.view import Lamps, Shutter, View
+from capture.errors import CameraStalled, CaptureError
+from capture.frame import Exposure, Frame, FrameRecord
+from capture.uri import CameraUri
+
+_TRUTHS = 1024
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a frame really was, whatever its record says. start_s: scene time at which its first row began."""
+
+    sequence: int
+    exposure: Exposure
+    start_s: float
+    faults: FrameFaults
+
+
+class SimulatedCamera:
+    """A camera with a rolling shutter, delayed controls and noise, looking at a scene that is computed.
+
+    Frame n is read out from (n + 1) periods after the start on, and delivered when its last row has been read. At
+    realtime pace a late reader loses frames, as with a driver's queue; at the paces fast and stepped the next frame is
+    there whenever it is asked for, on a clock named "simulated".
+
+    `truth` holds what the last frames really were: for tests, and for nobody else.
+    """
+
+    def __init__(self, uri: str, settings: SimulatedSettings) -> None:
+        width, height = settings.size
+        model = SensorModel(
+            full_well=settings.full_well,
+            read_noise=settings.read_noise,
+            row_noise=settings.row_noise,
+            column_noise=settings.column_noise,
+            prnu=settings.prnu,
+            black=settings.black,
+            adc=settings.adc,
+            bits=settings.bits,
+        )
+        self._settings = settings
+        self._info = _describe(uri, settings)
+        self._sensor: Sensor | None = Sensor(model, height, width, settings.seed)
+        lamps = Lamps(settings.flicker, 2 * settings.mains)
+        self._view: View | None = View(_scene(settings), height, width, settings.full_well, lamps)
+        self._period_ns = settings.period_us * 1e3
+        self.truth: deque[Truth] = deque(maxlen=_TRUTHS)
+        self._started_ns: int | None = None
+
+    @property
+    def info(self) -> CameraInfo:
+        """The settings as they are, defaults filled in."""
+        return self._info
+
+    def start(self) -> None:
+        """Begin at frame 0, exposed between the plan's darkest and brightest: transitional, as on real sensors."""
+        plan = self._info.plan
+        first = Exposure(math.sqrt(plan[0].exposure_us * plan[-1].exposure_us), plan[0].gain)
+        settings = self._settings
+        self._controls = DelayedControls(first, settings.limits, settings.delay, settings.gain_delay, settings.clip)
+        self._started_ns = time.monotonic_ns()
+        self._next = 0
+        self._delivered = -1
+        self._requests = 0
+        self._again: Frame | None = None
+        self._stall_left_s = 0.0
+        self._may_stall = True
+        self.truth.clear()
+
+    def request(self, exposure: Exposure) -> None:
+        """Ask for an exposure; what is outside the limits is clipped. It is in force `delay + 1` frames on."""
+        started_ns = self._running()
+        self._requests += 1
+        if not request_ignored(self._settings, self._requests):
+            self._controls.request(exposure, self._last_complete(started_ns))
+
+    def read(self, timeout_s: float) -> Frame:
+        """The next frame. Raises CameraStalled after `timeout_s`; there is no end of the stream."""
+        started_ns = self._running()
+        if self._again is not None:
+            again, self._again = self._again, None
+            return replace(again, record=replace(again.record, received_ns=time.monotonic_ns()))
+        number, faults = self._wait_for_frame(started_ns, timeout_s)
+        self._next = number + 1
+        self._may_stall = True
+        self._delivered = number
+        frame = self._take(number, faults, started_ns)
+        if faults.duplicated:
+            self._again = frame
+        return frame
+
+    def close(self) -> None:
+        """Let go of scene and sensor."""
+        self._sensor = self._view = self._started_ns = None
+
+    def _running(self) -> int:
+        if self._started_ns is None:
+            raise CaptureError(f"camera '{self._info.uri}': is not started")
+        return self._started_ns
+
+    def _wait_for_frame(self, started_ns: int, timeout_s: float) -> tuple[int, FrameFaults]:
+        """The number of the next frame that is delivered, once it is."""
+        deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
+        self._sit_out_stall(timeout_s)
+        while True:
+            if self._info.paced == "realtime":
+                self._next = oldest_kept(self._next, time.monotonic_ns(), lambda n: self._due_ns(started_ns, n))
+            faults = frame_faults(self._settings, self._next)
+            if faults.stalls and self._may_stall:
+                self._stall(timeout_s)
+            elif faults.dropped:
+                self._next += 1
+            else:
+                break
+        if self._info.paced == "realtime":
+            left_s = (deadline_ns - time.monotonic_ns()) / 1e9
+            wait_for(self._due_ns(started_ns, self._next), max(0.0, left_s), f"camera '{self._info.uri}'")
+        return self._next, faults
+
+    def _stall(self, timeout_s: float) -> None:
+        """Nothing for stall_time: the frames of that time are lost."""
+        self._may_stall = False
+        self._next += math.ceil(self._settings.stall_time / self._settings.period_us)
+        if self._info.paced != "realtime":
+            self._stall_left_s = self._settings.stall_time / 1e6
+            self._sit_out_stall(timeout_s)
+
+    def _sit_out_stall(self, timeout_s: float) -> None:
+        """Without a clock, a reader's patience is taken for the time that passes."""
+        if self._stall_left_s > timeout_s:
+            self._stall_left_s -= timeout_s
+            raise CameraStalled(f"camera '{self._info.uri}': no frame within {timeout_s:g} s")
+        self._stall_left_s = 0.0
+
+    def _take(self, number: int, faults: FrameFaults, started_ns: int) -> Frame:
+        assert self._view is not None
+        assert self._sensor is not None
+        exposure = self._controls.in_force(number)
+        start_us = (number + 1) * self._settings.period_us - exposure.exposure_us
+        shutter = Shutter(start_us / 1e6, exposure.exposure_us / 1e6, self._settings.readout_us / 1e6)
+        raw = self._sensor.expose(self._view.bands(shutter), exposure.gain, number)
+        self.truth.append(Truth(number, exposure, shutter.start_s, faults))
+        record = FrameRecord(
+            sequence=number,
+            timestamp_ns=started_ns + round(start_us * 1e3) + faults.jitter_ns,
+            clock="monotonic" if self._info.paced == "realtime" else "simulated",
+            received_ns=time.monotonic_ns(),
+            measured=exposure if self._settings.metadata else None,
+            white_level=float(2**self._settings.bits - 1),
+        )
+        return Frame(record, self._sensor.develop(raw))
+
+    def _due_ns(self, started_ns: int, number: int) -> int:
+        return round(started_ns + (number + 1) * self._period_ns + self._settings.readout_us * 1e3)
+
+    def _last_complete(self, started_ns: int) -> int:
+        """The last frame whose last row had been read when a request came: its successor is being exposed."""
+        if self._info.paced != "realtime":
+            return self._delivered
+        passed_ns = time.monotonic_ns() - started_ns - self._settings.readout_us * 1e3
+        return max(self._delivered, math.floor(passed_ns / self._period_ns) - 1)
+
+
+def open_simulated(uri: CameraUri) -> SimulatedCamera:
+    """Open sim://. Raises CaptureError for unknown or impossible settings."""
+    return SimulatedCamera(uri.text, read_settings(uri))
+
+
+def _describe(uri: str, settings: SimulatedSettings) -> CameraInfo:
+    what = settings.radiance_map or settings.scene
+    return CameraInfo(
+        uri=uri,
+        name=f"simulated camera ({what})",
+        width=settings.size[0],
+        height=settings.size[1],
+        dtype="uint8" if settings.bits == 8 else "uint16",
+        fps=settings.fps,
+        limits=settings.limits,
+        exposure_delay=settings.delay,
+        gain_delay=settings.gain_delay,
+        reports_exposure=settings.metadata,
+        paced=settings.pace,
+        plan=settings.plan,
+    )
+
+
+def _scene(settings: SimulatedSettings) -> Scene:
+    width, height = settings.size
+    if settings.radiance_map is not None:
+        return map_scene(settings.radiance_map, width, height, settings.motion)
+    if settings.scene == "flat":
+        return flat_scene(width, height)
+    if settings.scene == "bars":
+        return bars_scene(width, height, settings.motion)
+    return room_scene(width, height, settings.motion)

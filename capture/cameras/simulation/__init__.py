@@ -1,0 +1,1 @@
+"""The parts of the simulated camera: scene, motion, sensor, controls and faults."""

@@ -1,0 +1,113 @@
+"""What stands before the camera: linear radiance, what moves, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.cameras.simulation.motion import Pan, Path, Sway
+from capture.errors import CaptureError
+
+Radiance = NDArray[np.float32]
+"""Linear BGR (sRGB primaries), height x width x 3. 1.0 fills the well of a pixel in 16 ms."""
+
+_PAN_PIXELS_PER_S = 40.0
+_FIELD_OF_VIEW = 62.0
+"""Degrees, across the picture's width, for panoramas."""
+_TYPICAL = 0.15
+"""Where the middle of a foreign radiance map's values is put: a mid-tone of a 16 ms exposure."""
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A thing that moves before the scene, in the scene's coordinates.
+
+    radiance: linear BGR times coverage; coverage: 0..1, height x width. path: of its top left corner.
+    """
+
+    radiance: Radiance
+    coverage: NDArray[np.float32]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A radiance map larger than the picture, the path of the picture's top left corner on it, and movers."""
+
+    radiance: Radiance
+    window: Path
+    movers: tuple[Mover, ...] = ()
+
+
+def margin_of(width: int) -> int:
+    """By how much a scene for a swaying camera is larger than the picture, on each side, in pixels (even)."""
+    return max(4, width // 80 * 2)
+
+
+def swaying_window(width: int, motion: float) -> Sway:
+    """A camera on a light stand: its window sways within the margin."""
+    margin = margin_of(width)
+    return Sway((margin, margin), (margin - 2.0, 0.4 * margin), (19.0, 13.0), motion)
+
+
+def flat_scene(width: int, height: int) -> Scene:
+    """Even grey: half a well in 16 ms everywhere."""
+    return Scene(np.full((height + 2, width + 2, 3), 0.5, np.float32), Sway((0, 0), (0, 0), (1, 1)))
+
+
+def bars_scene(width: int, height: int, motion: float) -> Scene:
+    """Upright bars, black and white, each an eighth of the width wide, travelling two widths a second."""
+    columns = np.arange(2 * width + 2) // max(1, width // 8) % 2
+    bars = np.repeat((0.02 + 0.7 * columns).astype(np.float32)[None, :, None], height + 2, axis=0)
+    period = 2 * max(1, width // 8)
+    turn = width // period * period
+    return Scene(np.repeat(bars, 3, axis=2), Pan((0, 0), 2.0 * width * motion, turn))
+
+
+def map_scene(file: str, width: int, height: int, motion: float) -> Scene:
+    """Panning over a radiance map: all around for a panorama (twice as wide as high), else to and fro.
+
+    Raises CaptureError for a file that is missing or holds no radiance map.
+    """
+    radiance = _read_map(FilePath(file).expanduser())
+    if radiance.shape[1] == 2 * radiance.shape[0]:
+        strip = _unroll(radiance, width, height)
+        turn = strip.shape[1]
+        closed = np.concatenate([strip, strip[:, : width + 2]], axis=1)
+        return Scene(closed, Pan((0, 0), _PAN_PIXELS_PER_S * motion * width / 1280, turn))
+    margin = margin_of(width)
+    scale = max((width + 2 * margin) / radiance.shape[1], (height + 2 * margin) / radiance.shape[0])
+    full = [round(side * scale) for side in radiance.shape[1::-1]]
+    size = [max(full[0], width + 2 * margin), max(full[1], height + 2 * margin)]
+    scaled = np.maximum(cv2.resize(radiance, size, interpolation=cv2.INTER_LINEAR), 0)
+    reach = [(size[0] - width) / 2 - 2, (size[1] - height) / 2 - 2]
+    return Scene(scaled, Sway((reach[0] + 1, reach[1] + 1), (reach[0], reach[1]), (47.0, 31.0), motion))
+
+
+def _read_map(path: FilePath) -> Radiance:
+    if not path.is_file():
+        raise CaptureError(f"radiance map {path}: there is no such file")
+    data = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None or pixels.dtype != np.float32:
+        raise CaptureError(f"radiance map {path}: is not a readable .hdr picture (or another with float samples)")
+    radiance = np.nan_to_num(np.maximum(pixels, 0), posinf=0.0).astype(np.float32)
+    typical = float(np.median(radiance.max(axis=2)))
+    if typical <= 0:
+        raise CaptureError(f"radiance map {path}: is black over more than half of its area")
+    return radiance * np.float32(_TYPICAL / typical)
+
+
+def _unroll(panorama: Radiance, width: int, height: int) -> Radiance:
+    """A full panorama (equirectangular) as a cylinder, on which panning is a shift: verticals stay straight."""
+    focal = width / 2 / np.tan(np.radians(_FIELD_OF_VIEW / 2))
+    around = round(np.pi * focal) * 2
+    longitude = (np.arange(around) + 0.5) / around * panorama.shape[1] - 0.5
+    elevation = np.arctan((np.arange(height + 2) + 0.5 - (height + 2) / 2) / focal)
+    latitude = (elevation / np.pi + 0.5) * panorama.shape[0] - 0.5
+    grid_x, grid_y = np.meshgrid(longitude.astype(np.float32), latitude.astype(np.float32))
+    return np.maximum(cv2.remap(panorama, grid_x, grid_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP), 0)
