@@ -47,7 +47,7 @@ class PairCache:
         path = self.folder / entry.file
         try:
             planes: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise EngineError(f"training pair {path}: cannot be read ({error}); run `livemef label` again") from error
         if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[0] != len(self.planes):
             raise EngineError(
@@ -56,9 +56,9 @@ class PairCache:
         return planes
 
     def split(self, validation_share: float, seed: int) -> tuple[tuple[PairEntry, ...], tuple[PairEntry, ...]]:
-        """(training, validation) entries: whole groups, about `validation_share` of them, drawn with `seed`."""
+        """(training, validation) entries: whole groups, about `validation_share` of them, at least one."""
         groups = sorted({entry.group for entry in self.entries})
-        count = round(validation_share * len(groups))
+        count = max(1, round(validation_share * len(groups)))
         held_out = set(np.random.default_rng(seed).permutation(groups)[:count].tolist())
         training = tuple(entry for entry in self.entries if entry.group not in held_out)
         return training, tuple(entry for entry in self.entries if entry.group in held_out)

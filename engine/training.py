@@ -89,7 +89,9 @@ class Trainer:
         if missing:
             raise EngineError(f"training cache {cache.folder}: has no label {', '.join(sorted(missing))}")
         if not entries:
-            raise EngineError(f"training cache {cache.folder}: no pairs are left for training; hold out fewer")
+            raise EngineError(
+                f"training cache {cache.folder}: one group of scenes only; give validation pairs of other scenes"
+            )
         self.config = config
         self.cache = cache
         self.scenes = patching.group_by_scene(entries)

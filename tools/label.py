@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from capture.frame import Pixels
 from engine.dataset import PairEntry, write_index, write_pair
+from fusion.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
 from fusion.errors import FusionError
 from fusion.methods import mertens, mitm
 
@@ -134,8 +135,8 @@ def _read_exposures(scene: Scene) -> list[Pixels]:
 def ev_gap(dark: Pixels, bright: Pixels) -> float:
     """Stops between two pictures of a scene, estimated: median ratio of linear light where neither is clipped.
 
-    Where too few pixels are good in both, the gap is beyond measuring: the ratio of the pictures' mean light
-    stands for it.
+    Where too few pixels are good in both, the ratio of the pictures' mean light stands for it: a lower bound, since
+    clipping brings the means together.
     """
     usable = (dark.min(axis=2) >= 12) & (bright.max(axis=2) <= 243)
     light_dark, light_bright = _luminance(dark), _luminance(bright)
@@ -144,31 +145,17 @@ def ev_gap(dark: Pixels, bright: Pixels) -> float:
     return float(np.log2(np.median(light_bright[usable] / light_dark[usable])))
 
 
-def _srgb_to_linear(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return np.asarray(linear, np.float32)
-
-
-_LINEAR = _srgb_to_linear(np.arange(256, dtype=np.float32) / 255.0)
-
-
 def _luminance(pixels: Pixels) -> NDArray[np.float32]:
-    return _LINEAR[pixels] @ np.array([0.0721750, 0.7151522, 0.2126729], np.float32)
-
-
-def _lightness(luminance: NDArray[np.float32]) -> NDArray[np.float32]:
-    linear = luminance * (29.0 / 6.0) ** 2 / 3.0 + 4.0 / 29.0
-    f = np.where(luminance > (6.0 / 29.0) ** 3, np.cbrt(luminance), linear)
-    return np.asarray((116.0 * f - 16.0) / 100.0, np.float32)
+    return np.asarray(decode_table(256)[pixels] @ XYZ_FROM_BGR[1].astype(np.float32))
 
 
 def lightness_plane(pixels: Pixels) -> NDArray[np.float32]:
     """L*/100 of an sRGB picture (BGR uint8), float32."""
-    return _lightness(_luminance(pixels))
+    return np.asarray((116.0 * lab_f(_luminance(pixels)) - 16.0) / 100.0, np.float32)
 
 
 def _lightness_of_grey(codes: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _lightness(_srgb_to_linear(codes / 255.0))
+    return np.asarray((116.0 * lab_f(decode(codes / 255.0)) - 16.0) / 100.0, np.float32)
 
 
 def _grey(pixels: Pixels) -> NDArray[np.float32]:
