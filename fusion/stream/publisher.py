@@ -22,9 +22,9 @@ SEND_HIGH_WATER = 6
 some to spare.
 """
 
-BUFFERS = 20
-"""Payloads in flight at once. A subscriber that stands still holds SEND_HIGH_WATER + 1 of them until it goes
-on or leaves.
+BUFFERS = 48
+"""Payloads in flight at once; memory is taken only as far as they are. A subscriber that stands still holds
+SEND_HIGH_WATER + 2 of them until it goes on or leaves, one that keeps up holds one or two.
 """
 
 LINGER_MS = 200

@@ -87,7 +87,7 @@ def test_the_page_tells_of_the_stream(page):
     assert text(browser, "state").startswith("live")
     assert text(browser, "gap") == "4.0 EV"
     assert text(browser, "verdict") == "predicted"
-    assert text(browser, "drops") == "1 of 100"
+    assert text(browser, "drops") == "1"
     assert text(browser, "size") == "160 × 120"
     assert text(browser, "model") == "abababab"
     assert text(browser, "legend") == "lightness 1.3 msnetwork 13.5 ms"
