@@ -95,7 +95,7 @@ def test_the_page_tells_of_the_stream(page):
 
 
 def test_a_slow_browser_shows_the_newest_picture(page):
-    """Two seconds of work in the page's only thread while pictures go by: soon after, it shows new ones, not the next."""
+    """Two seconds of work in the page's only thread while pictures go by: soon after, it shows the newest."""
     browser, show = page
     before = shown(browser)
     browser.execute_script("const end = performance.now() + 2000; while (performance.now() < end);")
