@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools.command import assert_one_line, livemef
@@ -89,6 +89,7 @@ class TestPrinted:
     def test_defaults_print_as_the_annotated_file(self) -> None:
         assert effective_toml(loaded()) == annotated_default()
 
+    @settings(deadline=None)
     @given(
         camera=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
         gamma=st.one_of(st.just("adaptive"), st.floats(0.25, 4)),
@@ -181,6 +182,7 @@ class TestMistakes:
         assert_one_line(livemef("fuse", "--print-config", LIVEMEF_FUSION__GAMA="1"), "LIVEMEF_FUSION__GAMMA")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(known_keys()), st.data())
 def test_nearest_finds_the_key_behind_a_slip(key: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(key) - 1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -98,6 +98,7 @@ def test_exif_goes_before_brightness(tmp_path: Path, network: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["exposures"] == ["b.jpg", "a.jpg"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-4, 1.0), min_size=2, max_size=5, unique=True), st.randoms())
 def test_order_by_brightness_where_exif_says_nothing(levels: list[float], random: object) -> None:
     by_level = sorted(range(len(levels)), key=levels.__getitem__)
@@ -108,6 +109,7 @@ def test_order_by_brightness_where_exif_says_nothing(levels: list[float], random
     assert dark_to_bright([*partly, None], levels) == by_level
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)))
 def test_order_by_exif(order: list[int]) -> None:
     measured = [Exposure(1000.0 * 2.0**place) for place in order]
