@@ -18,7 +18,7 @@ def wait_for(due_ns: int, timeout_s: float, what: str) -> None:
     left_s = (due_ns - time.monotonic_ns()) / 1e9
     if left_s > timeout_s:
         time.sleep(max(timeout_s, 0.0))
-        raise CameraStalled(f"{what}: no frame within {timeout_s:g} s")
+        raise CameraStalled(f"{what}: no frame within {timeout_s:.3g} s")
     if left_s > 0:
         time.sleep(left_s)
 

@@ -47,7 +47,8 @@ class RecordingReel:
         self._origin_ns = records[0].received_ns
         self._arrivals = [record.received_ns - self._origin_ns for record in records]
         period_ns = round(1e9 / self._recording.info.fps)
-        self._lap_ns = max(self._arrivals) + period_ns
+        stamps = [record.timestamp_ns for record in records]
+        self._lap_ns = max(max(self._arrivals), max(stamps) - min(stamps)) + period_ns
         self._lap_sequence = max(record.sequence for record in records) - records[0].sequence + 1
         self._lap_epochs = max(record.epoch for record in records) + 1
         self.length = None if loop else len(records)

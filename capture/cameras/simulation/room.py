@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def _keep(file: Path, traced: NDArray[np.float16]) -> None:
             np.save(stream, traced)
         os.replace(temporary, file)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _cache_folder() -> Path:

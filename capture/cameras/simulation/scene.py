@@ -18,6 +18,8 @@ Radiance = NDArray[np.float32]
 _PAN_PIXELS_PER_S = 40.0
 _FIELD_OF_VIEW = 62.0
 """Degrees, across the picture's width, for panoramas."""
+_ZOOM = 1.5
+"""Of maps that are no panorama: how many times wider than the picture they are, at least."""
 _TYPICAL = 0.15
 """Where the middle of a foreign radiance map's values is put: a mid-tone of a 16 ms exposure."""
 
@@ -79,10 +81,8 @@ def map_scene(file: str, width: int, height: int, motion: float) -> Scene:
         turn = strip.shape[1]
         closed = np.concatenate([strip, strip[:, : width + 2]], axis=1)
         return Scene(closed, Pan((0, 0), _PAN_PIXELS_PER_S * motion * width / 1280, turn))
-    margin = margin_of(width)
-    scale = max((width + 2 * margin) / radiance.shape[1], (height + 2 * margin) / radiance.shape[0])
-    full = [round(side * scale) for side in radiance.shape[1::-1]]
-    size = [max(full[0], width + 2 * margin), max(full[1], height + 2 * margin)]
+    scale = _ZOOM * max(width / radiance.shape[1], height / radiance.shape[0])
+    size = [round(side * scale) for side in radiance.shape[1::-1]]
     scaled = np.maximum(cv2.resize(radiance, size, interpolation=cv2.INTER_LINEAR), 0)
     reach = [(size[0] - width) / 2 - 2, (size[1] - height) / 2 - 2]
     return Scene(scaled, Sway((reach[0] + 1, reach[1] + 1), (reach[0], reach[1]), (47.0, 31.0), motion))

@@ -74,7 +74,8 @@ class SimulatedSettings:
     @property
     def limits(self) -> CameraLimits:
         """What can be asked for; by default from 10 us up to the frame period, in whole steps."""
-        low, high = self.exposure or (max(self.step, 10.0), self.period_us // self.step * self.step)
+        highest = self.period_us // self.step * self.step if self.step else self.period_us
+        low, high = self.exposure or (max(self.step, 10.0), highest)
         return CameraLimits(low, high, self.step, *self.gain)
 
     @property

@@ -68,7 +68,7 @@ class View:
             start_s = shutter.start_s + shutter.readout_s * (row + rows / 2) / self._height
             electrons = self._rate * shutter.exposure_s * self._lamps.mean(start_s, shutter.exposure_s)
             band = buffer[:rows]
-            self._gather(band, row, _taps(self._scene.window, start_s, shutter.exposure_s), electrons)
+            self._gather(band, row, window_taps(self._scene.window, start_s, shutter.exposure_s), electrons)
             for patch in movers:
                 patch.cover(band, row, electrons)
             yield row, band
@@ -132,7 +132,7 @@ class _Patch:
         under += self.radiance[inside] * np.float32(factor)
 
 
-def _taps(path: Path, start_s: float, exposure_s: float) -> list[tuple[int, int, float]]:
+def window_taps(path: Path, start_s: float, exposure_s: float) -> list[tuple[int, int, float]]:
     """Whole-pixel windows (y, x) with weights, sum 1, that stand for the path during the exposure (bilinear)."""
     moments = _moments(path.at(start_s), path.at(start_s + exposure_s))
     weights: dict[tuple[int, int], float] = {}
