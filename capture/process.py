@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from capture.errors import CameraStalled, CaptureError, EndOfStream
 from capture.frame import Frame
 from capture.frame_json import record_to_dict
 from capture.link import LinkServer
+from capture.plan import describe
 from capture.ring import Ring, SlotPool
 from capture.session import CaptureSession, planned_exposures
 
@@ -152,8 +152,8 @@ def _capture(job: CaptureJob, session: CaptureSession, outbox: _Outbox, lifeline
             return
         if not ready:
             ready = True
-            info = session.info
-            lifeline.ready(camera=info.name, width=info.width, height=info.height, fps=info.fps, pid=os.getpid())
+            info, plan = session.info, ", ".join(describe(exposure) for exposure in session.plan)
+            lifeline.ready(name=info.name, size=f"{info.width}x{info.height}", fps=info.fps, plan=plan)
         counters = _counters(session, outbox)
         if frame is not None:
             outbox.put(frame, counters)

@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -134,7 +134,7 @@ def _loop(
         if healthy and not told_ready:
             told_ready = True
             sd_notify("READY=1")
-            _announce(config)
+            _announce(config, supervisor.children["capture"].described)
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
             if told_ready or as_json:
@@ -142,12 +142,15 @@ def _loop(
             sd_notify("WATCHDOG=1")
 
 
-def _announce(config: Config) -> None:
-    lines = [f"camera {config.capture.camera}", f"publishing on {config.publish.endpoint}"]
+def _announce(config: Config, camera: Mapping[str, Any]) -> None:
+    lines = [
+        f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
+        f"publishing on {config.publish.endpoint}",
+    ]
     if config.preview.enabled:
         token = f"/?token={config.preview.token}" if config.preview.token else ""
         lines.append(f"page at http://{config.preview.host}:{config.preview.port}{token}")
-    print("livemef: " + ", ".join(lines) + "; Ctrl-C ends it", file=sys.stderr, flush=True)
+    print("livemef: " + "; ".join(lines) + "; Ctrl-C ends it", file=sys.stderr, flush=True)
 
 
 def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:

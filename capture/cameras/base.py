@@ -67,6 +67,6 @@ class Camera(Protocol):
 
 def open_camera(uri: str) -> Camera:
     """Open a camera from its URI: sim://, file://DIR, ... Raises CaptureError, naming the known schemes."""
-    from capture.cameras import registry
+    from capture.cameras.registry import open_registered
 
-    return registry.open_camera(uri)
+    return open_registered(uri)

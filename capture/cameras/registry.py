@@ -17,7 +17,7 @@ SCHEMES: dict[str, tuple[str, str]] = {
 """Scheme: module and function. The module is imported when a camera of its kind is opened, not before."""
 
 
-def open_camera(uri: str) -> Camera:
+def open_registered(uri: str) -> Camera:
     """Open the camera that a URI names. Raises CaptureError for an unknown scheme or what its file refuses."""
     parsed = parse_uri(uri)
     if parsed.scheme not in SCHEMES:
