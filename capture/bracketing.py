@@ -240,6 +240,7 @@ class BracketingController:
         if self._probe is not None or requested is None:
             return _UNKNOWN
         if requested not in self.plan:
+            self._labeller.interrupt()
             return _TRANSITIONAL
         predicted = self.plan.index(requested)
         if brightness is None:

@@ -22,9 +22,11 @@ from capture.plan import mixtures
 _GAP_SHARE = 0.3
 """How much of the way to the next possible exposure a frame may stand off its own: well under a half, so
 never both."""
-_MIN_GAP = 0.1
-_EXTREME = 5.0
-"""Brightness level (about 3 % and 97 % of white) past which equal levels mean darkness or saturation, not
+_FLOOR = 1.0 / 64.0
+"""Keeps the noise of a dark or a white picture (brightness uncertain to 0.0004) well below the smallest gap."""
+_MIN_GAP = 0.15
+_EXTREME = 3.9
+"""Brightness level (about 5 % and 95 % of white) past which equal levels mean darkness or saturation, not
 a deaf camera."""
 _EXTREME_TOLERANCE = 0.25
 _SPREAD_SHARE = 0.25
@@ -34,8 +36,7 @@ _ADAPTATION = 0.5
 def brightness_level(brightness: float) -> float:
     """Brightness (0..1, encoded) on a scale where a change of exposure moves dark, middling and bright
     pictures alike: log2 of the odds."""
-    floor = 1.0 / 512.0
-    return math.log2((brightness + floor) / (1.0 - brightness + floor))
+    return math.log2((brightness + _FLOOR) / (1.0 - brightness + _FLOOR))
 
 
 def follows_light(groups: dict[Exposure, list[float]]) -> bool:
@@ -82,6 +83,15 @@ class Levels:
         return _levels(self.plan, (*self.means[:index], mean, *self.means[index + 1 :]))
 
 
+def proof_size(plan: Sequence[Exposure]) -> int:
+    """Frames of each member that a proof needs.
+
+    Two, or three where time and gain both vary: an ignored request then leaves a mixture of members, which can pass
+    for a member in other light once or twice, but not every time.
+    """
+    return 3 if mixtures(plan) else 2
+
+
 def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]]) -> Levels | None:
     """Levels from (predicted index, level) of recent frames; None unless they prove the prediction.
 
@@ -91,7 +101,7 @@ def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]
     groups: list[list[float]] = [[] for _ in plan]
     for index, level in samples:
         groups[index].append(level)
-    if any(len(group) < 2 for group in groups):
+    if any(len(group) < proof_size(plan) for group in groups):
         return None
     levels = _levels(plan, tuple(_mean(group) for group in groups))
     if levels is None:
@@ -100,12 +110,12 @@ def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]
     return levels if tight else None
 
 
-def shortest_proof(samples: Sequence[tuple[int, float]], members: int) -> Sequence[tuple[int, float]]:
-    """The shortest run of newest samples that holds every index twice; all of them if none does."""
+def shortest_run(samples: Sequence[tuple[int, float]], members: int, each: int) -> Sequence[tuple[int, float]]:
+    """The shortest run of newest samples that holds every index `each` times; all of them if none does."""
     counts = [0] * members
     for start in range(len(samples) - 1, -1, -1):
         counts[samples[start][0]] += 1
-        if min(counts) >= 2:
+        if min(counts) >= each:
             return samples[start:]
     return samples
 
@@ -129,7 +139,7 @@ class BrightnessLabeller:
 
     def __init__(self, plan: tuple[Exposure, ...]) -> None:
         self._plan = plan
-        self._recent: deque[tuple[int, float]] = deque(maxlen=4 * len(plan))
+        self._recent: deque[tuple[int, float]] = deque(maxlen=2 * proof_size(plan) * len(plan))
         self._levels: Levels | None = None
         self._agreed: set[int] = set()
         self.doubts = 0
@@ -142,6 +152,10 @@ class BrightnessLabeller:
         self._agreed.clear()
         self.doubts = 0
 
+    def interrupt(self) -> None:
+        """A frame was of no member: no proof may reach across it."""
+        self._recent.clear()
+
     def confirm(self, predicted: int, level: float) -> Confirmation | None:
         """Is the frame of this level the member `predicted`? None = not to be said."""
         self._recent.append((predicted, level))
@@ -150,7 +164,8 @@ class BrightnessLabeller:
         else:
             self._agreed.clear()
         if len(self._agreed) < len(self._plan):
-            learnt = learn_levels(self._plan, shortest_proof(tuple(self._recent), len(self._plan)))
+            run = shortest_run(tuple(self._recent), len(self._plan), proof_size(self._plan))
+            learnt = learn_levels(self._plan, run)
             if learnt is None:
                 self.doubts += 1
                 return None

@@ -56,7 +56,11 @@ class Probe:
 
 
 def _steps(plan: Sequence[Exposure]) -> tuple[Exposure, ...]:
-    """Rising light, one of time and gain at a time; what the plan varies too little to see is left alone."""
+    """Rising light, one of time and gain at a time; what the plan varies too little to see is left alone.
+
+    Where both vary the way back follows: a scene that brightened by itself at the right moment would pass for one step,
+    and a wrong delay between time and gain would go unnoticed later. Where one varies, the running bracket shows it.
+    """
     times = sorted(exposure.exposure_us for exposure in plan)
     gains = sorted(exposure.gain for exposure in plan)
     steps = [Exposure(times[0], gains[0])]
@@ -64,4 +68,4 @@ def _steps(plan: Sequence[Exposure]) -> tuple[Exposure, ...]:
         steps.append(Exposure(times[-1], gains[0]))
     if gains[-1] >= MIN_RATIO * gains[0]:
         steps.append(Exposure(steps[-1].exposure_us, gains[-1]))
-    return tuple(steps)
+    return (*steps, steps[1], steps[0]) if len(steps) == 3 else tuple(steps)
