@@ -20,7 +20,7 @@ from capture.labelling_brightness import BrightnessLabeller, brightness_level
 from capture.labelling_reported import DeliveredPlan, light_level, match_measured
 from capture.plan import fit_plan
 from capture.probing import Probe
-from capture.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads
+from capture.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads, varies
 
 _STRIKES = 3
 """Disagreements without a round of agreement between them, after which the delay is looked into."""
@@ -117,7 +117,7 @@ class BracketingController:
         self._can_request = can_request
         self._history = RequestHistory()
         self._last: FrameRecord | None = None
-        self._gain_delay_measured = False
+        self._both_measured = False
         self._next_probe = 0
         self._failed_probes = 0
         self._status = ControlStatus.UNCONFIRMED
@@ -182,18 +182,19 @@ class BracketingController:
         self._leads = self._known_leads()
         self._probe: Probe | None = None
         self._settled_at: int | None = None
-        """From this frame on only exposures of this plan can be in force."""
+        """From this frame on only what was asked for this plan can be in force, whatever the delay."""
 
     def _known_leads(self) -> Leads | None:
-        """Leads by the delays stated or measured; None where one that the plan needs is not known."""
-        exposure, gain = self._delays.exposure, self._delays.gain
-        if len({e.gain for e in self.plan}) == 1:
-            gain = exposure
-        elif len({e.exposure_us for e in self.plan}) == 1:
-            exposure = gain
-        elif not self._reports_exposure and not self._gain_delay_measured:
-            # A wrong gain delay mixes the plan's members, and brightness alone could not tell.
+        """Leads by the delays stated or measured; None where one that the plan needs is not known.
+
+        What the plan keeps constant is not relied on before the longest lead has passed.
+        """
+        time_varies, gain_varies = varies(self.plan)
+        if time_varies and gain_varies and not self._reports_exposure and not self._both_measured:
+            # A wrong delay between time and gain mixes the members, and brightness alone would not show it.
             return None
+        exposure = self._delays.exposure if time_varies else MAX_LEAD - 1
+        gain = self._delays.gain if gain_varies else MAX_LEAD - 1
         return None if exposure is None or gain is None else Leads(exposure + 1, gain + 1)
 
     def _is_duplicate(self, record: FrameRecord) -> bool:
@@ -237,7 +238,7 @@ class BracketingController:
         if record.native_index is not None:
             known = 0 <= record.native_index < len(self.plan)
             return _Label(record.native_index, LabelSource.NATIVE, 1.0) if known else _TRANSITIONAL
-        if self._probe is not None or requested is None:
+        if self._probe is not None or requested is None or not self._is_settled(record):
             return _UNKNOWN
         if requested not in self.plan:
             self._labeller.interrupt()
@@ -248,7 +249,7 @@ class BracketingController:
         return self._label_by_brightness(predicted, brightness)
 
     def _label_by_metadata(self, record: FrameRecord, measured: Exposure, requested: Exposure | None) -> _Label:
-        if self._probe is None and self._settled_at is not None and record.sequence >= self._settled_at:
+        if self._probe is None and self._is_settled(record):
             self._delivered.observe(measured)
         index = match_measured(measured, self._delivered.exposures)
         if self._probe is None and requested is not None:
@@ -258,6 +259,9 @@ class BracketingController:
         if record.native_index not in (None, index):
             return _TRANSITIONAL
         return _Label(index, LabelSource.METADATA, 1.0)
+
+    def _is_settled(self, record: FrameRecord) -> bool:
+        return self._settled_at is not None and record.sequence >= self._settled_at
 
     def _compare(self, requested: Exposure, index: int | None) -> None:
         if index is None or self.plan[index] != requested:
@@ -341,8 +345,12 @@ class BracketingController:
             return
         self._failed_probes = 0
         self._status = ControlStatus.FOLLOWING
-        self._delays = Delays(leads.exposure - 1, leads.gain - 1)
-        self._gain_delay_measured = True
+        time_varies, gain_varies = varies(self.plan)
+        self._delays = Delays(
+            leads.exposure - 1 if time_varies else self._delays.exposure,
+            leads.gain - 1 if gain_varies else self._delays.gain,
+        )
+        self._both_measured |= time_varies and gain_varies
         self._leads = leads
 
     def _next_request(self, sequence: int) -> Exposure | None:
@@ -355,12 +363,12 @@ class BracketingController:
             of_time = self.plan[(sequence + self._leads.exposure) % members]
             of_gain = self.plan[(sequence + self._leads.gain) % members]
             request = Exposure(of_time.exposure_us, of_gain.gain)
-            if self._settled_at is None:
-                self._settled_at = sequence + MAX_LEAD + 1
         else:
             request = None
         if request is not None:
             self._history.add(sequence, request)
+            if self._settled_at is None:
+                self._settled_at = sequence + MAX_LEAD
         return request
 
     def _count(self, label: _Label) -> None:

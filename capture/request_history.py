@@ -57,12 +57,18 @@ class RequestHistory:
         return None
 
 
+def varies(plan: Sequence[Exposure]) -> tuple[bool, bool]:
+    """Does the plan alternate the exposure time, does it alternate the gain?"""
+    return len({e.exposure_us for e in plan}) > 1, len({e.gain for e in plan}) > 1
+
+
 def candidate_leads(plan: Sequence[Exposure]) -> list[Leads]:
-    """All leads worth trying: time and gain apart only where the plan varies both."""
-    leads = range(1, MAX_LEAD + 1)
-    if len({e.exposure_us for e in plan}) > 1 and len({e.gain for e in plan}) > 1:
-        return [Leads(*pair) for pair in itertools.product(leads, leads)]
-    return [Leads(lead, lead) for lead in leads]
+    """All leads worth trying. What the plan keeps constant is certain to be in force after the longest lead."""
+    time_varies, gain_varies = varies(plan)
+    any_lead = range(1, MAX_LEAD + 1)
+    of_time = any_lead if time_varies else [MAX_LEAD]
+    of_gain = any_lead if gain_varies else [MAX_LEAD]
+    return [Leads(*pair) for pair in itertools.product(of_time, of_gain)]
 
 
 def fitting_leads(

@@ -172,6 +172,14 @@ def test_wrong_delays_are_found_out(reports: bool, name: str) -> None:
     assert late == [Verdict.GOOD] * 99
 
 
+def test_what_the_plan_keeps_constant_is_waited_for_too() -> None:
+    """The gain alternates from frame 3 on, but the exposure time is still the old one until frame 7."""
+    sensor = ModelSensor(6, Delays(6, 2), False, light=0.1)
+    outcome = run(sensor, controller_for(sensor, PLANS["by gain"], sensor.delays), 60)
+    assert len(outcome.brackets) > 30
+    assert wrong_labels(sensor, PLANS["by gain"], outcome.brackets) == []
+
+
 @pytest.mark.parametrize("reports", [True, False])
 def test_labels_come_from_the_best_source(reports: bool) -> None:
     sensor = ModelSensor(9, Delays(2, 1), reports)
@@ -197,6 +205,18 @@ def test_new_plan_is_a_new_epoch_and_brackets_never_mix_them(reports: bool) -> N
         assert len(outcome.brackets) > 40
         assert {record.epoch for bracket in outcome.brackets for record in bracket.records} == {epoch}
         brackets.append(outcome.brackets)
+
+
+@pytest.mark.parametrize("delays", [Delays(2, 4), Delays(6, 1), Delays(4, 4), Delays(3, 6)])
+def test_new_plan_that_keeps_constant_what_the_old_one_alternated(delays: Delays) -> None:
+    sensor = ModelSensor(10, delays, False)
+    controller = controller_for(sensor, (Exposure(1000.0), Exposure(4000.0)), sensor.delays)
+    for plan in [PLANS["by gain"], (Exposure(1000.0, 8.0), Exposure(4000.0, 8.0)), PLANS["by gain"]]:
+        run(sensor, controller, 41)
+        controller.set_plan(plan)
+        outcome = run(sensor, controller, 60)
+        assert wrong_labels(sensor, plan, outcome.brackets) == []
+        assert len(outcome.brackets) > 40
 
 
 def test_plan_that_cannot_work_leaves_the_old_one_in_force() -> None:

@@ -1,0 +1,118 @@
+"""Frames to brackets: which, with what verdict, and what happens to what they carry."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capture.frame import FrameRecord, LabelSource, Verdict
+from capture.grouping import BracketGrouper, Grouped
+
+
+def frame(sequence: int, index: int | None, epoch: int = 0, source: LabelSource = LabelSource.METADATA) -> FrameRecord:
+    return FrameRecord(sequence, sequence, "monotonic", 0, index=index, epoch=epoch, label_source=source)
+
+
+def push_all(grouper: BracketGrouper[int], frames: list[FrameRecord]) -> list[Grouped[int]]:
+    return [grouper.push(record, record.sequence) for record in frames]
+
+
+def brackets(results: list[Grouped[int]]) -> list[list[int]]:
+    return [list(result.payloads) for result in results if result.bracket is not None]
+
+
+def test_sliding_gives_a_bracket_with_every_frame() -> None:
+    results = push_all(BracketGrouper(2), [frame(s, s % 2) for s in range(6)])
+    assert brackets(results) == [[0, 1], [2, 1], [2, 3], [4, 3], [4, 5]]
+    assert [result.released for result in results] == [(), (), (0,), (1,), (2,), (3,)]
+
+
+def test_disjoint_uses_each_frame_once() -> None:
+    results = push_all(BracketGrouper(2, "disjoint"), [frame(s, s % 2) for s in range(6)])
+    assert brackets(results) == [[0, 1], [2, 3], [4, 5]]
+    assert [result.released for result in results] == [(), (0, 1), (), (2, 3), (), (4, 5)]
+
+
+def test_newest_frame_of_each_exposure_is_taken() -> None:
+    results = push_all(BracketGrouper(3), [frame(0, 0), frame(1, 0), frame(2, 2), frame(3, 1)])
+    assert brackets(results) == [[1, 3, 2]]
+    assert results[1].released == (0,)
+
+
+def test_frames_too_far_apart_form_no_bracket() -> None:
+    assert brackets(push_all(BracketGrouper(2), [frame(0, 0), frame(4, 1)])) == [[0, 4]]
+    results = push_all(BracketGrouper(2), [frame(0, 0), frame(5, 1)])
+    assert brackets(results) == []
+    assert results[1].released == (0,)
+    assert brackets(push_all(BracketGrouper(2, max_span=1), [frame(0, 0), frame(2, 1), frame(3, 0)])) == [[3, 2]]
+
+
+def test_sequence_numbers_that_start_afresh_do_not_mix() -> None:
+    results = push_all(BracketGrouper(2), [frame(100, 0), frame(3, 1), frame(4, 0)])
+    assert brackets(results) == [[4, 3]]
+    assert results[1].released == (100,)
+
+
+def test_epochs_do_not_mix() -> None:
+    results = push_all(BracketGrouper(2), [frame(0, 0), frame(1, 1, epoch=1), frame(2, 0), frame(3, 0, epoch=1)])
+    assert brackets(results) == [[3, 1]]
+    assert [result.released for result in results] == [(), (0,), (2,), ()]
+
+
+@pytest.mark.parametrize("index", [None, 2, -1])
+def test_unknown_exposure_is_let_go(index: int | None) -> None:
+    assert BracketGrouper[int](2).push(frame(0, index), 7) == Grouped(None, (), (7,))
+
+
+@pytest.mark.parametrize(
+    ("sequences", "sources", "verdict"),
+    [
+        ((4, 5), (LabelSource.METADATA, LabelSource.NATIVE), Verdict.GOOD),
+        ((5, 4), (LabelSource.BRIGHTNESS, LabelSource.BRIGHTNESS), Verdict.GOOD),
+        ((4, 6), (LabelSource.METADATA, LabelSource.METADATA), Verdict.GAP),
+        ((4, 5), (LabelSource.PREDICTED, LabelSource.METADATA), Verdict.PREDICTED),
+        ((4, 7), (LabelSource.METADATA, LabelSource.PREDICTED), Verdict.PREDICTED),
+        ((4, 5), (LabelSource.METADATA, LabelSource.NONE), Verdict.PREDICTED),
+    ],
+)
+def test_verdict(sequences: tuple[int, int], sources: tuple[LabelSource, LabelSource], verdict: Verdict) -> None:
+    frames = [frame(s, i, source=source) for i, (s, source) in enumerate(zip(sequences, sources, strict=True))]
+    results = push_all(BracketGrouper(2), sorted(frames, key=lambda record: record.sequence))
+    assert results[1].bracket is not None
+    assert results[1].bracket.verdict is verdict
+
+
+def test_unknown_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither sliding nor disjoint"):
+        BracketGrouper(2, "slidin")  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(
+    exposures=st.integers(2, 4),
+    mode=st.sampled_from(["sliding", "disjoint"]),
+    steps=st.lists(
+        st.tuples(st.integers(-3, 6), st.none() | st.integers(0, 3), st.sampled_from([0, 0, 0, 0, 1])), max_size=60
+    ),
+)
+def test_every_payload_comes_back_once_and_brackets_keep_their_promise(
+    exposures: int, mode: str, steps: list[tuple[int, int | None, int]]
+) -> None:
+    grouper: BracketGrouper[int] = BracketGrouper(exposures, mode)  # type: ignore[arg-type]
+    sequence, epoch, released, used = 0, 0, [], []
+    for payload, (advance, index, new_epoch) in enumerate(steps):
+        sequence, epoch = sequence + advance, epoch + new_epoch
+        result = grouper.push(frame(sequence, index, epoch), payload)
+        if result.bracket is not None:
+            assert not set(result.payloads) & set(released), "a bracket has only what was still held"
+            assert [record.index for record in result.bracket.records] == list(range(exposures))
+            assert {record.epoch for record in result.bracket.records} == {epoch}
+            assert all(sequence - record.sequence <= 2 * exposures for record in result.bracket.records)
+            assert payload in result.payloads
+            used += result.payloads
+        released += result.released
+        assert len(released) >= payload + 1 - exposures, "at most one frame of each exposure is held"
+    assert sorted([*released, *grouper.clear()]) == list(range(len(steps)))
+    if mode == "disjoint":
+        assert len(used) == len(set(used))
