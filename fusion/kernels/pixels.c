@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define BLOCK 256
+#define BLOCK 128
 #define AFFINE_PRODUCTS 8
 #define MOST_PLANES 8
 #define STEERING 5 /* planes interpolated for each pixel: A, B, C of the lightness, regional chroma of under and over */
@@ -55,16 +55,21 @@ static const void *row_of(const Picture *picture, int32_t row)
 
 /* ---- the small picture ---- */
 
-VECTORISED static void add_whole(uint32_t *restrict sums, const void *restrict row, int bytes, int32_t samples)
+/* Sums of 8-bit samples are kept in 16 bits for up to MOST_ROWS rows. */
+#define MOST_ROWS 257
+
+VECTORISED static void add_whole8(uint16_t *restrict sums, const uint8_t *restrict row, int32_t samples)
 {
-    const uint8_t *row8 = row;
-    const uint16_t *row16 = row;
-    if (bytes == 1)
-        for (int32_t i = 0; i < samples; i++)
-            sums[i] += row8[i];
-    else
-        for (int32_t i = 0; i < samples; i++)
-            sums[i] += row16[i];
+    for (int32_t i = 0; i < samples; i++)
+        sums[i] += row[i];
+}
+
+VECTORISED static void flush_whole8(uint16_t *restrict whole, float *restrict sums, int32_t samples)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        sums[i] += (float)whole[i];
+        whole[i] = 0;
+    }
 }
 
 VECTORISED static void add_part(float *restrict sums, const void *restrict row, int bytes, float weight, int32_t samples)
@@ -77,12 +82,6 @@ VECTORISED static void add_part(float *restrict sums, const void *restrict row, 
     else
         for (int32_t i = 0; i < samples; i++)
             sums[i] += weight * (float)row16[i];
-}
-
-VECTORISED static void join_sums(float *restrict sums, const uint32_t *restrict whole, int32_t samples)
-{
-    for (int32_t i = 0; i < samples; i++)
-        sums[i] += (float)(int32_t)whole[i];
 }
 
 /* The cells of one of `parts` equal intervals of `size` cells: first..last inclusive, all whole but the two ends. */
@@ -106,44 +105,58 @@ static Interval interval(int32_t index, int32_t size, int32_t parts)
     return cells;
 }
 
-/* Sums of the rows of an interval, ends weighted. */
-static void sum_rows(const Picture *picture, Interval cells, uint32_t *whole, float *sums)
+static float weight_of(Interval cells, int32_t index)
 {
-    int32_t samples = 3 * picture->width;
-    int bytes = picture->bytes_per_sample;
-    memset(whole, 0, (size_t)samples * sizeof *whole);
+    return index == cells.first ? cells.first_weight : index == cells.last ? cells.last_weight : 1.0f;
+}
+
+/* Sums of the rows of an interval, ends weighted. `whole`: zeros, and zeros again afterwards. */
+static void sum_rows(const Picture *picture, Interval cells, uint16_t *whole, float *sums)
+{
+    int32_t samples = 3 * picture->width, pending = 0;
     memset(sums, 0, (size_t)samples * sizeof *sums);
-    for (int32_t row = cells.first + 1; row < cells.last; row++)
-        add_whole(whole, row_of(picture, row), bytes, samples);
-    add_part(sums, row_of(picture, cells.first), bytes, cells.first_weight, samples);
-    if (cells.last > cells.first)
-        add_part(sums, row_of(picture, cells.last), bytes, cells.last_weight, samples);
-    join_sums(sums, whole, samples);
+    for (int32_t row = cells.first; row <= cells.last; row++) {
+        float weight = weight_of(cells, row);
+        if (picture->bytes_per_sample == 1 && weight == 1.0f) {
+            add_whole8(whole, row_of(picture, row), samples);
+            if (++pending == MOST_ROWS) {
+                flush_whole8(whole, sums, samples);
+                pending = 0;
+            }
+        } else {
+            add_part(sums, row_of(picture, row), picture->bytes_per_sample, weight, samples);
+        }
+    }
+    if (pending)
+        flush_whole8(whole, sums, samples);
 }
 
 static void sum_columns(const float *sums, int32_t size, int32_t parts, double scale, float *out)
 {
     for (int32_t x = 0; x < parts; x++) {
         Interval cells = interval(x, size, parts);
-        for (int c = 0; c < 3; c++) {
-            double total = (double)cells.first_weight * sums[3 * cells.first + c];
-            for (int32_t column = cells.first + 1; column < cells.last; column++)
-                total += sums[3 * column + c];
-            total += (double)cells.last_weight * sums[3 * cells.last + c];
-            out[3 * x + c] = (float)(total * scale);
+        double blue = 0, green = 0, red = 0;
+        for (int32_t column = cells.first; column <= cells.last; column++) {
+            double weight = weight_of(cells, column);
+            blue += weight * sums[3 * column];
+            green += weight * sums[3 * column + 1];
+            red += weight * sums[3 * column + 2];
         }
+        out[3 * x] = (float)(blue * scale);
+        out[3 * x + 1] = (float)(green * scale);
+        out[3 * x + 2] = (float)(red * scale);
     }
 }
 
-/* Rows top..bottom of a small picture (height x width x 3, encoded 0..1): averages over equal rectangles of a picture of at
- * most 32767 times its height. 0, or 1 if out of memory. */
+/* Rows top..bottom of a small picture (height x width x 3, encoded 0..1): averages over equal rectangles. 0, or 1 if out of
+ * memory. */
 int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t width, int32_t top, int32_t bottom)
 {
     size_t samples = 3 * (size_t)picture->width;
-    float *sums = malloc(samples * (sizeof(float) + sizeof(uint32_t)));
+    float *sums = calloc(samples, sizeof(float) + sizeof(uint16_t));
     if (!sums)
         return 1;
-    uint32_t *whole = (uint32_t *)(sums + samples);
+    uint16_t *whole = (uint16_t *)(sums + samples);
     double area = ((double)picture->height / height) * ((double)picture->width / width);
     double scale = 1.0 / (area * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0));
     for (int32_t y = top; y < bottom; y++) {
@@ -245,8 +258,10 @@ typedef struct {
     float blue[BLOCK], green[BLOCK], red[BLOCK];
 } Linear;
 
+/* One exposure's block; a and b only where they were needed. */
 typedef struct {
-    float fy[BLOCK], a[BLOCK], b[BLOCK], trust[BLOCK];
+    Linear linear;
+    float fy[BLOCK], trust[BLOCK], a[BLOCK], b[BLOCK];
 } Tones;
 
 static void decode_block(const float *table, const void *row, int bytes, int32_t start, int32_t count, Linear *out)
@@ -268,15 +283,25 @@ static void decode_block(const float *table, const void *row, int bytes, int32_t
     }
 }
 
-VECTORISED static void tone_block(const Constants *constants, const Linear *restrict in, int32_t count, Tones *restrict out)
+VECTORISED static void light_block(const Constants *constants, int32_t count, Tones *restrict tones)
 {
     const Constants k = *constants;
+    const Linear *in = &tones->linear;
     for (int32_t i = 0; i < count; i++) {
-        Tone tone = tone_of(&k, in->blue[i], in->green[i], in->red[i]);
-        out->fy[i] = tone.fy;
-        out->a[i] = tone.a;
-        out->b[i] = tone.b;
-        out->trust[i] = tone.trust;
+        float fy = lightness_f(&k, in->blue[i], in->green[i], in->red[i]);
+        tones->fy[i] = fy;
+        tones->trust[i] = trust_of(&k, fy, in->blue[i], in->green[i], in->red[i]);
+    }
+}
+
+VECTORISED static void colour_block(const Constants *constants, int32_t count, Tones *restrict tones)
+{
+    const Constants k = *constants;
+    const Linear *in = &tones->linear;
+    for (int32_t i = 0; i < count; i++) {
+        Tone tone = tone_of(&k, tones->fy[i], in->blue[i], in->green[i], in->red[i]);
+        tones->a[i] = tone.a;
+        tones->b[i] = tone.b;
     }
 }
 
@@ -307,34 +332,61 @@ VECTORISED static void blend_block(const float *restrict above, const float *res
             out[p][i] = above[(size_t)p * plane + i] + down * (below[(size_t)p * plane + i] - above[(size_t)p * plane + i]);
 }
 
-VECTORISED static void fuse_block(const Constants *constants, int select, const Tones *restrict under,
-                                  const Tones *restrict over, float (*restrict steering)[BLOCK],
-                                  const float *restrict lightness, int32_t count, Linear *restrict out)
+/* The fused fy: from the given L*, or from the affine coefficients and the exposures' fy. */
+VECTORISED static void target_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+                                    float (*restrict steering)[BLOCK], const float *restrict lightness, int32_t count,
+                                    float *restrict fy)
 {
     const Constants k = *constants;
-    float fy[BLOCK], share[BLOCK];
     if (lightness)
         for (int32_t i = 0; i < count; i++)
             fy[i] = within((lightness[i] + 16.0f) * (1.0f / 116.0f), k.black_f, 1.0f);
     else
         for (int32_t i = 0; i < count; i++)
             fy[i] = within(steering[0][i] * under->fy[i] + steering[1][i] * over->fy[i] + steering[2][i], k.black_f, 1.0f);
-    for (int32_t i = 0; i < count; i++) {
-        Tone u = {under->fy[i], under->a[i], under->b[i], under->trust[i]};
-        Tone o = {over->fy[i], over->a[i], over->b[i], over->trust[i]};
-        share[i] = under_weight(&k, u, o, steering[3][i], steering[4][i]);
-    }
+}
+
+VECTORISED static void share_block(const Constants *constants, int select, const Tones *restrict under,
+                                   const Tones *restrict over, float (*restrict steering)[BLOCK], int32_t count,
+                                   float *restrict share)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++)
+        share[i] = under_weight(&k, steering[3][i], steering[4][i], under->trust[i], over->trust[i]);
     if (select)
         for (int32_t i = 0; i < count; i++)
             share[i] = smoothstep(k.tie, share[i]);
+}
+
+VECTORISED static int any_above(const float *restrict values, float limit, int32_t count)
+{
+    int any = 0;
+    for (int32_t i = 0; i < count; i++)
+        any |= values[i] > limit;
+    return any;
+}
+
+VECTORISED static int any_below(const float *restrict values, float limit, int32_t count)
+{
+    int any = 0;
+    for (int32_t i = 0; i < count; i++)
+        any |= values[i] < limit;
+    return any;
+}
+
+VECTORISED static void fuse_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+                                  const float *restrict fy, const float *restrict share, int32_t count,
+                                  Linear *restrict roots)
+{
+    const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
-        Tone u = {under->fy[i], under->a[i], under->b[i], under->trust[i]};
-        Tone o = {over->fy[i], over->a[i], over->b[i], over->trust[i]};
+        Tone u = {under->fy[i], under->a[i], under->b[i]};
+        Tone o = {over->fy[i], over->a[i], over->b[i]};
         float bgr[3];
         colour_of(&k, u, o, fy[i], share[i], bgr);
-        out->blue[i] = sqrtf(bgr[0]);
-        out->green[i] = sqrtf(bgr[1]);
-        out->red[i] = sqrtf(bgr[2]);
+        roots->blue[i] = sqrtf(bgr[0]);
+        roots->green[i] = sqrtf(bgr[1]);
+        roots->red[i] = sqrtf(bgr[2]);
     }
 }
 
@@ -396,17 +448,17 @@ static float decode_between(const Tables *tables, float encoded)
 void small_lab(const Constants *constants, const Tables *tables, const float *encoded, int32_t count, float *lightness,
                float *chroma)
 {
-    Linear linear;
     Tones tones;
     for (int32_t start = 0; start < count; start += BLOCK) {
         int32_t block = count - start < BLOCK ? count - start : BLOCK;
         const float *p = encoded + 3 * (size_t)start;
         for (int32_t i = 0; i < block; i++) {
-            linear.blue[i] = decode_between(tables, p[3 * i]);
-            linear.green[i] = decode_between(tables, p[3 * i + 1]);
-            linear.red[i] = decode_between(tables, p[3 * i + 2]);
+            tones.linear.blue[i] = decode_between(tables, p[3 * i]);
+            tones.linear.green[i] = decode_between(tables, p[3 * i + 1]);
+            tones.linear.red[i] = decode_between(tables, p[3 * i + 2]);
         }
-        tone_block(constants, &linear, block, &tones);
+        light_block(constants, block, &tones);
+        colour_block(constants, block, &tones);
         chroma_block(&tones, block, lightness + start, chroma + start);
     }
 }
@@ -437,27 +489,50 @@ static int32_t between(int32_t index, int32_t size, int32_t small, float *along)
     return first;
 }
 
-/* One small row of steering planes, interpolated to the full width. */
-static void widen(const Job *job, int32_t small_row, float *wide)
+/* Two neighbouring small rows of steering planes, interpolated to the full width; kept from row to row of the picture. */
+typedef struct {
+    float *above, *below;      /* STEERING planes of the full width each */
+    int32_t first;             /* small row in `above`, -1 before the first use */
+    int32_t *left, *right;     /* for every column the small columns around it */
+    float *along;
+} Steering;
+
+static int start_steering(const Job *job, Steering *steering)
+{
+    size_t width = (size_t)job->under.width;
+    float *memory = malloc(width * ((2 * STEERING + 1) * sizeof(float) + 2 * sizeof(int32_t)));
+    if (!memory)
+        return 1;
+    steering->above = memory;
+    steering->below = memory + STEERING * width;
+    steering->along = memory + 2 * STEERING * width;
+    steering->left = (int32_t *)(memory + (2 * STEERING + 1) * width);
+    steering->right = steering->left + width;
+    steering->first = -1;
+    for (int32_t x = 0; x < job->under.width; x++) {
+        int32_t left = between(x, job->under.width, job->small_width, steering->along + x);
+        steering->left[x] = left;
+        steering->right[x] = left + 1 < job->small_width ? left + 1 : left;
+    }
+    return 0;
+}
+
+static void end_steering(Steering *steering)
+{
+    free(steering->above < steering->below ? steering->above : steering->below);
+}
+
+static void widen(const Job *job, const Steering *steering, int32_t small_row, float *restrict wide)
 {
     int32_t width = job->under.width, small = job->small_width;
-    const float *planes = job->steering + (size_t)small_row * STEERING * small;
-    for (int32_t x = 0; x < width; x++) {
-        float along;
-        int32_t left = between(x, width, small, &along);
-        int32_t right = left + 1 < small ? left + 1 : left;
-        for (int p = 0; p < STEERING; p++) {
-            float low = planes[p * small + left];
-            wide[(size_t)p * width + x] = low + along * (planes[p * small + right] - low);
+    for (int p = 0; p < STEERING; p++) {
+        const float *plane = job->steering + ((size_t)small_row * STEERING + p) * small;
+        for (int32_t x = 0; x < width; x++) {
+            float low = plane[steering->left[x]];
+            wide[(size_t)p * width + x] = low + steering->along[x] * (plane[steering->right[x]] - low);
         }
     }
 }
-
-/* Two neighbouring small rows, widened; kept from row to row of the picture. */
-typedef struct {
-    float *above, *below;
-    int32_t first; /* small row in `above`, -1 before the first use */
-} Steering;
 
 static void steer_to(const Job *job, Steering *steering, int32_t first)
 {
@@ -469,47 +544,55 @@ static void steer_to(const Job *job, Steering *steering, int32_t first)
         steering->above = steering->below;
         steering->below = swap;
     } else {
-        widen(job, first, steering->above);
+        widen(job, steering, first, steering->above);
     }
-    widen(job, second, steering->below);
+    widen(job, steering, second, steering->below);
     steering->first = first;
 }
 
-static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const Steering *steering,
-                     float down)
-{
-    Linear linear;
+/* What a row needs at hand; a and b of the tones start at zero, since a share of 0 or 1 multiplies the other's by zero. */
+typedef struct {
     Tones under, over;
-    float steered[STEERING][BLOCK];
+    Linear roots;
+    float steering[STEERING][BLOCK], fy[BLOCK], share[BLOCK];
+} Scratch;
+
+static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const Steering *steering,
+                     float down, Scratch *s)
+{
     int32_t width = job->under.width;
     int bytes = job->under.bytes_per_sample;
-    char *out = (char *)job->out + y * job->out_stride;
     for (int32_t x = 0; x < width; x += BLOCK) {
         int32_t count = width - x < BLOCK ? width - x : BLOCK;
-        decode_block(tables->decode, row_of(&job->under, y), bytes, x, count, &linear);
-        tone_block(constants, &linear, count, &under);
-        decode_block(tables->decode, row_of(&job->over, y), bytes, x, count, &linear);
-        tone_block(constants, &linear, count, &over);
-        blend_block(steering->above + x, steering->below + x, down, width, count, steered);
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
-        fuse_block(constants, job->select, &under, &over, steered, lightness, count, &linear);
-        encode_block(tables, &linear, bytes, out, x, count);
+        decode_block(tables->decode, row_of(&job->under, y), bytes, x, count, &s->under.linear);
+        decode_block(tables->decode, row_of(&job->over, y), bytes, x, count, &s->over.linear);
+        light_block(constants, count, &s->under);
+        light_block(constants, count, &s->over);
+        blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
+        target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
+        share_block(constants, job->select, &s->under, &s->over, s->steering, count, s->share);
+        if (any_above(s->share, 0.0f, count))
+            colour_block(constants, count, &s->under);
+        if (any_below(s->share, 1.0f, count))
+            colour_block(constants, count, &s->over);
+        fuse_block(constants, &s->under, &s->over, s->fy, s->share, count, &s->roots);
+        encode_block(tables, &s->roots, bytes, (char *)job->out + y * job->out_stride, x, count);
     }
 }
 
 /* Fuse rows top..bottom. 0, or 1 if out of memory. `out` may be one of the exposures. */
 int fuse_rows(const Constants *constants, const Tables *tables, const Job *job, int32_t top, int32_t bottom)
 {
-    size_t row = (size_t)STEERING * job->under.width;
-    float *wide = malloc(2 * row * sizeof *wide);
-    if (!wide)
+    Steering steering;
+    Scratch scratch = {0};
+    if (start_steering(job, &steering))
         return 1;
-    Steering steering = {wide, wide + row, -1};
     for (int32_t y = top; y < bottom; y++) {
         float down;
         steer_to(job, &steering, between(y, job->under.height, job->small_height, &down));
-        fuse_row(constants, tables, job, y, &steering, down);
+        fuse_row(constants, tables, job, y, &steering, down, &scratch);
     }
-    free(wide);
+    end_steering(&steering);
     return 0;
 }

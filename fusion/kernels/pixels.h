@@ -34,7 +34,7 @@ typedef struct {
 
 /* Colour of one exposure's pixel. */
 typedef struct {
-    float fy, a, b, trust; /* a = fx - fy, b = fy - fz */
+    float fy, a, b; /* a = fx - fy, b = fy - fz */
 } Tone;
 
 PIXEL_FN float smaller(float a, float b) { return a < b ? a : b; }
@@ -82,33 +82,39 @@ PIXEL_FN float lightness_f(const Constants *k, float blue, float green, float re
     return lab_f(k, dot3(k->xyz_from_bgr + 3, blue, green, red));
 }
 
-PIXEL_FN Tone tone_of(const Constants *k, float blue, float green, float red)
+/* How far the pixel's colour can be believed. */
+PIXEL_FN float trust_of(const Constants *k, float fy, float blue, float green, float red)
+{
+    float largest = larger(larger(blue, green), red);
+    float trusted = smoothstep(k->dark, fy) * (1.0f - smoothstep(k->clip, largest));
+    return k->unreliable + (1.0f - k->unreliable) * trusted;
+}
+
+PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, float red)
 {
     Tone tone;
-    tone.fy = lightness_f(k, blue, green, red);
-    tone.a = lab_f(k, dot3(k->xyz_from_bgr, blue, green, red)) - tone.fy;
-    tone.b = tone.fy - lab_f(k, dot3(k->xyz_from_bgr + 6, blue, green, red));
-    float largest = larger(larger(blue, green), red);
-    float trusted = smoothstep(k->dark, tone.fy) * (1.0f - smoothstep(k->clip, largest));
-    tone.trust = k->unreliable + (1.0f - k->unreliable) * trusted;
+    tone.fy = fy;
+    tone.a = lab_f(k, dot3(k->xyz_from_bgr, blue, green, red)) - fy;
+    tone.b = fy - lab_f(k, dot3(k->xyz_from_bgr + 6, blue, green, red));
     return tone;
 }
 
-/* The under-exposed picture's share of the colour; chroma scales are regional. */
-PIXEL_FN float under_weight(const Constants *k, Tone under, Tone over, float chroma_under, float chroma_over)
+/* The under-exposed picture's weight, 0..1, from regional chroma scales and the pixels' trusts. */
+PIXEL_FN float under_weight(const Constants *k, float chroma_under, float chroma_over, float trust_under, float trust_over)
 {
-    float weight_under = (chroma_under + k->chroma_offset) * under.trust;
-    float weight_over = (chroma_over + k->chroma_offset) * over.trust;
-    return weight_under / (weight_under + weight_over);
+    float under = (chroma_under + k->chroma_offset) * trust_under;
+    float over = (chroma_over + k->chroma_offset) * trust_over;
+    return under / (under + over);
 }
 
-/* Linear B, G, R of the fused pixel, within the gamut. fy: the fused lightness; share: the under-exposed picture's. */
+/* Linear B, G, R of the fused pixel, within the gamut. fy: the fused lightness; share: the under-exposed picture's. A share of
+ * exactly 0 or 1 leaves the other exposure's a and b without any influence, whatever they are. */
 PIXEL_FN void colour_of(const Constants *k, Tone under, Tone over, float fy, float share, float *bgr)
 {
-    float mixed = over.fy + share * (under.fy - over.fy);
-    float gain = 1.0f + k->follow * (fy / mixed - 1.0f);
-    float a = gain * (over.a + share * (under.a - over.a));
-    float b = gain * (over.b + share * (under.b - over.b));
+    float rest = 1.0f - share;
+    float gain = 1.0f + k->follow * (fy / (share * under.fy + rest * over.fy) - 1.0f);
+    float a = gain * (share * under.a + rest * over.a);
+    float b = gain * (share * under.b + rest * over.b);
     float x = lab_f_inverse(k, fy + a);
     float y = within(lab_f_inverse(k, fy), 0.0f, 1.0f);
     float z = lab_f_inverse(k, fy - b);
