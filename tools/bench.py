@@ -84,11 +84,11 @@ def parse_size(text: str) -> tuple[int, int]:
 def bench_bracket(width: int, height: int) -> tuple[Pixels, Pixels]:
     """An under- and an over-exposed 8-bit picture of a scene that neither can hold: soft shapes, stripes, noise."""
     rng = np.random.default_rng(1)
-    coarse = rng.uniform(-4, 4, (9, 16, 3)).astype(np.float32)
+    coarse = (rng.uniform(-5, 5, (9, 16, 1)) + rng.uniform(-0.8, 0.8, (9, 16, 3))).astype(np.float32)
     stops = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     stops += 0.4 * np.sin(0.7 * np.arange(width, dtype=np.float32))[:, None]
     light = 0.2 * np.exp2(stops)
-    return _exposed(light, 0.25, rng), _exposed(light, 4.0, rng)
+    return _exposed(light, 0.15, rng), _exposed(light, 2.4, rng)
 
 
 def _exposed(light: np.ndarray, factor: float, rng: np.random.Generator) -> Pixels:
