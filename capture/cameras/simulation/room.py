@@ -52,13 +52,15 @@ def _cached(height: int, width: int) -> NDArray[np.float32]:
 
 
 def _keep(file: Path, traced: NDArray[np.float16]) -> None:
-    """The cache is a convenience: where it cannot be written, the room is traced again next time."""
+    """In place of what older code made. Where the cache cannot be written, the room is traced again next time."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as stream:
             np.save(stream, traced)
         os.replace(temporary, file)
+        for older in set(file.parent.glob(f"{file.name.rpartition('-')[0]}-*.npy")) - {file}:
+            older.unlink()
     except OSError:
         with suppress(OSError):
             temporary.unlink()

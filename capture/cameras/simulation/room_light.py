@@ -41,7 +41,7 @@ def daylight(point: Floats, normal: Floats, solids: Sequence[Solid], random: np.
         share = np.asarray((row + random.random(point.shape[1], np.float32)) / up, np.float32)
         x = left + (column + random.random(point.shape[1], np.float32)) * np.float32((right - left) / across)
         way = np.stack([x - point[0], low + share * np.float32(high - low) - point[1], BEHIND - point[2]])
-        square = (way * way).sum(axis=0)
+        square = np.maximum((way * way).sum(axis=0), 0.04)
         facing = (way * normal).sum(axis=0) * way[2] / (square * square)
         lit = np.flatnonzero((facing > 0) & (way[2] > 0))
         lit = lit[~blocked(solids, point[:, lit], way[:, lit])]

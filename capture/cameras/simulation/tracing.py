@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.daylight_map import SPACING, DaylightMap
+from capture.cameras.simulation.daylight_map import SPACING, DaylightMap, Surfaces
 from capture.cameras.simulation.furniture import BEHIND, WINDOW, Thing, furnish
 from capture.cameras.simulation.outdoors import outdoors
 from capture.cameras.simulation.raycast import NOTHING, Floats, unit
@@ -21,20 +19,11 @@ _REVEAL = 0.2
 """Thickness of the back wall, m."""
 _HALF_WIDTH, _HORIZON = 0.60, 0.40
 """Of the picture: tangent of half the field of view; where the horizon is, from the top."""
-_STRIP = 40
+_STRIP = 128
 _LENS_BLUR = 0.55
 _OFF = np.float32(2e-3)
 """Metres above a surface at which rays towards the light begin."""
 _OUTSIDE, _WALLS = -2, -1
-
-
-@dataclass
-class _Hits:
-    """Where rays end: thing number (or _WALLS, _OUTSIDE), point, normal."""
-
-    thing: NDArray[np.int32]
-    point: Floats
-    normal: Floats
 
 
 class _Tracer:
@@ -54,17 +43,16 @@ class _Tracer:
         out = hits.thing == _OUTSIDE
         light[:, out] = outdoors(direction[:, out])
         inside = np.flatnonzero(~out)
-        seen = _Hits(hits.thing[inside], hits.point[:, inside], hits.normal[:, inside])
-        light[:, inside] = self._shade(seen, x[inside], y[inside], direction[:, inside])
+        light[:, inside] = self._shade(hits[inside], x[inside], y[inside], direction[:, inside])
         return light, hits.thing
 
-    def _meet(self, x: Floats, y: Floats) -> tuple[Floats, _Hits]:
+    def _meet(self, x: Floats, y: Floats) -> tuple[Floats, Surfaces]:
         focal = self._width / 2 / _HALF_WIDTH
         across, up = (x - self._width / 2) / focal, (self._height * _HORIZON - y) / focal
         direction = unit(np.stack([across, up, np.ones_like(x)]))
         return direction, self._nearest(direction, x, y)
 
-    def _nearest(self, direction: Floats, x: Floats, y: Floats) -> _Hits:
+    def _nearest(self, direction: Floats, x: Floats, y: Floats) -> Surfaces:
         eye = np.array(EYE, np.float32)[:, None]
         distance, normal, wall = _walls(eye, direction)
         thing = np.where(wall, _WALLS, _OUTSIDE).astype(np.int32)
@@ -80,19 +68,19 @@ class _Tracer:
         for number in np.unique(thing[thing >= 0]):
             chosen = np.flatnonzero(thing == number)
             normal[:, chosen] = self._things[number].solid.normal(point[:, chosen])
-        return _Hits(thing, point, normal)
+        return Surfaces(thing, point, normal)
 
     def _gather_daylight(self) -> DaylightMap:
         rows, columns = -(-self._height // SPACING), -(-self._width // SPACING)
         column, row = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         _, hits = self._meet((column.ravel() + 0.5) * SPACING, (row.ravel() + 0.5) * SPACING)
-        start = hits.point + hits.normal * _OFF
-        return DaylightMap(rows, columns, hits.thing, start, hits.normal, self._solids)
+        hits.point += hits.normal * _OFF
+        return DaylightMap(rows, columns, hits, self._solids)
 
-    def _shade(self, hits: _Hits, x: Floats, y: Floats, direction: Floats) -> Floats:
+    def _shade(self, hits: Surfaces, x: Floats, y: Floats, direction: Floats) -> Floats:
         reflectance, gloss, glow = _surface(hits, self._things)
         start = hits.point + hits.normal * _OFF
-        light = self._daylight.read(x, y, hits.thing, start, hits.normal)
+        light = self._daylight.read(x, y, Surfaces(hits.thing, start, hits.normal))
         light += sunlight(start, hits.normal, self._solids) + room_light(start, hits.normal) + _in_opening(hits.point)
         return reflectance * light / np.float32(np.pi) + mirrored(start, hits.normal, direction, gloss) + glow
 
@@ -124,7 +112,7 @@ def _smooth_edges(picture: NDArray[np.float32], thing: NDArray[np.int32], tracer
     total = np.zeros((3, x.size), np.float32)
     corners = ((0.125, 0.375), (0.375, 0.875), (0.625, 0.125), (0.875, 0.625))
     for dx, dy in corners:
-        for part in np.array_split(np.arange(x.size), 1 + x.size // 60000):
+        for part in np.array_split(np.arange(x.size), 1 + x.size // 150000):
             at_x, at_y = (x[part] + dx).astype(np.float32), (y[part] + dy).astype(np.float32)
             total[:, part] += tracer.trace(at_x, at_y)[0]
     picture[y, x] = (total / len(corners)).T
@@ -194,7 +182,7 @@ def _in_opening(point: Floats) -> Floats:
     return np.asarray(light * beyond * (0.35 + 4.0 * np.maximum(point[2] - BEHIND, 0)))
 
 
-def _surface(hits: _Hits, things: list[Thing]) -> tuple[Floats, Floats, Floats]:
+def _surface(hits: Surfaces, things: list[Thing]) -> tuple[Floats, Floats, Floats]:
     """Reflectance, gloss and glow of what was met."""
     reflectance, glow = np.zeros_like(hits.point), np.zeros_like(hits.point)
     gloss = np.zeros(hits.thing.size, np.float32)

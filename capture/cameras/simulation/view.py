@@ -20,7 +20,7 @@ BAND_ROWS = 24
 """Rows that are exposed as one: small enough for the processor's cache and for a smooth rolling shutter."""
 
 _MOST_MOMENTS = 24
-_LEAST_WEIGHT = 1 / 128
+_LEAST_WEIGHT = 1 / 512
 
 
 @dataclass(frozen=True)
