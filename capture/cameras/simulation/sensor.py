@@ -1,7 +1,7 @@
 """The sensor behind the lens: electrons to raw values to a picture.
 
-Per pixel, in this order: photo-response non-uniformity, shot noise, full well, column offset, read and row noise,
-analogue gain, black level, quantisation. Then the camera's own processing: tone curve (sRGB) and demosaicking.
+Per pixel, in this order: photo-response non-uniformity, shot noise, full well, read, row and column noise, analogue
+gain, black level, quantisation. Then the camera's own processing: tone curve (sRGB) and demosaicking.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Raw = NDArray[np.uint16]
 CFA = ((2, 1), (1, 0))
 """The colour filter array as BGR channel numbers: red, green / green, blue."""
 
-_SPARE = 128
-"""Rows and columns by which noise tiles are larger than the picture: each frame looks at another part of them."""
+_SPARE = 256
+"""Rows (and columns) by which noise tiles are larger than the picture: each frame looks at another part of them."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Sensor:
         self._seed = seed
         self._shape = (height, width)
         random = np.random.default_rng((seed, 0))
-        tile = (height + _SPARE, width + _SPARE)
-        self._shot_noise = random.standard_normal(tile, np.float32)
-        self._read_noise = random.standard_normal(tile, np.float32) * np.float32(model.read_noise)
-        self._read_noise += random.standard_normal((tile[0], 1), np.float32) * np.float32(model.row_noise)
-        self._columns = random.standard_normal((1, width), np.float32) * np.float32(model.column_noise)
+        self._shot_noise = random.standard_normal((height + _SPARE, width + _SPARE), np.float32)
+        # not shifted sideways, so that what belongs to a column stays there
+        self._read_noise = random.standard_normal((height + _SPARE, width), np.float32) * np.float32(model.read_noise)
+        self._read_noise += random.standard_normal((height + _SPARE, 1), np.float32) * np.float32(model.row_noise)
+        self._read_noise += random.standard_normal((1, width), np.float32) * np.float32(model.column_noise)
         self._response = (1 + model.prnu * random.standard_normal(self._shape)).astype(np.float32)
         self._tone = tone_table(model)
         self._raw = np.empty(self._shape, np.uint16)
@@ -78,20 +78,19 @@ class Sensor:
         which its noise follows.
         """
         model, raw = self.model, self._raw
-        top, left, read_top, read_left = np.random.default_rng((self._seed, 3, frame)).integers(0, _SPARE, 4)
+        top, left, read_top = np.random.default_rng((self._seed, 3, frame)).integers(0, _SPARE, 3)
         width = self._shape[1]
         scale = model.dn_per_electron * gain
         for row, electrons in bands:
             rows = slice(row, row + len(electrons))
-            cv2.multiply(electrons, self._response[rows], dst=electrons)
-            shot = cv2.sqrt(electrons)
-            cv2.multiply(shot, self._shot_noise[row + top :][: len(electrons), left : left + width], dst=shot)
-            cv2.add(electrons, shot, dst=electrons)
+            np.multiply(electrons, self._response[rows], out=electrons)
+            deviation = cv2.sqrt(electrons)
+            noise = self._shot_noise[row + top :][: len(electrons), left : left + width]
+            cv2.accumulateProduct(deviation, noise, electrons)
             cv2.threshold(electrons, model.full_well, 0, cv2.THRESH_TRUNC, dst=electrons)
-            np.add(electrons, self._columns, out=electrons)
-            read = self._read_noise[row + read_top :][: len(electrons), read_left : read_left + width]
-            raw[rows] = cv2.addWeighted(electrons, scale, read, scale, model.black, dtype=cv2.CV_16U)
-        np.minimum(raw, model.white, out=raw)
+            read = self._read_noise[row + read_top :][: len(electrons)]
+            band = cv2.addWeighted(electrons, scale, read, scale, model.black, dst=raw[rows], dtype=cv2.CV_16U)
+            cv2.threshold(band, model.white, 0, cv2.THRESH_TRUNC, dst=raw[rows])
         return raw
 
     def develop(self, raw: Raw) -> Pixels:
