@@ -20,7 +20,7 @@ class OnnxLightnessNet:
     """A LightnessNet on the CPU. Deterministic: the same planes and thread count give the same bits.
 
     The worker threads sleep between calls: capture, fusion and preview share the cores, and a spinning worker
-    would take its neighbour's. Not thread-safe only in the sense that two calls at once share the same threads.
+    would take its neighbour's time. Calls from several threads at once are allowed and share the workers.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
