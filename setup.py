@@ -8,7 +8,7 @@ pixels = Extension(
     "fusion._pixels",
     sources=["fusion/kernels/pixels.c"],
     depends=["fusion/kernels/pixels.h"],
-    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
                         "-fno-signed-zeros", "-ffinite-math-only"],
     optional=True,
 )

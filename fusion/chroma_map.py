@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.floating[Any]]
 Rule = Literal["select", "weighted"]
+Transfer = Literal["chromaticity", "lab"]
 
 DARK_RAMP = (2.0, 10.0)
 """L* between which a pixel's chroma stops being noise."""
@@ -31,15 +32,20 @@ TIE_WIDTH = 0.25
 """`select` blends where the weights' normalised difference is within +-TIE_WIDTH: a hard switch flickers and bands."""
 
 
+def ramp(start: float, end: float, value: Plane) -> Plane:
+    """0 below `start`, 1 above `end`, straight between."""
+    return np.asarray(np.clip((value - start) / (end - start), 0, 1))
+
+
 def smoothstep(start: float, end: float, value: Plane) -> Plane:
-    """0 below `start`, 1 above `end`, and 3t^2 - 2t^3 between."""
-    t = np.clip((value - start) / (end - start), 0, 1)
+    """A ramp t with rounded corners: 3t^2 - 2t^3."""
+    t = ramp(start, end, value)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
     """How far a pixel's chroma can be believed, UNRELIABLE..1: from its L* and its largest linear channel (0..1)."""
-    trusted = smoothstep(*DARK_RAMP, lightness) * (1 - smoothstep(*CLIP_RAMP, largest_linear))
+    trusted = ramp(*DARK_RAMP, lightness) * (1 - ramp(*CLIP_RAMP, largest_linear))
     return UNRELIABLE + (1 - UNRELIABLE) * trusted
 
 
@@ -54,12 +60,3 @@ def under_share(chroma_under: Plane, chroma_over: Plane, trust_under: Plane, tru
     if rule == "weighted":
         return share
     return smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)
-
-
-def lightness_gain(lightness_out: Plane, lightness_mixed: Plane, follow: float) -> Plane:
-    """Factor on a*, b* so that chroma follows the lightness it is shown at; `follow` 0 = never (the paper), 1 = fully.
-
-    Scaling linear light by any factor scales L* + 16, a* and b* alike, so with `follow` 1 a pixel keeps its
-    chromaticity when the fused lightness differs from the lightness of the exposure its colour came from.
-    """
-    return 1 + follow * ((lightness_out + 16) / (lightness_mixed + 16) - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -62,9 +63,8 @@ class CpuFuser:
     def _fuse_pair(self, under: Pixels, over: Pixels, out: Pixels, stages: dict[str, float]) -> None:
         settings = self.settings
         with _timed(stages, "shrink"):
-            small_under, small_over = self._small(under), self._small(over)
-            lightness_u, chroma_u = self.loops.small_lab(small_under)
-            lightness_o, chroma_o = self.loops.small_lab(small_over)
+            shrunk = self._small((under, over))
+            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, shrunk)
             chroma = self.loops.chroma_planes(chroma_u, chroma_o)
         affine, lightness = None, None
         if settings.network_lines:
@@ -81,11 +81,12 @@ class CpuFuser:
             job = Job(under, over, out, settings, chroma, affine, lightness)
             self._rows(out.shape[0], self.loops.fuse(job))
 
-    def _small(self, pixels: Pixels) -> Plane:
-        shape = shrink.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
-        result = np.empty((*shape, 3), np.float32)
-        self._rows(shape[0], self.loops.shrink(pixels, result))
-        return result
+    def _small(self, exposures: Sequence[Pixels]) -> list[Plane]:
+        height, width = exposures[0].shape[:2]
+        shape = shrink.small_shape(height, width, self.settings.small_lines)
+        results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
+        self._rows(shape[0], *map(self.loops.shrink, exposures, results))
+        return results
 
     def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
         height, width = under.shape[:2]
@@ -102,12 +103,13 @@ class CpuFuser:
         self._rows(pixels.shape[0], self.loops.lightness(pixels, result))
         return result
 
-    def _rows(self, rows: int, work: Rows) -> None:
-        """Run `work` over all rows, in strips on all threads."""
+    def _rows(self, rows: int, *works: Rows) -> None:
+        """Run each of `works` over all rows, in strips on all threads."""
         count = min(rows, self.threads * STRIPS_PER_THREAD)
         edges = [rows * index // count for index in range(count + 1)]
-        for _ in self._pool.map(work, edges[:-1], edges[1:]):
-            pass
+        waiting = [self._pool.submit(work, *strip) for work in works for strip in itertools.pairwise(edges)]
+        for done in waiting:
+            done.result()
 
 
 def usable_cores() -> int:

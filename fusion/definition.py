@@ -8,7 +8,7 @@ lightnesses brings its result to full size; without, it sees the whole picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,9 +76,20 @@ def colour_pixels(
     trust_u = chroma_map.reliability(lightness_u, linear_under.max(axis=-1))
     trust_o = chroma_map.reliability(lightness_o, linear_over.max(axis=-1))
     share = chroma_map.under_share(chroma[..., 0], chroma[..., 1], trust_u, trust_o, settings.chroma)
-    mixed = share * lightness_u + (1 - share) * lightness_o
-    gain = chroma_map.lightness_gain(lightness, mixed, settings.chroma_follows_lightness)
-    a = gain * (share * a_u + (1 - share) * a_o)
-    b = gain * (share * b_u + (1 - share) * b_o)
     luminance = colour.lab_f_inverse((lightness + 16) / 116)
+    if settings.colour == "chromaticity":
+        shares = ((share, linear_under, lightness_u), (1 - share, linear_over, lightness_o))
+        return colour.limit_to_gamut(scaled_light(shares, lightness, luminance), luminance)
+    a, b = share * a_u + (1 - share) * a_o, share * b_u + (1 - share) * b_o
     return colour.limit_to_gamut(colour.linear_from_lab(lightness, a, b), luminance)
+
+
+def scaled_light(shares: Iterable[tuple[Plane, Plane, Plane]], lightness: Plane, luminance: Plane) -> Plane:
+    """Linear BGR that keeps the exposures' chromaticities: each one's light is scaled to the fused lightness, and mixed.
+
+    shares: (share, linear BGR, L*) of each exposure. Scaling light by s^3 scales L* + 16, a* and b* by s (above L* 8), so
+    hue angle and saturation are those of the exposures. Grey is added where the sum misses the luminance (below L* 8).
+    """
+    parts = [(share * ((lightness + 16) / (own + 16)) ** 3)[..., None] * linear for share, linear, own in shares]
+    mixed = np.sum(parts, axis=0)
+    return np.asarray(mixed + (luminance - mixed @ colour.XYZ_FROM_BGR[1])[..., None])

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from capture.frame import Pixels
-from fusion.chroma_map import Rule
+from fusion.chroma_map import Rule, Transfer
 from fusion.errors import FusionError
 from fusion.tone import Gamma
 
@@ -27,7 +27,8 @@ class FusionSettings:
     gamma: exponent on the fused lightness, 0.25..4, below 1 brightens; "adaptive": from the picture's mean lightness.
     adaptive_target: mean lightness, 0..1 exclusive, that the adaptive exponent aims at.
     chroma: "select" (a*, b* of the exposure with the larger chroma) or "weighted" (mean weighted by chroma).
-    chroma_follows_lightness: 0..1, how far chroma shrinks and grows with the fused lightness; 0 = the paper.
+    colour: "chromaticity" (the exposures' light is scaled to the fused lightness, so that hue and saturation stay as they
+    were seen) or "lab" (a*, b* as they are in the exposures, whatever the lightness becomes: the paper).
     window_radius: 1..64, half the window of the local affine model, in pixels of the small picture.
     window_eps: > 0, L* squared; contrast below its root inside a window counts as noise and is not amplified.
     """
@@ -36,7 +37,7 @@ class FusionSettings:
     gamma: Gamma = 1.0
     adaptive_target: float = 0.5
     chroma: Rule = "select"
-    chroma_follows_lightness: float = 1.0
+    colour: Transfer = "chromaticity"
     window_radius: int = 4
     window_eps: float = 1.0
 
@@ -45,7 +46,7 @@ class FusionSettings:
         _check(self.gamma == "adaptive" or _within(self.gamma, 0.25, 4), "gamma", self, "0.25..4 or 'adaptive'")
         _check(_within(self.adaptive_target, 0.01, 0.99), "adaptive_target", self, "0.01..0.99")
         _check(self.chroma in ("select", "weighted"), "chroma", self, "'select' or 'weighted'")
-        _check(_within(self.chroma_follows_lightness, 0, 1), "chroma_follows_lightness", self, "0..1")
+        _check(self.colour in ("chromaticity", "lab"), "colour", self, "'chromaticity' or 'lab'")
         _check(1 <= self.window_radius <= 64, "window_radius", self, "1..64")
         _check(_within(self.window_eps, 1e-6, 1e6), "window_eps", self, "1e-6..1e6")
 
@@ -83,8 +84,12 @@ class Fuser(Protocol):
     model_sha256: str
     device: str
 
-    def fuse(self, exposures: Sequence[Pixels]) -> Fused:
-        """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError."""
+    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
+        """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.
+
+        `out`, if given, receives the picture: writable, of the exposures' shape and dtype. A stream that passes the same
+        one each time spares the system handing out fresh memory.
+        """
         ...
 
 

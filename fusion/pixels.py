@@ -21,8 +21,11 @@ from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
 from fusion.loops import Job, Plane, Planes, Rows
 
-FINE_STEPS, ENCODE8_STEPS, ENCODE16_STEPS = 8192, 8191, 4096
-"""Table sizes: small enough for the caches, fine enough for 0.03 of an 8-bit code and 0.02 of a 16-bit one."""
+FINE_STEPS, ENCODE16_STEPS = 8192, 4096
+"""Table sizes: small enough for the caches, fine enough for 0.02 of a 16-bit code."""
+
+ENCODE8_MANTISSA_BITS, ENCODE8_LEAST = 9, 2.0**-13
+"""The 8-bit table is indexed by a float's exponent and so many bits of its mantissa: within 0.06 of a code."""
 
 
 class _Ramp(Structure):
@@ -44,7 +47,6 @@ class _Constants(Structure):
         ("unreliable", c_float),
         ("chroma_offset", c_float),
         ("tie", _Ramp),
-        ("follow", c_float),
     ]
 
 
@@ -65,7 +67,8 @@ class _Tables(Structure):
         ("encode8", c_void_p),
         ("encode16", c_void_p),
         ("fine_steps", c_int32),
-        ("encode8_steps", c_int32),
+        ("encode8_first", c_int32),
+        ("encode8_shift", c_int32),
         ("encode16_steps", c_int32),
     ]
 
@@ -81,6 +84,7 @@ class _Job(Structure):
         ("small_width", c_int32),
         ("lightness", c_void_p),
         ("select", c_int32),
+        ("keep_chromaticity", c_int32),
     ]
 
 
@@ -189,6 +193,7 @@ class CompiledLoops:
             small_width=steering.shape[2],
             lightness=None if job.lightness is None else job.lightness.ctypes.data,
             select=job.settings.chroma == "select",
+            keep_chromaticity=job.settings.colour == "chromaticity",
         )
 
         def rows(top: int, bottom: int) -> None:
@@ -249,21 +254,32 @@ def _constants(settings: FusionSettings) -> _Constants:
         unreliable=chroma_map.UNRELIABLE,
         chroma_offset=chroma_map.CHROMA_OFFSET,
         tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
-        follow=settings.chroma_follows_lightness,
     )
+
+
+def _encode8_table() -> tuple[int, int, NDArray[np.uint8]]:
+    """Place of the first entry, shift, and the codes of linear light by its leading float bits, up to 1.0."""
+    shift = 23 - ENCODE8_MANTISSA_BITS
+    first, last = (int(np.float32(value).view(np.int32)) >> shift for value in (ENCODE8_LEAST, 1.0))
+    edges = (np.arange(first, last + 2, dtype=np.int32) << shift).view(np.float32).astype(np.float64)
+    middles = np.minimum((edges[:-1] + edges[1:]) / 2, 1)
+    middles[0] = 0  # everything darker, down to black
+    return first, shift, colour.to_codes(colour.encode(middles), np.dtype(np.uint8))
 
 
 @lru_cache(maxsize=2)
 def _tables(codes: int) -> _Tables:
     """Tables for pictures of `codes` codes (256 or 65536), with the arrays they point into kept alive."""
+    first, shift, encode8 = _encode8_table()
     arrays = {
         "decode": colour.decode_table(codes),
         "decode_fine": colour.decode_table(FINE_STEPS + 1),
-        "encode8": np.floor(colour.encode_table(ENCODE8_STEPS) * 255 + 0.5).astype(np.uint8),
+        "encode8": encode8,
         "encode16": (colour.encode_table(ENCODE16_STEPS) * 65535).astype(np.float32),
     }
     pointers = {name: array.ctypes.data for name, array in arrays.items()}
-    steps = {"fine_steps": FINE_STEPS, "encode8_steps": ENCODE8_STEPS, "encode16_steps": ENCODE16_STEPS}
-    tables = _Tables(**pointers, **steps)
+    tables = _Tables(
+        **pointers, fine_steps=FINE_STEPS, encode8_first=first, encode8_shift=shift, encode16_steps=ENCODE16_STEPS
+    )
     tables.arrays = arrays
     return tables

@@ -40,13 +40,18 @@ from tools.options import (
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
 """The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
 
+BLOCK = 5
+"""Runs of each in a row before the other's turn: OpenCV's threads go on spinning for a while and take a core from
+whatever comes just after them.
+"""
+
 COPY_BYTES = 1 << 26
 LARGEST_SIDE = 16384
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """Medians over `repeats` brackets of 8-bit pictures, fused and merged by Mertens in turn.
+    """Medians over `repeats` turns of fusing BLOCK 8-bit brackets and merging them by Mertens.
 
     size: width, height. peak_rss_mb: of this process after fusing, before Mertens ran. floor_ms: the time that only
     moving the pixels would take at `memory_gb_s`, the copying speed measured here.
@@ -98,7 +103,7 @@ def _exposed(light: np.ndarray, factor: float, rng: np.random.Generator) -> Pixe
 
 
 def bench(size: tuple[int, int], repeats: int, fuser: Fuser, threads: int) -> BenchResult:
-    """Fuse and merge a generated bracket in turn, `repeats` times. Raises FusionError, EngineError."""
+    """Fuse and merge a generated bracket in turns of BLOCK, `repeats` times. Raises FusionError, EngineError."""
     under, over = bench_bracket(*size)
     for _ in range(2):
         fuser.fuse([under, over])
@@ -107,9 +112,12 @@ def bench(size: tuple[int, int], repeats: int, fuser: Fuser, threads: int) -> Be
     mertens.process([under, over])
     stages: dict[str, list[float]] = {}
     fuse_ms, mertens_ms = [], []
+    out = np.empty_like(under)
     for _ in range(repeats):
-        fuse_ms.append(_milliseconds(lambda: _collect(stages, fuser.fuse([under, over]).stages_ms)))
-        mertens_ms.append(_milliseconds(lambda: mertens.process([under, over])))
+        for _ in range(BLOCK):
+            fuse_ms.append(_milliseconds(lambda: _collect(stages, fuser.fuse([under, over], out).stages_ms)))
+        for _ in range(BLOCK):
+            mertens_ms.append(_milliseconds(lambda: mertens.process([under, over])))
     bandwidth = copy_bandwidth(threads)
     moved = (PASSES_OVER_INPUT * 2 + PASSES_OVER_OUTPUT) * under.nbytes
     return BenchResult(
@@ -169,7 +177,7 @@ def render(result: BenchResult) -> Table:
 
 def bench_command(
     size: Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the pictures.")] = "1920x1080",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Brackets to time.")] = 15,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Turns to time, of five brackets each.")] = 5,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     network_lines: NetworkLinesOption = None,

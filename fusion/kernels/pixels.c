@@ -17,11 +17,17 @@
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
-#define VECTORISED __attribute__((target_clones("avx2", "default")))
+#define VECTORISED __attribute__((target_clones("arch=x86-64-v3", "default")))
 #endif
 #endif
 #ifndef VECTORISED
 #define VECTORISED
+#endif
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LITTLE_ENDIAN_WORDS 1
+#else
+#define LITTLE_ENDIAN_WORDS 0
 #endif
 
 typedef struct {
@@ -33,9 +39,9 @@ typedef struct {
 typedef struct {
     const float *decode;      /* linear light of every code */
     const float *decode_fine; /* linear light at fine_steps + 1 encoded values 0..1 */
-    const uint8_t *encode8;   /* code at encode8_steps + 1 square roots of linear light 0..1 */
-    const float *encode16;    /* the same, 0..65535 before rounding, at encode16_steps + 1 */
-    int32_t fine_steps, encode8_steps, encode16_steps;
+    const uint8_t *encode8;   /* code of linear light by the leading bits of its float, see encode8_index */
+    const float *encode16;    /* 0..65535 before rounding, at encode16_steps + 1 square roots of linear light 0..1 */
+    int32_t fine_steps, encode8_first, encode8_shift, encode16_steps;
 } Tables;
 
 typedef struct {
@@ -45,7 +51,7 @@ typedef struct {
     const float *steering; /* small_height x STEERING x small_width; A, B, C map fy to fy */
     int32_t small_height, small_width;
     const float *lightness; /* height x width fused L*, 0..100, or NULL: then from A, B, C */
-    int32_t select;
+    int32_t select, keep_chromaticity;
 } Job;
 
 static const void *row_of(const Picture *picture, int32_t row)
@@ -135,12 +141,14 @@ static void sum_columns(const float *sums, int32_t size, int32_t parts, double s
 {
     for (int32_t x = 0; x < parts; x++) {
         Interval cells = interval(x, size, parts);
-        double blue = 0, green = 0, red = 0;
-        for (int32_t column = cells.first; column <= cells.last; column++) {
-            double weight = weight_of(cells, column);
-            blue += weight * sums[3 * column];
-            green += weight * sums[3 * column + 1];
-            red += weight * sums[3 * column + 2];
+        const float *first = sums + 3 * (size_t)cells.first, *last = sums + 3 * (size_t)cells.last;
+        double blue = cells.first_weight * (double)first[0] + cells.last_weight * (double)last[0];
+        double green = cells.first_weight * (double)first[1] + cells.last_weight * (double)last[1];
+        double red = cells.first_weight * (double)first[2] + cells.last_weight * (double)last[2];
+        for (const float *cell = first + 3; cell < last; cell += 3) {
+            blue += cell[0];
+            green += cell[1];
+            red += cell[2];
         }
         out[3 * x] = (float)(blue * scale);
         out[3 * x + 1] = (float)(green * scale);
@@ -168,7 +176,8 @@ int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t wi
 }
 
 /* One row of window sums, `planes` values a pixel, from column sums; each divided by the window's pixels. */
-static void slide(const double *column_sums, int32_t width, int32_t planes, int32_t radius, double rows, double *out)
+PIXEL_FN void slide(const double *restrict column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
+                    double *restrict out)
 {
     double sums[MOST_PLANES] = {0};
     for (int32_t x = 0; x < radius && x < width; x++)
@@ -177,14 +186,31 @@ static void slide(const double *column_sums, int32_t width, int32_t planes, int3
     for (int32_t x = 0; x < width; x++) {
         int32_t first = x - radius > 0 ? x - radius : 0, last = x + radius < width ? x + radius : width - 1;
         double mean = 1.0 / (rows * (last - first + 1));
-        for (int32_t p = 0; p < planes; p++) {
-            if (x + radius < width)
+        if (x + radius < width)
+            for (int32_t p = 0; p < planes; p++)
                 sums[p] += column_sums[(x + radius) * planes + p];
-            if (x - radius > 0)
+        if (x - radius > 0)
+            for (int32_t p = 0; p < planes; p++)
                 sums[p] -= column_sums[(x - radius - 1) * planes + p];
+        for (int32_t p = 0; p < planes; p++)
             out[x * planes + p] = sums[p] * mean;
-        }
     }
+}
+
+/* With the number of planes known to the compiler where it matters. */
+VECTORISED static void slide_row(const double *column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
+                                 double *out)
+{
+    if (planes == AFFINE_PRODUCTS)
+        slide(column_sums, width, AFFINE_PRODUCTS, radius, rows, out);
+    else
+        slide(column_sums, width, planes, radius, rows, out);
+}
+
+VECTORISED static void add_row(double *restrict sums, const double *restrict row, double sign, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        sums[i] += sign * row[i];
 }
 
 /* Means over windows of 2 radius + 1 pixels a side, cut off at the border; height x width x planes, planes <= MOST_PLANES.
@@ -196,24 +222,21 @@ int box_mean(const double *in, int32_t height, int32_t width, int32_t planes, in
     if (!sums)
         return 1;
     for (int32_t y = 0; y < radius && y < height; y++)
-        for (int32_t i = 0; i < row; i++)
-            sums[i] += in[(size_t)y * row + i];
+        add_row(sums, in + (size_t)y * row, 1.0, row);
     for (int32_t y = 0; y < height; y++) {
         int32_t first = y - radius > 0 ? y - radius : 0, last = y + radius < height ? y + radius : height - 1;
         if (y + radius < height)
-            for (int32_t i = 0; i < row; i++)
-                sums[i] += in[(size_t)(y + radius) * row + i];
+            add_row(sums, in + (size_t)(y + radius) * row, 1.0, row);
         if (y - radius > 0)
-            for (int32_t i = 0; i < row; i++)
-                sums[i] -= in[(size_t)(y - radius - 1) * row + i];
-        slide(sums, width, planes, radius, last - first + 1, out + (size_t)y * row);
+            add_row(sums, in + (size_t)(y - radius - 1) * row, -1.0, row);
+        slide_row(sums, width, planes, radius, last - first + 1, out + (size_t)y * row);
     }
     free(sums);
     return 0;
 }
 
 /* Statistics of one pixel for the local affine model: the two guides, the target, and their products. */
-static void affine_products(const float *under, const float *over, const double *target, int32_t count, double *out)
+VECTORISED static void affine_products(const float *under, const float *over, const double *target, int32_t count, double *out)
 {
     for (int32_t i = 0; i < count; i++, out += AFFINE_PRODUCTS) {
         double u = under[i], o = over[i], t = target[i];
@@ -222,7 +245,7 @@ static void affine_products(const float *under, const float *over, const double 
     }
 }
 
-static void affine_solve(const double *means, double eps, int32_t count, double *out)
+VECTORISED static void affine_solve(const double *means, double eps, int32_t count, double *out)
 {
     for (int32_t i = 0; i < count; i++, means += AFFINE_PRODUCTS, out += 3) {
         double u = means[0], o = means[1], t = means[2];
@@ -264,14 +287,34 @@ typedef struct {
     float fy[BLOCK], trust[BLOCK], a[BLOCK], b[BLOCK];
 } Tones;
 
+/* Eight pixels at a time, read as three words: loading is what this costs. */
+#define EIGHT 8
+#define SAMPLE(word, byte) ((word) >> (8 * (byte)) & 255)
+
+static int32_t decode_eights(const float *table, const uint8_t *row, int32_t count, Linear *out)
+{
+    int32_t i = 0;
+    for (; LITTLE_ENDIAN_WORDS && i + EIGHT <= count; i += EIGHT, row += 3 * EIGHT) {
+        uint64_t w[3];
+        memcpy(w, row, sizeof w);
+        float *blue = out->blue + i, *green = out->green + i, *red = out->red + i;
+        for (int n = 0; n < EIGHT; n++) { /* unrolled: every index is a constant */
+            blue[n] = table[SAMPLE(w[3 * n / 8], 3 * n % 8)];
+            green[n] = table[SAMPLE(w[(3 * n + 1) / 8], (3 * n + 1) % 8)];
+            red[n] = table[SAMPLE(w[(3 * n + 2) / 8], (3 * n + 2) % 8)];
+        }
+    }
+    return i;
+}
+
 static void decode_block(const float *table, const void *row, int bytes, int32_t start, int32_t count, Linear *out)
 {
     if (bytes == 1) {
         const uint8_t *p = (const uint8_t *)row + 3 * (size_t)start;
-        for (int32_t i = 0; i < count; i++, p += 3) {
-            out->blue[i] = table[p[0]];
-            out->green[i] = table[p[1]];
-            out->red[i] = table[p[2]];
+        for (int32_t i = decode_eights(table, p, count, out); i < count; i++) {
+            out->blue[i] = table[p[3 * i]];
+            out->green[i] = table[p[3 * i + 1]];
+            out->red[i] = table[p[3 * i + 2]];
         }
     } else {
         const uint16_t *p = (const uint16_t *)row + 3 * (size_t)start;
@@ -283,15 +326,23 @@ static void decode_block(const float *table, const void *row, int bytes, int32_t
     }
 }
 
-VECTORISED static void light_block(const Constants *constants, int32_t count, Tones *restrict tones)
+PIXEL_FN void light_loop(const Constants *constants, int32_t count, Tones *restrict tones, int fine)
 {
     const Constants k = *constants;
     const Linear *in = &tones->linear;
     for (int32_t i = 0; i < count; i++) {
-        float fy = lightness_f(&k, in->blue[i], in->green[i], in->red[i]);
+        float fy = lightness_f(&k, in->blue[i], in->green[i], in->red[i], fine);
         tones->fy[i] = fy;
         tones->trust[i] = trust_of(&k, fy, in->blue[i], in->green[i], in->red[i]);
     }
+}
+
+VECTORISED static void light_block(const Constants *constants, int32_t count, Tones *restrict tones, int fine)
+{
+    if (fine)
+        light_loop(constants, count, tones, 1);
+    else
+        light_loop(constants, count, tones, 0);
 }
 
 VECTORISED static void colour_block(const Constants *constants, int32_t count, Tones *restrict tones)
@@ -310,7 +361,7 @@ VECTORISED static void lightness_block(const Constants *constants, const Linear 
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++)
-        out[i] = 116.0f * lightness_f(&k, in->blue[i], in->green[i], in->red[i]) - 16.0f;
+        out[i] = 116.0f * lightness_f(&k, in->blue[i], in->green[i], in->red[i], 1) - 16.0f;
 }
 
 VECTORISED static void chroma_block(const Tones *restrict in, int32_t count, float *restrict lightness,
@@ -374,47 +425,111 @@ VECTORISED static int any_below(const float *restrict values, float limit, int32
     return any;
 }
 
-VECTORISED static void fuse_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
-                                  const float *restrict fy, const float *restrict share, int32_t count,
-                                  Linear *restrict roots)
+VECTORISED static void luminance_block(const Constants *constants, const float *restrict fy, int32_t count,
+                                       float *restrict y)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++)
+        y[i] = within(lab_f_inverse(&k, fy[i]), 0.0f, 1.0f);
+}
+
+VECTORISED static void mix_light_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+                                       const float *restrict fy, const float *restrict y, const float *restrict share,
+                                       int32_t count, Linear *restrict out)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++) {
+        float u[3] = {under->linear.blue[i], under->linear.green[i], under->linear.red[i]};
+        float o[3] = {over->linear.blue[i], over->linear.green[i], over->linear.red[i]};
+        float bgr[3];
+        light_of(&k, u, under->fy[i], o, over->fy[i], fy[i], y[i], share[i], bgr);
+        out->blue[i] = bgr[0];
+        out->green[i] = bgr[1];
+        out->red[i] = bgr[2];
+    }
+}
+
+VECTORISED static void mix_colour_block(const Constants *constants, const Tones *restrict under,
+                                        const Tones *restrict over, const float *restrict fy, const float *restrict y,
+                                        const float *restrict share, int32_t count, Linear *restrict out)
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
         Tone u = {under->fy[i], under->a[i], under->b[i]};
         Tone o = {over->fy[i], over->a[i], over->b[i]};
         float bgr[3];
-        colour_of(&k, u, o, fy[i], share[i], bgr);
-        roots->blue[i] = sqrtf(bgr[0]);
-        roots->green[i] = sqrtf(bgr[1]);
-        roots->red[i] = sqrtf(bgr[2]);
+        colour_of(&k, u, o, fy[i], y[i], share[i], bgr);
+        out->blue[i] = bgr[0];
+        out->green[i] = bgr[1];
+        out->red[i] = bgr[2];
     }
 }
 
-VECTORISED static void index_block(const float *restrict root, int32_t steps, int32_t count, int32_t *restrict index)
+VECTORISED static int outside_gamut(const Linear *restrict in, int32_t count)
 {
-    for (int32_t i = 0; i < count; i++)
-        index[i] = (int32_t)(root[i] * (float)steps + 0.5f);
+    int outside = 0;
+    for (int32_t i = 0; i < count; i++) {
+        float lowest = smaller(smaller(in->blue[i], in->green[i]), in->red[i]);
+        float highest = larger(larger(in->blue[i], in->green[i]), in->red[i]);
+        outside |= (lowest < 0.0f) | (highest > 1.0f);
+    }
+    return outside;
 }
 
-static void encode8(const Tables *tables, const Linear *roots, int32_t count, uint8_t *out)
+VECTORISED static void limit_block(const float *restrict y, int32_t count, Linear *restrict bgr)
+{
+    for (int32_t i = 0; i < count; i++) {
+        float blue = bgr->blue[i], green = bgr->green[i], red = bgr->red[i];
+        float keep = gamut_share(y[i], smaller(smaller(blue, green), red), larger(larger(blue, green), red));
+        bgr->blue[i] = within(y[i] + keep * (blue - y[i]), 0.0f, 1.0f);
+        bgr->green[i] = within(y[i] + keep * (green - y[i]), 0.0f, 1.0f);
+        bgr->red[i] = within(y[i] + keep * (red - y[i]), 0.0f, 1.0f);
+    }
+}
+
+/* Place in the 8-bit table: exponent and leading mantissa bits. They step by a constant ratio, as codes nearly do, and cost no
+ * square root. */
+VECTORISED static void index_block(const float *restrict linear, int32_t first, int32_t shift, int32_t count,
+                                   int32_t *restrict index)
+{
+    for (int32_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, linear + i, sizeof bits);
+        bits = (bits >> shift) - first;
+        index[i] = bits > 0 ? bits : 0;
+    }
+}
+
+static void encode8(const Tables *tables, const Linear *linear, int32_t count, uint8_t *out)
 {
     const uint8_t *code = tables->encode8;
+    int32_t first = tables->encode8_first, shift = tables->encode8_shift;
     int32_t blue[BLOCK], green[BLOCK], red[BLOCK];
-    index_block(roots->blue, tables->encode8_steps, count, blue);
-    index_block(roots->green, tables->encode8_steps, count, green);
-    index_block(roots->red, tables->encode8_steps, count, red);
-    for (int32_t i = 0; i < count; i++) {
+    index_block(linear->blue, first, shift, count, blue);
+    index_block(linear->green, first, shift, count, green);
+    index_block(linear->red, first, shift, count, red);
+    int32_t i = 0;
+    for (; LITTLE_ENDIAN_WORDS && i + EIGHT <= count; i += EIGHT) { /* as in decode_eights */
+        uint64_t w[3] = {0};
+        for (int n = 0; n < EIGHT; n++) {
+            w[3 * n / 8] |= (uint64_t)code[blue[i + n]] << 8 * (3 * n % 8);
+            w[(3 * n + 1) / 8] |= (uint64_t)code[green[i + n]] << 8 * ((3 * n + 1) % 8);
+            w[(3 * n + 2) / 8] |= (uint64_t)code[red[i + n]] << 8 * ((3 * n + 2) % 8);
+        }
+        memcpy(out + 3 * i, w, sizeof w);
+    }
+    for (; i < count; i++) {
         out[3 * i] = code[blue[i]];
         out[3 * i + 1] = code[green[i]];
         out[3 * i + 2] = code[red[i]];
     }
 }
 
-static void encode16(const Tables *tables, const float *root, int32_t count, uint16_t *out)
+static void encode16(const Tables *tables, const float *linear, int32_t count, uint16_t *out)
 {
     int32_t last = tables->encode16_steps - 1;
     for (int32_t i = 0; i < count; i++) {
-        float position = root[i] * (float)tables->encode16_steps;
+        float position = sqrtf(linear[i]) * (float)tables->encode16_steps;
         int32_t index = (int32_t)position;
         index = index < last ? index : last;
         float low = tables->encode16[index];
@@ -422,14 +537,14 @@ static void encode16(const Tables *tables, const float *root, int32_t count, uin
     }
 }
 
-static void encode_block(const Tables *tables, const Linear *roots, int bytes, void *row, int32_t start, int32_t count)
+static void encode_block(const Tables *tables, const Linear *linear, int bytes, void *row, int32_t start, int32_t count)
 {
     if (bytes == 1) {
-        encode8(tables, roots, count, (uint8_t *)row + 3 * (size_t)start);
+        encode8(tables, linear, count, (uint8_t *)row + 3 * (size_t)start);
     } else {
-        encode16(tables, roots->blue, count, (uint16_t *)row + 3 * (size_t)start);
-        encode16(tables, roots->green, count, (uint16_t *)row + 3 * (size_t)start + 1);
-        encode16(tables, roots->red, count, (uint16_t *)row + 3 * (size_t)start + 2);
+        encode16(tables, linear->blue, count, (uint16_t *)row + 3 * (size_t)start);
+        encode16(tables, linear->green, count, (uint16_t *)row + 3 * (size_t)start + 1);
+        encode16(tables, linear->red, count, (uint16_t *)row + 3 * (size_t)start + 2);
     }
 }
 
@@ -457,7 +572,7 @@ void small_lab(const Constants *constants, const Tables *tables, const float *en
             tones.linear.green[i] = decode_between(tables, p[3 * i + 1]);
             tones.linear.red[i] = decode_between(tables, p[3 * i + 2]);
         }
-        light_block(constants, block, &tones);
+        light_block(constants, block, &tones, 1);
         colour_block(constants, block, &tones);
         chroma_block(&tones, block, lightness + start, chroma + start);
     }
@@ -553,8 +668,8 @@ static void steer_to(const Job *job, Steering *steering, int32_t first)
 /* What a row needs at hand; a and b of the tones start at zero, since a share of 0 or 1 multiplies the other's by zero. */
 typedef struct {
     Tones under, over;
-    Linear roots;
-    float steering[STEERING][BLOCK], fy[BLOCK], share[BLOCK];
+    Linear fused;
+    float steering[STEERING][BLOCK], fy[BLOCK], y[BLOCK], share[BLOCK];
 } Scratch;
 
 static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const Steering *steering,
@@ -567,17 +682,24 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
         decode_block(tables->decode, row_of(&job->under, y), bytes, x, count, &s->under.linear);
         decode_block(tables->decode, row_of(&job->over, y), bytes, x, count, &s->over.linear);
-        light_block(constants, count, &s->under);
-        light_block(constants, count, &s->over);
+        light_block(constants, count, &s->under, bytes > 1);
+        light_block(constants, count, &s->over, bytes > 1);
         blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
         target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
         share_block(constants, job->select, &s->under, &s->over, s->steering, count, s->share);
-        if (any_above(s->share, 0.0f, count))
-            colour_block(constants, count, &s->under);
-        if (any_below(s->share, 1.0f, count))
-            colour_block(constants, count, &s->over);
-        fuse_block(constants, &s->under, &s->over, s->fy, s->share, count, &s->roots);
-        encode_block(tables, &s->roots, bytes, (char *)job->out + y * job->out_stride, x, count);
+        luminance_block(constants, s->fy, count, s->y);
+        if (job->keep_chromaticity) {
+            mix_light_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
+        } else {
+            if (any_above(s->share, 0.0f, count))
+                colour_block(constants, count, &s->under);
+            if (any_below(s->share, 1.0f, count))
+                colour_block(constants, count, &s->over);
+            mix_colour_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
+        }
+        if (outside_gamut(&s->fused, count))
+            limit_block(s->y, count, &s->fused);
+        encode_block(tables, &s->fused, bytes, (char *)job->out + y * job->out_stride, x, count);
     }
 }
 

@@ -29,7 +29,6 @@ typedef struct {
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
     float unreliable, chroma_offset;
     Ramp tie;                        /* `select`: over the under-exposed picture's weight */
-    float follow;
 } Constants;
 
 /* Colour of one exposure's pixel. */
@@ -41,15 +40,21 @@ PIXEL_FN float smaller(float a, float b) { return a < b ? a : b; }
 PIXEL_FN float larger(float a, float b) { return a > b ? a : b; }
 PIXEL_FN float within(float value, float low, float high) { return smaller(larger(value, low), high); }
 
+PIXEL_FN float along(Ramp ramp, float value)
+{
+    return within((value - ramp.start) * ramp.scale, 0.0f, 1.0f);
+}
+
 PIXEL_FN float smoothstep(Ramp ramp, float value)
 {
-    float t = within((value - ramp.start) * ramp.scale, 0.0f, 1.0f);
+    float t = along(ramp, value);
     return t * t * (3.0f - 2.0f * t);
 }
 
-/* Cube root of a normal positive number to about one unit in the last place, without a division: an estimate r of
- * x^(-1/3) from the exponent bits (3 % off), one third-order step (2e-4), then x r^2 and the series of its error. */
-PIXEL_FN float cube_root(float x)
+/* Cube root of a normal positive number, without a division: an estimate r of x^(-1/3) from the exponent bits (3 % off), one
+ * third-order step, then x r^2: within 1e-4, a few hundredths of an 8-bit code. `fine` adds the series of its error, for 16
+ * bits: about one unit in the last place. */
+PIXEL_FN float cube_root(float x, int fine)
 {
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -59,14 +64,16 @@ PIXEL_FN float cube_root(float x)
     float c = x * r * r * r;
     r *= 14.0f / 9.0f + c * (2.0f / 9.0f * c - 7.0f / 9.0f);
     float y = x * r * r;
+    if (!fine)
+        return y;
     float error = 1.0f - y * r;
     return y + y * (error * (2.0f / 3.0f + 5.0f / 9.0f * error));
 }
 
 /* Below the knee the root is held at the knee and the line is lower; above it the line, a tangent of the root, is higher. */
-PIXEL_FN float lab_f(const Constants *k, float ratio)
+PIXEL_FN float lab_f(const Constants *k, float ratio, int fine)
 {
-    return smaller(cube_root(larger(ratio, k->cube_knee)), k->line_slope * ratio + k->line_offset);
+    return smaller(cube_root(larger(ratio, k->cube_knee), fine), k->line_slope * ratio + k->line_offset);
 }
 
 PIXEL_FN float lab_f_inverse(const Constants *k, float f)
@@ -77,16 +84,16 @@ PIXEL_FN float lab_f_inverse(const Constants *k, float f)
 
 PIXEL_FN float dot3(const float *row, float x, float y, float z) { return row[0] * x + row[1] * y + row[2] * z; }
 
-PIXEL_FN float lightness_f(const Constants *k, float blue, float green, float red)
+PIXEL_FN float lightness_f(const Constants *k, float blue, float green, float red, int fine)
 {
-    return lab_f(k, dot3(k->xyz_from_bgr + 3, blue, green, red));
+    return lab_f(k, dot3(k->xyz_from_bgr + 3, blue, green, red), fine);
 }
 
 /* How far the pixel's colour can be believed. */
 PIXEL_FN float trust_of(const Constants *k, float fy, float blue, float green, float red)
 {
     float largest = larger(larger(blue, green), red);
-    float trusted = smoothstep(k->dark, fy) * (1.0f - smoothstep(k->clip, largest));
+    float trusted = along(k->dark, fy) * (1.0f - along(k->clip, largest));
     return k->unreliable + (1.0f - k->unreliable) * trusted;
 }
 
@@ -94,8 +101,8 @@ PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, flo
 {
     Tone tone;
     tone.fy = fy;
-    tone.a = lab_f(k, dot3(k->xyz_from_bgr, blue, green, red)) - fy;
-    tone.b = fy - lab_f(k, dot3(k->xyz_from_bgr + 6, blue, green, red));
+    tone.a = lab_f(k, dot3(k->xyz_from_bgr, blue, green, red), 1) - fy;
+    tone.b = fy - lab_f(k, dot3(k->xyz_from_bgr + 6, blue, green, red), 1);
     return tone;
 }
 
@@ -107,27 +114,42 @@ PIXEL_FN float under_weight(const Constants *k, float chroma_under, float chroma
     return under / (under + over);
 }
 
-/* Linear B, G, R of the fused pixel, within the gamut. fy: the fused lightness; share: the under-exposed picture's. A share of
- * exactly 0 or 1 leaves the other exposure's a and b without any influence, whatever they are. */
-PIXEL_FN void colour_of(const Constants *k, Tone under, Tone over, float fy, float share, float *bgr)
+/* Linear B, G, R of a fused pixel that keeps the chromaticity of its exposures: their light is scaled to the fused lightness
+ * and mixed. Luminance `y` is met exactly; channels may lie outside 0..1. */
+PIXEL_FN void light_of(const Constants *k, const float *under, float under_fy, const float *over, float over_fy, float fy,
+                       float y, float share, float *bgr)
 {
-    float rest = 1.0f - share;
-    float gain = 1.0f + k->follow * (fy / (share * under.fy + rest * over.fy) - 1.0f);
-    float a = gain * (share * under.a + rest * over.a);
-    float b = gain * (share * under.b + rest * over.b);
+    float both = fy / (under_fy * over_fy);
+    float gain_under = both * over_fy, gain_over = both * under_fy;
+    gain_under = share * gain_under * gain_under * gain_under;
+    gain_over = (1.0f - share) * gain_over * gain_over * gain_over;
+    float blue = gain_under * under[0] + gain_over * over[0];
+    float green = gain_under * under[1] + gain_over * over[1];
+    float red = gain_under * under[2] + gain_over * over[2];
+    float shift = y - dot3(k->xyz_from_bgr + 3, blue, green, red);
+    bgr[0] = blue + shift;
+    bgr[1] = green + shift;
+    bgr[2] = red + shift;
+}
+
+/* The same with a* and b* as they are in the exposures. A share of exactly 0 or 1 leaves the other exposure's a and b without
+ * any influence, whatever they are. */
+PIXEL_FN void colour_of(const Constants *k, Tone under, Tone over, float fy, float y, float share, float *bgr)
+{
+    float a = share * under.a + (1.0f - share) * over.a;
+    float b = share * under.b + (1.0f - share) * over.b;
     float x = lab_f_inverse(k, fy + a);
-    float y = within(lab_f_inverse(k, fy), 0.0f, 1.0f);
     float z = lab_f_inverse(k, fy - b);
-    float blue = dot3(k->bgr_from_xyz, x, y, z);
-    float green = dot3(k->bgr_from_xyz + 3, x, y, z);
-    float red = dot3(k->bgr_from_xyz + 6, x, y, z);
-    float highest = larger(larger(larger(blue, green), red), 1.0f);
-    float lowest = smaller(smaller(smaller(blue, green), red), 0.0f);
+    bgr[0] = dot3(k->bgr_from_xyz, x, y, z);
+    bgr[1] = dot3(k->bgr_from_xyz + 3, x, y, z);
+    bgr[2] = dot3(k->bgr_from_xyz + 6, x, y, z);
+}
+
+/* Share of the colour that may stay, the rest being grey of luminance y, for channels to lie within 0..1. */
+PIXEL_FN float gamut_share(float y, float lowest, float highest)
+{
     float tiny = 1e-30f;
-    float keep = smaller((1.0f - y) / larger(highest - y, tiny), y / larger(y - lowest, tiny));
-    bgr[0] = within(y + keep * (blue - y), 0.0f, 1.0f);
-    bgr[1] = within(y + keep * (green - y), 0.0f, 1.0f);
-    bgr[2] = within(y + keep * (red - y), 0.0f, 1.0f);
+    return smaller((1.0f - y) / larger(larger(highest, 1.0f) - y, tiny), y / larger(y - smaller(lowest, 0.0f), tiny));
 }
 
 #endif
