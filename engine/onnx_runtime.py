@@ -58,7 +58,8 @@ def _session(path: Path, data: bytes, threads: int | None) -> Any:
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
     options.use_deterministic_compute = True
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base but this one

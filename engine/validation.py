@@ -30,10 +30,13 @@ def live_factor(height: int, width: int) -> int:
 
 
 def score_net(
-    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float], by_error: bool
 ) -> dict[str, float]:
     """Means over the pairs: MEF-SSIM at full size ("full") and by the live path ("live"), and the absolute
-    error to the label ("error"). "score" is the mean of full and live. Pictures under 44 pixels a side are left out.
+    error to the label ("error"). Pictures under 44 pixels a side are left out.
+
+    "score" is what a network is chosen by: the mean of full and live, or minus the error where `by_error` is true,
+    for a network whose recipe asks for the label alone (MEF-SSIM would choose the one that has learned it least).
     """
     rows = []
     for entry in entries:
@@ -51,7 +54,8 @@ def score_net(
             f"validation pairs of {cache.folder}: none has {SMALLEST_SIDE} pixels a side; give larger ones"
         )
     full_mean, live_mean, error = (float(mean) for mean in np.mean(rows, axis=0))
-    return {"score": (full_mean + live_mean) / 2, "full": full_mean, "live": live_mean, "error": error}
+    chosen_by = -error if by_error else (full_mean + live_mean) / 2
+    return {"score": chosen_by, "full": full_mean, "live": live_mean, "error": error}
 
 
 def _label(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:

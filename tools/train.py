@@ -69,7 +69,7 @@ def train(
         trainer.resume(load_checkpoint(output / "last.pt"))
 
     def score(net: LightnessUNet) -> dict[str, float]:
-        return score_net(net, validation_cache, held_out, config.label_shares)
+        return score_net(net, validation_cache, held_out, config.label_shares, by_error=not config.loss.structure)
 
     recorder = Recorder(output, trainer.step, validation_cache, held_out)
     run(trainer, output, schedule or Schedule(), score, recorder)

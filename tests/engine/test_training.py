@@ -67,11 +67,11 @@ def test_training_reduces_the_error(made_cache: PairCache, changes: dict[str, st
     config = with_overrides(PAPER, steps=60, learning_rate=5e-3, average_decay=0.9, **changes)
     student = trainer(config, made_cache)
     with torch.no_grad():
-        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares)
+        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
         for _ in range(60):
             with torch.enable_grad():
                 student.train_step()
-        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares)
+        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
     assert after["error"] < 0.7 * before["error"]
 
 
@@ -79,11 +79,11 @@ def test_the_structure_loss_raises_the_score(made_cache: PairCache) -> None:
     config = with_overrides(TINY, steps=60, learning_rate=5e-3, average_decay=0.9)
     student = trainer(config, made_cache)
     with torch.no_grad():
-        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares)
+        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
     for _ in range(60):
         student.train_step()
     with torch.no_grad():
-        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares)
+        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
     assert after["full"] > before["full"]
     assert after["live"] > before["live"]
 
@@ -148,6 +148,16 @@ def test_a_run_reports_scores_and_keeps_the_best(made_cache: PairCache, tmp_path
     assert (best["step"], best["best_score"]) == (10, 0.9)
     for value, wanted in zip(trained_net(best).state_dict().values(), kept[1], strict=True):
         assert torch.equal(value, wanted)
+
+
+@pytest.mark.parametrize("by_error", [False, True])
+def test_a_network_is_chosen_by_what_its_recipe_asks_for(made_cache: PairCache, by_error: bool) -> None:
+    student = trainer(TINY, made_cache)
+    with torch.no_grad():
+        scores = score_net(student.net, made_cache, made_cache.entries, {"mitm": 1.0}, by_error)
+    wanted = -scores["error"] if by_error else (scores["full"] + scores["live"]) / 2
+    assert scores["score"] == pytest.approx(wanted)
+    assert scores["error"] > 0.0
 
 
 def test_the_rate_rises_then_falls() -> None:
