@@ -139,7 +139,7 @@ class BrightnessLabeller:
 
     def __init__(self, plan: tuple[Exposure, ...]) -> None:
         self._plan = plan
-        self._recent: deque[tuple[int, float]] = deque(maxlen=2 * proof_size(plan) * len(plan))
+        self._recent: deque[tuple[int, float]] = deque(maxlen=8 * len(plan))
         self._levels: Levels | None = None
         self._agreed: set[int] = set()
         self.doubts = 0
@@ -151,6 +151,18 @@ class BrightnessLabeller:
         self._levels = None
         self._agreed.clear()
         self.doubts = 0
+
+    def _learn(self) -> Levels | None:
+        """Levels from the fewest frames that prove them.
+
+        Members that are alike in darkness or saturation prove nothing: a few ignored requests look the same. There all
+        frames remembered must agree.
+        """
+        recent = tuple(self._recent)
+        learnt = learn_levels(self._plan, shortest_run(recent, len(self._plan), proof_size(self._plan)))
+        if learnt is None or all(learnt.confirmable):
+            return learnt
+        return learn_levels(self._plan, recent) if len(recent) == self._recent.maxlen else None
 
     def interrupt(self) -> None:
         """A frame was of no member: no proof may reach across it."""
@@ -164,8 +176,7 @@ class BrightnessLabeller:
         else:
             self._agreed.clear()
         if len(self._agreed) < len(self._plan):
-            run = shortest_run(tuple(self._recent), len(self._plan), proof_size(self._plan))
-            learnt = learn_levels(self._plan, run)
+            learnt = self._learn()
             if learnt is None:
                 self.doubts += 1
                 return None

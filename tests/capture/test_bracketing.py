@@ -56,6 +56,10 @@ cameras = st.builds(
 @given(sensor=cameras, name=st.sampled_from(sorted(PLANS)), known=st.sampled_from(["all", "none", "wrong"]))
 def test_no_wrong_label_enters_a_bracket(sensor: ModelSensor, name: str, known: str) -> None:
     wrong = Delays(sensor.delays.gain, sensor.delays.exposure)
+    if known == "wrong":
+        # Wrong by whole rounds of the bracket, a delay shows only after a lost frame: a jump of the light in that very
+        # frame would make it as hard to tell as an ignored request (see ModelSensor).
+        sensor.faults.jump = 0.0
     stated = {"all": sensor.delays, "none": Delays(), "wrong": wrong}[known]
     plan = PLANS[name]
     outcome = run(sensor, controller_for(sensor, plan, stated), 500)

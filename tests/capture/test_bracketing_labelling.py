@@ -142,6 +142,18 @@ def test_mixture_that_passes_for_a_member_twice_is_not_learnt() -> None:
     assert learn_levels(TIME_AND_GAIN, [*samples, *samples[:2]]) is not None
 
 
+def test_a_few_ignored_requests_do_not_pass_for_saturation() -> None:
+    labeller = BrightnessLabeller(PAIR)
+    for i in range(6):
+        labeller.confirm(i % 2, 2.0 + 2.4 * (i % 2))
+    ignored = [labeller.confirm(i % 2, 4.4) for i in range(6)]
+    assert [confirmation for confirmation in ignored[::2] if confirmation is not None] == []
+    for i in range(20):
+        saturated = labeller.confirm(i % 2, 4.4)
+    assert saturated is not None
+    assert not saturated.by_brightness
+
+
 def test_trust_returns_only_with_a_whole_round() -> None:
     labeller = BrightnessLabeller(PAIR)
     steady = [labeller.confirm(i % 2, -2.0 + 2.0 * (i % 2)) is not None for i in range(6)]
