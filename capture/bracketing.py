@@ -308,9 +308,8 @@ class BracketingController:
     def _delay_in_doubt(self, sequence: int) -> bool:
         if self._leads is None:
             return True
-        patience = 6 * len(self.plan) + 8
         doubts = max(self._strikes, self._labeller.doubts)
-        return doubts > patience and sequence >= self._next_probe
+        return doubts > self._labeller.patience and sequence >= self._next_probe
 
     def _refit(self) -> None:
         """Look for leads that explain the exposures reported of late; the running bracket may be proof

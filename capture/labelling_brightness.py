@@ -86,10 +86,11 @@ class Levels:
 def proof_size(plan: Sequence[Exposure]) -> int:
     """Frames of each member that a proof needs.
 
-    Two, or three where time and gain both vary: an ignored request then leaves a mixture of members, which can pass
-    for a member in other light once or twice, but not every time.
+    Two; eight where time and gain both vary: there an ignored request leaves a mixture of members, which
+    keeps the order and passes for a member in other light. It does so by chance, each time anew, and not
+    eight times in a row.
     """
-    return 3 if mixtures(plan) else 2
+    return 8 if mixtures(plan) else 2
 
 
 def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]]) -> Levels | None:
@@ -133,13 +134,15 @@ class BrightnessLabeller:
     """Confirms predicted labels by brightness, and learns the brightness of each member from the running
     bracket.
 
-    doubts: frames since the last one that was confirmed. relearnt: how often levels were replaced because
+    doubts: frames since the last one that was confirmed. patience: doubts that learning anew may
+    take, and no more if the prediction is right. relearnt: how often levels were replaced because
     they no longer held.
     """
 
     def __init__(self, plan: tuple[Exposure, ...]) -> None:
         self._plan = plan
-        self._recent: deque[tuple[int, float]] = deque(maxlen=8 * len(plan))
+        self._recent: deque[tuple[int, float]] = deque(maxlen=max(8, 2 * proof_size(plan)) * len(plan))
+        self.patience = 2 * (proof_size(plan) + 1) * len(plan) + 8
         self._levels: Levels | None = None
         self._agreed: set[int] = set()
         self.doubts = 0
@@ -155,8 +158,8 @@ class BrightnessLabeller:
     def _learn(self) -> Levels | None:
         """Levels from the fewest frames that prove them.
 
-        Members that are alike in darkness or saturation prove nothing: a few ignored requests look the same. There all
-        frames remembered must agree.
+        Members that are alike in darkness or saturation prove nothing: a few ignored requests look the same.
+        There all frames remembered must agree.
         """
         recent = tuple(self._recent)
         learnt = learn_levels(self._plan, shortest_run(recent, len(self._plan), proof_size(self._plan)))

@@ -135,11 +135,11 @@ def test_levels_of_darkness_cannot_confirm() -> None:
     assert levels.confirmable == (False, False)
 
 
-def test_mixture_that_passes_for_a_member_twice_is_not_learnt() -> None:
+def test_mixture_that_passes_for_a_member_a_few_times_is_not_learnt() -> None:
     samples = [(0, -1.5), (1, 0.0), (0, -1.5), (1, 0.0)]
     assert learn_levels(PAIR, samples) is not None
-    assert learn_levels(TIME_AND_GAIN, samples) is None
-    assert learn_levels(TIME_AND_GAIN, [*samples, *samples[:2]]) is not None
+    assert learn_levels(TIME_AND_GAIN, 3 * samples) is None
+    assert learn_levels(TIME_AND_GAIN, 4 * samples) is not None
 
 
 def test_a_few_ignored_requests_do_not_pass_for_saturation() -> None:
