@@ -49,14 +49,19 @@ def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
     return UNRELIABLE + (1 - UNRELIABLE) * trusted
 
 
-def under_share(chroma_under: Plane, chroma_over: Plane, trust_under: Plane, trust_over: Plane, rule: Rule) -> Plane:
-    """Share 0..1 of the under-exposed picture's a*, b*; the over-exposed one gets the rest.
+def under_part(chroma_under: Plane, chroma_over: Plane) -> Plane:
+    """Part 0..1 that the under-exposed picture has in the sum of both regional chroma scales (C*ab >= 0)."""
+    under, over = chroma_under + CHROMA_OFFSET, chroma_over + CHROMA_OFFSET
+    return np.asarray(under / (under + over))
 
-    Chroma scales are regional C*ab >= 0; trusts come from `reliability`.
+
+def under_share(part: Plane, trust_under: Plane, trust_over: Plane, rule: Rule) -> Plane:
+    """Share 0..1 of the under-exposed picture's colour; the over-exposed one gets the rest.
+
+    part: from `under_part`; trusts: from `reliability`.
     """
-    under = (chroma_under + CHROMA_OFFSET) * trust_under
-    over = (chroma_over + CHROMA_OFFSET) * trust_over
-    share = under / (under + over)
+    under = part * trust_under
+    share = under / (under + (1 - part) * trust_over)
     if rule == "weighted":
         return share
     return smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)

@@ -65,7 +65,7 @@ class CpuFuser:
         with _timed(stages, "shrink"):
             shrunk = self._small((under, over))
             (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, shrunk)
-            chroma = self.loops.chroma_planes(chroma_u, chroma_o)
+            chroma = self.loops.chroma_part(chroma_u, chroma_o)
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
@@ -105,7 +105,7 @@ class CpuFuser:
 
     def _rows(self, rows: int, *works: Rows) -> None:
         """Run each of `works` over all rows, in strips on all threads."""
-        count = min(rows, self.threads * STRIPS_PER_THREAD)
+        count = max(1, min(rows, self.threads * STRIPS_PER_THREAD // len(works)))
         edges = [rows * index // count for index in range(count + 1)]
         waiting = [self._pool.submit(work, *strip) for work in works for strip in itertools.pairwise(edges)]
         for done in waiting:

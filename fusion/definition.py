@@ -39,7 +39,7 @@ def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSe
     """Fuse two exposures."""
     height, width = under.shape[:2]
     small_under, small_over = small_lab(under, settings), small_lab(over, settings)
-    chroma = small.chroma_planes(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
+    part = small.chroma_part(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
     linear_under, linear_over = (colour.decode(colour.from_codes(pixels)) for pixels in (under, over))
     under_l, over_l = (colour.lab_from_linear(linear)[0] for linear in (linear_under, linear_over))
     if settings.network_lines:
@@ -50,7 +50,8 @@ def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSe
     else:
         gamma = small.full_gamma(small_under[0], small_over[0], net, settings)
         lightness = 100 * tone.compensate(small.network_lightness(net, under_l, over_l).astype(np.float64), gamma)
-    bgr = colour_pixels(linear_under, linear_over, lightness, upsample.bilinear_rows(chroma, height, width), settings)
+    part = upsample.bilinear_rows(part[..., None], height, width)[..., 0]
+    bgr = colour_pixels(linear_under, linear_over, lightness, part, settings)
     return colour.to_codes(colour.encode(bgr), under.dtype)
 
 
@@ -68,28 +69,31 @@ def affine_lightness(coefficients: Plane, under: Plane, over: Plane) -> Plane:
 
 
 def colour_pixels(
-    linear_under: Plane, linear_over: Plane, lightness: Plane, chroma: Plane, settings: FusionSettings
+    linear_under: Plane, linear_over: Plane, lightness: Plane, part: Plane, settings: FusionSettings
 ) -> Plane:
-    """Linear BGR of the fused picture from both exposures' linear BGR, the fused L* and the regional chroma scales."""
+    """Linear BGR of the fused picture from both exposures' linear BGR, the fused L* and
+    the under-exposed one's part of the regional chroma."""
     lightness_u, a_u, b_u = colour.lab_from_linear(linear_under)
     lightness_o, a_o, b_o = colour.lab_from_linear(linear_over)
     trust_u = chroma_map.reliability(lightness_u, linear_under.max(axis=-1))
     trust_o = chroma_map.reliability(lightness_o, linear_over.max(axis=-1))
-    share = chroma_map.under_share(chroma[..., 0], chroma[..., 1], trust_u, trust_o, settings.chroma)
-    luminance = colour.lab_f_inverse((lightness + 16) / 116)
+    share = chroma_map.under_share(part, trust_u, trust_o, settings.chroma)
+    luminance = np.clip(colour.lab_f_inverse((lightness + 16) / 116), 0, 1)
     if settings.colour == "chromaticity":
-        shares = ((share, linear_under, lightness_u), (1 - share, linear_over, lightness_o))
-        return colour.limit_to_gamut(scaled_light(shares, lightness, luminance), luminance)
+        mixed = scaled_light(((share, linear_under), (1 - share, linear_over)), luminance)
+        return colour.limit_to_gamut(mixed, luminance)
     a, b = share * a_u + (1 - share) * a_o, share * b_u + (1 - share) * b_o
     return colour.limit_to_gamut(colour.linear_from_lab(lightness, a, b), luminance)
 
 
-def scaled_light(shares: Iterable[tuple[Plane, Plane, Plane]], lightness: Plane, luminance: Plane) -> Plane:
-    """Linear BGR that keeps the exposures' chromaticities: each one's light is scaled to the fused lightness, and mixed.
+def scaled_light(shares: Iterable[tuple[Plane, Plane]], luminance: Plane) -> Plane:
+    """Linear BGR that keeps the exposures' chromaticities: each one's light is scaled to `luminance`, and mixed.
 
-    shares: (share, linear BGR, L*) of each exposure. Scaling light by s^3 scales L* + 16, a* and b* by s (above L* 8), so
-    hue angle and saturation are those of the exposures. Grey is added where the sum misses the luminance (below L* 8).
+    shares: (share, linear BGR) of each exposure. Scaling light by s^3 scales L* + 16, a* and b* by s, so that hue
+    angle and saturation stay those of the exposures. An exposure darker than L* 8 is brightened as if it lay there, lest
+    the noise of darkness be scaled up without bound; grey makes up for what is missing then.
     """
-    parts = [(share * ((lightness + 16) / (own + 16)) ** 3)[..., None] * linear for share, linear, own in shares]
+    weights, least = colour.XYZ_FROM_BGR[1], np.maximum(np.minimum(colour.LAB_DELTA**3, luminance), 1e-9)
+    parts = [(share * luminance / np.maximum(linear @ weights, least))[..., None] * linear for share, linear in shares]
     mixed = np.sum(parts, axis=0)
-    return np.asarray(mixed + (luminance - mixed @ colour.XYZ_FROM_BGR[1])[..., None])
+    return np.asarray(mixed + (luminance - mixed @ weights)[..., None])

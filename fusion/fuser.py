@@ -27,19 +27,19 @@ class FusionSettings:
     gamma: exponent on the fused lightness, 0.25..4, below 1 brightens; "adaptive": from the picture's mean lightness.
     adaptive_target: mean lightness, 0..1 exclusive, that the adaptive exponent aims at.
     chroma: "select" (a*, b* of the exposure with the larger chroma) or "weighted" (mean weighted by chroma).
-    colour: "chromaticity" (the exposures' light is scaled to the fused lightness, so that hue and saturation stay as they
-    were seen) or "lab" (a*, b* as they are in the exposures, whatever the lightness becomes: the paper).
+    colour: "chromaticity" (the exposures' light is scaled to the fused lightness, so that hue and saturation
+    stay as they were seen) or "lab" (a*, b* as they are in the exposures, whatever the lightness becomes: the paper).
     window_radius: 1..64, half the window of the local affine model, in pixels of the small picture.
     window_eps: > 0, L* squared; contrast below its root inside a window counts as noise and is not amplified.
     """
 
-    network_lines: int = 135
+    network_lines: int = 90
     gamma: Gamma = 1.0
     adaptive_target: float = 0.5
     chroma: Rule = "select"
     colour: Transfer = "chromaticity"
     window_radius: int = 4
-    window_eps: float = 1.0
+    window_eps: float = 0.25
 
     def __post_init__(self) -> None:
         _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")
@@ -87,8 +87,8 @@ class Fuser(Protocol):
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
         """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.
 
-        `out`, if given, receives the picture: writable, of the exposures' shape and dtype. A stream that passes the same
-        one each time spares the system handing out fresh memory.
+        `out`, if given, receives the picture: writable, of the exposures' shape and dtype. A stream that
+        passes the same one each time spares the system handing out fresh memory.
         """
         ...
 

@@ -26,8 +26,8 @@ Rows = Callable[[int, int], None]
 class Job:
     """One pair to fuse into `out` (all H x W x 3, one dtype), and what steers it.
 
-    chroma: regional chroma scales, h x w x 2. Lightness: either `affine`, coefficients h x w x 3 in L* units, or
-    `lightness`, the fused L* of every pixel, H x W in 0..100.
+    chroma: the under-exposed picture's part of the regional chroma, h x w. Lightness: either `affine`,
+    coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100.
     """
 
     under: Pixels
@@ -52,8 +52,8 @@ class PixelLoops(Protocol):
         """L* and C*ab of a small picture (h x w x 3, encoded 0..1)."""
         ...
 
-    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
-        """Regional chroma scales (h x w x 2) from the small pictures' C*ab."""
+    def chroma_part(self, under: Plane, over: Plane) -> Planes:
+        """The under-exposed picture's part of the regional chroma (h x w) from the small pictures' C*ab."""
         ...
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
@@ -89,9 +89,9 @@ class NumpyLoops:
         lightness, a, b = colour.lab_from_linear(colour.decode(shrunk.astype(np.float64)))
         return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
 
-    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
+    def chroma_part(self, under: Plane, over: Plane) -> Planes:
         """See PixelLoops."""
-        return small.chroma_planes(under, over)
+        return small.chroma_part(under, over)
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
@@ -128,7 +128,7 @@ def _strips(top: int, bottom: int, width: int) -> list[slice]:
 def _fuse_strip(job: Job, rows: slice) -> None:
     height, width = job.out.shape[:2]
     under, over = _linear(job.under[rows]), _linear(job.over[rows])
-    chroma = upsample.bilinear_rows(job.chroma, height, width, rows.start, rows.stop)
+    chroma = upsample.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
     bgr = definition.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
     job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
 

@@ -45,7 +45,6 @@ class _Constants(Structure):
         ("dark", _Ramp),
         ("clip", _Ramp),
         ("unreliable", c_float),
-        ("chroma_offset", c_float),
         ("tie", _Ramp),
     ]
 
@@ -149,14 +148,14 @@ class CompiledLoops:
         self._library.small_lab(byref(constants), byref(tables), shrunk.ctypes.data, lightness.size, *outputs)
         return lightness, chroma
 
-    def chroma_planes(self, under: Plane, over: Plane) -> Planes:
+    def chroma_part(self, under: Plane, over: Plane) -> Planes:
         """See PixelLoops."""
         planes = np.stack([under, over], axis=-1).astype(np.float64)
         result = np.empty_like(planes)
         height, width, count = planes.shape
         data = planes.ctypes.data, result.ctypes.data
         _check(self._library.box_mean(data[0], height, width, count, small.CHROMA_RADIUS, data[1]))
-        return result
+        return chroma_map.under_part(result[..., 0], result[..., 1]).astype(np.float64)
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
@@ -220,12 +219,12 @@ def _picture(pixels: Pixels) -> _Picture:
 
 
 def _steering(job: Job) -> NDArray[np.float32]:
-    """The small planes, h x 5 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, then chromas."""
-    height, width = job.chroma.shape[:2]
+    """The small planes, h x 4 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, then chroma parts."""
+    height, width = job.chroma.shape
     affine = np.zeros((height, width, 3)) if job.affine is None else job.affine
     a, b, c = np.moveaxis(affine, -1, 0)
     offset = (c + 16 - 16 * a - 16 * b) / 116
-    planes = np.stack([a, b, offset, job.chroma[..., 0], job.chroma[..., 1]], axis=1)
+    planes = np.stack([a, b, offset, job.chroma], axis=1)
     return np.ascontiguousarray(planes, np.float32)
 
 
@@ -252,7 +251,6 @@ def _constants(settings: FusionSettings) -> _Constants:
         dark=_ramp(*dark),
         clip=_ramp(*chroma_map.CLIP_RAMP),
         unreliable=chroma_map.UNRELIABLE,
-        chroma_offset=chroma_map.CHROMA_OFFSET,
         tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
     )
 
@@ -271,7 +269,7 @@ def _encode8_table() -> tuple[int, int, NDArray[np.uint8]]:
 def _tables(codes: int) -> _Tables:
     """Tables for pictures of `codes` codes (256 or 65536), with the arrays they point into kept alive."""
     first, shift, encode8 = _encode8_table()
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "decode": colour.decode_table(codes),
         "decode_fine": colour.decode_table(FINE_STEPS + 1),
         "encode8": encode8,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.runtime import LightnessNet
-from fusion import tone, upsample
+from fusion import chroma_map, tone, upsample
 from fusion.fuser import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
@@ -42,6 +42,8 @@ def full_gamma(under: Plane, over: Plane, net: LightnessNet, settings: FusionSet
     return tone.exponent("adaptive", network_lightness(net, under, over), settings.adaptive_target)
 
 
-def chroma_planes(chroma_under: Plane, chroma_over: Plane) -> Planes:
-    """Regional chroma scales (h x w x 2) from the small pictures' C*ab planes."""
-    return upsample.box_mean(np.stack([chroma_under, chroma_over], axis=-1).astype(np.float64), CHROMA_RADIUS)
+def chroma_part(chroma_under: Plane, chroma_over: Plane) -> Planes:
+    """The under-exposed picture's part (h x w) of the regional chroma scales, from the small pictures' C*ab planes."""
+    planes = np.stack([chroma_under, chroma_over], axis=-1).astype(np.float64)
+    part = chroma_map.under_part(*np.moveaxis(upsample.box_mean(planes, CHROMA_RADIUS), -1, 0))
+    return part.astype(np.float64)

@@ -177,7 +177,9 @@ def render(result: BenchResult) -> Table:
 
 def bench_command(
     size: Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the pictures.")] = "1920x1080",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, max=1000, help="Turns to time, of five brackets each.")] = 5,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=1000, help="Turns to time, of five brackets each.")
+    ] = 5,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     network_lines: NetworkLinesOption = None,

@@ -13,7 +13,7 @@
 #define BLOCK 128
 #define AFFINE_PRODUCTS 8
 #define MOST_PLANES 8
-#define STEERING 5 /* planes interpolated for each pixel: A, B, C of the lightness, regional chroma of under and over */
+#define STEERING 4 /* planes interpolated for each pixel: A, B, C of the lightness, the under-exposed picture's part of the chroma */
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
@@ -284,7 +284,7 @@ typedef struct {
 /* One exposure's block; a and b only where they were needed. */
 typedef struct {
     Linear linear;
-    float fy[BLOCK], trust[BLOCK], a[BLOCK], b[BLOCK];
+    float y[BLOCK], fy[BLOCK], trust[BLOCK], a[BLOCK], b[BLOCK];
 } Tones;
 
 /* Eight pixels at a time, read as three words: loading is what this costs. */
@@ -331,7 +331,8 @@ PIXEL_FN void light_loop(const Constants *constants, int32_t count, Tones *restr
     const Constants k = *constants;
     const Linear *in = &tones->linear;
     for (int32_t i = 0; i < count; i++) {
-        float fy = lightness_f(&k, in->blue[i], in->green[i], in->red[i], fine);
+        float y = luminance_of(&k, in->blue[i], in->green[i], in->red[i]), fy = lab_f(&k, y, fine);
+        tones->y[i] = y;
         tones->fy[i] = fy;
         tones->trust[i] = trust_of(&k, fy, in->blue[i], in->green[i], in->red[i]);
     }
@@ -361,7 +362,7 @@ VECTORISED static void lightness_block(const Constants *constants, const Linear 
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++)
-        out[i] = 116.0f * lightness_f(&k, in->blue[i], in->green[i], in->red[i], 1) - 16.0f;
+        out[i] = 116.0f * lab_f(&k, luminance_of(&k, in->blue[i], in->green[i], in->red[i]), 1) - 16.0f;
 }
 
 VECTORISED static void chroma_block(const Tones *restrict in, int32_t count, float *restrict lightness,
@@ -403,7 +404,7 @@ VECTORISED static void share_block(const Constants *constants, int select, const
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++)
-        share[i] = under_weight(&k, steering[3][i], steering[4][i], under->trust[i], over->trust[i]);
+        share[i] = under_weight(steering[3][i], under->trust[i], over->trust[i]);
     if (select)
         for (int32_t i = 0; i < count; i++)
             share[i] = smoothstep(k.tie, share[i]);
@@ -434,15 +435,15 @@ VECTORISED static void luminance_block(const Constants *constants, const float *
 }
 
 VECTORISED static void mix_light_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
-                                       const float *restrict fy, const float *restrict y, const float *restrict share,
-                                       int32_t count, Linear *restrict out)
+                                       const float *restrict y, const float *restrict share, int32_t count,
+                                       Linear *restrict out)
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
         float u[3] = {under->linear.blue[i], under->linear.green[i], under->linear.red[i]};
         float o[3] = {over->linear.blue[i], over->linear.green[i], over->linear.red[i]};
         float bgr[3];
-        light_of(&k, u, under->fy[i], o, over->fy[i], fy[i], y[i], share[i], bgr);
+        light_of(&k, u, under->y[i], o, over->y[i], y[i], share[i], bgr);
         out->blue[i] = bgr[0];
         out->green[i] = bgr[1];
         out->red[i] = bgr[2];
@@ -606,29 +607,31 @@ static int32_t between(int32_t index, int32_t size, int32_t small, float *along)
 
 /* Two neighbouring small rows of steering planes, interpolated to the full width; kept from row to row of the picture. */
 typedef struct {
-    float *above, *below;      /* STEERING planes of the full width each */
-    int32_t first;             /* small row in `above`, -1 before the first use */
-    int32_t *left, *right;     /* for every column the small columns around it */
-    float *along;
+    float *above, *below; /* STEERING planes of the full width each */
+    int32_t first;        /* small row in `above`, -1 before the first use */
+    int32_t *starts;      /* first column that lies right of each small column's centre, small_width + 1 entries */
+    float *along;         /* for every column how far it is on the way to the next small column */
 } Steering;
 
 static int start_steering(const Job *job, Steering *steering)
 {
-    size_t width = (size_t)job->under.width;
-    float *memory = malloc(width * ((2 * STEERING + 1) * sizeof(float) + 2 * sizeof(int32_t)));
+    size_t width = (size_t)job->under.width, small = (size_t)job->small_width;
+    float *memory = malloc(width * (2 * STEERING + 1) * sizeof(float) + (small + 1) * sizeof(int32_t));
     if (!memory)
         return 1;
     steering->above = memory;
     steering->below = memory + STEERING * width;
     steering->along = memory + 2 * STEERING * width;
-    steering->left = (int32_t *)(memory + (2 * STEERING + 1) * width);
-    steering->right = steering->left + width;
+    steering->starts = (int32_t *)(memory + (2 * STEERING + 1) * width);
     steering->first = -1;
+    int32_t reached = -1;
     for (int32_t x = 0; x < job->under.width; x++) {
         int32_t left = between(x, job->under.width, job->small_width, steering->along + x);
-        steering->left[x] = left;
-        steering->right[x] = left + 1 < job->small_width ? left + 1 : left;
+        while (reached < left)
+            steering->starts[++reached] = x;
     }
+    while (reached < job->small_width)
+        steering->starts[++reached] = job->under.width;
     return 0;
 }
 
@@ -637,14 +640,16 @@ static void end_steering(Steering *steering)
     free(steering->above < steering->below ? steering->above : steering->below);
 }
 
-static void widen(const Job *job, const Steering *steering, int32_t small_row, float *restrict wide)
+VECTORISED static void widen(const Job *job, const Steering *steering, int32_t small_row, float *restrict wide)
 {
     int32_t width = job->under.width, small = job->small_width;
-    for (int p = 0; p < STEERING; p++) {
+    const float *restrict along = steering->along;
+    for (int p = 0; p < STEERING; p++, wide += width) {
         const float *plane = job->steering + ((size_t)small_row * STEERING + p) * small;
-        for (int32_t x = 0; x < width; x++) {
-            float low = plane[steering->left[x]];
-            wide[(size_t)p * width + x] = low + steering->along[x] * (plane[steering->right[x]] - low);
+        for (int32_t left = 0; left < small; left++) {
+            float low = plane[left], step = plane[left + 1 < small ? left + 1 : left] - low;
+            for (int32_t x = steering->starts[left]; x < steering->starts[left + 1]; x++)
+                wide[x] = low + along[x] * step;
         }
     }
 }
@@ -677,19 +682,20 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
 {
     int32_t width = job->under.width;
     int bytes = job->under.bytes_per_sample;
+    int fine = bytes > 1 || !job->keep_chromaticity; /* a* and b* are differences of roots */
     for (int32_t x = 0; x < width; x += BLOCK) {
         int32_t count = width - x < BLOCK ? width - x : BLOCK;
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
         decode_block(tables->decode, row_of(&job->under, y), bytes, x, count, &s->under.linear);
         decode_block(tables->decode, row_of(&job->over, y), bytes, x, count, &s->over.linear);
-        light_block(constants, count, &s->under, bytes > 1);
-        light_block(constants, count, &s->over, bytes > 1);
+        light_block(constants, count, &s->under, fine);
+        light_block(constants, count, &s->over, fine);
         blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
         target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
         share_block(constants, job->select, &s->under, &s->over, s->steering, count, s->share);
         luminance_block(constants, s->fy, count, s->y);
         if (job->keep_chromaticity) {
-            mix_light_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
+            mix_light_block(constants, &s->under, &s->over, s->y, s->share, count, &s->fused);
         } else {
             if (any_above(s->share, 0.0f, count))
                 colour_block(constants, count, &s->under);

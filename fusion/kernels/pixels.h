@@ -27,7 +27,7 @@ typedef struct {
     float f_knee, inverse_slope;     /* t = f^3 above f_knee, else inverse_slope (f - line_offset) */
     float black_f;                   /* f of L* = 0 */
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
-    float unreliable, chroma_offset;
+    float unreliable;
     Ramp tie;                        /* `select`: over the under-exposed picture's weight */
 } Constants;
 
@@ -84,9 +84,9 @@ PIXEL_FN float lab_f_inverse(const Constants *k, float f)
 
 PIXEL_FN float dot3(const float *row, float x, float y, float z) { return row[0] * x + row[1] * y + row[2] * z; }
 
-PIXEL_FN float lightness_f(const Constants *k, float blue, float green, float red, int fine)
+PIXEL_FN float luminance_of(const Constants *k, float blue, float green, float red)
 {
-    return lab_f(k, dot3(k->xyz_from_bgr + 3, blue, green, red), fine);
+    return dot3(k->xyz_from_bgr + 3, blue, green, red);
 }
 
 /* How far the pixel's colour can be believed. */
@@ -106,30 +106,31 @@ PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, flo
     return tone;
 }
 
-/* The under-exposed picture's weight, 0..1, from regional chroma scales and the pixels' trusts. */
-PIXEL_FN float under_weight(const Constants *k, float chroma_under, float chroma_over, float trust_under, float trust_over)
+/* The under-exposed picture's share, 0..1, from its part of the regional chroma and the pixels' trusts. */
+PIXEL_FN float under_weight(float part, float trust_under, float trust_over)
 {
-    float under = (chroma_under + k->chroma_offset) * trust_under;
-    float over = (chroma_over + k->chroma_offset) * trust_over;
-    return under / (under + over);
+    float under = part * trust_under;
+    return under / (under + (1.0f - part) * trust_over);
 }
 
-/* Linear B, G, R of a fused pixel that keeps the chromaticity of its exposures: their light is scaled to the fused lightness
- * and mixed. Luminance `y` is met exactly; channels may lie outside 0..1. */
-PIXEL_FN void light_of(const Constants *k, const float *under, float under_fy, const float *over, float over_fy, float fy,
-                       float y, float share, float *bgr)
+/* Linear B, G, R of a fused pixel that keeps the chromaticity of its exposures: their light is scaled to the fused luminance
+ * `y` and mixed. An exposure darker than the knee (L* 8) is brightened as if it lay there, lest the noise of darkness be scaled
+ * up without bound; grey makes up for what is missing then. Channels may lie outside 0..1. */
+PIXEL_FN void light_of(const Constants *k, const float *under, float under_y, const float *over, float over_y, float y,
+                       float share, float *bgr)
 {
-    float both = fy / (under_fy * over_fy);
-    float gain_under = both * over_fy, gain_over = both * under_fy;
-    gain_under = share * gain_under * gain_under * gain_under;
-    gain_over = (1.0f - share) * gain_over * gain_over * gain_over;
+    float least = larger(smaller(k->cube_knee, y), 1e-9f);
+    under_y = larger(under_y, least);
+    over_y = larger(over_y, least);
+    float both = y / (under_y * over_y);
+    float gain_under = share * both * over_y, gain_over = (1.0f - share) * both * under_y;
     float blue = gain_under * under[0] + gain_over * over[0];
     float green = gain_under * under[1] + gain_over * over[1];
     float red = gain_under * under[2] + gain_over * over[2];
-    float shift = y - dot3(k->xyz_from_bgr + 3, blue, green, red);
-    bgr[0] = blue + shift;
-    bgr[1] = green + shift;
-    bgr[2] = red + shift;
+    float missing = y - dot3(k->xyz_from_bgr + 3, blue, green, red);
+    bgr[0] = blue + missing;
+    bgr[1] = green + missing;
+    bgr[2] = red + missing;
 }
 
 /* The same with a* and b* as they are in the exposures. A share of exactly 0 or 1 leaves the other exposure's a and b without

@@ -53,7 +53,7 @@ METHODS: dict[str, Method] = {
             "cbm_paper",
             "U-Net lightness, chroma map: the paper's recipe",
             True,
-            _network("cbm-paper", chroma_follows_lightness=0.0),
+            _network("cbm-paper", colour="lab"),
         ),
         Method("mitm", "multiscale-surround switched retinex, 2024", True, _from_module("mitm")),
         Method("msr", "multi-scale retinex of the average", True, _from_module("msr", "fuse_average")),

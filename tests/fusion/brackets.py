@@ -18,7 +18,7 @@ class Curve:
 
 
 def scene(height, width, dtype=np.uint8, seed=0):
-    """A bracket of soft coloured shapes, finely striped and noisy; the bright exposure clips, the dark has 1/4 of it."""
+    """A bracket of soft coloured shapes, finely striped and noisy; the bright one clips, the dark has 1/4 of it."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width][..., None] / (min(height, width) + 1)
     waves = [np.sin(rng.uniform(2, 9) * x + rng.uniform(2, 9) * y + rng.uniform(0, 6, 3)) for _ in range(4)]
@@ -35,7 +35,7 @@ def noise(height, width, dtype=np.uint8, seed=0):
 
 
 def extremes(height, width, dtype=np.uint8, seed=0):
-    """Only black and full samples: every pixel black, white, a primary or a secondary, in single pixels and in areas."""
+    """Only black and full samples: each pixel black, white, a primary or a secondary, singly and in areas."""
     rng = np.random.default_rng(seed)
     fine = rng.integers(0, 2, (2, height, width, 3))
     coarse = rng.integers(0, 2, (2, height // 16 + 1, width // 16 + 1, 3)).repeat(16, axis=1).repeat(16, axis=2)

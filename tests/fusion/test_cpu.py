@@ -20,9 +20,9 @@ LOOPS = [
     ),
 ]
 MODES = [
-    FusionSettings(network_lines=lines, chroma=rule, gamma=gamma, chroma_follows_lightness=follow)
-    for lines, rule, (gamma, follow) in itertools.product(
-        (0, 48), ("select", "weighted"), ((0.85, 1.0), ("adaptive", 0.0))
+    FusionSettings(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
+    for lines, rule, (gamma, transfer) in itertools.product(
+        (0, 48), ("select", "weighted"), ((0.85, "chromaticity"), ("adaptive", "lab"))
     )
 ]
 

@@ -71,7 +71,10 @@ def test_a_clipped_highlight_takes_its_colour_from_the_dark_exposure():
         colour.to_codes(colour.encode(np.clip(linear * light, 0, 1)), np.dtype(np.uint8)) for light in (0.3, 4.0)
     )
     fused = definition.fuse([under, over], Curve(), FusionSettings(network_lines=0))
-    hue = [np.arctan2(*colour.lab_from_linear(colour.decode(colour.from_codes(p[:1, :1])))[:0:-1]) for p in (under, fused, over)]
+    hue = [
+        np.arctan2(*colour.lab_from_linear(colour.decode(colour.from_codes(p[:1, :1])))[:0:-1])
+        for p in (under, fused, over)
+    ]
     assert hue[1] == pytest.approx(hue[0], abs=0.12)
     assert abs(hue[2] - hue[0]) > 0.3
 
@@ -101,3 +104,17 @@ def test_more_exposures_are_folded_from_the_dark_end():
     first = definition.fuse([dark, middle], Curve(), settings)
     folded = definition.fuse([dark, middle, bright], Curve(), settings)
     np.testing.assert_array_equal(folded, definition.fuse([first, bright], Curve(), settings))
+
+
+@pytest.mark.parametrize("rule", ["select", "weighted"])
+def test_a_colour_keeps_its_hue_and_saturation_whatever_the_lightness(rule):
+    """Both exposures see one colour, one stop and a half apart: so must the result, at a lightness of its own."""
+    linear = np.array([0.05, 0.1, 0.2])  # blue, green, red: an orange
+    pair = [colour.to_codes(colour.encode(np.tile(gain * linear, (32, 32, 1))), np.dtype(np.uint16)) for gain in (1, 3)]
+    fused = definition.fuse(pair, lambda under, over: (under + over) / 2, FusionSettings(network_lines=0, chroma=rule))
+    got = colour.decode(colour.from_codes(fused))
+    np.testing.assert_allclose(
+        got / got.sum(axis=-1, keepdims=True), np.tile(linear / linear.sum(), (32, 32, 1)), atol=2e-4
+    )
+    lightness = [colour.lab_from_linear(gain * linear)[0] for gain in (1, 3)]
+    np.testing.assert_allclose(colour.lab_from_linear(got)[0], np.mean(lightness), atol=0.01)

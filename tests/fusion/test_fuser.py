@@ -17,7 +17,7 @@ from fusion.fuser import FusionSettings, check_exposures, open_fuser
         ("gamma", "adaptiv"),
         ("adaptive_target", 1.0),
         ("chroma", "larger"),
-        ("chroma_follows_lightness", 1.5),
+        ("colour", "xyz"),
         ("window_radius", 0),
         ("window_eps", 0.0),
     ],

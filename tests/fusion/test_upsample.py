@@ -30,7 +30,9 @@ def test_where_the_guides_are_flat_the_target_is_kept_smoothed():
     target = np.tile(np.linspace(30, 50, 50), (40, 1))
     flat = np.full_like(target, 70.0)
     a, b, c = np.moveaxis(upsample.affine_coefficients(flat, flat, target, 3, 1.0), -1, 0)
-    np.testing.assert_allclose(a * flat + b * flat + c, upsample.box_mean(upsample.box_mean(target[..., None], 3), 3)[..., 0])
+    np.testing.assert_allclose(
+        a * flat + b * flat + c, upsample.box_mean(upsample.box_mean(target[..., None], 3), 3)[..., 0]
+    )
 
 
 def test_a_larger_eps_trusts_the_guides_less():
