@@ -8,8 +8,15 @@ pixels = Extension(
     "fusion._pixels",
     sources=["fusion/kernels/pixels.c"],
     depends=["fusion/kernels/pixels.h"],
-    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
-                        "-fno-signed-zeros", "-ffinite-math-only"],
+    extra_compile_args=[
+        "-O3",
+        "-std=c11",
+        "-ffp-contract=fast",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fno-signed-zeros",
+        "-ffinite-math-only",
+    ],
     optional=True,
 )
 setup(ext_modules=[pixels] if os.path.exists("fusion/kernels/pixels.c") else [])

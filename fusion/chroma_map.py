@@ -16,14 +16,18 @@ Plane = NDArray[np.floating[Any]]
 Rule = Literal["select", "weighted"]
 Transfer = Literal["chromaticity", "lab"]
 
-DARK_RAMP = (2.0, 10.0)
-"""L* between which a pixel's chroma stops being noise."""
+DARK_RAMP, DARK_FLOOR = (2.0, 12.0), 0.02
+"""L* between which a pixel's chroma stops being noise, and the trust that is left below."""
 
-CLIP_RAMP = (0.85, 0.98)
-"""Linear light of a pixel's largest channel between which its hue stops being true: clipped red turns orange yellow."""
+CLIP_RAMP, CLIP_FLOOR = (0.85, 0.98), 0.1
+"""Linear light of a pixel's largest channel between which its hue stops being true (clipped red turns orange yellow),
+and the trust that is left above: a hue somewhat off is better than one found in the dark.
+"""
 
-UNRELIABLE = 0.01
-"""Reliability that is always left, so that two unreliable pixels are still weighed by their chroma."""
+BRIGHTENING = 1.3
+"""Ratio of L* + 16, fused over under-exposed, up to which the under-exposed picture's colour is taken at its word.
+Beyond, its trust falls with the fourth power: noise, quantisation and the camera's tone curve turn dark colours loud.
+"""
 
 CHROMA_OFFSET = 1.0
 """C*ab added to both chroma scales: two grey regions count as equal, whatever their noise."""
@@ -44,9 +48,14 @@ def smoothstep(start: float, end: float, value: Plane) -> Plane:
 
 
 def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
-    """How far a pixel's chroma can be believed, UNRELIABLE..1: from its L* and its largest linear channel (0..1)."""
-    trusted = ramp(*DARK_RAMP, lightness) * (1 - ramp(*CLIP_RAMP, largest_linear))
-    return UNRELIABLE + (1 - UNRELIABLE) * trusted
+    """How far a pixel's chroma can be believed, above 0, up to 1: from its L* and its largest linear channel (0..1)."""
+    clipped = ramp(*CLIP_RAMP, largest_linear)
+    return np.maximum(ramp(*DARK_RAMP, lightness), DARK_FLOOR) * (1 - (1 - CLIP_FLOOR) * clipped)
+
+
+def brightened_trust(lightness: Plane, lightness_out: Plane) -> Plane:
+    """Factor 0..1 on the under-exposed picture's reliability, for being shown at L* `lightness_out`."""
+    return np.minimum(BRIGHTENING * (lightness + 16) / (lightness_out + 16), 1) ** 4
 
 
 def under_part(chroma_under: Plane, chroma_over: Plane) -> Plane:
@@ -58,10 +67,12 @@ def under_part(chroma_under: Plane, chroma_over: Plane) -> Plane:
 def under_share(part: Plane, trust_under: Plane, trust_over: Plane, rule: Rule) -> Plane:
     """Share 0..1 of the under-exposed picture's colour; the over-exposed one gets the rest.
 
-    part: from `under_part`; trusts: from `reliability`.
+    part: from `under_part`; trusts: from `reliability`. `select` decides as far as either picture can be
+    trusted, and mixes where neither can.
     """
     under = part * trust_under
     share = under / (under + (1 - part) * trust_over)
     if rule == "weighted":
         return share
-    return smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)
+    chosen = smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)
+    return np.asarray(share + np.maximum(trust_under, trust_over) * (chosen - share))

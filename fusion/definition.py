@@ -76,6 +76,7 @@ def colour_pixels(
     lightness_u, a_u, b_u = colour.lab_from_linear(linear_under)
     lightness_o, a_o, b_o = colour.lab_from_linear(linear_over)
     trust_u = chroma_map.reliability(lightness_u, linear_under.max(axis=-1))
+    trust_u = trust_u * chroma_map.brightened_trust(lightness_u, lightness)
     trust_o = chroma_map.reliability(lightness_o, linear_over.max(axis=-1))
     share = chroma_map.under_share(part, trust_u, trust_o, settings.chroma)
     luminance = np.clip(colour.lab_f_inverse((lightness + 16) / 116), 0, 1)

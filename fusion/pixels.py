@@ -44,7 +44,9 @@ class _Constants(Structure):
         ("black_f", c_float),
         ("dark", _Ramp),
         ("clip", _Ramp),
-        ("unreliable", c_float),
+        ("dark_floor", c_float),
+        ("clip_loss", c_float),
+        ("brightening", c_float),
         ("tie", _Ramp),
     ]
 
@@ -250,7 +252,9 @@ def _constants(settings: FusionSettings) -> _Constants:
         black_f=16 / 116,
         dark=_ramp(*dark),
         clip=_ramp(*chroma_map.CLIP_RAMP),
-        unreliable=chroma_map.UNRELIABLE,
+        dark_floor=chroma_map.DARK_FLOOR,
+        clip_loss=1 - chroma_map.CLIP_FLOOR,
+        brightening=chroma_map.BRIGHTENING,
         tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
     )
 

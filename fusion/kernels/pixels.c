@@ -399,15 +399,16 @@ VECTORISED static void target_block(const Constants *constants, const Tones *res
 }
 
 VECTORISED static void share_block(const Constants *constants, int select, const Tones *restrict under,
-                                   const Tones *restrict over, float (*restrict steering)[BLOCK], int32_t count,
-                                   float *restrict share)
+                                   const Tones *restrict over, const float *restrict fy, const float *restrict part,
+                                   int32_t count, float *restrict share)
 {
     const Constants k = *constants;
-    for (int32_t i = 0; i < count; i++)
-        share[i] = under_weight(steering[3][i], under->trust[i], over->trust[i]);
-    if (select)
-        for (int32_t i = 0; i < count; i++)
-            share[i] = smoothstep(k.tie, share[i]);
+    for (int32_t i = 0; i < count; i++) {
+        float trust_under = under->trust[i] * brightened_trust(&k, under->fy[i], fy[i]), trust_over = over->trust[i];
+        float mixed = under_weight(part[i], trust_under, trust_over);
+        float chosen = mixed + larger(trust_under, trust_over) * (smoothstep(k.tie, mixed) - mixed);
+        share[i] = select ? chosen : mixed;
+    }
 }
 
 VECTORISED static int any_above(const float *restrict values, float limit, int32_t count)
@@ -692,7 +693,7 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
         light_block(constants, count, &s->over, fine);
         blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
         target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
-        share_block(constants, job->select, &s->under, &s->over, s->steering, count, s->share);
+        share_block(constants, job->select, &s->under, &s->over, s->fy, s->steering[3], count, s->share);
         luminance_block(constants, s->fy, count, s->y);
         if (job->keep_chromaticity) {
             mix_light_block(constants, &s->under, &s->over, s->y, s->share, count, &s->fused);

@@ -27,7 +27,7 @@ typedef struct {
     float f_knee, inverse_slope;     /* t = f^3 above f_knee, else inverse_slope (f - line_offset) */
     float black_f;                   /* f of L* = 0 */
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
-    float unreliable;
+    float dark_floor, clip_loss, brightening;
     Ramp tie;                        /* `select`: over the under-exposed picture's weight */
 } Constants;
 
@@ -93,8 +93,7 @@ PIXEL_FN float luminance_of(const Constants *k, float blue, float green, float r
 PIXEL_FN float trust_of(const Constants *k, float fy, float blue, float green, float red)
 {
     float largest = larger(larger(blue, green), red);
-    float trusted = along(k->dark, fy) * (1.0f - along(k->clip, largest));
-    return k->unreliable + (1.0f - k->unreliable) * trusted;
+    return larger(along(k->dark, fy), k->dark_floor) * (1.0f - k->clip_loss * along(k->clip, largest));
 }
 
 PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, float red)
@@ -107,6 +106,13 @@ PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, flo
 }
 
 /* The under-exposed picture's share, 0..1, from its part of the regional chroma and the pixels' trusts. */
+PIXEL_FN float brightened_trust(const Constants *k, float fy, float fy_out)
+{
+    float ratio = smaller(k->brightening * fy / fy_out, 1.0f);
+    ratio *= ratio;
+    return ratio * ratio;
+}
+
 PIXEL_FN float under_weight(float part, float trust_under, float trust_over)
 {
     float under = part * trust_under;

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from fusion import chroma_map
 
 chromas = arrays(np.float64, 5, elements=st.floats(0, 180))
-trusts = arrays(np.float64, 5, elements=st.floats(chroma_map.UNRELIABLE, 1))
+trusts = arrays(np.float64, 5, elements=st.floats(chroma_map.DARK_FLOOR * chroma_map.CLIP_FLOOR, 1))
 rules = st.sampled_from(["select", "weighted"])
 
 
@@ -23,9 +23,9 @@ def test_swapping_the_exposures_swaps_the_shares(chroma_u, chroma_o, trust_u, tr
     np.testing.assert_allclose(under + over, 1, atol=1e-12)
 
 
-@given(chromas, st.floats(1.7, 5), trusts)
-def test_select_takes_the_clearly_larger_chroma_whole(chroma, factor, trust):
-    larger = factor * (chroma + 1)
+@given(chromas, st.floats(1.7, 5))
+def test_select_takes_the_clearly_larger_chroma_whole(chroma, factor):
+    larger, trust = factor * (chroma + 1), np.ones(5)
     np.testing.assert_allclose(_share(larger, chroma, trust, trust, "select"), 1, atol=1e-12)
     np.testing.assert_allclose(_share(chroma, larger, trust, trust, "select"), 0, atol=1e-12)
 
@@ -63,4 +63,10 @@ def test_reliability_is_continuous_and_within_its_bounds(lightness, largest):
     along_max = chroma_map.reliability(np.full(3, lightness), largest + steps)
     assert np.abs(np.diff(along_l)).max() < 1e-5
     assert np.abs(np.diff(along_max)).max() < 1e-4
-    assert chroma_map.UNRELIABLE <= along_l[1] <= 1
+    assert chroma_map.DARK_FLOOR * chroma_map.CLIP_FLOOR <= along_l[1] + 1e-12 <= 1 + 1e-9
+
+
+def test_a_colour_from_the_dark_loses_trust_the_more_it_is_brightened():
+    factors = chroma_map.brightened_trust(np.array([50.0, 50, 20, 5]), np.array([40.0, 60, 60, 80]))
+    assert factors[0] == factors[1] == 1
+    assert 1 > factors[2] > factors[3] > 0
