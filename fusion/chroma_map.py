@@ -55,7 +55,7 @@ def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
 
 def brightened_trust(lightness: Plane, lightness_out: Plane) -> Plane:
     """Factor 0..1 on the under-exposed picture's reliability, for being shown at L* `lightness_out`."""
-    return np.minimum(BRIGHTENING * (lightness + 16) / (lightness_out + 16), 1) ** 4
+    return np.asarray(np.minimum(BRIGHTENING * (lightness + 16) / (lightness_out + 16), 1) ** 4)
 
 
 def under_part(chroma_under: Plane, chroma_over: Plane) -> Plane:

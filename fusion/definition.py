@@ -91,8 +91,8 @@ def scaled_light(shares: Iterable[tuple[Plane, Plane]], luminance: Plane) -> Pla
     """Linear BGR that keeps the exposures' chromaticities: each one's light is scaled to `luminance`, and mixed.
 
     shares: (share, linear BGR) of each exposure. Scaling light by s^3 scales L* + 16, a* and b* by s, so that hue
-    angle and saturation stay those of the exposures. An exposure darker than L* 8 is brightened as if it lay there, lest
-    the noise of darkness be scaled up without bound; grey makes up for what is missing then.
+    angle and saturation stay those of the exposures. An exposure darker than L* 8 is brightened as if it lay there,
+    lest the noise of darkness be scaled up without bound; grey makes up for what is missing then.
     """
     weights, least = colour.XYZ_FROM_BGR[1], np.maximum(np.minimum(colour.LAB_DELTA**3, luminance), 1e-9)
     parts = [(share * luminance / np.maximum(linear @ weights, least))[..., None] * linear for share, linear in shares]

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from capture.child import Lifeline, run_child
 from capture.errors import CaptureError
+from capture.frame import Pixels
 from engine.errors import EngineError
 from fusion.errors import FusionError
 from fusion.fuser import Fused, Fuser, FusionSettings, open_fuser
@@ -98,13 +101,14 @@ class _Stage:
     def __init__(self, fuser: Fuser, publishers: Iterable[Publisher]) -> None:
         self._fuser, self._publishers = fuser, list(publishers)
         self._settings = fuser.settings.as_dict()
+        self._out: Pixels | None = None  # the publishers copy, so one picture's room serves them all
         self.tally = Tally()
 
     def process(self, delivery: Delivery) -> None:
         """One bracket to one published picture."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
-        fused = self._fuser.fuse(delivery.pixels)
+        fused = self._fuser.fuse(delivery.pixels, self._room_for(delivery.pixels[0]))
         self.tally.fused += 1
         header = self._header(delivery, fused, began_ns)
         unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
@@ -113,6 +117,11 @@ class _Stage:
         self.tally.ev_gap = delivery.bracket.ev_gap
         latency_ms = (time.time_ns() - header.timestamp_wall_ns) / 1e6
         self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
+
+    def _room_for(self, like: Pixels) -> Pixels:
+        if self._out is None or self._out.shape != like.shape or self._out.dtype != like.dtype:
+            self._out = np.empty(like.shape, like.dtype)
+        return self._out
 
     def _header(self, delivery: Delivery, fused: Fused, began_ns: int) -> Header:
         newest = delivery.bracket.newest
