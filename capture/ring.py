@@ -1,9 +1,8 @@
 """Frames in shared memory, and the bookkeeping of who owns which slot. No process logic.
 
 The memory is one memfd, mapped by both sides: it has no name, so nothing can leak, and the kernel frees it
-with the last process that has it. Its file descriptor travels over a Unix socket (`send_fd`, `recv_fd`) or by
-inheritance. A slot belongs to one side at a time and is handed over by message (the system calls that carry
-it order memory, on Arm too).
+with the last process that has it. Its file descriptor travels over a Unix socket (see capture/link.py). A slot
+belongs to one side at a time and is handed over by message (the system calls that carry it order memory, on Arm too).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import fcntl
 import mmap
 import os
-import socket
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -115,23 +113,6 @@ class Ring:
         self._memory = None
         os.close(self._fd)
         self._fd = -1
-
-
-def send_fd(peer: socket.socket, fd: int) -> None:
-    """Pass a file descriptor to the process at the other end of a Unix socket. Ours stays open."""
-    socket.send_fds(peer, [b"\0"], [fd])
-
-
-def recv_fd(peer: socket.socket, timeout_s: float) -> int:
-    """Take a file descriptor from a Unix socket. Raises CaptureError if none comes in time."""
-    peer.settimeout(timeout_s)
-    try:
-        _, fds, _, _ = socket.recv_fds(peer, 1, 1)
-    except OSError as error:
-        raise CaptureError(f"no shared memory was received: {error}") from error
-    if not fds:
-        raise CaptureError("no shared memory was received: the other process has gone")
-    return fds[0]
 
 
 class SlotPool(Generic[T]):
