@@ -71,10 +71,17 @@ def read_bracket_folder(folder: Path) -> BracketFolder:
         _refuse_unequal(files[0], first, file, pixels)
         levels.append(brightness(pixels))
     assert first is not None
-    exposures = _telling([exif_exposure(file) for file in files])
-    order = _order_by_name(files) or _order_by([e.light for e in exposures] if exposures else levels)
+    measured = [exif_exposure(file) for file in files]
+    exposures = _telling(measured)
+    order = _order_by_name(files) or dark_to_bright(measured, levels)
     ordered = tuple(exposures[place] for place in order) if exposures else None
     return BracketFolder(folder, tuple(files[place] for place in order), ordered, first.shape, str(first.dtype))
+
+
+def dark_to_bright(measured: Sequence[Exposure | None], levels: Sequence[float]) -> list[int]:
+    """The order of pictures: by EXIF exposure if every picture has one and they differ, else by brightness (0..1)."""
+    exposures = _telling(measured)
+    return _order_by([exposure.light for exposure in exposures] if exposures else levels)
 
 
 def estimated_ratio(darker: Pixels, brighter: Pixels) -> float:

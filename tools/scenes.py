@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.frame import Exposure, Pixels, brightness
+from capture.bracket_folder import dark_to_bright, pictures_in
+from capture.frame import Pixels, brightness
 from capture.pictures import PICTURE_SUFFIXES, exif_exposure, read_picture
 from tools.exits import UserError
-
-LEAST_RATIO = 1.05
-"""EXIF exposures nearer to each other than this say nothing about the order (a camera that writes the same for all)."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +28,6 @@ class Exposures:
     pixels: tuple[Pixels, ...]
 
 
-def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """The picture files directly in a folder, by name; hidden ones are not looked at."""
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return tuple(sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES))
-
-
 def find_scenes(folder: Path) -> tuple[Scene, ...]:
     """One scene for each folder in `folder` that holds pictures; else `folder` itself as one scene.
 
@@ -52,15 +43,6 @@ def find_scenes(folder: Path) -> tuple[Scene, ...]:
         known = " ".join(sorted(PICTURE_SUFFIXES))
         raise UserError(f"{folder}: no pictures ({known}) in it, nor in the folders in it")
     return (Scene(folder.resolve().name, own),)
-
-
-def dark_to_bright(measured: Sequence[Exposure | None], levels: Sequence[float]) -> list[int]:
-    """The order of pictures: by EXIF exposure if every picture has one and they differ, else by brightness (0..1)."""
-    lights = [exposure.light for exposure in measured if exposure is not None]
-    ordered = sorted(lights)
-    telling = all(after >= before * LEAST_RATIO for before, after in itertools.pairwise(ordered))
-    keys = lights if len(lights) == len(measured) and telling else list(levels)
-    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def _refuse_unequal(paths: Sequence[Path], pixels: Sequence[Pixels]) -> None:
