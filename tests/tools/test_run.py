@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,31 @@ def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: s
     assert pipeline.process.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["restarts"][role] == 1
     assert "SIGKILL" in err
+
+
+def test_a_killed_preview_comes_back_and_nobody_else_notices(pipelines: Callable[..., Pipeline]) -> None:
+    page = free_port()
+    pipeline = pipelines("--preview", f"127.0.0.1:{page}", "--json")
+    with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
+        wait_for_page(page)
+        subscriber.receive(30.0)
+        os.kill(pipeline.children()["preview"], signal.SIGKILL)
+        subscriber.receive(10.0)
+        wait_for_page(page)
+    out, err, _ = pipeline.end()
+    assert pipeline.process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["restarts"] == {"capture": 0, "fusion": 0, "preview": 1}
+
+
+def wait_for_page(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the page does not come"
+            time.sleep(0.05)
 
 
 def test_a_killed_supervisor_takes_its_children_along(pipelines: Callable[..., Pipeline]) -> None:
