@@ -18,7 +18,7 @@ from capture.child import Report
 from tools.restart_policy import RestartPolicy
 
 SPAWN = multiprocessing.get_context("spawn")
-STOP_GRACE_S = 1.2
+STOP_GRACE_S = 0.9
 
 
 @dataclass(frozen=True)

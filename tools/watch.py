@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ def watch_command(
     timeout: Annotated[float, typer.Option(min=0.1, help="Give up after so many seconds without a frame.")] = 10.0,
 ) -> None:
     """Receive fused frames: rate, latency, gaps."""
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell starts background jobs deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     if save is not None:
         _make_folder(save)
     with Subscriber(endpoint) as subscriber:
