@@ -85,7 +85,7 @@ class CpuFuser:
         height, width = exposures[0].shape[:2]
         shape = shrink.small_shape(height, width, self.settings.small_lines)
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
-        self._rows(shape[0], *map(self.loops.shrink, exposures, results))
+        self._rows(shape[0], *map(self.loops.shrink, exposures, results), strips_per_thread=1)  # even and quick
         return results
 
     def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
@@ -103,9 +103,9 @@ class CpuFuser:
         self._rows(pixels.shape[0], self.loops.lightness(pixels, result))
         return result
 
-    def _rows(self, rows: int, *works: Rows) -> None:
+    def _rows(self, rows: int, *works: Rows, strips_per_thread: int = STRIPS_PER_THREAD) -> None:
         """Run each of `works` over all rows, in strips on all threads."""
-        count = max(1, min(rows, self.threads * STRIPS_PER_THREAD // len(works)))
+        count = max(1, min(rows, self.threads * strips_per_thread // len(works)))
         edges = [rows * index // count for index in range(count + 1)]
         waiting = [self._pool.submit(work, *strip) for work in works for strip in itertools.pairwise(edges)]
         for done in waiting:
