@@ -50,7 +50,7 @@ def smoothstep(start: float, end: float, value: Plane) -> Plane:
 def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
     """How far a pixel's chroma can be believed, above 0, up to 1: from its L* and its largest linear channel (0..1)."""
     clipped = ramp(*CLIP_RAMP, largest_linear)
-    return np.maximum(ramp(*DARK_RAMP, lightness), DARK_FLOOR) * (1 - (1 - CLIP_FLOOR) * clipped)
+    return np.asarray(np.maximum(ramp(*DARK_RAMP, lightness), DARK_FLOOR) * (1 - (1 - CLIP_FLOOR) * clipped))
 
 
 def brightened_trust(lightness: Plane, lightness_out: Plane) -> Plane:

@@ -15,7 +15,7 @@ Plane = NDArray[np.floating[Any]]
 Planes = NDArray[np.float64]
 
 CHROMA_RADIUS = 2
-"""Regional chroma is averaged over 2 CHROMA_RADIUS + 1 small pixels: 4 % of the shorter side at 135 lines."""
+"""Regional chroma is averaged over 2 CHROMA_RADIUS + 1 small pixels: 6 % of the shorter side at 90 lines."""
 
 
 def network_lightness(net: LightnessNet, under: Plane, over: Plane) -> NDArray[np.float32]:
