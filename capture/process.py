@@ -36,16 +36,24 @@ class CaptureJob:
     stall_timeout_s: float = 5.0
 
 
+def least_slots(exposures: int) -> int:
+    """Slots without which a consumer would starve.
+
+    It may hold a frame of each exposure and as many under fusion, and must be given one more; two stay with the camera.
+    """
+    return 2 * exposures + 1 + 2
+
+
 class _Outbox:
     """Hands labelled frames to whoever is connected, newest first to survive."""
 
     def __init__(self, job: CaptureJob, info: CameraInfo, exposures: int) -> None:
         self._shape, self._dtype = (info.height, info.width, 3), np.dtype(info.dtype)
-        self._ring = Ring.create(job.ring_slots, int(np.prod(self._shape)) * self._dtype.itemsize)
-        # Sliding brackets hold one frame of each exposure, and as many may be under fusion: lend at least these.
-        self._pool = SlotPool[dict[str, Any]](job.ring_slots)
+        slots = max(job.ring_slots, least_slots(exposures))
+        self._ring = Ring.create(slots, int(np.prod(self._shape)) * self._dtype.itemsize)
+        self._pool = SlotPool[dict[str, Any]](slots)
         greeting = {
-            "slots": job.ring_slots,
+            "slots": slots,
             "slot_bytes": self._ring.slot_bytes,
             "shape": self._shape,
             "dtype": self._dtype.name,

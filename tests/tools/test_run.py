@@ -102,6 +102,15 @@ def test_frames_ends_after_so_many(pipelines: Callable[..., Pipeline]) -> None:
     assert json.loads(out.splitlines()[-1])["published"] == 12
 
 
+def test_a_ring_asked_too_small_does_not_starve_the_fusion(pipelines: Callable[..., Pipeline], tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text("[capture]\nring_slots = 4\nexposures = '1ms,4ms,16ms'\n")
+    pipeline = pipelines("--no-preview", "--json", "--frames", "9", "--config", str(config))
+    out, err = pipeline.process.communicate(timeout=60)
+    assert pipeline.process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["published"] == 9
+
+
 @pytest.mark.parametrize("role", ["capture", "fusion"])
 def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: str) -> None:
     pipeline = pipelines("--no-preview", "--json")
