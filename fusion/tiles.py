@@ -6,8 +6,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
-TILE = 2048
-"""Largest kept side of a tile: with its overlap, 5.2 megapixels go through the network at a time."""
+TILE = 3072
+"""Largest kept side of a tile: with its overlap, up to 10.9 megapixels go through the network at a time."""
 
 OVERLAP_MULTIPLES = 7
 """Overlap in units of the network's `multiple`. The shipped networks (four levels behind a pixel unshuffle by two,

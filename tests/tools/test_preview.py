@@ -242,11 +242,11 @@ async def ws_silence(ws):
 def test_pictures_flow_only_while_somebody_looks(place):
     async def talk(ws):
         await next_view(ws)
-        assert "exposure/1" in show.wanted
+        await asyncio.to_thread(until, lambda: "exposure/1" in show.wanted)
         await ws.send_str("pause")
         await asyncio.to_thread(until, lambda: "exposure/1" not in show.wanted)
         await next_view(ws)
-        assert "exposure/1" in show.wanted
+        await asyncio.to_thread(until, lambda: "exposure/1" in show.wanted)
 
     with Show(place) as show, serving(place) as port:
         asyncio.run(with_socket(port, talk))
