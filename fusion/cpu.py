@@ -26,8 +26,8 @@ STRIPS_PER_THREAD = 4
 class CpuFuser:
     """A Fuser on the CPU. Same pixels whatever the number of threads (the network's own threads aside).
 
-    Memory beside the exposures and the result: the network's (a small picture, or a tile of 11 megapixels), a few rows a
-    thread, and with `network_lines` 0 one float32 plane of the picture's size.
+    Memory beside the exposures and the result: the network's (a small picture, or a tile of 11 megapixels), a few
+    rows a thread, and with `network_lines` 0 one float32 plane of the picture's size.
     """
 
     device = "cpu"
