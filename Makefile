@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-gpu test-slow test-cameras lint format clean
+.PHONY: setup live test test-slow lint format clean
 
 setup: .venv/.ready
 live: setup
