@@ -1,8 +1,8 @@
 """The chroma map: whose a*, b* a pixel gets, by comparing the chroma scales of the two exposures.
 
 The rule (larger chroma, or a weighted mean) is the method's; the regional smoothing, the reliability ramps, the blend
-near ties and the lightness correction are ours, each against a defect that the bare rule shows on real pictures. Plain
-numpy in the floating dtype it is given.
+near ties and the lesser trust in brightened colours are ours, each against a defect that the bare rule shows on real
+pictures. Plain numpy in the floating dtype it is given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The compiled pixel loops (kernels/pixels.c) from Python: found, fed with constants, called without the GIL.
 
-All constants and tables come from `fusion.colour` and `fusion.chroma_map`. Results are the same on every machine that
-computes in IEEE single precision, and the same for any number of threads.
+All constants and tables come from `fusion.colour` and `fusion.chroma_map`. Results are the same for any number of
+threads;
+between machines with and without fused multiply-add they may differ by a code here and there.
 """
 
 from __future__ import annotations

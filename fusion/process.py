@@ -21,6 +21,7 @@ from fusion.fuser import Fused, Fuser, FusionSettings, open_fuser
 from fusion.inbox import Delivery, Inbox
 from fusion.stream.header import Header, Pipeline, bracket_header, exposure_header
 from fusion.stream.publisher import Publisher
+from fusion.stream.wire import exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
@@ -140,7 +141,7 @@ class _Stage:
         """1 if the fused picture had to be dropped because every buffer was still in flight, else 0."""
         # Of the exposures only the newest is new: the others left with the bracket before.
         index = delivery.bracket.records.index(delivery.bracket.newest)
-        topic = f"exposure/{index}"
+        topic = exposure_topic(index)
         if publisher.wanted(topic):
             publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
         dropped_before = publisher.dropped

@@ -105,7 +105,7 @@ PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, flo
     return tone;
 }
 
-/* The under-exposed picture's share, 0..1, from its part of the regional chroma and the pixels' trusts. */
+/* Factor on the under-exposed picture's trust, for being shown brighter than it is. */
 PIXEL_FN float brightened_trust(const Constants *k, float fy, float fy_out)
 {
     float ratio = smaller(k->brightening * fy / fy_out, 1.0f);
@@ -113,6 +113,7 @@ PIXEL_FN float brightened_trust(const Constants *k, float fy, float fy_out)
     return ratio * ratio;
 }
 
+/* The under-exposed picture's share, 0..1, from its part of the regional chroma and the pixels' trusts. */
 PIXEL_FN float under_weight(float part, float trust_under, float trust_over)
 {
     float under = part * trust_under;

@@ -14,7 +14,6 @@ import zmq
 
 from fusion.errors import FusionError
 
-ROLES = ("pub", "sub")
 LONGEST_IPC_PATH = 107
 """Bytes that a Unix socket's path may have (sockaddr_un less its final zero)."""
 
