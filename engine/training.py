@@ -42,9 +42,9 @@ class TrainingConfig:
 
     name: str = "cbm"
     seed: int = 1
-    steps: int = 12000
-    batch: int = 4
-    side: int = 160
+    steps: int = 16000
+    batch: int = 3
+    side: int = 192
     live_batch: int = 3
     live_side: int = 224
     live_share: float = 0.5
@@ -73,6 +73,8 @@ RECIPES = {
     "cbm-paper": TrainingConfig(
         name="cbm-paper",
         steps=4000,
+        batch=4,
+        side=160,
         live_share=0.0,
         label_shares={"mitm": 1.0},
         loss=LossShares(absolute=1.0),
