@@ -44,7 +44,7 @@ def score_net(
         if min(planes.shape[-2:]) < SMALLEST_SIDE:
             continue
         dark, bright = planes[:, 0:1], planes[:, 1:2]
-        label = _label(cache, planes, label_shares)
+        label = label_mix(cache, planes, label_shares)
         full = fuse_lightness(net, planes[:, :2], 1).clamp(0.0, 1.0)
         live = fuse_lightness(net, planes[:, :2], live_factor(*planes.shape[-2:])).clamp(0.0, 1.0)
         values = [mef_ssim(dark, bright, full), mef_ssim(dark, bright, live), absolute_error(full, label)]
@@ -58,7 +58,8 @@ def score_net(
     return {"score": chosen_by, "full": full_mean, "live": live_mean, "error": error}
 
 
-def _label(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
+def label_mix(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
+    """The label of a pair's planes, [1,1,H,W]: the mix of the cache's labels that a recipe asks for."""
     label = torch.zeros_like(planes[:, :1])
     for name, share in shares.items():
         index = cache.planes.index(name)

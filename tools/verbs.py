@@ -37,4 +37,18 @@ VERBS = (
     Verb("label", "Make training pairs from folders of exposures.", "tools.label", "label_command", METHOD),
     Verb("train", "Train the lightness network.", "tools.train", "train_command", METHOD),
     Verb("export", "Write a trained network as ONNX.", "tools.export", "export_command", METHOD),
+    Verb(
+        "ablate-weights",
+        "Train with and without variance-driven weights, and compare.",
+        "tools.ablate_weights",
+        "ablate_weights_command",
+        METHOD,
+    ),
+    Verb(
+        "ablate-fusion",
+        "Compare chroma rules and gammas on a folder of scenes.",
+        "tools.ablate_fusion",
+        "ablate_fusion_command",
+        METHOD,
+    ),
 )

@@ -1,0 +1,99 @@
+"""What does the patch weighting do? Measures of a trained network on whole pictures, that its claims can be held to.
+
+The claims (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629): weights by variance learn structured patches better and
+amplify noise less. Hence the error where the label varies most, and what becomes of noise where nothing is to be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.dataset import PairCache, PairEntry
+from engine.errors import EngineError
+from engine.losses import SMALLEST_SIDE, mef_ssim
+from engine.training import fuse_lightness
+from engine.unet import LightnessUNet
+from engine.validation import label_mix, load_planes
+
+Plane = NDArray[np.float64]
+FuseLightness = Callable[[Tensor], Tensor]
+"""[1,2,H,W] (dark, bright; L*/100) to [1,1,H,W]."""
+
+LABEL_PATCH, FLAT_PATCH = 32, 16
+TOP_SHARE = 0.1
+DARK_BELOW, FLAT_BELOW = 25.0, 1.5
+"""L* of the bright exposure's mean, and its standard deviation without the slope, in a patch that is dark and flat."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """error, top_error: mean absolute error to the label, L* (0..100), of all 32 x 32 patches and of the tenth whose
+    labels vary most. noise_gain: standard deviation out over in, of 16 x 16 patches that are dark and flat in the
+    bright exposure, slopes removed; in: the bright exposure. flat_patches: how many those are. mef_ssim: at full size.
+    """
+
+    error: float
+    top_error: float
+    noise_gain: float
+    mef_ssim: float
+    flat_patches: int
+
+
+def measure(
+    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+) -> Measures:
+    """Measure a network at full size. Raises EngineError where no picture is large enough."""
+    return measure_fusion(lambda planes: fuse_lightness(net, planes, 1), cache, entries, label_shares)
+
+
+def measure_fusion(
+    fuse: FuseLightness, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+) -> Measures:
+    """Measure anything that fuses lightness."""
+    errors, variances, noise_in, noise_out, structure = [], [], [], [], []
+    for entry in entries:
+        planes = load_planes(cache, entry)
+        if min(planes.shape[-2:]) < SMALLEST_SIDE:
+            continue
+        dark, bright, label = planes[:, :1], planes[:, 1:2], label_mix(cache, planes, label_shares)
+        with torch.no_grad():
+            fused = fuse(planes[:, :2]).clamp(0.0, 1.0)
+            structure.append(float(mef_ssim(dark, bright, fused)))
+        labels, outputs, inputs = (100.0 * plane[0, 0].double().numpy() for plane in (label, fused, bright))
+        errors.append(cut(np.abs(outputs - labels), LABEL_PATCH).mean(axis=(1, 2)))
+        variances.append(cut(labels, LABEL_PATCH).var(axis=(1, 2)))
+        source, result = cut(inputs, FLAT_PATCH), cut(outputs, FLAT_PATCH)
+        spread_in = without_slope(source).var(axis=(1, 2))
+        flat = (source.mean(axis=(1, 2)) < DARK_BELOW) & (spread_in < FLAT_BELOW**2) & (source.min(axis=(1, 2)) > 0)
+        noise_in.append(spread_in[flat])
+        noise_out.append(without_slope(result[flat]).var(axis=(1, 2)))
+    if not structure:
+        raise EngineError(f"validation pairs of {cache.folder}: none has {SMALLEST_SIDE} pixels a side")
+    error, variance, spread_in, spread_out = map(np.concatenate, (errors, variances, noise_in, noise_out))
+    top = np.argsort(-variance, kind="stable")[: max(1, round(TOP_SHARE * len(variance)))]
+    gain = float(np.sqrt(spread_out.mean() / spread_in.mean())) if len(spread_in) and spread_in.any() else float("nan")
+    return Measures(float(error.mean()), float(error[top].mean()), gain, float(np.mean(structure)), len(spread_in))
+
+
+def cut(plane: Plane, side: int) -> Plane:
+    """The whole side x side patches of a plane, [patches, side, side]."""
+    rows, columns = plane.shape[0] // side, plane.shape[1] // side
+    patches = plane[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    return np.asarray(patches.swapaxes(1, 2).reshape(-1, side, side))
+
+
+def without_slope(patches: Plane) -> Plane:
+    """The patches less their least-squares plane: a gradient is no noise."""
+    side = patches.shape[-1]
+    ramp = np.arange(side) - (side - 1) / 2
+    centred = patches - patches.mean(axis=(1, 2), keepdims=True)
+    norm = side * np.square(ramp).sum()
+    down = np.einsum("pyx,y->p", centred, ramp) / norm
+    across = np.einsum("pyx,x->p", centred, ramp) / norm
+    return np.asarray(centred - down[:, None, None] * ramp[:, None] - across[:, None, None] * ramp)

@@ -1,0 +1,60 @@
+"""`livemef ablate-fusion`: what do the chroma rules and the gamma do to real pictures?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fusion.fuser import FusionSettings, open_fuser
+from fusion.methods.registry import FuseFunction
+from tools.ablation_table import Runs, print_comparison
+from tools.evaluate import evaluate_scenes
+from tools.exits import UserError
+from tools.options import JsonOption
+from tools.progress import progress_bar
+from tools.scenes import find_scenes
+
+ARMS: Mapping[str, FusionSettings] = {
+    "select, gamma 1": FusionSettings(network_lines=0, motion="off"),
+    "weighted": FusionSettings(network_lines=0, motion="off", chroma="weighted"),
+    "gamma 0.9": FusionSettings(network_lines=0, motion="off", gamma=0.9),
+    "gamma adaptive": FusionSettings(network_lines=0, motion="off", gamma="adaptive"),
+    "a*, b* kept, select": FusionSettings(network_lines=0, motion="off", colour="lab"),
+    "a*, b* kept, weighted": FusionSettings(network_lines=0, motion="off", colour="lab", chroma="weighted"),
+}
+_HEADINGS = {
+    "mef_ssim": "MEF-\nSSIM",
+    "mef_ssim_colour": "MEF-\nSSIMc",
+    "hue_error": "hue\nerr °",
+    "chroma_ratio": "chroma\nratio",
+    "jnbm": "JNBM",
+}
+
+
+def ablate_fusion_command(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="One folder a scene, each with two or more exposures.")
+    ],
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="The lightness network.")] = "cbm",
+    json_output: JsonOption = False,
+) -> None:
+    """Fuse a folder of scenes with `select` and `weighted` chroma, with and without gamma, and compare the scores.
+
+    Spread is over the scenes; differences are from the first line, scene by scene. The network sees full resolution.
+    """
+    if not directory.is_dir():
+        raise UserError(f"{directory}: no such folder")
+    scenes = find_scenes(directory)
+    methods = {arm: _opened(settings, model) for arm, settings in ARMS.items()}
+    with progress_bar() as progress:
+        scores = evaluate_scenes(scenes, methods, False, progress).scores
+    runs: Runs = {arm: list(by_scene.values()) for arm, by_scene in scores.items()}
+    print_comparison(runs, _HEADINGS, f"{model}, {len(scenes)} scenes", json_output)
+
+
+def _opened(settings: FusionSettings, model: str) -> FuseFunction:
+    fuser = open_fuser(settings, model=model)
+    return lambda exposures: fuser.fuse(exposures).pixels
