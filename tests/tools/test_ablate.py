@@ -27,7 +27,7 @@ def test_every_arm_is_trained_once_and_measured(
     tmp_path: Path, caches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(RECIPES, "tiny", TINY)
-    arguments = dict(recipe="tiny", seeds=2, steps=4, threads=1, json_output=True)
+    arguments = {"recipe": "tiny", "seeds": 2, "steps": 4, "threads": 1, "json_output": True}
     ablate_weights_command(caches[0], tmp_path / "runs", caches[1], **arguments)
     first = json.loads(capsys.readouterr().out)
     assert list(first["arms"]) == list(ARMS)
