@@ -6,8 +6,8 @@ from setuptools import Extension, setup
 
 pixels = Extension(
     "fusion._pixels",
-    sources=["fusion/kernels/pixels.c"],
-    depends=["fusion/kernels/pixels.h"],
+    sources=["fusion/kernels/motion.c", "fusion/kernels/pixels.c"],
+    depends=["fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
     extra_compile_args=[
         "-O3",
         "-std=c11",

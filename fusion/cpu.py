@@ -18,6 +18,8 @@ from fusion import shrink, small, tiles, tone
 from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures
 from fusion.loops import Job, NumpyLoops, PixelLoops, Plane, Rows
+from fusion.motion import compensation
+from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 
 STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
@@ -46,19 +48,44 @@ class CpuFuser:
         self.loops = loops or (compiled.CompiledLoops() if compiled.compiled() else NumpyLoops())
         self._net = net
         self._tile = tile
+        self._moved: dict[int, Pixels] = {}  # room for exposures that have to be changed, kept from bracket to bracket
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fuse")
 
-    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
+    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """See Fuser. `out`, if given, receives the picture: writable, of the exposures' shape and dtype."""
         check_exposures(exposures)
         exposures = [_packed(pixels) for pixels in exposures]
         result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else _checked(out, exposures[0])
         stages: dict[str, float] = {}
+        motion = None
+        if self.settings.motion != "off":
+            with _timed(stages, "motion"):
+                exposures, motion = self._compensated(exposures, moments)
         fused = exposures[0]
         for brighter in exposures[1:]:
             self._fuse_pair(fused, brighter, result, stages)
             fused = result
-        return Fused(result, stages)
+        return Fused(result, stages, motion)
+
+    def _compensated(self, exposures: Sequence[Pixels], moments: Moments) -> tuple[list[Pixels], MotionReport]:
+        """The exposures as of one moment: copies where something had to be done."""
+        height, width = exposures[0].shape[:2]
+        grids = self._averages(exposures, compensation.grid_shape(height, width))
+        reference, plans = compensation.compensations(
+            grids, height, self.settings.motion, moments, self.loops.deviations
+        )
+        still = list(exposures)
+        for index, todo in plans.items():
+            if not todo.idle:
+                still[index] = self._room(index, exposures[index])
+                self._rows(height, self.loops.compensate(exposures[reference], exposures[index], todo, still[index]))
+        return still, compensation.report(reference, plans)
+
+    def _room(self, index: int, like: Pixels) -> Pixels:
+        room = self._moved.get(index)
+        if room is None or room.shape != like.shape or room.dtype != like.dtype:
+            room = self._moved[index] = np.empty(like.shape, like.dtype)
+        return room
 
     def _fuse_pair(self, under: Pixels, over: Pixels, out: Pixels, stages: dict[str, float]) -> None:
         settings = self.settings
@@ -83,7 +110,9 @@ class CpuFuser:
 
     def _small(self, exposures: Sequence[Pixels]) -> list[Plane]:
         height, width = exposures[0].shape[:2]
-        shape = shrink.small_shape(height, width, self.settings.small_lines)
+        return self._averages(exposures, shrink.small_shape(height, width, self.settings.small_lines))
+
+    def _averages(self, exposures: Sequence[Pixels], shape: tuple[int, int]) -> list[Plane]:
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
         self._rows(shape[0], *map(self.loops.shrink, exposures, results), strips_per_thread=1)  # even and quick
         return results

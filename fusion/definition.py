@@ -18,21 +18,41 @@ from capture.frame import Pixels
 from engine.runtime import LightnessNet
 from fusion import chroma_map, colour, shrink, small, tone, upsample
 from fusion.fuser import FusionSettings, check_exposures
+from fusion.motion import compensation
+from fusion.motion.compensation import UNKNOWN, Moments
 
 Plane = NDArray[np.floating[Any]]
 Lab = tuple[Plane, Plane, Plane]
 
 
-def fuse(exposures: Sequence[Pixels], net: LightnessNet, settings: FusionSettings) -> Pixels:
+def fuse(
+    exposures: Sequence[Pixels], net: LightnessNet, settings: FusionSettings, moments: Moments = UNKNOWN
+) -> Pixels:
     """Fuse exposures (BGR uint8 or uint16, dark to bright, one shape); more than two are folded from the dark end.
 
-    Folding: fuse(fuse(1, 2), 3), each step a whole picture in the exposures' dtype. Raises FusionError.
+    Folding: fuse(fuse(1, 2), 3), each step a whole picture in the exposures' dtype. What moved between them is dealt
+    with first. Raises FusionError.
     """
     check_exposures(exposures)
+    if settings.motion != "off":
+        exposures = at_one_moment(exposures, settings, moments)
     fused = exposures[0]
     for brighter in exposures[1:]:
         fused = fuse_pair(fused, brighter, net, settings)
     return fused
+
+
+def at_one_moment(exposures: Sequence[Pixels], settings: FusionSettings, moments: Moments) -> list[Pixels]:
+    """The exposures as they would have been at the reference's moment."""
+    height, width = exposures[0].shape[:2]
+    shape = compensation.grid_shape(height, width)
+    full = np.iinfo(exposures[0].dtype).max
+    grids = [(shrink.area_average(pixels, *shape) / full).astype(np.float32) for pixels in exposures]
+    reference, plans = compensation.compensations(grids, height, settings.motion, moments)
+    still = list(exposures)
+    for index, todo in plans.items():
+        still[index] = compensation.compensate(exposures[reference], exposures[index], todo)
+    return still
 
 
 def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSettings) -> Pixels:

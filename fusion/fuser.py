@@ -13,6 +13,7 @@ import numpy as np
 from capture.frame import Pixels
 from fusion.chroma_map import Rule, Transfer
 from fusion.errors import FusionError
+from fusion.motion.compensation import UNKNOWN, Moments, MotionMode, MotionReport
 from fusion.tone import Gamma
 
 STILLS_LINES = 135
@@ -31,6 +32,8 @@ class FusionSettings:
     stay as they were seen) or "lab" (a*, b* as they are in the exposures, whatever the lightness becomes: the paper).
     window_radius: 1..64, half the window of the local affine model, in pixels of the small picture.
     window_eps: > 0, L* squared; contrast below its root inside a window counts as noise and is not amplified.
+    motion: what is done about exposures of different moments: "off"; "global" (the picture as a whole is moved back,
+    where that helps); "full" (and where they still disagree, the picture is of the reference exposure alone).
     """
 
     network_lines: int = 90
@@ -40,6 +43,7 @@ class FusionSettings:
     colour: Transfer = "chromaticity"
     window_radius: int = 4
     window_eps: float = 0.25
+    motion: MotionMode = "off"
 
     def __post_init__(self) -> None:
         _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")
@@ -48,6 +52,7 @@ class FusionSettings:
         _check(self.chroma in ("select", "weighted"), "chroma", self, "'select' or 'weighted'")
         _check(self.colour in ("chromaticity", "lab"), "colour", self, "'chromaticity' or 'lab'")
         _check(1 <= self.window_radius <= 64, "window_radius", self, "1..64")
+        _check(self.motion in ("off", "global", "full"), "motion", self, "'off', 'global' or 'full'")
         _check(_within(self.window_eps, 1e-6, 1e6), "window_eps", self, "1e-6..1e6")
 
     @property
@@ -71,10 +76,14 @@ def _check(valid: bool, name: str, settings: FusionSettings, allowed: str) -> No
 
 @dataclass
 class Fused:
-    """A fused picture (BGR, the exposures' shape and dtype) and where the time went, in milliseconds a stage."""
+    """A fused picture (BGR, the exposures' shape and dtype) and where the time went, in milliseconds a stage.
+
+    motion: what was done about motion, None if that is off.
+    """
 
     pixels: Pixels
     stages_ms: dict[str, float]
+    motion: MotionReport | None = None
 
 
 class Fuser(Protocol):
@@ -84,8 +93,10 @@ class Fuser(Protocol):
     model_sha256: str
     device: str
 
-    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None) -> Fused:
+    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.
+
+        `moments` says how they were taken, as far as it is known, for what is done about motion.
 
         `out`, if given, receives the picture: writable, of the exposures' shape and dtype. A stream that
         passes the same one each time spares the system handing out fresh memory.

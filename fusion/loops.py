@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from fusion import colour, definition, shrink, small, upsample
 from fusion.fuser import FusionSettings
+from fusion.motion import compensation
+from fusion.motion.compensation import Compensation
+from fusion.motion.disagreement import Allowed, Grid, Mask, squared_deviations
 
 Plane = NDArray[np.float32]
 Planes = NDArray[np.float64]
@@ -68,6 +71,14 @@ class PixelLoops(Protocol):
         """Fill the job's `out`."""
         ...
 
+    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """Squared deviations of two grids: see fusion.motion.disagreement."""
+        ...
+
+    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+        """Fill `out` with the other exposure at the reference's moment; all of one shape and dtype."""
+        ...
+
 
 class NumpyLoops:
     """The loops by the definition's functions, in float64, a few rows at a time so that memory stays bounded."""
@@ -112,6 +123,19 @@ class NumpyLoops:
         def rows(top: int, bottom: int) -> None:
             for strip in _strips(top, bottom, job.out.shape[1]):
                 _fuse_strip(job, strip)
+
+        return rows
+
+    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """See PixelLoops."""
+        return squared_deviations(under, over, allowed)
+
+    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+        """See PixelLoops."""
+
+        def rows(top: int, bottom: int) -> None:
+            for strip in _strips(top, bottom, out.shape[1]):
+                out[strip] = compensation.compensate(reference, other, todo, strip.start, strip.stop)
 
         return rows
 

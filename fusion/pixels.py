@@ -21,6 +21,10 @@ from capture.frame import Pixels
 from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
 from fusion.loops import Job, Plane, Planes, Rows
+from fusion.motion import compensation, disagreement, exposure_map
+from fusion.motion.alignment import NO_MOVE
+from fusion.motion.compensation import Compensation
+from fusion.motion.disagreement import Allowed, Grid, Mask
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
 """Table sizes: small enough for the caches, fine enough for 0.02 of a 16-bit code."""
@@ -90,6 +94,28 @@ class _Job(Structure):
     ]
 
 
+class _Compensation(Structure):
+    _fields_ = [
+        ("reference", _Picture),
+        ("other", _Picture),
+        ("out", c_void_p),
+        ("out_stride", c_ssize_t),
+        ("table", c_void_p),
+        ("guides", c_void_p),
+        ("grid_height", c_int32),
+        ("grid_width", c_int32),
+        ("move", c_double * 6),
+        ("moved", c_int32),
+        ("fills", c_int32),
+        ("clip_start", c_float),
+        ("clip_scale", c_float),
+    ]
+
+
+class _Allowed(Structure):
+    _fields_ = [("expected", c_void_p), ("noise", c_void_p), ("knots", c_int32), ("contrast_part", c_float)]
+
+
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL | None:
     folder = Path(__file__).parent
@@ -115,6 +141,10 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.lightness_rows.restype = None
     library.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
     library.fuse_rows.restype = c_int
+    library.compensate_rows.argtypes = [POINTER(_Compensation), *rows]
+    library.compensate_rows.restype = c_int
+    library.disagreement_cells.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, c_void_p, c_int32, c_void_p]
+    library.disagreement_cells.restype = None
     return library
 
 
@@ -204,6 +234,42 @@ class CompiledLoops:
 
         return rows
 
+    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """See PixelLoops."""
+        grids = [np.ascontiguousarray(grid, np.float32) for grid in (under, over, disagreement.contrast(over))]
+        curves = [curve.astype(np.float32) for curve in (allowed.expected, allowed.noise)]
+        pointers = [curve.ctypes.data for curve in curves]
+        call = _Allowed(*pointers, exposure_map.KNOTS, disagreement.CONTRAST_PART)
+        result = np.empty(under.shape[:2], np.float32)
+        data = [grid.ctypes.data for grid in grids]
+        self._library.disagreement_cells(byref(call), *data, result.size, result.ctypes.data)
+        return result
+
+    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+        """See PixelLoops."""
+        table = exposure_map.code_table(todo.curve, other.dtype).astype(np.float32)
+        guides = _guides(todo, _codes(other) - 1)
+        clips = (_codes(other) - 1) * compensation.CLIP_START, (_codes(other) - 1) * compensation.CLIP_END
+        call = _Compensation(
+            reference=_picture(reference),
+            other=_picture(other),
+            out=out.ctypes.data,
+            out_stride=out.strides[0],
+            grid_height=guides.shape[0],
+            grid_width=guides.shape[2],
+            move=(c_double * 6)(*todo.move.matrix(*other.shape[:2]).ravel()),
+            moved=todo.move != NO_MOVE,
+            fills=todo.fill is not None,
+            clip_start=clips[0],
+            clip_scale=1 / (clips[1] - clips[0]),
+        )
+
+        def rows(top: int, bottom: int) -> None:
+            call.table, call.guides = table.ctypes.data, guides.ctypes.data
+            _check(self._library.compensate_rows(byref(call), top, bottom))
+
+        return rows
+
 
 def _check(failed: int) -> None:
     if failed:
@@ -228,6 +294,13 @@ def _steering(job: Job) -> NDArray[np.float32]:
     a, b, c = np.moveaxis(affine, -1, 0)
     offset = (c + 16 - 16 * a - 16 * b) / 116
     planes = np.stack([a, b, offset, job.chroma], axis=1)
+    return np.ascontiguousarray(planes, np.float32)
+
+
+def _guides(todo: Compensation, top: int) -> NDArray[np.float32]:
+    """The planes of the motion grid, h x 4 x w: the reference's share, and the fill's codes."""
+    fill = np.zeros((*todo.mask.shape, 3)) if todo.fill is None else todo.fill * top
+    planes = np.concatenate([todo.mask[:, None], np.moveaxis(fill, -1, 1)], axis=1)
     return np.ascontiguousarray(planes, np.float32)
 
 

@@ -5,36 +5,20 @@
  * compiler vectorises. No result depends on how rows are cut into calls.
  */
 #include "pixels.h"
+#include "rows.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#define BLOCK 128
 #define AFFINE_PRODUCTS 8
 #define MOST_PLANES 8
 #define STEERING 4 /* planes interpolated for each pixel: A, B, C of the lightness, the under-exposed picture's part of the chroma */
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define VECTORISED __attribute__((target_clones("arch=x86-64-v3", "default")))
-#endif
-#endif
-#ifndef VECTORISED
-#define VECTORISED
-#endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LITTLE_ENDIAN_WORDS 1
 #else
 #define LITTLE_ENDIAN_WORDS 0
 #endif
-
-typedef struct {
-    const void *pixels;
-    ptrdiff_t stride;
-    int32_t height, width, bytes_per_sample;
-} Picture;
 
 typedef struct {
     const float *decode;      /* linear light of every code */
@@ -53,11 +37,6 @@ typedef struct {
     const float *lightness; /* height x width fused L*, 0..100, or NULL: then from A, B, C */
     int32_t select, keep_chromaticity;
 } Job;
-
-static const void *row_of(const Picture *picture, int32_t row)
-{
-    return (const char *)picture->pixels + row * picture->stride;
-}
 
 /* ---- the small picture ---- */
 
@@ -137,22 +116,22 @@ static void sum_rows(const Picture *picture, Interval cells, uint16_t *whole, fl
         flush_whole8(whole, sums, samples);
 }
 
-static void sum_columns(const float *sums, int32_t size, int32_t parts, double scale, float *out)
+static void sum_columns(const float *sums, const Interval *columns, int32_t parts, float scale, float *out)
 {
     for (int32_t x = 0; x < parts; x++) {
-        Interval cells = interval(x, size, parts);
+        Interval cells = columns[x];
         const float *first = sums + 3 * (size_t)cells.first, *last = sums + 3 * (size_t)cells.last;
-        double blue = cells.first_weight * (double)first[0] + cells.last_weight * (double)last[0];
-        double green = cells.first_weight * (double)first[1] + cells.last_weight * (double)last[1];
-        double red = cells.first_weight * (double)first[2] + cells.last_weight * (double)last[2];
+        float blue = cells.first_weight * first[0] + cells.last_weight * last[0];
+        float green = cells.first_weight * first[1] + cells.last_weight * last[1];
+        float red = cells.first_weight * first[2] + cells.last_weight * last[2];
         for (const float *cell = first + 3; cell < last; cell += 3) {
             blue += cell[0];
             green += cell[1];
             red += cell[2];
         }
-        out[3 * x] = (float)(blue * scale);
-        out[3 * x + 1] = (float)(green * scale);
-        out[3 * x + 2] = (float)(red * scale);
+        out[3 * x] = blue * scale;
+        out[3 * x + 1] = green * scale;
+        out[3 * x + 2] = red * scale;
     }
 }
 
@@ -161,17 +140,21 @@ static void sum_columns(const float *sums, int32_t size, int32_t parts, double s
 int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t width, int32_t top, int32_t bottom)
 {
     size_t samples = 3 * (size_t)picture->width;
-    float *sums = calloc(samples, sizeof(float) + sizeof(uint16_t));
-    if (!sums)
+    char *memory = calloc(1, samples * (sizeof(float) + sizeof(uint16_t)) + (size_t)width * sizeof(Interval));
+    if (!memory)
         return 1;
+    Interval *columns = (Interval *)memory;
+    float *sums = (float *)(columns + width);
     uint16_t *whole = (uint16_t *)(sums + samples);
+    for (int32_t x = 0; x < width; x++)
+        columns[x] = interval(x, picture->width, width);
     double area = ((double)picture->height / height) * ((double)picture->width / width);
-    double scale = 1.0 / (area * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0));
+    float scale = (float)(1.0 / (area * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0)));
     for (int32_t y = top; y < bottom; y++) {
         sum_rows(picture, interval(y, picture->height, height), whole, sums);
-        sum_columns(sums, picture->width, width, scale, small + (size_t)y * width * 3);
+        sum_columns(sums, columns, width, scale, small + (size_t)y * width * 3);
     }
-    free(sums);
+    free(memory);
     return 0;
 }
 
@@ -593,17 +576,6 @@ void lightness_rows(const Constants *constants, const Tables *tables, const Pict
             decode_block(tables->decode, row_of(picture, y), picture->bytes_per_sample, x, count, &linear);
             lightness_block(constants, &linear, count, lightness + (size_t)y * picture->width + x);
         }
-}
-
-/* Where a pixel's centre lies between the centres of small pixels: the first of the two, and how far along. */
-static int32_t between(int32_t index, int32_t size, int32_t small, float *along)
-{
-    double position = (index + 0.5) * ((double)small / size) - 0.5;
-    position = position < 0 ? 0 : position > small - 1 ? small - 1 : position;
-    int32_t last = small > 1 ? small - 2 : 0;
-    int32_t first = (int32_t)position < last ? (int32_t)position : last;
-    *along = (float)(position - first);
-    return first;
 }
 
 /* Two neighbouring small rows of steering planes, interpolated to the full width; kept from row to row of the picture. */

@@ -39,7 +39,7 @@ def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:
     def load() -> FuseFunction:
         from fusion.fuser import FusionSettings, open_fuser
 
-        fuser = open_fuser(FusionSettings(network_lines=0, **settings), model=model)
+        fuser = open_fuser(FusionSettings(network_lines=0, motion="off", **settings), model=model)
         return lambda exposures: fuser.fuse(exposures).pixels
 
     return load

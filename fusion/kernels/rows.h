@@ -1,0 +1,41 @@
+/* What the loops over rows have in common: pictures in memory, and places between the pixels of small pictures. */
+#ifndef LIVEMEF_ROWS_H
+#define LIVEMEF_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BLOCK 128 /* pixels done together: they stay in the first-level cache */
+
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
+#if __has_attribute(target_clones)
+#define VECTORISED __attribute__((target_clones("arch=x86-64-v3", "default")))
+#endif
+#endif
+#ifndef VECTORISED
+#define VECTORISED
+#endif
+
+typedef struct {
+    const void *pixels;
+    ptrdiff_t stride;
+    int32_t height, width, bytes_per_sample;
+} Picture;
+
+static inline const void *row_of(const Picture *picture, int32_t row)
+{
+    return (const char *)picture->pixels + row * picture->stride;
+}
+
+/* Where a pixel's centre lies between the centres of small pixels: the first of the two, and how far along. */
+static inline int32_t between(int32_t index, int32_t size, int32_t small, float *along)
+{
+    double position = (index + 0.5) * ((double)small / size) - 0.5;
+    position = position < 0 ? 0 : position > small - 1 ? small - 1 : position;
+    int32_t last = small > 1 ? small - 2 : 0;
+    int32_t first = (int32_t)position < last ? (int32_t)position : last;
+    *along = (float)(position - first);
+    return first;
+}
+
+#endif

@@ -1,0 +1,90 @@
+"""Where do two exposures of a scene show different things, beyond what noise and clipping explain?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.motion import exposure_map
+from fusion.motion.exposure_map import Curve, ExposureMap
+
+Grid = NDArray[np.float32]
+"""A picture of the motion grid: cells down x cells across x 3, BGR, encoded 0..1."""
+Mask = NDArray[np.float32]
+"""Cells down x cells across, 0..1."""
+
+CODE = 1 / 255
+LEVELS = 16
+MOST_SAMPLES = 8192
+SURE, CERTAIN = 3.0, 6.0
+"""Deviations at which a disagreement begins to count, and counts in full."""
+CONTRAST_PART = 0.08
+"""Part of the contrast between neighbouring cells that is put down to edges not lying quite the same."""
+SPREAD_OF_MAD = 1.4826
+LEVEL = np.linspace(0, 1, exposure_map.KNOTS + 1)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What two exposures may differ by. expected: the over-exposed value, noise: the variance of the difference, for
+    every level of the under-exposed one (exposure_map's knots).
+    """
+
+    expected: Curve
+    noise: Curve
+
+
+Deviations = Callable[[Grid, Grid, Allowed], Mask]
+"""Under- and over-exposed grid to squared deviations."""
+
+
+def squared_deviations(under: Grid, over: Grid, allowed: Allowed) -> Mask:
+    """By how many standard deviations the exposures of a grid disagree, squared: the largest over the channels.
+
+    Compared as the brighter exposure shows it: where it clips the darker one may say what it likes from there up, and
+    in the dark the darker one's noise, enlarged by the ratio, allows for itself.
+    """
+    variance = exposure_map.at(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
+    return np.asarray((np.square(exposure_map.at(allowed.expected, under) - over) / variance).max(axis=2))
+
+
+def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allowed:
+    """Measured in the pictures themselves: median and spread (from the median of deviations) of the difference between
+    the expected and the seen over-exposed values at each level of the under-exposed one.
+
+    What moves is taken to be less than half of every level. Both are held within what a sensor's noise, a picture's
+    coarse codes and a response not quite known can bring about, so that a level where all has moved does not pass for
+    noise.
+    """
+    step = max(1, int(np.sqrt(under.size / MOST_SAMPLES)))
+    levels = under[step // 2 :: step, step // 2 :: step].ravel()
+    seen = over[step // 2 :: step, step // 2 :: step].ravel()
+    parts = min(LEVELS, len(levels))
+    order = np.argsort(levels)[len(levels) % parts :].reshape(parts, -1)
+    difference = (exposure_map.at(exposures.brighter, levels) - seen)[order]
+    medians = np.median(difference, axis=1)
+    spreads = SPREAD_OF_MAD * np.median(np.abs(difference - medians[:, None]), axis=1)
+    centres = levels[order[:, order.shape[1] // 2]]
+    slope = np.gradient(exposures.brighter, 1 / exposure_map.KNOTS)
+    most_bias, least_spread, most_spread = 0.05 + CODE * slope, CODE * (1 + 0.25 * slope), 0.03 + 2 * CODE * slope
+    bias = np.clip(np.interp(LEVEL, centres, medians), -most_bias, most_bias)
+    spread = np.clip(np.interp(LEVEL, centres, spreads), least_spread, most_spread)
+    return Allowed(np.clip(exposures.brighter - bias, 0, 1), np.square(spread))
+
+
+def contrast(grid: Grid) -> Grid:
+    """Largest less smallest value among the 3 x 3 cells around each, by channel."""
+    kernel = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.dilate(grid, kernel) - cv2.erode(grid, kernel), np.float32)
+
+
+def soft_mask(squares: Mask) -> Mask:
+    """Where the reference exposure shall stand alone, 0..1: certain disagreements, a little wider, with soft edges."""
+    ramp = np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1)
+    whole = cv2.morphologyEx(ramp.astype(np.float32), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    wide = cv2.dilate(whole, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.boxFilter(wide, -1, (3, 3), borderType=cv2.BORDER_REPLICATE), np.float32)

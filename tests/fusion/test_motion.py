@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusion import definition, pixels
+from fusion.cpu import CpuFuser
+from fusion.errors import FusionError
+from fusion.fuser import FusionSettings
+from fusion.loops import NumpyLoops
+from fusion.motion import alignment, compensation, disagreement, exposure_map
+from fusion.motion.alignment import NO_MOVE, Move
+from fusion.motion.compensation import Compensation, Moments
+from tests.fusion.brackets import Curve, noise, scene
+from tests.fusion.colour_difference import ciede2000, of_pictures
+from tests.fusion.moving_scenes import KINDS, Stage, random_case
+
+SHARMA = [
+    ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+    ((50, -1.3802, -84.2814), (50, 0, -82.7485), 1.0000),
+    ((50, 0, 0), (50, -1, 2), 2.3669),
+    ((50, 2.5, 0), (73, 25, -18), 27.1492),
+    ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+]
+needs_compiled = pytest.mark.skipif(not pixels.compiled(), reason="the compiled loops are not built here")
+
+
+def grid(height=120, width=200, seed=0):
+    """A smooth, textured, coloured picture, encoded 0..1 but for its darkest and brightest tones."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width][..., None] / 40.0
+    waves = [np.sin(rng.uniform(1, 6) * x + rng.uniform(1, 6) * y + rng.uniform(0, 6, 3)) for _ in range(5)]
+    return (0.35 + 0.06 * sum(waves)).astype(np.float32)
+
+
+def exposed(picture, ratio):
+    return exposure_map.at(exposure_map.of_light_ratio(ratio).brighter, picture)
+
+
+@pytest.mark.parametrize(("first", "second", "difference"), SHARMA)
+def test_the_colour_difference_is_the_published_one(first, second, difference):
+    assert ciede2000(first, second) == pytest.approx(difference, abs=5e-5)
+
+
+@given(st.floats(1.2, 200))
+def test_a_known_ratio_leads_there_and_back(ratio):
+    maps = exposure_map.of_light_ratio(ratio)
+    values = np.linspace(0.05, 0.6, 50).astype(np.float32)
+    brighter = exposure_map.at(maps.brighter, values)
+    back = exposure_map.at(maps.darker, brighter)
+    np.testing.assert_allclose(back[brighter < 0.999], values[brighter < 0.999], atol=2e-3)
+    assert (np.diff(maps.brighter) >= 0).all()
+    assert maps.brighter[-1] == pytest.approx(1)
+
+
+def test_an_unknown_ratio_is_told_from_the_pictures_even_if_they_moved():
+    dark = grid(seed=3)
+    bright = np.roll(exposed(dark, 6.0), 17, axis=1)
+    found, wanted = exposure_map.of_pictures(dark, bright), exposure_map.of_light_ratio(6.0)
+    values = np.linspace(dark.min(), dark.max(), 30).astype(np.float32)
+    np.testing.assert_allclose(
+        exposure_map.at(found.brighter, values), exposure_map.at(wanted.brighter, values), atol=0.01
+    )
+
+
+@given(st.floats(-9, 9), st.floats(-9, 9), st.floats(-0.02, 0.02), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
+    whole = grid(160, 260)
+    move = Move(dx, dy, turn)
+    moved = alignment.warped(whole, Move(-dx, -dy, -turn))[20:-20, 20:-20]
+    still = whole[20:-20, 20:-20]
+    maps = exposure_map.of_light_ratio(4.0)
+    pair = (exposed(still, 4.0), moved) if reference_is_over else (still, exposed(moved, 4.0))
+    found = alignment.estimate(*pair, maps, reference_is_over)
+    if max(abs(dx), abs(dy)) < 1 and abs(turn) < 0.005:
+        return  # too small to be sure that undoing it is a gain
+    assert found.dx == pytest.approx(move.dx, abs=0.25)
+    assert found.dy == pytest.approx(move.dy, abs=0.25)
+    assert found.turn == pytest.approx(move.turn, abs=0.002)
+
+
+def test_what_is_still_is_let_be():
+    dark = grid() + np.random.default_rng(1).normal(0, 0.004, (120, 200, 3)).astype(np.float32)
+    bright = exposed(grid(), 8.0)
+    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 8.0), 1))
+    assert plans[0].move == NO_MOVE
+    assert plans[0].mask.mean() < 0.01
+
+
+@pytest.mark.parametrize("reference", [0, 1])
+def test_what_moved_is_taken_from_the_reference_and_nothing_else_is(reference):
+    dark, bright = grid(), exposed(grid(), 8.0)
+    (dark, bright)[1 - reference][40:70, 80:110] = 0.02 if reference else 0.1
+    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 8.0), reference))
+    mask = plans[1 - reference].mask
+    assert mask[45:65, 85:105].min() == 1
+    mask[34:76, 74:116] = 0
+    assert mask.max() == 0
+
+
+def test_clipping_is_no_disagreement():
+    dark = np.linspace(0.5, 1, 120 * 200 * 3, dtype=np.float32).reshape(120, 200, 3)
+    bright = np.ones_like(dark)
+    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 16.0), 1))
+    assert plans[0].idle
+
+
+def plan(shape, move=NO_MOVE, filled=True, seed=1):
+    rng = np.random.default_rng(seed)
+    mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
+    fill = rng.uniform(0, 1, (*shape, 3)).astype(np.float32) if filled else None
+    maps = exposure_map.of_light_ratio(4.0)
+    return Compensation(move, mask, maps.darker if filled else maps.brighter, fill)
+
+
+@needs_compiled
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (97, 131), (40, 300)])
+@pytest.mark.parametrize("move", [NO_MOVE, Move(3.3, -2.6), Move(-500, 1), Move(0.4, 0.2, 0.03)])
+@pytest.mark.parametrize("filled", [True, False])
+def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, move, filled):
+    reference, other = noise(*shape, dtype, seed=4)
+    todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    out = np.full_like(other, 77)
+    rows = pixels.CompiledLoops().compensate(reference, other, todo, out)
+    for top in range(0, shape[0], 7):
+        rows(top, min(top + 7, shape[0]))
+    wanted = compensation.compensate(reference, other, todo)
+    assert np.abs(out.astype(int) - wanted).max() <= 1
+
+
+@needs_compiled
+def test_the_compiled_deviations_are_those_of_the_definition():
+    under, over = grid(seed=1), exposed(grid(seed=2), 3.0)
+    allowed = disagreement.allowed_differences(under, over, exposure_map.of_light_ratio(3.0))
+    found = pixels.CompiledLoops().deviations(under, over, allowed)
+    np.testing.assert_allclose(found, disagreement.squared_deviations(under, over, allowed), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_fast_path_is_that_of_the_definition_when_things_move(dtype, count):
+    pictures = scene(200, 260, dtype)
+    pictures[1] = np.roll(pictures[1], 3, axis=1)
+    pictures[1][60:90, 70:120] = np.iinfo(dtype).max // 5
+    if count == 3:
+        pictures.append(np.minimum(pictures[1] * 1.5, np.iinfo(dtype).max).astype(dtype))
+    chosen = FusionSettings(network_lines=48, motion="full")
+    fused = CpuFuser(Curve(), chosen, 2).fuse(pictures)
+    wanted = definition.fuse(pictures, Curve(), chosen)
+    assert fused.motion is not None
+    assert fused.motion.share > 0
+    code = 1 if dtype == np.uint8 else 257
+    assert (np.abs(fused.pixels.astype(int) - wanted) <= 2 * code).mean() > 0.995
+
+
+@pytest.mark.parametrize("loops", [NumpyLoops, pytest.param(pixels.CompiledLoops, marks=needs_compiled)])
+def test_the_exposures_are_not_touched(loops):
+    pictures = scene(100, 140)
+    pictures[0][20:40, 30:60] = 200
+    before = [picture.copy() for picture in pictures]
+    CpuFuser(Curve(), FusionSettings(network_lines=32, motion="full"), 2, loops()).fuse(
+        pictures, moments=Moments((1, 4), 1)
+    )
+    for picture, copy in zip(pictures, before, strict=True):
+        np.testing.assert_array_equal(picture, copy)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3), (17, 16)])
+def test_tiny_pictures_are_taken_as_they_are_or_mended(shape):
+    fused = CpuFuser(Curve(), FusionSettings(network_lines=16, motion="full"), 2).fuse(noise(*shape))
+    assert fused.pixels.shape == (*shape, 3)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(FusionError, match="motion"):
+        FusionSettings(motion="sideways")
+
+
+@pytest.fixture(scope="module")
+def fusers():
+    from fusion.fuser import open_fuser
+
+    return {mode: open_fuser(FusionSettings(motion=mode), threads=2) for mode in ("off", "full")}
+
+
+def errors(fusers, case, mode, newest):
+    """Mean colour difference from the truth inside and outside what moves."""
+    stage = Stage(case)
+    exposures, reference = stage.bracket(newest)
+    truth = fusers["off"].fuse(stage.truth(newest)).pixels
+    fused = fusers[mode].fuse(exposures, moments=Moments(case.lights, reference)).pixels
+    difference, moving = of_pictures(fused, truth), stage.moving(newest)
+    return difference[moving].mean(), difference[~moving].mean() if not moving.all() else np.nan
+
+
+@pytest.mark.parametrize(("number", "kind", "most"), [(0, "objects", 0.34), (5, "objects", 0.4), (2, "shake", 0.5)])
+def test_ghosts_are_gone_from_what_moved(fusers, number, kind, most):
+    case = random_case(number, kind)
+    found = {mode: np.mean([errors(fusers, case, mode, newest) for newest in (4, 5)], axis=0) for mode in fusers}
+    assert found["full"][0] < most * found["off"][0]
+    if kind == "objects":
+        assert found["full"][1] < 1.5 * found["off"][1] + 0.05
+
+
+def test_a_still_scene_neither_changes_nor_pulses(fusers):
+    case = random_case(3, "still")
+    stage = Stage(case)
+    means = []
+    for newest in range(4, 12):
+        exposures, reference = stage.bracket(newest)
+        fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
+        if newest < 6:
+            assert of_pictures(fused, fusers["off"].fuse(exposures).pixels).mean() < 0.1
+        means.append(definition.small_lab(fused, FusionSettings())[0].mean())
+    assert np.std(means) < 0.1
+
+
+@pytest.mark.slow
+def test_all_kinds_of_motion(fusers, capsys):
+    """The requirement's table: colour difference from the world stopped at the newest frame's moment."""
+    kinds = ("objects", *KINDS[1:], "objects", "objects")
+    rows = []
+    for number in range(28):
+        case = random_case(number, kinds[number % len(kinds)])
+        off, full = (np.mean([errors(fusers, case, mode, n) for n in (4, 5)], axis=0) for mode in ("off", "full"))
+        rows.append((off[0], full[0], off[1], full[1]))
+        with capsys.disabled():
+            print(f"{case.name:30} inside {off[0]:.2f} -> {full[0]:.2f}, outside {off[1]:.2f} -> {full[1]:.2f}")
+    inside_off, inside_full, outside_off, outside_full = np.nanmean(rows, axis=0)
+    with capsys.disabled():
+        print(f"inside {inside_full / inside_off:.3f} of off, outside {outside_full / outside_off:.3f}")
+    assert inside_full < 0.4 * inside_off
+    assert outside_full < 1.05 * outside_off
