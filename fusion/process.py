@@ -14,11 +14,12 @@ import numpy as np
 
 from capture.child import Lifeline, run_child
 from capture.errors import CaptureError
-from capture.frame import Pixels
+from capture.frame import Bracket, Pixels
 from engine.errors import EngineError
 from fusion.errors import FusionError
 from fusion.fuser import Fused, Fuser, FusionSettings, open_fuser
 from fusion.inbox import Delivery, Inbox
+from fusion.motion.compensation import Moments
 from fusion.stream.header import Header, Pipeline, bracket_header, exposure_header
 from fusion.stream.publisher import Publisher
 from fusion.stream.wire import exposure_topic
@@ -109,7 +110,7 @@ class _Stage:
         """One bracket to one published picture."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
-        fused = self._fuser.fuse(delivery.pixels, self._room_for(delivery.pixels[0]))
+        fused = self._fuser.fuse(delivery.pixels, self._room_for(delivery.pixels[0]), moments_of(delivery.bracket))
         self.tally.fused += 1
         header = self._header(delivery, fused, began_ns)
         unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
@@ -147,6 +148,14 @@ class _Stage:
         dropped_before = publisher.dropped
         publisher.publish("fused", header, fused.pixels)
         return publisher.dropped - dropped_before
+
+
+def moments_of(bracket: Bracket) -> Moments:
+    """What the fuser is told of a bracket: the picture shows the moment of its newest frame."""
+    exposures = [record.exposure for record in bracket.records]
+    known = [exposure.light for exposure in exposures if exposure is not None]
+    lights = tuple(known) if len(known) == len(exposures) else None
+    return Moments(lights, bracket.records.index(bracket.newest))
 
 
 def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
