@@ -6,8 +6,8 @@ from setuptools import Extension, setup
 
 pixels = Extension(
     "fusion._pixels",
-    sources=["fusion/kernels/motion.c", "fusion/kernels/pixels.c"],
-    depends=["fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
+    sources=["fusion/kernels/alignment.c", "fusion/kernels/motion.c", "fusion/kernels/pixels.c"],
+    depends=["fusion/kernels/motion.h", "fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
     extra_compile_args=[
         "-O3",
         "-std=c11",
@@ -16,6 +16,8 @@ pixels = Extension(
         "-fno-trapping-math",
         "-fno-signed-zeros",
         "-ffinite-math-only",
+        "-fno-wrapv",  # Python is built with -fwrapv, which keeps loops over int32_t from being vectorised
+        "-fopenmp-simd",
     ],
     optional=True,
 )

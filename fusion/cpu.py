@@ -17,7 +17,7 @@ from fusion import pixels as compiled
 from fusion import shrink, small, tiles, tone
 from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures
-from fusion.loops import Job, NumpyLoops, PixelLoops, Plane, Rows
+from fusion.loops import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 
@@ -57,29 +57,42 @@ class CpuFuser:
         exposures = [_packed(pixels) for pixels in exposures]
         result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else _checked(out, exposures[0])
         stages: dict[str, float] = {}
-        motion = None
-        if self.settings.motion != "off":
+        if self.settings.motion == "off":
+            motion, inputs = None, [Exposure(pixels) for pixels in exposures]
+            with _timed(stages, "shrink"):
+                smalls = self._averages(exposures, self._small_shape(result))
+        else:
+            with _timed(stages, "shrink"):
+                height, width = result.shape[:2]
+                grids = self._averages(exposures, compensation.grid_shape(height, width, self.settings.small_lines))
             with _timed(stages, "motion"):
-                exposures, motion = self._compensated(exposures, moments)
-        fused = exposures[0]
-        for brighter in exposures[1:]:
-            self._fuse_pair(fused, brighter, result, stages)
-            fused = result
+                inputs, smalls, motion = self._compensated(exposures, grids, moments)
+        fused, small_fused = inputs[0], smalls[0]
+        for brighter, small_brighter in zip(inputs[1:], smalls[1:], strict=True):
+            if fused.pixels is result:
+                with _timed(stages, "shrink"):
+                    (small_fused,) = self._averages([result], self._small_shape(result))
+            self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages)
+            fused = Exposure(result)
         return Fused(result, stages, motion)
 
-    def _compensated(self, exposures: Sequence[Pixels], moments: Moments) -> tuple[list[Pixels], MotionReport]:
-        """The exposures as of one moment: copies where something had to be done."""
+    def _compensated(
+        self, exposures: Sequence[Pixels], grids: list[Plane], moments: Moments
+    ) -> tuple[list[Exposure], list[Plane], MotionReport]:
+        """The exposures and their small pictures as of one moment."""
         height, width = exposures[0].shape[:2]
-        grids = self._averages(exposures, compensation.grid_shape(height, width))
-        reference, plans = compensation.compensations(
-            grids, height, self.settings.motion, moments, self.loops.deviations
-        )
-        still = list(exposures)
+        reference, plans = compensation.compensations(grids, height, self.settings.motion, moments, self.loops)
+        inputs = [Exposure(pixels) for pixels in exposures]
         for index, todo in plans.items():
+            grids[index] = todo.grid
             if not todo.idle:
-                still[index] = self._room(index, exposures[index])
-                self._rows(height, self.loops.compensate(exposures[reference], exposures[index], todo, still[index]))
-        return still, compensation.report(reference, plans)
+                inputs[index] = Exposure(exposures[index], exposures[reference], todo)
+                if not self.settings.network_lines:  # read twice: for the whole lightness, and for the pixels
+                    room = self._room(index, exposures[index])
+                    self._rows(height, self.loops.remake(inputs[index], room))
+                    inputs[index] = Exposure(room)
+        smalls = [compensation.small_picture(grid, height, width, self.settings.small_lines) for grid in grids]
+        return inputs, smalls, compensation.report(reference, plans)
 
     def _room(self, index: int, like: Pixels) -> Pixels:
         room = self._moved.get(index)
@@ -87,11 +100,12 @@ class CpuFuser:
             room = self._moved[index] = np.empty(like.shape, like.dtype)
         return room
 
-    def _fuse_pair(self, under: Pixels, over: Pixels, out: Pixels, stages: dict[str, float]) -> None:
+    def _fuse_pair(
+        self, pair: tuple[Exposure, Exposure], smalls: tuple[Plane, Plane], out: Pixels, stages: dict[str, float]
+    ) -> None:
         settings = self.settings
         with _timed(stages, "shrink"):
-            shrunk = self._small((under, over))
-            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, shrunk)
+            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, smalls)
             chroma = self.loops.chroma_part(chroma_u, chroma_o)
         affine, lightness = None, None
         if settings.network_lines:
@@ -103,14 +117,13 @@ class CpuFuser:
         else:
             with _timed(stages, "network"):
                 gamma = small.full_gamma(lightness_u, lightness_o, self._net, settings)
-                lightness = self._full_lightness(under, over, gamma)
+                lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, gamma)
         with _timed(stages, "pixels"):
-            job = Job(under, over, out, settings, chroma, affine, lightness)
+            job = Job(*pair, out, settings, chroma, affine, lightness)
             self._rows(out.shape[0], self.loops.fuse(job))
 
-    def _small(self, exposures: Sequence[Pixels]) -> list[Plane]:
-        height, width = exposures[0].shape[:2]
-        return self._averages(exposures, shrink.small_shape(height, width, self.settings.small_lines))
+    def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
+        return shrink.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
 
     def _averages(self, exposures: Sequence[Pixels], shape: tuple[int, int]) -> list[Plane]:
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]

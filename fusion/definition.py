@@ -18,7 +18,7 @@ from capture.frame import Pixels
 from engine.runtime import LightnessNet
 from fusion import chroma_map, colour, shrink, small, tone, upsample
 from fusion.fuser import FusionSettings, check_exposures
-from fusion.motion import compensation
+from fusion.motion import compensation, remake
 from fusion.motion.compensation import UNKNOWN, Moments
 
 Plane = NDArray[np.floating[Any]]
@@ -34,31 +34,39 @@ def fuse(
     with first. Raises FusionError.
     """
     check_exposures(exposures)
-    if settings.motion != "off":
-        exposures = at_one_moment(exposures, settings, moments)
-    fused = exposures[0]
-    for brighter in exposures[1:]:
-        fused = fuse_pair(fused, brighter, net, settings)
+    if settings.motion == "off":
+        smalls = [small_picture(pixels, settings) for pixels in exposures]
+    else:
+        exposures, smalls = at_one_moment(exposures, settings, moments)
+    fused, small_fused = exposures[0], smalls[0]
+    for brighter, small_brighter in zip(exposures[1:], smalls[1:], strict=True):
+        fused = fuse_pair((fused, brighter), (small_fused, small_brighter), net, settings)
+        small_fused = small_picture(fused, settings)
     return fused
 
 
-def at_one_moment(exposures: Sequence[Pixels], settings: FusionSettings, moments: Moments) -> list[Pixels]:
-    """The exposures as they would have been at the reference's moment."""
+def at_one_moment(
+    exposures: Sequence[Pixels], settings: FusionSettings, moments: Moments
+) -> tuple[list[Pixels], list[Plane]]:
+    """The exposures as they would have been at the reference's moment, and their small pictures (made small first)."""
     height, width = exposures[0].shape[:2]
-    shape = compensation.grid_shape(height, width)
-    full = np.iinfo(exposures[0].dtype).max
-    grids = [(shrink.area_average(pixels, *shape) / full).astype(np.float32) for pixels in exposures]
+    shape = compensation.grid_shape(height, width, settings.small_lines)
+    grids = [_averages(pixels, *shape).astype(np.float32) for pixels in exposures]
     reference, plans = compensation.compensations(grids, height, settings.motion, moments)
     still = list(exposures)
     for index, todo in plans.items():
-        still[index] = compensation.compensate(exposures[reference], exposures[index], todo)
-    return still
+        still[index] = remake.exposure(exposures[reference], exposures[index], todo)
+        grids[index] = todo.grid
+    return still, [compensation.small_picture(grid, height, width, settings.small_lines) for grid in grids]
 
 
-def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSettings) -> Pixels:
-    """Fuse two exposures."""
+def fuse_pair(
+    pair: tuple[Pixels, Pixels], smalls: tuple[Plane, Plane], net: LightnessNet, settings: FusionSettings
+) -> Pixels:
+    """Fuse two exposures, of which the small pictures are given."""
+    under, over = pair
     height, width = under.shape[:2]
-    small_under, small_over = small_lab(under, settings), small_lab(over, settings)
+    small_under, small_over = (small_lab(encoded) for encoded in smalls)
     part = small.chroma_part(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
     linear_under, linear_over = (colour.decode(colour.from_codes(pixels)) for pixels in (under, over))
     under_l, over_l = (colour.lab_from_linear(linear)[0] for linear in (linear_under, linear_over))
@@ -75,11 +83,18 @@ def fuse_pair(under: Pixels, over: Pixels, net: LightnessNet, settings: FusionSe
     return colour.to_codes(colour.encode(bgr), under.dtype)
 
 
-def small_lab(pixels: Pixels, settings: FusionSettings) -> Lab:
-    """L*, a*, b* of the small picture: codes are averaged, then converted."""
-    shape = shrink.small_shape(pixels.shape[0], pixels.shape[1], settings.small_lines)
-    encoded = shrink.area_average(pixels, *shape) / np.iinfo(pixels.dtype).max
-    return colour.lab_from_linear(colour.decode(encoded))
+def small_picture(pixels: Pixels, settings: FusionSettings) -> Plane:
+    """The small picture, h x w x 3, encoded 0..1: codes are averaged."""
+    return _averages(pixels, *shrink.small_shape(pixels.shape[0], pixels.shape[1], settings.small_lines))
+
+
+def _averages(pixels: Pixels, height: int, width: int) -> Plane:
+    return shrink.area_average(pixels, height, width) / np.iinfo(pixels.dtype).max
+
+
+def small_lab(encoded: Plane) -> Lab:
+    """L*, a*, b* of a small picture."""
+    return colour.lab_from_linear(colour.decode(encoded.astype(np.float64)))
 
 
 def affine_lightness(coefficients: Plane, under: Plane, over: Plane) -> Plane:

@@ -16,13 +16,21 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from fusion import colour, definition, shrink, small, upsample
 from fusion.fuser import FusionSettings
-from fusion.motion import compensation
-from fusion.motion.compensation import Compensation
-from fusion.motion.disagreement import Allowed, Grid, Mask, squared_deviations
+from fusion.motion import remake
+from fusion.motion.compensation import Compensation, DefinedLoops, GridLoops
 
 Plane = NDArray[np.float32]
 Planes = NDArray[np.float64]
 Rows = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An exposure to be fused: H x W x 3, as it is, or by `todo` as it would have been at the moment of `reference`."""
+
+    pixels: Pixels
+    reference: Pixels | None = None
+    todo: Compensation | None = None
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ class Job:
     coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100.
     """
 
-    under: Pixels
-    over: Pixels
+    under: Exposure
+    over: Exposure
     out: Pixels
     settings: FusionSettings
     chroma: Planes
@@ -42,8 +50,8 @@ class Job:
     lightness: Plane | None = None
 
 
-class PixelLoops(Protocol):
-    """The loops. Each returns a function that does rows top..bottom (exclusive) of its result."""
+class PixelLoops(GridLoops, Protocol):
+    """The loops. Those over pixels return a function that does rows top..bottom (exclusive) of their result."""
 
     name: str
 
@@ -71,16 +79,12 @@ class PixelLoops(Protocol):
         """Fill the job's `out`."""
         ...
 
-    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
-        """Squared deviations of two grids: see fusion.motion.disagreement."""
-        ...
-
-    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
-        """Fill `out` with the other exposure at the reference's moment; all of one shape and dtype."""
+    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
+        """Fill `out` with the exposure as of its reference's moment."""
         ...
 
 
-class NumpyLoops:
+class NumpyLoops(DefinedLoops):
     """The loops by the definition's functions, in float64, a few rows at a time so that memory stays bounded."""
 
     name = "numpy"
@@ -126,16 +130,12 @@ class NumpyLoops:
 
         return rows
 
-    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
-        """See PixelLoops."""
-        return squared_deviations(under, over, allowed)
-
-    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
         """See PixelLoops."""
 
         def rows(top: int, bottom: int) -> None:
             for strip in _strips(top, bottom, out.shape[1]):
-                out[strip] = compensation.compensate(reference, other, todo, strip.start, strip.stop)
+                out[strip] = _codes(exposure, strip)
 
         return rows
 
@@ -151,10 +151,16 @@ def _strips(top: int, bottom: int, width: int) -> list[slice]:
 
 def _fuse_strip(job: Job, rows: slice) -> None:
     height, width = job.out.shape[:2]
-    under, over = _linear(job.under[rows]), _linear(job.over[rows])
+    under, over = _linear(_codes(job.under, rows)), _linear(_codes(job.over, rows))
     chroma = upsample.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
     bgr = definition.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
     job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
+
+
+def _codes(exposure: Exposure, rows: slice) -> Pixels:
+    if exposure.todo is None or exposure.reference is None:
+        return exposure.pixels[rows]
+    return remake.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
 
 
 def _linear(pixels: Pixels) -> NDArray[np.floating[Any]]:

@@ -8,7 +8,7 @@ between machines with and without fused multiply-add they may differ by a code h
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_ssize_t, c_void_p
+from ctypes import POINTER, Structure, addressof, byref, c_double, c_float, c_int, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
-from fusion.loops import Job, Plane, Planes, Rows
-from fusion.motion import compensation, disagreement, exposure_map
-from fusion.motion.alignment import NO_MOVE
-from fusion.motion.compensation import Compensation
+from fusion.loops import Exposure, Job, Plane, Planes, Rows
+from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
+from fusion.motion.alignment import NO_MOVE, Move, Normal, Still
 from fusion.motion.disagreement import Allowed, Grid, Mask
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
@@ -83,6 +82,8 @@ class _Job(Structure):
     _fields_ = [
         ("under", _Picture),
         ("over", _Picture),
+        ("under_motion", c_void_p),
+        ("over_motion", c_void_p),
         ("out", c_void_p),
         ("out_stride", c_ssize_t),
         ("steering", c_void_p),
@@ -98,22 +99,43 @@ class _Compensation(Structure):
     _fields_ = [
         ("reference", _Picture),
         ("other", _Picture),
-        ("out", c_void_p),
-        ("out_stride", c_ssize_t),
         ("table", c_void_p),
-        ("guides", c_void_p),
+        ("mask", c_void_p),
         ("grid_height", c_int32),
         ("grid_width", c_int32),
-        ("move", c_double * 6),
-        ("moved", c_int32),
-        ("fills", c_int32),
+        ("across", c_void_p),
+        ("down", c_void_p),
+        ("fill", c_void_p),
+        ("fill_height", c_int32),
+        ("fill_width", c_int32),
         ("clip_start", c_float),
         ("clip_scale", c_float),
     ]
 
 
+class _Alignment(Structure):
+    _fields_ = [
+        ("still", c_void_p),
+        ("along", c_void_p),
+        ("down", c_void_p),
+        ("other", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("move", c_double * 6),
+        ("ceiling", c_float),
+        ("tolerance", c_float),
+    ]
+
+
 class _Allowed(Structure):
-    _fields_ = [("expected", c_void_p), ("noise", c_void_p), ("knots", c_int32), ("contrast_part", c_float)]
+    _fields_ = [
+        ("expected", c_void_p),
+        ("noise", c_void_p),
+        ("knots", c_int32),
+        ("contrast_part", c_float),
+        ("sure", c_float),
+        ("certain", c_float),
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -141,10 +163,12 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.lightness_rows.restype = None
     library.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
     library.fuse_rows.restype = c_int
-    library.compensate_rows.argtypes = [POINTER(_Compensation), *rows]
+    library.compensate_rows.argtypes = [POINTER(_Compensation), c_void_p, c_ssize_t, *rows]
     library.compensate_rows.restype = c_int
-    library.disagreement_cells.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, c_void_p, c_int32, c_void_p]
-    library.disagreement_cells.restype = None
+    library.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *rows, c_void_p]
+    library.disagreement.restype = c_int
+    library.alignment_sums.argtypes = [POINTER(_Alignment), c_void_p]
+    library.alignment_sums.restype = c_int
     return library
 
 
@@ -216,9 +240,10 @@ class CompiledLoops:
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
         constants, tables, steering = _constants(job.settings), _tables(_codes(job.out)), _steering(job)
+        motions = _compensation(job.under), _compensation(job.over)
         call = _Job(
-            under=_picture(job.under),
-            over=_picture(job.over),
+            under=_picture(job.under.pixels),
+            over=_picture(job.over.pixels),
             out=job.out.ctypes.data,
             out_stride=job.out.strides[0],
             small_height=steering.shape[0],
@@ -229,44 +254,46 @@ class CompiledLoops:
         )
 
         def rows(top: int, bottom: int) -> None:
-            call.steering = steering.ctypes.data
+            call.steering, call.under_motion, call.over_motion = steering.ctypes.data, *map(_address, motions)
             _check(self._library.fuse_rows(byref(constants), byref(tables), byref(call), top, bottom))
 
         return rows
 
-    def deviations(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
         """See PixelLoops."""
-        grids = [np.ascontiguousarray(grid, np.float32) for grid in (under, over, disagreement.contrast(over))]
+        under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         curves = [curve.astype(np.float32) for curve in (allowed.expected, allowed.noise)]
-        pointers = [curve.ctypes.data for curve in curves]
-        call = _Allowed(*pointers, exposure_map.KNOTS, disagreement.CONTRAST_PART)
+        limits = disagreement.CONTRAST_PART, disagreement.SURE, disagreement.CERTAIN
+        call = _Allowed(*[curve.ctypes.data for curve in curves], exposure_map.KNOTS, *limits)
         result = np.empty(under.shape[:2], np.float32)
-        data = [grid.ctypes.data for grid in grids]
-        self._library.disagreement_cells(byref(call), *data, result.size, result.ctypes.data)
+        data = under.ctypes.data, over.ctypes.data
+        _check(self._library.disagreement(byref(call), *data, *result.shape, result.ctypes.data))
         return result
 
-    def compensate(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+    def normal_equations(self, still: Still, other: Mask, move: Move) -> Normal:
         """See PixelLoops."""
-        table = exposure_map.code_table(todo.curve, other.dtype).astype(np.float32)
-        guides = _guides(todo, _codes(other) - 1)
-        clips = (_codes(other) - 1) * compensation.CLIP_START, (_codes(other) - 1) * compensation.CLIP_END
-        call = _Compensation(
-            reference=_picture(reference),
-            other=_picture(other),
-            out=out.ctypes.data,
-            out_stride=out.strides[0],
-            grid_height=guides.shape[0],
-            grid_width=guides.shape[2],
-            move=(c_double * 6)(*todo.move.matrix(*other.shape[:2]).ravel()),
-            moved=todo.move != NO_MOVE,
-            fills=todo.fill is not None,
-            clip_start=clips[0],
-            clip_scale=1 / (clips[1] - clips[0]),
+        height, width = other.shape
+        call = _Alignment(
+            *[plane.ctypes.data for plane in (still.plane, still.along, still.down, other)],
+            height=height,
+            width=width,
+            move=(c_double * 6)(*move.matrix(height, width).ravel()),
+            ceiling=alignment.CEILING,
+            tolerance=alignment.ROBUST**-2,
         )
+        sums = np.empty(11)
+        _check(self._library.alignment_sums(byref(call), sums.ctypes.data))
+        matrix = sums[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3)
+        seen, loss = sums[9:]
+        return Normal(matrix, sums[6:9], seen / other.size, loss / max(1, seen))
+
+    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
+        """See PixelLoops."""
+        call = _compensation(exposure)
+        assert call is not None
 
         def rows(top: int, bottom: int) -> None:
-            call.table, call.guides = table.ctypes.data, guides.ctypes.data
-            _check(self._library.compensate_rows(byref(call), top, bottom))
+            _check(self._library.compensate_rows(byref(call), out.ctypes.data, out.strides[0], top, bottom))
 
         return rows
 
@@ -297,11 +324,39 @@ def _steering(job: Job) -> NDArray[np.float32]:
     return np.ascontiguousarray(planes, np.float32)
 
 
-def _guides(todo: Compensation, top: int) -> NDArray[np.float32]:
-    """The planes of the motion grid, h x 4 x w: the reference's share, and the fill's codes."""
-    fill = np.zeros((*todo.mask.shape, 3)) if todo.fill is None else todo.fill * top
-    planes = np.concatenate([todo.mask[:, None], np.moveaxis(fill, -1, 1)], axis=1)
-    return np.ascontiguousarray(planes, np.float32)
+def _compensation(exposure: Exposure) -> _Compensation | None:
+    """What is to be done to the exposure, with the arrays it points into kept alive; None: nothing."""
+    other, reference, todo = exposure.pixels, exposure.reference, exposure.todo
+    if todo is None or reference is None:
+        return None
+    top = _codes(other) - 1
+    clips = top * compensation.CLIP_START, top * compensation.CLIP_END
+    table = exposure_map.code_table(todo.curve, other.dtype).astype(np.float32)
+    mask = np.ascontiguousarray(todo.mask, np.float32)
+    call = _Compensation(
+        reference=_picture(reference),
+        other=_picture(other),
+        table=table.ctypes.data,
+        mask=mask.ctypes.data,
+        grid_height=mask.shape[0],
+        grid_width=mask.shape[1],
+        clip_start=clips[0],
+        clip_scale=1 / (clips[1] - clips[0]),
+    )
+    call.arrays = [table, mask]
+    if todo.move != NO_MOVE:
+        across, down = remake.places(todo.move, *other.shape[:2])
+        call.across, call.down = across.ctypes.data, down.ctypes.data
+        call.arrays += [across, down]
+    if todo.fill is not None:
+        fill = np.ascontiguousarray(todo.fill * top, np.float32)
+        call.fill, call.fill_height, call.fill_width = fill.ctypes.data, *fill.shape[:2]
+        call.arrays.append(fill)
+    return call
+
+
+def _address(call: _Compensation | None) -> int | None:
+    return None if call is None else addressof(call)
 
 
 def _ramp(start: float, end: float) -> _Ramp:

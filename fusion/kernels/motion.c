@@ -1,139 +1,127 @@
 /* The other exposure at the reference's moment (fusion/motion/compensation.py), row by row, for the CPU. No state. */
-#include "rows.h"
+#include "motion.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GUIDES 4 /* planes of the grid: the reference's share, and the fill's B, G, R in codes */
-
-typedef struct {
-    Picture reference, other;
-    void *out; /* other's shape and sample size; must not be `other` where that is moved */
-    ptrdiff_t out_stride;
-    const float *table;  /* the other's code, whole, for every code of the reference */
-    const float *guides; /* grid_height x GUIDES x grid_width */
-    int32_t grid_height, grid_width;
-    double move[6];      /* from a pixel of the reference to its place in the other: x' = m0 x + m1 y + m2, y' = m3 x + ... */
-    int32_t moved, fills;
-    float clip_start, clip_scale; /* codes */
-} Compensation;
-
-/* Places of the picture's columns on the grid, and two rows of shares as wide as the picture, thrice each: once a sample. */
-typedef struct {
-    int32_t *left; /* grid column left of each column's centre, and how far it is on the way to the next */
-    float *along;
-    float *above, *below; /* shares in two neighbouring grid rows, 3 x width */
-    float *share;         /* those of the row at hand */
-    int32_t first;        /* grid row in `above`, -1 before the first use */
-    int any_above, any_below;
-} Shares;
+#define PATCH 32 /* pixels of a row that are replaced together: what moves is small */
+#define STEPS 16 /* places are rounded to such parts of a pixel, so that weights are whole 256ths */
 
 static int32_t limited(int32_t value, int32_t last) { return value < 0 ? 0 : value > last ? last : value; }
 
-static float sample(const void *row, int bytes, int32_t index)
+static int32_t code(const void *row, int bytes, int32_t index)
 {
     return bytes == 1 ? ((const uint8_t *)row)[index] : ((const uint16_t *)row)[index];
 }
 
-static void store(void *row, int bytes, int32_t index, float value)
-{
-    if (bytes == 1)
-        ((uint8_t *)row)[index] = (uint8_t)(value + 0.5f);
-    else
-        ((uint16_t *)row)[index] = (uint16_t)(value + 0.5f);
-}
-
 /* ---- the whole picture moved ---- */
 
-static void moved_pixel(const Compensation *job, double x, double y, void *out, int32_t column)
+/* Two rows of the exposure, and how far the place lies below the first and right of a pixel. */
+typedef struct {
+    const void *above, *below;
+    int32_t down, right;
+} Between;
+
+#define WEIGHTS                                                                                      \
+    int32_t w = STEPS * STEPS - STEPS * (at.down + at.right) + at.down * at.right;                   \
+    int32_t w_right = STEPS * at.right - at.down * at.right, w_down = STEPS * at.down - at.down * at.right; \
+    int32_t w_both = at.down * at.right
+
+VECTORISED static void shift8(Between at, int32_t from, int32_t count, uint8_t *restrict out)
+{
+    WEIGHTS;
+    const uint8_t *restrict above = (const uint8_t *)at.above + from, *restrict below = (const uint8_t *)at.below + from;
+    uint16_t a = (uint16_t)w, b = (uint16_t)w_right, c = (uint16_t)w_down, d = (uint16_t)w_both;
+    for (int32_t i = 0; i < count; i++) /* at most 255 * 256 + 128: 16 bits hold it */
+        out[i] = (uint8_t)((uint16_t)(a * above[i] + b * above[i + 3] + c * below[i] + d * below[i + 3] + 128) >> 8);
+}
+
+VECTORISED static void shift16(Between at, int32_t from, int32_t count, uint16_t *restrict out)
+{
+    WEIGHTS;
+    const uint16_t *restrict above = (const uint16_t *)at.above + from, *restrict below = (const uint16_t *)at.below + from;
+    uint32_t a = (uint32_t)w, b = (uint32_t)w_right, c = (uint32_t)w_down, d = (uint32_t)w_both;
+    for (int32_t i = 0; i < count; i++)
+        out[i] = (uint16_t)((a * above[i] + b * above[i + 3] + c * below[i] + d * below[i + 3] + 128) >> 8);
+}
+
+static void shift(Between at, int bytes, int32_t from, int32_t to, int32_t pixels, void *out)
+{
+    if (bytes == 1)
+        shift8(at, 3 * from, 3 * pixels, (uint8_t *)out + 3 * (size_t)to);
+    else
+        shift16(at, 3 * from, 3 * pixels, (uint16_t *)out + 3 * (size_t)to);
+}
+
+/* At the left and right border: the nearest pixel of both rows. */
+static void edge_pixel(Between at, int bytes, int32_t from, int32_t to, void *out)
+{
+    for (int c = 0; c < 3; c++) {
+        int32_t above = code(at.above, bytes, 3 * from + c), below = code(at.below, bytes, 3 * from + c);
+        int32_t value = (STEPS * above + at.down * (below - above) + STEPS / 2) / STEPS;
+        if (bytes == 1)
+            ((uint8_t *)out)[3 * to + c] = (uint8_t)value;
+        else
+            ((uint16_t *)out)[3 * to + c] = (uint16_t)value;
+    }
+}
+
+/* Columns first..last of row y, all `down` STEPS-ths below it in the other exposure; beyond its border the nearest pixel. */
+static void move_span(const Compensation *job, int32_t y, int32_t down, int32_t first, int32_t last, void *out)
 {
     const Picture *other = &job->other;
-    int bytes = other->bytes_per_sample;
-    x = x < 0 ? 0 : x > other->width - 1 ? other->width - 1 : x;
-    y = y < 0 ? 0 : y > other->height - 1 ? other->height - 1 : y;
-    int32_t left = (int32_t)x, above = (int32_t)y;
-    int32_t right = limited(left + 1, other->width - 1), below = limited(above + 1, other->height - 1);
-    const void *first = row_of(other, above), *second = row_of(other, below);
-    float part_x = (float)(x - left), part_y = (float)(y - above);
-    for (int c = 0; c < 3; c++) {
-        float a = sample(first, bytes, 3 * left + c), b = sample(first, bytes, 3 * right + c);
-        float d = sample(second, bytes, 3 * left + c), e = sample(second, bytes, 3 * right + c);
-        float upper = a + part_x * (b - a), lower = d + part_x * (e - d);
-        store(out, bytes, 3 * column + c, upper + part_y * (lower - upper));
-    }
-}
-
-VECTORISED static void shift8(const uint8_t *restrict above, const uint8_t *restrict below, float x, float y, int32_t count,
-                              uint8_t *restrict out)
-{
-    for (int32_t i = 0; i < count; i++) {
-        float a = above[i], d = below[i];
-        float upper = a + x * (above[i + 3] - a), lower = d + x * (below[i + 3] - d);
-        out[i] = (uint8_t)(int32_t)(upper + y * (lower - upper) + 0.5f);
-    }
-}
-
-VECTORISED static void shift16(const uint16_t *restrict above, const uint16_t *restrict below, float x, float y,
-                               int32_t count, uint16_t *restrict out)
-{
-    for (int32_t i = 0; i < count; i++) {
-        float a = above[i], d = below[i];
-        float upper = a + x * (above[i + 3] - a), lower = d + x * (below[i + 3] - d);
-        out[i] = (uint16_t)(int32_t)(upper + y * (lower - upper) + 0.5f);
-    }
+    int32_t place = limited(STEPS * y + down, STEPS * (other->height - 1)), above = place / STEPS;
+    int32_t right = job->across[y] & (STEPS - 1), step = (job->across[y] - right) / STEPS;
+    Between at = {row_of(other, above), row_of(other, limited(above + 1, other->height - 1)), place % STEPS, right};
+    int32_t begin = first + limited(-step - first, last - first); /* the first column whose place has pixels either side */
+    int32_t end = first + limited(other->width - 1 - step - first, last - first); /* the first after those */
+    end = end < begin ? begin : end;
+    shift(at, other->bytes_per_sample, begin + step, begin, end - begin, out);
+    for (int32_t x = first; x < begin; x++)
+        edge_pixel(at, other->bytes_per_sample, limited(x + step, other->width - 1), x, out);
+    for (int32_t x = end; x < last; x++)
+        edge_pixel(at, other->bytes_per_sample, limited(x + step, other->width - 1), x, out);
 }
 
 static void move_row(const Compensation *job, int32_t y, void *out)
 {
-    const double *m = job->move;
-    const Picture *other = &job->other;
-    int32_t width = other->width, first = 0, last = 0;
-    double x_place = m[1] * y + m[2], y_place = m[4] * y + m[5];
-    if (m[3] == 0 && y_place >= 0 && y_place < other->height - 1) { /* rows stay rows: all but the ends in one go */
-        int32_t step = (int32_t)(x_place < 0 ? x_place - 1 : x_place), row = (int32_t)y_place; /* step <= x_place */
-        first = limited(-step, width);
-        last = limited(width - 1 - step, width);
-        last = last < first ? first : last;
-        size_t from = 3 * (size_t)(first + step) * (size_t)other->bytes_per_sample;
-        const char *above = (const char *)row_of(other, row) + from, *below = (const char *)row_of(other, row + 1) + from;
-        float part_x = (float)(x_place - step), part_y = (float)(y_place - row);
-        int32_t count = 3 * (last - first);
-        if (other->bytes_per_sample == 1)
-            shift8((const uint8_t *)above, (const uint8_t *)below, part_x, part_y, count, (uint8_t *)out + 3 * first);
-        else
-            shift16((const uint16_t *)above, (const uint16_t *)below, part_x, part_y, count, (uint16_t *)out + 3 * first);
+    int32_t width = job->other.width;
+    for (int32_t first = 0, last; first < width; first = last) {
+        int32_t down = job->down[first];
+        for (last = first + 1; last < width && job->down[last] == down; last++)
+            ;
+        move_span(job, y, down, first, last, out);
     }
-    for (int32_t x = 0; x < width; x = x + 1 == first ? last : x + 1)
-        if (x < first || x >= last)
-            moved_pixel(job, m[0] * x + x_place, m[3] * x + y_place, out, x);
 }
 
 /* ---- where the reference stands alone ---- */
 
-static int widen(const Compensation *job, const Shares *shares, int32_t grid_row, float *wide)
+static const float *grid_row(const Compensation *job, int32_t row)
 {
-    const float *row = job->guides + (size_t)grid_row * GUIDES * (size_t)job->grid_width;
+    return job->mask + (size_t)limited(row, job->grid_height - 1) * (size_t)job->grid_width;
+}
+
+static int any_positive(const float *values, int32_t count)
+{
     int any = 0;
-    for (int32_t x = 0; x < job->grid_width; x++)
-        any |= row[x] > 0;
-    for (int32_t x = 0; any && x < job->other.width; x++) {
-        int32_t left = shares->left[x], right = left + 1 < job->grid_width ? left + 1 : left;
-        wide[3 * x] = wide[3 * x + 1] = wide[3 * x + 2] = row[left] + shares->along[x] * (row[right] - row[left]);
-    }
+    for (int32_t i = 0; i < count; i++)
+        any |= values[i] > 0;
     return any;
 }
 
+/* Between grid rows first and first + 1. */
 static void turn_to(const Compensation *job, Shares *shares, int32_t first)
 {
-    if (shares->first == first)
-        return;
-    int32_t second = first + 1 < job->grid_height ? first + 1 : first;
-    size_t bytes = 3 * (size_t)job->other.width * sizeof(float);
-    if (!(shares->any_above = widen(job, shares, first, shares->above)))
-        memset(shares->above, 0, bytes);
-    if (!(shares->any_below = widen(job, shares, second, shares->below)))
-        memset(shares->below, 0, bytes);
+    const float *above = grid_row(job, first), *below = grid_row(job, first + 1);
+    int32_t width = job->other.width;
     shares->first = first;
+    shares->any = any_positive(above, job->grid_width) || any_positive(below, job->grid_width);
+    for (int32_t x = 0; shares->any && x < width; x += PATCH) {
+        int32_t last = x + PATCH < width ? x + PATCH - 1 : width - 1, left = shares->left[3 * x];
+        int32_t cells = limited(shares->left[3 * last] + 1, job->grid_width - 1) - left + 1;
+        shares->touched[x / PATCH] = any_positive(above + left, cells) || any_positive(below + left, cells);
+    }
 }
 
 VECTORISED static void between_rows(const float *restrict above, const float *restrict below, float down, int32_t count,
@@ -143,12 +131,14 @@ VECTORISED static void between_rows(const float *restrict above, const float *re
         out[i] = above[i] + down * (below[i] - above[i]);
 }
 
-VECTORISED static int any_positive(const float *restrict values, int32_t count)
+/* `cells` has one more than the grid. */
+VECTORISED static void between_columns(const float *restrict cells, const int32_t *restrict left,
+                                       const float *restrict along, int32_t count, float *restrict out)
 {
-    int any = 0;
-    for (int32_t i = 0; i < count; i++)
-        any |= values[i] > 0;
-    return any;
+    for (int32_t i = 0; i < count; i++) {
+        float low = cells[left[i]], next = cells[left[i] + 1];
+        out[i] = low + along[i] * (next - low);
+    }
 }
 
 VECTORISED static int any_above8(const uint8_t *restrict codes, int32_t limit, int32_t count)
@@ -159,26 +149,41 @@ VECTORISED static int any_above8(const uint8_t *restrict codes, int32_t limit, i
     return any;
 }
 
+/* The fill at a pixel. */
+static void fill_of(const Compensation *job, int32_t x, int32_t y, float *bgr)
+{
+    float along, down;
+    int32_t left = between(x, job->other.width, job->fill_width, &along);
+    int32_t above = between(y, job->other.height, job->fill_height, &down);
+    int32_t right = limited(left + 1, job->fill_width - 1), below = limited(above + 1, job->fill_height - 1);
+    const float *upper = job->fill + 3 * (size_t)above * (size_t)job->fill_width;
+    const float *lower = job->fill + 3 * (size_t)below * (size_t)job->fill_width;
+    for (int c = 0; c < 3; c++) {
+        float top = upper[3 * left + c] + along * (upper[3 * right + c] - upper[3 * left + c]);
+        float bottom = lower[3 * left + c] + along * (lower[3 * right + c] - lower[3 * left + c]);
+        bgr[c] = top + down * (bottom - top);
+    }
+}
+
 /* Where the reference clips, the other exposure shows no less than the fill. */
-static void fill_block(const Compensation *job, const Shares *shares, const void *reference, float down, int32_t x,
-                       int32_t count, float *made)
+static void fill_patch(const Compensation *job, const void *reference, int32_t x, int32_t y, int32_t count,
+                       const float *share, float *made)
 {
     int bytes = job->other.bytes_per_sample;
-    if (bytes == 1 && !any_above8((const uint8_t *)reference + 3 * (size_t)x, (int32_t)job->clip_start, 3 * count))
+    int32_t start = (int32_t)job->clip_start;
+    if (bytes == 1 && !any_above8((const uint8_t *)reference + 3 * (size_t)x, start, 3 * count))
         return;
-    size_t plane = (size_t)job->grid_width;
-    const float *above = job->guides + ((size_t)shares->first * GUIDES + 1) * plane;
-    const float *below = shares->first + 1 < job->grid_height ? above + GUIDES * plane : above;
-    for (int32_t i = 0; i < 3 * count; i++) {
-        float over = sample(reference, bytes, 3 * x + i) - job->clip_start;
-        if (over > 0 && shares->share[3 * x + i] > 0) {
-            size_t left = (size_t)shares->left[x + i / 3] + (size_t)(i % 3) * plane;
-            size_t right = shares->left[x + i / 3] + 1 < job->grid_width ? left + 1 : left;
-            float along = shares->along[x + i / 3], clipped = over * job->clip_scale;
-            float upper = above[left] + along * (above[right] - above[left]);
-            float lower = below[left] + along * (below[right] - below[left]);
-            float more = upper + down * (lower - upper) - made[i];
-            made[i] += more > 0 ? (clipped < 1 ? clipped : 1) * more : 0;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t codes[3] = {code(reference, bytes, 3 * (x + i)), code(reference, bytes, 3 * (x + i) + 1),
+                            code(reference, bytes, 3 * (x + i) + 2)};
+        if (share[3 * i] <= 0 || (codes[0] <= start && codes[1] <= start && codes[2] <= start))
+            continue;
+        float bgr[3];
+        fill_of(job, x + i, y, bgr);
+        for (int c = 0; c < 3; c++) {
+            float clipped = ((float)codes[c] - job->clip_start) * job->clip_scale, more = bgr[c] - made[3 * i + c];
+            if (clipped > 0 && more > 0)
+                made[3 * i + c] += (clipped < 1 ? clipped : 1) * more;
         }
     }
 }
@@ -199,75 +204,88 @@ VECTORISED static void mix16(const float *restrict made, const float *restrict s
     }
 }
 
-static void replace_block(const Compensation *job, const Shares *shares, int32_t y, float down, int32_t x, int32_t count,
-                          void *out)
+static void replace_patch(const Compensation *job, const Shares *shares, int32_t y, int32_t x, int32_t count, void *out)
 {
-    float made[3 * BLOCK];
+    float made[3 * PATCH], share[3 * PATCH];
     const void *reference = row_of(&job->reference, y);
-    if (job->other.bytes_per_sample == 1) {
-        const uint8_t *codes = (const uint8_t *)reference + 3 * (size_t)x;
-        for (int32_t i = 0; i < 3 * count; i++)
-            made[i] = job->table[codes[i]];
-    } else {
-        const uint16_t *codes = (const uint16_t *)reference + 3 * (size_t)x;
-        for (int32_t i = 0; i < 3 * count; i++)
-            made[i] = job->table[codes[i]];
-    }
-    if (job->fills)
-        fill_block(job, shares, reference, down, x, count, made);
+    size_t start = 3 * (size_t)x;
     if (job->other.bytes_per_sample == 1)
-        mix8(made, shares->share + 3 * (size_t)x, 3 * count, (uint8_t *)out + 3 * (size_t)x);
+        for (int32_t i = 0; i < 3 * count; i++)
+            made[i] = job->table[((const uint8_t *)reference)[start + i]];
     else
-        mix16(made, shares->share + 3 * (size_t)x, 3 * count, (uint16_t *)out + 3 * (size_t)x);
+        for (int32_t i = 0; i < 3 * count; i++)
+            made[i] = job->table[((const uint16_t *)reference)[start + i]];
+    between_columns(shares->cells, shares->left + start, shares->along + start, 3 * count, share);
+    if (job->fill)
+        fill_patch(job, reference, x, y, count, share, made);
+    if (job->other.bytes_per_sample == 1)
+        mix8(made, share, 3 * count, (uint8_t *)out + start);
+    else
+        mix16(made, share, 3 * count, (uint16_t *)out + start);
 }
 
-static void replace_row(const Compensation *job, Shares *shares, int32_t y, void *out)
+static void replace_row(const Compensation *job, const Shares *shares, int32_t y, float down, void *out)
 {
-    float down;
     int32_t width = job->other.width;
-    turn_to(job, shares, between(y, job->other.height, job->grid_height, &down));
-    if (!shares->any_above && !shares->any_below)
-        return;
-    between_rows(shares->above, shares->below, down, 3 * width, shares->share);
-    for (int32_t x = 0; x < width; x += BLOCK) {
-        int32_t count = width - x < BLOCK ? width - x : BLOCK;
-        if (any_positive(shares->share + 3 * (size_t)x, 3 * count))
-            replace_block(job, shares, y, down, x, count, out);
-    }
+    between_rows(grid_row(job, shares->first), grid_row(job, shares->first + 1), down, job->grid_width, shares->cells);
+    shares->cells[job->grid_width] = shares->cells[job->grid_width - 1];
+    for (int32_t x = 0; x < width; x += PATCH)
+        if (shares->touched[x / PATCH])
+            replace_patch(job, shares, y, x, width - x < PATCH ? width - x : PATCH, out);
 }
 
-static int start_shares(const Compensation *job, Shares *shares)
+int start_shares(const Compensation *job, Shares *shares)
 {
-    size_t width = (size_t)job->other.width;
-    shares->left = malloc(width * (sizeof(int32_t) + (1 + 3 * 3) * sizeof(float)));
+    size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1;
+    size_t samples = 3 * width * (sizeof(int32_t) + sizeof(float) + sizeof(uint16_t));
+    shares->left = malloc(samples + cells * sizeof(float) + width / PATCH + 1);
     if (!shares->left)
         return 1;
-    shares->along = (float *)(shares->left + width);
-    shares->above = shares->along + width;
-    shares->below = shares->above + 3 * width;
-    shares->share = shares->below + 3 * width;
+    shares->along = (float *)(shares->left + 3 * width);
+    shares->cells = shares->along + 3 * width;
+    shares->row = shares->cells + cells;
+    shares->touched = (char *)shares->row + 3 * width * sizeof(uint16_t);
     shares->first = -1;
-    for (int32_t x = 0; x < job->other.width; x++)
-        shares->left[x] = between(x, job->other.width, job->grid_width, shares->along + x);
+    for (int32_t x = 0; x < job->other.width; x++) {
+        float along;
+        int32_t left = between(x, job->other.width, job->grid_width, &along);
+        for (int c = 0; c < 3; c++) {
+            shares->left[3 * x + c] = left;
+            shares->along[3 * x + c] = along;
+        }
+    }
     return 0;
 }
 
+void end_shares(Shares *shares) { free(shares->left); }
+
+const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
+{
+    float down;
+    int32_t first = between(y, job->other.height, job->grid_height, &down);
+    if (first != shares->first)
+        turn_to(job, shares, first);
+    if (!shares->any && !job->across)
+        return row_of(&job->other, y);
+    if (job->across)
+        move_row(job, y, shares->row);
+    else
+        memcpy(shares->row, row_of(&job->other, y), 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample);
+    if (shares->any)
+        replace_row(job, shares, y, down, shares->row);
+    return shares->row;
+}
+
 /* Rows top..bottom of the other exposure as it would have been. 0, or 1 if out of memory. */
-int compensate_rows(const Compensation *job, int32_t top, int32_t bottom)
+int compensate_rows(const Compensation *job, void *out, ptrdiff_t out_stride, int32_t top, int32_t bottom)
 {
     Shares shares;
     if (start_shares(job, &shares))
         return 1;
     size_t row_bytes = 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample;
-    for (int32_t y = top; y < bottom; y++) {
-        char *out = (char *)job->out + y * job->out_stride;
-        if (job->moved)
-            move_row(job, y, out);
-        else
-            memcpy(out, row_of(&job->other, y), row_bytes);
-        replace_row(job, &shares, y, out);
-    }
-    free(shares.left);
+    for (int32_t y = top; y < bottom; y++)
+        memcpy((char *)out + y * out_stride, compensated_row(job, &shares, y), row_bytes);
+    end_shares(&shares);
     return 0;
 }
 
@@ -277,28 +295,83 @@ typedef struct {
     const float *expected; /* knots + 1: the brighter exposure's value for each of the darker one's */
     const float *noise;    /* knots + 1: variance of the difference */
     int32_t knots;
-    float contrast_part;
+    float contrast_part, sure, certain;
 } Allowed;
 
-static float looked_up(const float *table, int32_t first, float along)
+/* Largest and smallest of three rows, by sample. */
+VECTORISED static void extremes_of_rows(const float *restrict above, const float *restrict row, const float *restrict below,
+                                        int32_t samples, float *restrict most, float *restrict least)
 {
-    return table[first] + along * (table[first + 1] - table[first]);
+    for (int32_t i = 0; i < samples; i++) {
+        float high = above[i] > below[i] ? above[i] : below[i], low = above[i] < below[i] ? above[i] : below[i];
+        most[i] = row[i] > high ? row[i] : high;
+        least[i] = row[i] < low ? row[i] : low;
+    }
 }
 
-/* Squared deviations of cells (3 samples each, encoded 0..1), the largest of the channels; contrast: of `over`. */
-void disagreement_cells(const Allowed *allowed, const float *under, const float *over, const float *contrast, int32_t cells,
-                        float *out)
+/* Largest less smallest of the 3 x 3 cells around; `most` and `least` have a cell more at either end. */
+VECTORISED static void contrast_of_row(const float *restrict most, const float *restrict least, int32_t samples,
+                                       float *restrict out)
 {
-    for (int32_t i = 0; i < cells; i++) {
-        float most = 0;
-        for (int32_t s = 3 * i; s < 3 * i + 3; s++) {
-            float position = under[s] * (float)allowed->knots;
-            int32_t first = limited((int32_t)position, allowed->knots - 1);
-            float along = position - (float)first, blur = allowed->contrast_part * contrast[s];
-            float difference = looked_up(allowed->expected, first, along) - over[s];
-            float square = difference * difference / (looked_up(allowed->noise, first, along) + blur * blur);
-            most = square > most ? square : most;
-        }
-        out[i] = most;
+    for (int32_t i = 0; i < samples; i++) {
+        float high = most[i] > most[i + 6] ? most[i] : most[i + 6], low = least[i] < least[i + 6] ? least[i] : least[i + 6];
+        high = most[i + 3] > high ? most[i + 3] : high;
+        low = least[i + 3] < low ? least[i + 3] : low;
+        out[i] = high - low;
     }
+}
+
+VECTORISED static void squares_of_row(const Allowed *allowed, const float *restrict under, const float *restrict over,
+                                      int32_t samples, float *restrict contrast)
+{
+    const float knots = (float)allowed->knots, part = allowed->contrast_part;
+    const int32_t last = allowed->knots - 1;
+    const float *restrict expected = allowed->expected, *restrict noise = allowed->noise;
+    for (int32_t i = 0; i < samples; i++) {
+        float position = under[i] * knots;
+        int32_t knot = (int32_t)position;
+        knot = knot < last ? knot : last;
+        float along = position - (float)knot, blur = part * contrast[i];
+        float difference = expected[knot] + along * (expected[knot + 1] - expected[knot]) - over[i];
+        float variance = noise[knot] + along * (noise[knot + 1] - noise[knot]) + blur * blur;
+        contrast[i] = difference * difference / variance;
+    }
+}
+
+VECTORISED static void ramp_of_row(const Allowed *allowed, const float *restrict squares, int32_t cells, float *restrict out)
+{
+    const float sure = allowed->sure, scale = 1.0f / (allowed->certain - allowed->sure);
+    for (int32_t i = 0; i < cells; i++) {
+        float most = squares[3 * i] > squares[3 * i + 1] ? squares[3 * i] : squares[3 * i + 1];
+        most = most > squares[3 * i + 2] ? most : squares[3 * i + 2];
+        float ramp = (sqrtf(most) - sure) * scale;
+        out[i] = ramp < 0 ? 0 : ramp < 1 ? ramp : 1;
+    }
+}
+
+static void copy_ends(float *extremes, int32_t samples)
+{
+    memcpy(extremes, extremes + 3, 3 * sizeof *extremes);
+    memcpy(extremes + 3 + samples, extremes + samples, 3 * sizeof *extremes);
+}
+
+/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1. 0, or 1 if out of memory. */
+int disagreement(const Allowed *allowed, const float *under, const float *over, int32_t height, int32_t width, float *out)
+{
+    int32_t samples = 3 * width;
+    float *most = malloc((3 * (size_t)samples + 12) * sizeof *most);
+    if (!most)
+        return 1;
+    float *least = most + samples + 6, *squares = least + samples + 6;
+    for (int32_t y = 0; y < height; y++) {
+        const float *row = over + (size_t)y * samples;
+        extremes_of_rows(y > 0 ? row - samples : row, row, y < height - 1 ? row + samples : row, samples, most + 3, least + 3);
+        copy_ends(most, samples);
+        copy_ends(least, samples);
+        contrast_of_row(most, least, samples, squares);
+        squares_of_row(allowed, under + (size_t)y * samples, row, samples, squares);
+        ramp_of_row(allowed, squares, width, out + (size_t)y * width);
+    }
+    free(most);
+    return 0;
 }

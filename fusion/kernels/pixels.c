@@ -4,8 +4,8 @@
  * is done in blocks that stay in the first-level cache: table look-ups one by one, everything between in loops that the
  * compiler vectorises. No result depends on how rows are cut into calls.
  */
+#include "motion.h"
 #include "pixels.h"
-#include "rows.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
     Picture under, over;
+    const Compensation *under_motion, *over_motion; /* NULL: taken as it is */
     void *out;
     ptrdiff_t out_stride;
     const float *steering; /* small_height x STEERING x small_width; A, B, C map fy to fy */
@@ -650,8 +651,8 @@ typedef struct {
     float steering[STEERING][BLOCK], fy[BLOCK], y[BLOCK], share[BLOCK];
 } Scratch;
 
-static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const Steering *steering,
-                     float down, Scratch *s)
+static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const void *under,
+                     const void *over, const Steering *steering, float down, Scratch *s)
 {
     int32_t width = job->under.width;
     int bytes = job->under.bytes_per_sample;
@@ -659,8 +660,8 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
     for (int32_t x = 0; x < width; x += BLOCK) {
         int32_t count = width - x < BLOCK ? width - x : BLOCK;
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
-        decode_block(tables->decode, row_of(&job->under, y), bytes, x, count, &s->under.linear);
-        decode_block(tables->decode, row_of(&job->over, y), bytes, x, count, &s->over.linear);
+        decode_block(tables->decode, under, bytes, x, count, &s->under.linear);
+        decode_block(tables->decode, over, bytes, x, count, &s->over.linear);
         light_block(constants, count, &s->under, fine);
         light_block(constants, count, &s->over, fine);
         blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
@@ -682,18 +683,58 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
     }
 }
 
-/* Fuse rows top..bottom. 0, or 1 if out of memory. `out` may be one of the exposures. */
+/* An exposure, read row by row. */
+typedef struct {
+    const Picture *picture;
+    const Compensation *motion;
+    Shares shares;
+} Exposure;
+
+static int start_exposure(const Picture *picture, const Compensation *motion, Exposure *exposure)
+{
+    exposure->picture = picture;
+    exposure->motion = motion;
+    return motion ? start_shares(motion, &exposure->shares) : 0;
+}
+
+static void end_exposure(Exposure *exposure)
+{
+    if (exposure->motion)
+        end_shares(&exposure->shares);
+}
+
+static const void *exposure_row(Exposure *exposure, int32_t y)
+{
+    return exposure->motion ? compensated_row(exposure->motion, &exposure->shares, y) : row_of(exposure->picture, y);
+}
+
+static void fuse_exposures(const Constants *constants, const Tables *tables, const Job *job, Exposure *under, Exposure *over,
+                           Steering *steering, int32_t top, int32_t bottom)
+{
+    Scratch scratch = {0};
+    for (int32_t y = top; y < bottom; y++) {
+        float down;
+        steer_to(job, steering, between(y, job->under.height, job->small_height, &down));
+        fuse_row(constants, tables, job, y, exposure_row(under, y), exposure_row(over, y), steering, down, &scratch);
+    }
+}
+
+/* Fuse rows top..bottom. 0, or 1 if out of memory. `out` may be one of the exposures, if none is compensated. */
 int fuse_rows(const Constants *constants, const Tables *tables, const Job *job, int32_t top, int32_t bottom)
 {
     Steering steering;
-    Scratch scratch = {0};
+    Exposure under, over;
     if (start_steering(job, &steering))
         return 1;
-    for (int32_t y = top; y < bottom; y++) {
-        float down;
-        steer_to(job, &steering, between(y, job->under.height, job->small_height, &down));
-        fuse_row(constants, tables, job, y, &steering, down, &scratch);
+    int failed = start_exposure(&job->under, job->under_motion, &under);
+    if (!failed) {
+        failed = start_exposure(&job->over, job->over_motion, &over);
+        if (!failed) {
+            fuse_exposures(constants, tables, job, &under, &over, &steering, top, bottom);
+            end_exposure(&over);
+        }
+        end_exposure(&under);
     }
     end_steering(&steering);
-    return 0;
+    return failed;
 }

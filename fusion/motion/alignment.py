@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -59,14 +59,51 @@ class Move:
 NO_MOVE = Move()
 
 
-def estimate(reference: Plane, other: Plane, exposures: ExposureMap, reference_is_over: bool) -> Move:
-    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if small or no gain."""
+@dataclass(frozen=True)
+class Still:
+    """A plane (h x w, 0..1) to which another is brought, with its slopes to the right and down, per cell."""
+
+    plane: Plane
+    along: Plane
+    down: Plane
+
+    @staticmethod
+    def of(plane: Plane) -> Still:
+        """The plane with its slopes."""
+        along, down = (cv2.Sobel(plane, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+        return Still(plane, np.asarray(along, np.float32), np.asarray(down, np.float32))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """What one step of the search needs. matrix 3 x 3, side 3: the normal equations of a small further move (dx, dy,
+    turn). seen: part of the cells that tell something. loss: their mean robust difference, 0..1.
+    """
+
+    matrix: NDArray[np.float64]
+    side: NDArray[np.float64]
+    seen: float
+    loss: float
+
+
+NormalEquations = Callable[[Still, Plane, Move], Normal]
+"""Of the reference, the other exposure's plane, and the move so far."""
+
+
+def estimate(
+    reference: Plane,
+    other: Plane,
+    exposures: ExposureMap,
+    reference_is_over: bool,
+    equations: NormalEquations | None = None,
+) -> Move:
+    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if undoing it is no gain."""
     factor = max(1, round(max(reference.shape) / LARGEST_SIDE))
     still, stirred = (
         _comparable(grid, exposures, is_over, factor)
         for grid, is_over in ((reference, reference_is_over), (other, not reference_is_over))
     )
-    return _estimate(still, stirred).scaled(factor)
+    return _estimate(still, stirred, equations or normal_equations).scaled(factor)
 
 
 def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int) -> Plane:
@@ -78,16 +115,17 @@ def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int)
     return np.minimum(luma if is_over else exposure_map.at(exposures.brighter, luma), np.float32(CEILING))
 
 
-def _estimate(reference: Plane, other: Plane) -> Move:
+def _estimate(reference: Plane, other: Plane, equations: NormalEquations) -> Move:
     """From coarse to fine."""
     levels = [(reference, other)]
     while min(levels[-1][0].shape) >= 2 * SMALLEST_SIDE:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
     move = NO_MOVE
-    for still, stirred in reversed(levels):
-        move = _refined(still, stirred, move.scaled(2.0))
-    before, after = difference(reference, other), difference(reference, warped(other, move))
-    return NO_MOVE if after > GAIN * before else move
+    for coarse, stirred in reversed(levels):
+        still = Still.of(coarse)
+        move = _refined(still, stirred, move.scaled(2.0), equations)
+    before, after = equations(still, other, NO_MOVE), equations(still, other, move)
+    return move if min(before.seen, after.seen) >= LEAST_SEEN and after.loss <= GAIN * before.loss else NO_MOVE
 
 
 def _halved(plane: Plane) -> Plane:
@@ -96,7 +134,7 @@ def _halved(plane: Plane) -> Plane:
 
 
 def warped(plane: Plane, move: Move) -> Plane:
-    """The plane as it would be without the move; NaN where it shows nothing."""
+    """The plane as it would be without the move; beyond its border the nearest cell."""
     height, width = plane.shape[:2]
     return np.asarray(
         cv2.warpAffine(
@@ -104,47 +142,45 @@ def warped(plane: Plane, move: Move) -> Plane:
             move.matrix(height, width),
             (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(np.nan, np.nan, np.nan, np.nan),
+            borderMode=cv2.BORDER_REPLICATE,
         )
     )
 
 
-def difference(reference: Plane, other: Plane) -> float:
-    """Mean robust difference, 0..1, over cells that both show and that do not clip in both."""
-    usable = (reference < CEILING) | (other < CEILING)  # false where NaN meets clipping
-    squares = np.square((reference - other)[usable])
-    squares = squares[np.isfinite(squares)]
-    if len(squares) < LEAST_SEEN * reference.size:
-        return 0.0
-    return float((squares / (squares + np.float32(ROBUST**2))).mean())
-
-
-@lru_cache(maxsize=16)
-def _from_middle(height: int, width: int) -> tuple[Plane, Plane]:
-    """x and y of every cell, from the middle."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return x - np.float32((width - 1) / 2), y - np.float32((height - 1) / 2)
-
-
-def _refined(reference: Plane, other: Plane, move: Move) -> Move:
+def _refined(still: Still, other: Plane, move: Move, equations: NormalEquations) -> Move:
     """Gauss-Newton on shift and turn, each cell weighted down by its difference (Lucas and Kanade 1981)."""
-    height, width = reference.shape
-    x, y = _from_middle(height, width)
-    along, down = (cv2.Sobel(reference, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-    slopes = np.stack([along, down, down * x - along * y], axis=-1).reshape(-1, 3)
-    tells = (reference < CEILING).ravel()
     for _ in range(STEPS):
-        there = warped(other, move).ravel()
-        usable = tells & (there < CEILING)
-        if usable.mean() < LEAST_SEEN:
+        normal = equations(still, other, move)
+        if normal.seen < LEAST_SEEN:
             return NO_MOVE
-        residual = np.where(usable, there - reference.ravel(), np.float32(0))
-        weight = usable / (1 + np.square(residual * np.float32(1 / ROBUST)))
-        weighted = slopes * weight[:, None]
-        normal = (weighted.T @ slopes).astype(np.float64)
-        step = np.linalg.solve(normal + 1e-6 * np.eye(3), -(weighted.T @ residual).astype(np.float64))
+        step = np.linalg.solve(normal.matrix + 1e-6 * np.eye(3), -normal.side)
         move = Move(move.dx + float(step[0]), move.dy + float(step[1]), move.turn + float(step[2]))
-        if Move(*step).reach(height, width) < ENOUGH:
+        if Move(*step).reach(*other.shape) < ENOUGH:
             break
     return move
+
+
+def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
+    """See Normal. A cell tells something if it clips in neither plane and its place lies in the other."""
+    y, x = np.mgrid[0 : other.shape[0], 0 : other.shape[1]].astype(np.float64)
+    there = _between(other, *np.tensordot(move.matrix(*other.shape), [x, y, np.ones_like(x)], axes=1))
+    usable = (still.plane < CEILING) & (there < CEILING)  # false where NaN
+    residual = (there - still.plane)[usable]
+    middle_y, middle_x = (other.shape[0] - 1) / 2, (other.shape[1] - 1) / 2
+    turning = still.down * (x - middle_x) - still.along * (y - middle_y)
+    slopes = np.stack([still.along[usable], still.down[usable], turning[usable]], axis=-1).astype(np.float64)
+    weighted = slopes / (1 + np.square(residual / ROBUST))[:, None]
+    losses = np.square(residual) / (np.square(residual) + ROBUST**2)
+    loss = losses.sum() / max(1, losses.size)
+    return Normal(weighted.T @ slopes, weighted.T @ residual, float(usable.mean()), float(loss))
+
+
+def _between(plane: Plane, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The plane at places between its cells; NaN outside."""
+    height, width = plane.shape
+    outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
+    left, above = np.clip(x, 0, width - 1).astype(int), np.clip(y, 0, height - 1).astype(int)
+    right, below = np.minimum(left + 1, width - 1), np.minimum(above + 1, height - 1)
+    upper = plane[above, left] + (x - left) * (plane[above, right] - plane[above, left])
+    lower = plane[below, left] + (x - left) * (plane[below, right] - plane[below, left])
+    return np.asarray(np.where(outside, np.nan, upper + (y - above) * (lower - upper)))

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion import shrink, upsample
+from fusion import shrink
 from fusion.motion import alignment, exposure_map
-from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.disagreement import Deviations, Grid, Mask, allowed_differences, soft_mask, squared_deviations
+from fusion.motion.alignment import NO_MOVE, Move, Normal, Still
+from fusion.motion.disagreement import Allowed, Grid, Mask, allowed_differences, disagreement, soft_mask
 from fusion.motion.exposure_map import Curve, ExposureMap
 
 MotionMode = Literal["off", "global", "full"]
 
 GRID_LINES = 180
-"""Lines of the motion grid along the shorter side: cells of 6 pixels at 1080p."""
+"""Lines of the motion grid along the shorter side, about: cells of 6 pixels at 1080p."""
 CLIP_START, CLIP_END = 0.95, 0.99
 """Encoded values between which a pixel of the brighter exposure comes to be taken for clipped."""
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
@@ -55,13 +54,15 @@ class Compensation:
     """What makes the other exposure one of the reference's moment.
 
     move: pixels. mask: part of the reference, cells. curve: encoded values of the other for those of the reference.
-    fill: what the other exposure shows where the reference clips, cells; None where the reference is the darker one.
+    fill: what the other exposure shows where the reference clips, FILL_CELLS cells each; None where the reference is
+    the darker one. grid: the other exposure as it becomes, cells.
     """
 
     move: Move
     mask: Mask
     curve: Curve
     fill: Grid | None
+    grid: Grid
 
     @property
     def idle(self) -> bool:
@@ -81,23 +82,49 @@ class MotionReport:
     mask: Mask
 
 
-def grid_shape(height: int, width: int) -> tuple[int, int]:
-    """Cells down and across."""
-    return shrink.small_shape(height, width, GRID_LINES)
+class GridLoops(Protocol):
+    """The loops over cells, for which a fuser may have faster ones."""
+
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """See fusion.motion.disagreement."""
+        ...
+
+    def normal_equations(self, still: Still, other: Mask, move: Move) -> Normal:
+        """See alignment.normal_equations."""
+        ...
+
+
+class DefinedLoops:
+    """The GridLoops as they are defined."""
+
+    disagreement = staticmethod(disagreement)
+    normal_equations = staticmethod(alignment.normal_equations)
+
+
+def grid_shape(height: int, width: int, small_lines: int) -> tuple[int, int]:
+    """Cells down and across: as many to each pixel of the small picture, so that this is the mean of its cells."""
+    shape = shrink.small_shape(height, width, small_lines)
+    cells = max(1, min(round(GRID_LINES / small_lines), height // shape[0], width // shape[1]))
+    return shape[0] * cells, shape[1] * cells
+
+
+def small_picture(grid: Grid, height: int, width: int, small_lines: int) -> Grid:
+    """The small picture, of the grid of a picture of height x width."""
+    down, across = shrink.small_shape(height, width, small_lines)
+    if grid.shape[:2] == (down, across):
+        return grid
+    return np.asarray(cv2.resize(grid, (across, down), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def compensations(
-    grids: Sequence[Grid],
-    height: int,
-    mode: MotionMode,
-    moments: Moments,
-    deviations: Deviations = squared_deviations,
+    grids: Sequence[Grid], height: int, mode: MotionMode, moments: Moments, loops: GridLoops | None = None
 ) -> tuple[int, dict[int, Compensation]]:
     """The reference's index, and for every other exposure (grids dark to bright) what is to be done."""
     reference = best_exposed(grids) if moments.reference is None else moments.reference
     cell = height / grids[0].shape[0]
     others = [index for index in range(len(grids)) if index != reference]
-    return reference, {other: _plan(grids, reference, other, mode, moments, cell, deviations) for other in others}
+    loops = loops or DefinedLoops()
+    return reference, {other: _plan(grids, reference, other, mode, moments, cell, loops) for other in others}
 
 
 def report(reference: int, plans: dict[int, Compensation]) -> MotionReport:
@@ -119,22 +146,52 @@ def _plan(
     mode: MotionMode,
     moments: Moments,
     cell: float,
-    deviations: Deviations,
+    loops: GridLoops,
 ) -> Compensation:
     over_is_reference = reference > other
     maps = _exposure_map(grids, min(reference, other), max(reference, other), moments)
-    move = alignment.estimate(grids[reference], grids[other], maps, over_is_reference)
+    move = alignment.estimate(grids[reference], grids[other], maps, over_is_reference, loops.normal_equations)
     move = _worthwhile(move, cell, grids[other].shape)
-    there = alignment.warped(grids[other], move) if move != NO_MOVE else grids[other]
-    unseen = np.isnan(there[..., 0])
-    there = np.where(unseen[..., None], grids[reference], there)
-    mask = unseen.astype(np.float32)
+    there, unseen = _moved(grids[other], move)
+    mask = unseen
     if mode == "full":
         under, over = (there, grids[reference]) if over_is_reference else (grids[reference], there)
-        mask = np.maximum(mask, soft_mask(deviations(under, over, allowed_differences(under, over, maps))))
-    fill = behind_clipping(grids[reference], there, mask) if over_is_reference and mask.any() else None
+        differs = loops.disagreement(under, over, allowed_differences(under, over, maps))
+        mask = np.maximum(unseen, soft_mask(differs))
+    fill = behind_clipping(grids[reference], there, mask) if over_is_reference else None
     curve = maps.darker if over_is_reference else maps.brighter
-    return Compensation(move.scaled(cell), mask, curve, fill)
+    return Compensation(move.scaled(cell), mask, curve, fill, _remade(grids[reference], there, mask, curve, fill))
+
+
+def _moved(other: Grid, move: Move) -> tuple[Grid, Mask]:
+    """The other grid without the move; and 1 where it shows nothing, and the nearest cell stands in."""
+    height, width = other.shape[:2]
+    if move == NO_MOVE:
+        return other, np.zeros((height, width), np.float32)
+    matrix = move.matrix(height, width)
+    x = np.arange(width)[None] + (matrix[0, 1] * np.arange(height) + matrix[0, 2])[:, None]
+    y = np.arange(height)[:, None] + (matrix[1, 0] * np.arange(width) + matrix[1, 2])[None]
+    unseen = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
+    return alignment.warped(other, move), unseen.astype(np.float32)
+
+
+def _remade(reference: Grid, there: Grid, mask: Mask, curve: Curve, fill: Grid | None) -> Grid:
+    """The other grid as its picture becomes: see remake.exposure."""
+    cells = np.flatnonzero(mask > 0)
+    result, seen = there.copy(), reference.reshape(-1, 3)[cells]
+    made = exposure_map.at(curve, seen)
+    if fill is not None:
+        size = there.shape[1], there.shape[0]
+        filled = np.asarray(cv2.resize(fill, size, interpolation=cv2.INTER_LINEAR)).reshape(-1, 3)[cells]
+        made += clipped(seen) * np.maximum(filled - made, 0)
+    flat = result.reshape(-1, 3)
+    flat[cells] += mask.reshape(-1, 1)[cells] * (made - flat[cells])
+    return result
+
+
+def clipped(encoded: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """How far values of the brighter exposure, encoded 0..1, are taken for clipped, 0..1."""
+    return np.asarray(np.clip((encoded - CLIP_START) / (CLIP_END - CLIP_START), 0, 1))
 
 
 def _worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:
@@ -151,54 +208,22 @@ def _exposure_map(grids: Sequence[Grid], dark: int, bright: int, moments: Moment
     return exposure_map.of_light_ratio(moments.lights[bright] / moments.lights[dark])
 
 
-def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid:
-    """What the darker exposure shows nearby where the brighter one clips and nothing moved.
+def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+    """What the darker exposure shows nearby where the brighter one clips and nothing moved; None if not needed.
 
     It stands for what has come into view there: the brighter exposure does not tell.
     """
+    if not (reference[mask > 0] >= CLIP_START).any():
+        return None
     brightest = np.maximum(np.maximum(reference[..., 0], reference[..., 1]), reference[..., 2])
-    known = ((brightest >= CLIP_START) * (1 - mask)).astype(np.float32)
-    height, width = known.shape
-    size = max(1, width // FILL_CELLS), max(1, height // FILL_CELLS)
-    shown = np.dstack([other * known[..., None], known])
-    seen = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), np.float32)
+    known = ((brightest >= CLIP_START) & (mask == 0)).view(np.uint8)
+    size = max(1, known.shape[1] // FILL_CELLS), max(1, known.shape[0] // FILL_CELLS)
+    shown = cv2.resize(cv2.copyTo(other, known), size, interpolation=cv2.INTER_AREA)
+    part = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    seen = np.dstack([shown, part])
     total = np.zeros(seen.shape, np.float32)
     for step, radius in enumerate(FILL_RADII):
         window = (2 * radius + 1, 2 * radius + 1)
         near = np.asarray(cv2.boxFilter(seen, -1, window, borderType=cv2.BORDER_REPLICATE), np.float32)
         total += np.float32(FARTHER**step) * near
-    fill = total[..., :3] / np.maximum(total[..., 3:], 1e-6)
-    return np.asarray(cv2.resize(fill, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def compensate(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
-    """Rows top..bottom of the other exposure at the reference's moment; both H x W x 3, one dtype."""
-    height, width = other.shape[:2]
-    bottom = height if bottom is None else bottom
-    white = float(np.iinfo(other.dtype).max)
-    seen = reference[top:bottom]
-    there = moved(other, todo.move, top, bottom)
-    made = exposure_map.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
-    if todo.fill is not None:
-        clipped = np.clip((seen / white - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
-        fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom) * white
-        made += clipped * np.maximum(fill - made, 0)
-    share = upsample.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
-    return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
-
-
-def moved(pixels: Pixels, move: Move, top: int, bottom: int) -> NDArray[np.float64]:
-    """Rows top..bottom of the picture without the move, interpolated; beyond its border the nearest pixel."""
-    if move == NO_MOVE:
-        return pixels[top:bottom].astype(np.float64)
-    height, width = pixels.shape[:2]
-    matrix = move.matrix(height, width)
-    y, x = np.mgrid[top:bottom, 0:width]
-    across = np.clip(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2], 0, width - 1)
-    down = np.clip(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2], 0, height - 1)
-    left, above = across.astype(int), down.astype(int)
-    right, below = np.minimum(left + 1, width - 1), np.minimum(above + 1, height - 1)
-    part_x, part_y = (across - left)[..., None], (down - above)[..., None]
-    upper = pixels[above, left] + part_x * (pixels[above, right].astype(np.float64) - pixels[above, left])
-    lower = pixels[below, left] + part_x * (pixels[below, right].astype(np.float64) - pixels[below, left])
-    return np.asarray(upper + part_y * (lower - upper))
+    return np.asarray(total[..., :3] / np.maximum(total[..., 3:], 1e-6), np.float32)

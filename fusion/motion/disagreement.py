@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +18,7 @@ Mask = NDArray[np.float32]
 
 CODE = 1 / 255
 LEVELS = 16
-MOST_SAMPLES = 8192
+MOST_SAMPLES = 3000
 SURE, CERTAIN = 3.0, 6.0
 """Deviations at which a disagreement begins to count, and counts in full."""
 CONTRAST_PART = 0.08
@@ -38,18 +37,16 @@ class Allowed:
     noise: Curve
 
 
-Deviations = Callable[[Grid, Grid, Allowed], Mask]
-"""Under- and over-exposed grid to squared deviations."""
-
-
-def squared_deviations(under: Grid, over: Grid, allowed: Allowed) -> Mask:
-    """By how many standard deviations the exposures of a grid disagree, squared: the largest over the channels.
+def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
+    """How surely the exposures of a grid show different things, 0..1: from SURE to CERTAIN standard deviations, the
+    largest over the channels.
 
     Compared as the brighter exposure shows it: where it clips the darker one may say what it likes from there up, and
     in the dark the darker one's noise, enlarged by the ratio, allows for itself.
     """
     variance = exposure_map.at(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
-    return np.asarray((np.square(exposure_map.at(allowed.expected, under) - over) / variance).max(axis=2))
+    squares = (np.square(exposure_map.at(allowed.expected, under) - over) / variance).max(axis=2)
+    return np.asarray(np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1), np.float32)
 
 
 def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allowed:
@@ -82,9 +79,8 @@ def contrast(grid: Grid) -> Grid:
     return np.asarray(cv2.dilate(grid, kernel) - cv2.erode(grid, kernel), np.float32)
 
 
-def soft_mask(squares: Mask) -> Mask:
-    """Where the reference exposure shall stand alone, 0..1: certain disagreements, a little wider, with soft edges."""
-    ramp = np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1)
-    whole = cv2.morphologyEx(ramp.astype(np.float32), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+def soft_mask(disagreement: Mask) -> Mask:
+    """Where the reference exposure shall stand alone, 0..1: disagreements, a little wider, with soft edges."""
+    whole = cv2.morphologyEx(disagreement, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     wide = cv2.dilate(whole, np.ones((3, 3), np.uint8))
     return np.asarray(cv2.boxFilter(wide, -1, (3, 3), borderType=cv2.BORDER_REPLICATE), np.float32)

@@ -7,8 +7,8 @@ from fusion import definition, pixels
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
-from fusion.loops import NumpyLoops
-from fusion.motion import alignment, compensation, disagreement, exposure_map
+from fusion.loops import Exposure, NumpyLoops
+from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move
 from fusion.motion.compensation import Compensation, Moments
 from tests.fusion.brackets import Curve, noise, scene
@@ -112,7 +112,7 @@ def plan(shape, move=NO_MOVE, filled=True, seed=1):
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
     fill = rng.uniform(0, 1, (*shape, 3)).astype(np.float32) if filled else None
     maps = exposure_map.of_light_ratio(4.0)
-    return Compensation(move, mask, maps.darker if filled else maps.brighter, fill)
+    return Compensation(move, mask, maps.darker if filled else maps.brighter, fill, np.zeros((*shape, 3), np.float32))
 
 
 @needs_compiled
@@ -124,19 +124,19 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
     reference, other = noise(*shape, dtype, seed=4)
     todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
     out = np.full_like(other, 77)
-    rows = pixels.CompiledLoops().compensate(reference, other, todo, out)
+    rows = pixels.CompiledLoops().remake(Exposure(other, reference, todo), out)
     for top in range(0, shape[0], 7):
         rows(top, min(top + 7, shape[0]))
-    wanted = compensation.compensate(reference, other, todo)
+    wanted = remake.exposure(reference, other, todo)
     assert np.abs(out.astype(int) - wanted).max() <= 1
 
 
 @needs_compiled
-def test_the_compiled_deviations_are_those_of_the_definition():
+def test_the_compiled_disagreement_is_that_of_the_definition():
     under, over = grid(seed=1), exposed(grid(seed=2), 3.0)
     allowed = disagreement.allowed_differences(under, over, exposure_map.of_light_ratio(3.0))
-    found = pixels.CompiledLoops().deviations(under, over, allowed)
-    np.testing.assert_allclose(found, disagreement.squared_deviations(under, over, allowed), rtol=1e-4, atol=1e-4)
+    found = pixels.CompiledLoops().disagreement(under, over, allowed)
+    np.testing.assert_allclose(found, disagreement.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -214,7 +214,7 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
         fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
         if newest < 6:
             assert of_pictures(fused, fusers["off"].fuse(exposures).pixels).mean() < 0.1
-        means.append(definition.small_lab(fused, FusionSettings())[0].mean())
+        means.append(definition.small_lab(definition.small_picture(fused, FusionSettings()))[0].mean())
     assert np.std(means) < 0.1
 
 

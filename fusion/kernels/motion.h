@@ -1,0 +1,37 @@
+/* One exposure as it would have been at another's moment, row by row. */
+#ifndef LIVEMEF_MOTION_H
+#define LIVEMEF_MOTION_H
+
+#include "rows.h"
+
+typedef struct {
+    Picture reference, other;
+    const float *table;  /* the other's code, whole, for every code of the reference */
+    const float *mask;   /* grid_height x grid_width: the reference's share */
+    int32_t grid_height, grid_width;
+    const int32_t *across; /* for each row, and */
+    const int32_t *down;   /* for each column: how far right and down the place in the other lies, STEPS-ths of a pixel */
+    const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
+    int32_t fill_height, fill_width;
+    float clip_start, clip_scale; /* codes */
+} Compensation; /* across and down NULL: not moved */
+
+/* Where the reference has a share, and what a row needs at hand. */
+typedef struct {
+    int32_t *left; /* for each sample of a row: the grid column left of its pixel's centre, */
+    float *along;  /* and how far it is on the way to the next */
+    float *cells;  /* a row of the grid: shares */
+    void *row;     /* room for a row of the picture */
+    char *touched; /* for each block of a row: whether the reference has any share in it, between grid rows first, first + 1 */
+    int32_t first; /* -1 before the first use */
+    int any;
+} Shares;
+
+/* 0, or 1 if out of memory. */
+int start_shares(const Compensation *job, Shares *shares);
+void end_shares(Shares *shares);
+
+/* Row y of the other exposure: itself where nothing is to be done, else a row in `shares`. */
+const void *compensated_row(const Compensation *job, Shares *shares, int32_t y);
+
+#endif

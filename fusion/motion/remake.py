@@ -1,0 +1,56 @@
+"""The pixels of an exposure as they would have been at the reference's moment."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+from fusion import upsample
+from fusion.motion import exposure_map
+from fusion.motion.alignment import NO_MOVE, Move
+from fusion.motion.compensation import Compensation, clipped
+
+STEPS = 16
+"""Places between pixels are rounded to such parts: then the four weights are whole 256ths, and all machines agree."""
+
+
+def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
+    """Rows top..bottom of the other exposure at the reference's moment; both H x W x 3, one dtype."""
+    height, width = other.shape[:2]
+    bottom = height if bottom is None else bottom
+    white = float(np.iinfo(other.dtype).max)
+    seen = reference[top:bottom]
+    there = moved(other, todo.move, top, bottom).astype(np.float64)
+    made = exposure_map.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
+    if todo.fill is not None:
+        fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom) * white
+        made += clipped(seen / white) * np.maximum(fill - made, 0)
+    share = upsample.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
+    return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
+
+
+def places(move: Move, height: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """How far across (for each row) and down (for each column) a pixel lies in the other exposure, STEPS-ths of one."""
+    matrix = move.matrix(height, width)
+    across = matrix[0, 1] * np.arange(height) + matrix[0, 2]
+    down = matrix[1, 0] * np.arange(width) + matrix[1, 2]
+    rounded = (np.floor(STEPS * offsets + 0.5).astype(np.int32) for offsets in (across, down))
+    return next(rounded), next(rounded)
+
+
+def moved(pixels: Pixels, move: Move, top: int, bottom: int) -> Pixels:
+    """Rows top..bottom of the picture without the move, interpolated; beyond its border the nearest pixel."""
+    if move == NO_MOVE:
+        return pixels[top:bottom]
+    height, width = pixels.shape[:2]
+    across, down = places(move, height, width)
+    x = np.clip(STEPS * np.arange(width)[None] + across[top:bottom, None], 0, STEPS * (width - 1))
+    y = np.clip(STEPS * np.arange(top, bottom)[:, None] + down[None], 0, STEPS * (height - 1))
+    left, above = x // STEPS, y // STEPS
+    right, below = np.minimum(left + 1, width - 1), np.minimum(above + 1, height - 1)
+    part_x, part_y = (x % STEPS)[..., None], (y % STEPS)[..., None]
+    upper = (STEPS - part_x) * pixels[above, left].astype(np.int64) + part_x * pixels[above, right]
+    lower = (STEPS - part_x) * pixels[below, left].astype(np.int64) + part_x * pixels[below, right]
+    total = (STEPS - part_y) * upper + part_y * lower
+    return np.asarray(((total + STEPS * STEPS // 2) // (STEPS * STEPS)).astype(pixels.dtype))
