@@ -110,6 +110,7 @@ class _Compensation(Structure):
         ("fill_width", c_int32),
         ("clip_start", c_float),
         ("clip_scale", c_float),
+        ("least_fill", c_float),
     ]
 
 
@@ -342,6 +343,7 @@ def _compensation(exposure: Exposure) -> _Compensation | None:
         grid_width=mask.shape[1],
         clip_start=clips[0],
         clip_scale=1 / (clips[1] - clips[0]),
+        least_fill=top * compensation.LEAST_FILL,
     )
     call.arrays = [table, mask]
     if todo.move != NO_MOVE:

@@ -84,15 +84,19 @@ static void move_span(const Compensation *job, int32_t y, int32_t down, int32_t 
         edge_pixel(at, other->bytes_per_sample, limited(x + step, other->width - 1), x, out);
 }
 
-static void move_row(const Compensation *job, int32_t y, void *out)
+static void move_row(const Compensation *job, const int32_t *ends, int32_t y, void *out)
+{
+    for (int32_t first = 0; first < job->other.width; first = *ends++)
+        move_span(job, y, job->down[first], first, *ends, out);
+}
+
+/* Where the spans of columns end that lie equally far down. */
+static void find_spans(const Compensation *job, int32_t *ends)
 {
     int32_t width = job->other.width;
-    for (int32_t first = 0, last; first < width; first = last) {
-        int32_t down = job->down[first];
-        for (last = first + 1; last < width && job->down[last] == down; last++)
-            ;
-        move_span(job, y, down, first, last, out);
-    }
+    for (int32_t x = 1; x <= width; x++)
+        if (x == width || job->down[x] != job->down[x - 1])
+            *ends++ = x;
 }
 
 /* ---- where the reference stands alone ---- */
@@ -149,12 +153,11 @@ VECTORISED static int any_above8(const uint8_t *restrict codes, int32_t limit, i
     return any;
 }
 
-/* The fill at a pixel. */
-static void fill_of(const Compensation *job, int32_t x, int32_t y, float *bgr)
+/* The fill at column x, between its rows `above` and the next. */
+static void fill_of(const Compensation *job, int32_t x, int32_t above, float down, float *bgr)
 {
-    float along, down;
+    float along;
     int32_t left = between(x, job->other.width, job->fill_width, &along);
-    int32_t above = between(y, job->other.height, job->fill_height, &down);
     int32_t right = limited(left + 1, job->fill_width - 1), below = limited(above + 1, job->fill_height - 1);
     const float *upper = job->fill + 3 * (size_t)above * (size_t)job->fill_width;
     const float *lower = job->fill + 3 * (size_t)below * (size_t)job->fill_width;
@@ -173,17 +176,25 @@ static void fill_patch(const Compensation *job, const void *reference, int32_t x
     int32_t start = (int32_t)job->clip_start;
     if (bytes == 1 && !any_above8((const uint8_t *)reference + 3 * (size_t)x, start, 3 * count))
         return;
+    float down;
+    int32_t above = between(y, job->other.height, job->fill_height, &down);
     for (int32_t i = 0; i < count; i++) {
         int32_t codes[3] = {code(reference, bytes, 3 * (x + i)), code(reference, bytes, 3 * (x + i) + 1),
                             code(reference, bytes, 3 * (x + i) + 2)};
         if (share[3 * i] <= 0 || (codes[0] <= start && codes[1] <= start && codes[2] <= start))
             continue;
-        float bgr[3];
-        fill_of(job, x + i, y, bgr);
+        float bgr[3], clips[3], bright = 1;
+        fill_of(job, x + i, above, down, bgr);
+        for (int c = 0; c < 3; c++) { /* the channels that do not clip tell how bright it can be */
+            float clip = ((float)codes[c] - job->clip_start) * job->clip_scale;
+            clips[c] = clip < 0 ? 0 : clip < 1 ? clip : 1;
+            float least = bgr[c] > job->least_fill ? bgr[c] : job->least_fill;
+            float part = clips[c] + (1 - clips[c]) * made[3 * i + c] / least;
+            bright = part < bright ? part : bright;
+        }
         for (int c = 0; c < 3; c++) {
-            float clipped = ((float)codes[c] - job->clip_start) * job->clip_scale, more = bgr[c] - made[3 * i + c];
-            if (clipped > 0 && more > 0)
-                made[3 * i + c] += (clipped < 1 ? clipped : 1) * more;
+            float more = bright * bgr[c] - made[3 * i + c];
+            made[3 * i + c] += clips[c] * (more > 0 ? more : 0);
         }
     }
 }
@@ -237,11 +248,12 @@ static void replace_row(const Compensation *job, const Shares *shares, int32_t y
 int start_shares(const Compensation *job, Shares *shares)
 {
     size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1;
-    size_t samples = 3 * width * (sizeof(int32_t) + sizeof(float) + sizeof(uint16_t));
+    size_t samples = 3 * width * (sizeof(int32_t) + sizeof(float) + sizeof(uint16_t)) + width * sizeof(int32_t);
     shares->left = malloc(samples + cells * sizeof(float) + width / PATCH + 1);
     if (!shares->left)
         return 1;
-    shares->along = (float *)(shares->left + 3 * width);
+    shares->ends = shares->left + 3 * width;
+    shares->along = (float *)(shares->ends + width);
     shares->cells = shares->along + 3 * width;
     shares->row = shares->cells + cells;
     shares->touched = (char *)shares->row + 3 * width * sizeof(uint16_t);
@@ -254,6 +266,8 @@ int start_shares(const Compensation *job, Shares *shares)
             shares->along[3 * x + c] = along;
         }
     }
+    if (job->across)
+        find_spans(job, shares->ends);
     return 0;
 }
 
@@ -268,7 +282,7 @@ const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
     if (!shares->any && !job->across)
         return row_of(&job->other, y);
     if (job->across)
-        move_row(job, y, shares->row);
+        move_row(job, shares->ends, y, shares->row);
     else
         memcpy(shares->row, row_of(&job->other, y), 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample);
     if (shares->any)

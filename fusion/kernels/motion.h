@@ -13,13 +13,14 @@ typedef struct {
     const int32_t *down;   /* for each column: how far right and down the place in the other lies, STEPS-ths of a pixel */
     const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
     int32_t fill_height, fill_width;
-    float clip_start, clip_scale; /* codes */
+    float clip_start, clip_scale, least_fill; /* codes */
 } Compensation; /* across and down NULL: not moved */
 
 /* Where the reference has a share, and what a row needs at hand. */
 typedef struct {
     int32_t *left; /* for each sample of a row: the grid column left of its pixel's centre, */
     float *along;  /* and how far it is on the way to the next */
+    int32_t *ends; /* where the spans of columns end that lie equally far down in the other exposure, if it is moved */
     float *cells;  /* a row of the grid: shares */
     void *row;     /* room for a row of the picture */
     char *touched; /* for each block of a row: whether the reference has any share in it, between grid rows first, first + 1 */

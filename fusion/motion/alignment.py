@@ -18,9 +18,9 @@ LARGEST_SIDE = 160
 """Planes are brought to about this many cells across: a hundredth of such a cell is still found."""
 CEILING = 0.96
 """Encoded values above are taken for clipped."""
-STEPS = 6
-ENOUGH = 0.01
-"""Cells; the search ends with a step shorter than this."""
+STEPS = 4
+ENOUGH = 0.05
+"""Cells; the search ends with a step shorter than this: the next would be shorter by far."""
 ROBUST = 0.04
 """Difference, encoded, at which a cell's say is halved: what moves by itself must not pull the picture along."""
 GAIN = 0.9
@@ -109,10 +109,9 @@ def estimate(
 def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int) -> Plane:
     """Luma as the brighter exposure shows it, short of clipping, on fewer cells."""
     size = grid.shape[1] // factor, grid.shape[0] // factor
-    grid = grid[: size[1] * factor, : size[0] * factor]
-    small = cv2.resize(grid, size, interpolation=cv2.INTER_AREA)
-    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.float32)
-    return np.minimum(luma if is_over else exposure_map.at(exposures.brighter, luma), np.float32(CEILING))
+    luma = cv2.cvtColor(grid[: size[1] * factor, : size[0] * factor], cv2.COLOR_BGR2GRAY)
+    small = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+    return np.minimum(small if is_over else exposure_map.nearest(exposures.brighter, small), np.float32(CEILING))
 
 
 def _estimate(reference: Plane, other: Plane, equations: NormalEquations) -> Move:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -28,6 +29,7 @@ CLIP_START, CLIP_END = 0.95, 0.99
 """Encoded values between which a pixel of the brighter exposure comes to be taken for clipped."""
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
 """Pixels; a smaller move of the picture, and a turn that moves no corner by more, are let be."""
+LEAST_FILL = 1e-3
 FILL_CELLS = 4
 FILL_RADII = (1, 3, 9)
 FARTHER = 0.02
@@ -129,7 +131,7 @@ def compensations(
 
 def report(reference: int, plans: dict[int, Compensation]) -> MotionReport:
     """What the plans amount to."""
-    mask = np.max([plan.mask for plan in plans.values()], axis=0)
+    mask = reduce(np.maximum, [plan.mask for plan in plans.values()])
     farthest = max((plan.move for plan in plans.values()), key=lambda move: np.hypot(move.dx, move.dy))
     return MotionReport(reference, float(mask.mean()), (farthest.dx, farthest.dy), mask)
 
@@ -168,10 +170,10 @@ def _moved(other: Grid, move: Move) -> tuple[Grid, Mask]:
     height, width = other.shape[:2]
     if move == NO_MOVE:
         return other, np.zeros((height, width), np.float32)
-    matrix = move.matrix(height, width)
-    x = np.arange(width)[None] + (matrix[0, 1] * np.arange(height) + matrix[0, 2])[:, None]
-    y = np.arange(height)[:, None] + (matrix[1, 0] * np.arange(width) + matrix[1, 2])[None]
-    unseen = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
+    matrix = move.matrix(height, width).astype(np.float32)
+    x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
+    across, down = x + (matrix[0, 1] * y + matrix[0, 2]), y + (matrix[1, 0] * x + matrix[1, 2])
+    unseen = (across < 0) | (across > width - 1) | (down < 0) | (down > height - 1)
     return alignment.warped(other, move), unseen.astype(np.float32)
 
 
@@ -181,17 +183,24 @@ def _remade(reference: Grid, there: Grid, mask: Mask, curve: Curve, fill: Grid |
     result, seen = there.copy(), reference.reshape(-1, 3)[cells]
     made = exposure_map.at(curve, seen)
     if fill is not None:
-        size = there.shape[1], there.shape[0]
-        filled = np.asarray(cv2.resize(fill, size, interpolation=cv2.INTER_LINEAR)).reshape(-1, 3)[cells]
-        made += clipped(seen) * np.maximum(filled - made, 0)
+        down, across = np.divmod(cells, mask.shape[1])
+        nearest = down * fill.shape[0] // mask.shape[0], across * fill.shape[1] // mask.shape[1]
+        made = with_fill(made, fill[nearest], seen)
     flat = result.reshape(-1, 3)
     flat[cells] += mask.reshape(-1, 1)[cells] * (made - flat[cells])
     return result
 
 
-def clipped(encoded: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """How far values of the brighter exposure, encoded 0..1, are taken for clipped, 0..1."""
-    return np.asarray(np.clip((encoded - CLIP_START) / (CLIP_END - CLIP_START), 0, 1))
+def with_fill(
+    made: NDArray[np.floating[Any]], fill: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Values ... x 3 of the darker exposure, encoded 0..1, where the reference, the brighter one, may clip.
+
+    A channel that clips there is at least what the fill says, as far as the other channels let the fill be so bright.
+    """
+    clips = np.clip((reference - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
+    bright = np.min(clips + (1 - clips) * made / np.maximum(fill, LEAST_FILL), axis=-1, keepdims=True)
+    return np.asarray(made + clips * np.maximum(np.minimum(bright, 1) * fill - made, 0))
 
 
 def _worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:
@@ -213,10 +222,11 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
 
     It stands for what has come into view there: the brighter exposure does not tell.
     """
-    if not (reference[mask > 0] >= CLIP_START).any():
+    clips = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START,) * 3) == 0
+    replaced = mask > 0
+    if not (clips & replaced).any():
         return None
-    brightest = np.maximum(np.maximum(reference[..., 0], reference[..., 1]), reference[..., 2])
-    known = ((brightest >= CLIP_START) & (mask == 0)).view(np.uint8)
+    known = (clips & ~replaced).view(np.uint8)
     size = max(1, known.shape[1] // FILL_CELLS), max(1, known.shape[0] // FILL_CELLS)
     shown = cv2.resize(cv2.copyTo(other, known), size, interpolation=cv2.INTER_AREA)
     part = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)

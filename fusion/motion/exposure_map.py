@@ -14,7 +14,7 @@ from fusion import colour
 Curve = NDArray[np.float64]
 """Encoded values 0..1 at KNOTS + 1 equally spaced encoded values 0..1, never falling."""
 
-KNOTS = 4096
+KNOTS = 1024
 CLIPS = 0.97
 """Encoded values from here up may be clipped."""
 SMALLEST_RATIO, LARGEST_RATIO = 1.0, 4096.0
@@ -38,6 +38,11 @@ def at(curve: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     table = curve.astype(np.float32)
     low = table[first]
     return np.asarray(low + (position - first) * (table[first + 1] - low), np.float32)
+
+
+def nearest(curve: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The curve at the knots nearest to encoded values 0..1: quicker than `at`."""
+    return curve.astype(np.float32).take((values * np.float32(KNOTS) + np.float32(0.5)).astype(np.int32))
 
 
 def code_table(curve: Curve, dtype: np.dtype[Any]) -> NDArray[Any]:

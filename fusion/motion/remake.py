@@ -9,7 +9,7 @@ from capture.frame import Pixels
 from fusion import upsample
 from fusion.motion import exposure_map
 from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.compensation import Compensation, clipped
+from fusion.motion.compensation import Compensation, with_fill
 
 STEPS = 16
 """Places between pixels are rounded to such parts: then the four weights are whole 256ths, and all machines agree."""
@@ -24,8 +24,8 @@ def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0,
     there = moved(other, todo.move, top, bottom).astype(np.float64)
     made = exposure_map.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
     if todo.fill is not None:
-        fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom) * white
-        made += clipped(seen / white) * np.maximum(fill - made, 0)
+        fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
+        made = white * np.asarray(with_fill(made / white, fill, seen / white), np.float64)
     share = upsample.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
     return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
 
