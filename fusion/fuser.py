@@ -43,7 +43,7 @@ class FusionSettings:
     colour: Transfer = "chromaticity"
     window_radius: int = 4
     window_eps: float = 0.25
-    motion: MotionMode = "off"
+    motion: MotionMode = "full"
 
     def __post_init__(self) -> None:
         _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")

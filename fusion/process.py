@@ -19,10 +19,10 @@ from engine.errors import EngineError
 from fusion.errors import FusionError
 from fusion.fuser import Fused, Fuser, FusionSettings, open_fuser
 from fusion.inbox import Delivery, Inbox
-from fusion.motion.compensation import Moments
-from fusion.stream.header import Header, Pipeline, bracket_header, exposure_header
+from fusion.motion.compensation import Moments, MotionReport
+from fusion.stream.header import Header, Motion, Pipeline, bracket_header, exposure_header
 from fusion.stream.publisher import Publisher
-from fusion.stream.wire import exposure_topic
+from fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
@@ -135,6 +135,7 @@ class _Stage:
             model_sha256=self._fuser.model_sha256,
             device=self._fuser.device,
             fusion=self._settings,
+            motion=_motion(fused.motion),
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 
@@ -145,6 +146,8 @@ class _Stage:
         topic = exposure_topic(index)
         if publisher.wanted(topic):
             publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
+        if fused.motion is not None and publisher.wanted(MOTION):
+            publisher.publish(MOTION, header, mask_picture(fused.motion))
         dropped_before = publisher.dropped
         publisher.publish("fused", header, fused.pixels)
         return publisher.dropped - dropped_before
@@ -156,6 +159,15 @@ def moments_of(bracket: Bracket) -> Moments:
     known = [exposure.light for exposure in exposures if exposure is not None]
     lights = tuple(known) if len(known) == len(exposures) else None
     return Moments(lights, bracket.records.index(bracket.newest))
+
+
+def _motion(report: MotionReport | None) -> Motion | None:
+    return None if report is None else Motion(reference=report.reference, share=report.share, shift_px=report.shift)
+
+
+def mask_picture(report: MotionReport) -> Pixels:
+    """Grey, a pixel a cell: white where the picture shows the reference alone."""
+    return np.repeat(np.rint(255 * report.mask).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:

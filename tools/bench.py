@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
 import cv2
@@ -21,8 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from capture.frame import Pixels
+from fusion import colour
 from fusion.cpu import usable_cores
 from fusion.fuser import Fuser, open_fuser
+from fusion.motion.compensation import Moments
 from fusion.pixels import compiled
 from tools.config_sources import load_config
 from tools.exits import UserError
@@ -33,6 +35,7 @@ from tools.options import (
     GammaOption,
     JsonOption,
     ModelOption,
+    MotionOption,
     NetworkLinesOption,
     ThreadsOption,
 )
@@ -45,6 +48,10 @@ BLOCK = 5
 whatever comes just after them.
 """
 
+LIGHTS = (0.15, 2.4)
+MOVE = (3, 2)
+"""Pixels right and down."""
+
 COPY_BYTES = 1 << 26
 LARGEST_SIDE = 16384
 
@@ -53,8 +60,10 @@ LARGEST_SIDE = 16384
 class BenchResult:
     """Medians over `repeats` turns of fusing BLOCK 8-bit brackets and merging them by Mertens.
 
-    size: width, height. peak_rss_mb: of this process after fusing, before Mertens ran. floor_ms: the time that only
-    moving the pixels would take at `memory_gb_s`, the copying speed measured here.
+    size: width, height. without_motion_ms, motion_cost: the same with motion off, in turn with the others, and the part
+    by which dealing with motion lengthens it (0 if it is off). peak_rss_mb: of this process after fusing, before
+    Mertens ran. floor_ms: the time that only moving the pixels would take at `memory_gb_s`, the copying speed
+    measured here.
     """
 
     size: tuple[int, int]
@@ -63,6 +72,8 @@ class BenchResult:
     threads: int
     compiled: bool
     fuse_ms: float
+    without_motion_ms: float
+    motion_cost: float
     mertens_ms: float
     speedup_over_mertens: float
     stages_ms: dict[str, float]
@@ -87,37 +98,57 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def bench_bracket(width: int, height: int) -> tuple[Pixels, Pixels]:
-    """An under- and an over-exposed 8-bit picture of a scene that neither can hold: soft shapes, stripes, noise."""
+    """An under- and an over-exposed 8-bit picture of a scene that neither can hold: soft shapes, stripes, noise.
+
+    Between the two the camera moved by MOVE pixels, and a dark square with a side of a tenth of the picture by itself.
+    """
     rng = np.random.default_rng(1)
+    (right, down), side = MOVE, max(width, height) // 10
+    light = _light(width + right, height + down, rng)
+    exposures = []
+    for factor, top, left in ((LIGHTS[0], 0, 0), (LIGHTS[1], down, right)):
+        seen = light[top : top + height, left : left + width].copy()
+        at = height // 3 + 8 * top, width // 4 + 8 * left
+        seen[at[0] : at[0] + side, at[1] : at[1] + side] = 0.05
+        exposures.append(_exposed(seen, factor, rng))
+    return exposures[0], exposures[1]
+
+
+def _light(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
     coarse = (rng.uniform(-5, 5, (9, 16, 1)) + rng.uniform(-0.8, 0.8, (9, 16, 3))).astype(np.float32)
     stops = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     stops += 0.4 * np.sin(0.7 * np.arange(width, dtype=np.float32))[:, None]
-    light = 0.2 * np.exp2(stops)
-    return _exposed(light, 0.15, rng), _exposed(light, 2.4, rng)
+    return 0.2 * np.exp2(stops)
 
 
 def _exposed(light: np.ndarray, factor: float, rng: np.random.Generator) -> Pixels:
-    encoded = 255 * np.clip(factor * light, 0, 1) ** (1 / 2.2)
-    encoded += rng.normal(0, 1.5, encoded.shape[:2]).astype(np.float32)[..., None]
+    encoded = 255 * colour.encode(np.clip(factor * light, 0, 1))
+    encoded += rng.normal(0, 1.5, encoded.shape[:2])[..., None]
     return np.clip(encoded, 0, 255).astype(np.uint8)
 
 
 def bench(size: tuple[int, int], repeats: int, fuser: Fuser, threads: int) -> BenchResult:
     """Fuse and merge a generated bracket in turns of BLOCK, `repeats` times. Raises FusionError, EngineError."""
     under, over = bench_bracket(*size)
+    moments, out = Moments(LIGHTS, reference=1), np.empty_like(under)
     for _ in range(2):
-        fuser.fuse([under, over])
+        fuser.fuse([under, over], out, moments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
     mertens = cv2.createMergeMertens()
     mertens.process([under, over])
     stages: dict[str, list[float]] = {}
-    fuse_ms, mertens_ms = [], []
-    out = np.empty_like(under)
+    settings = fuser.settings
+    spent: dict[str, list[float]] = {"fuse": [], "still": [], "mertens": []}
+    turns: dict[str, Callable[[], object]] = {
+        "fuse": lambda: _collect(stages, fuser.fuse([under, over], out, moments).stages_ms),
+        "still": lambda: fuser.fuse([under, over], out, moments),
+        "mertens": lambda: mertens.process([under, over]),
+    }
     for _ in range(repeats):
-        for _ in range(BLOCK):
-            fuse_ms.append(_milliseconds(lambda: _collect(stages, fuser.fuse([under, over], out).stages_ms)))
-        for _ in range(BLOCK):
-            mertens_ms.append(_milliseconds(lambda: mertens.process([under, over])))
+        for name, work in turns.items():
+            fuser.settings = replace(settings, motion="off") if name == "still" else settings
+            spent[name] += [_milliseconds(work) for _ in range(BLOCK)]
+    fuse_ms, still_ms, mertens_ms = (statistics.median(times) for times in spent.values())
     bandwidth = copy_bandwidth(threads)
     moved = (PASSES_OVER_INPUT * 2 + PASSES_OVER_OUTPUT) * under.nbytes
     return BenchResult(
@@ -126,10 +157,12 @@ def bench(size: tuple[int, int], repeats: int, fuser: Fuser, threads: int) -> Be
         device=fuser.device,
         threads=threads,
         compiled=compiled(),
-        fuse_ms=statistics.median(fuse_ms),
-        mertens_ms=statistics.median(mertens_ms),
-        speedup_over_mertens=statistics.median(mertens_ms) / statistics.median(fuse_ms),
-        stages_ms={stage: statistics.median(spent) for stage, spent in stages.items()},
+        fuse_ms=fuse_ms,
+        without_motion_ms=still_ms,
+        motion_cost=fuse_ms / still_ms - 1 if settings.motion != "off" else 0.0,
+        mertens_ms=mertens_ms,
+        speedup_over_mertens=mertens_ms / fuse_ms,
+        stages_ms={stage: statistics.median(times) for stage, times in stages.items()},
         peak_rss_mb=peak,
         memory_gb_s=bandwidth / 1e9,
         floor_ms=1e3 * moved / bandwidth,
@@ -168,10 +201,15 @@ def render(result: BenchResult) -> Table:
     for stage, spent in result.stages_ms.items():
         table.add_row(f"  {stage}", f"{spent:.1f}")
     table.add_row("bracket to picture", f"{result.fuse_ms:.1f}", style="bold")
+    if result.motion_cost:
+        table.add_row("the same without motion", f"{result.without_motion_ms:.1f}")
     table.add_row("OpenCV MergeMertens, same pictures", f"{result.mertens_ms:.1f}")
     table.add_row(f"only moving the pixels, at {result.memory_gb_s:.1f} GB/s", f"{result.floor_ms:.1f}")
     loops = "compiled loops" if result.compiled else "numpy loops: install with a C compiler for the fast ones"
-    table.caption = f"{result.speedup_over_mertens:.1f} times as fast as Mertens; {result.peak_rss_mb:.0f} MB; {loops}"
+    motion = f"; motion costs {100 * result.motion_cost:.0f} %" if result.motion_cost else ""
+    table.caption = (
+        f"{result.speedup_over_mertens:.1f} times as fast as Mertens; {result.peak_rss_mb:.0f} MB{motion}; {loops}"
+    )
     return table
 
 
@@ -182,6 +220,7 @@ def bench_command(
     ] = 5,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
+    motion: MotionOption = None,
     network_lines: NetworkLinesOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -196,6 +235,7 @@ def bench_command(
     flags = {
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
+        "fusion.motion": motion,
         "fusion.network_lines": network_lines,
         "runtime.model": model,
         "runtime.device": device,

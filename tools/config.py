@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fusion.fuser import FusionSettings
+from fusion.motion.compensation import MotionMode
 from tools.restart_policy import RestartPolicy
 
 
@@ -40,6 +41,7 @@ class StillsConfig(_Table):
     """[stills]: what `livemef fuse` does differently from live use. `network_lines` 0: full resolution."""
 
     network_lines: int = Field(default=0, ge=0)
+    motion: MotionMode = "off"
 
 
 class PublishConfig(_Table):

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from capture.pictures import PICTURE_SUFFIXES, write_picture
 from fusion.fuser import Fuser, open_fuser
+from fusion.motion.compensation import MotionReport
 from tools.config import Config
 from tools.config_sources import load_config
 from tools.config_text import print_config
@@ -26,6 +27,7 @@ from tools.options import (
     GammaOption,
     JsonOption,
     ModelOption,
+    MotionOption,
     NetworkLinesOption,
     PrintConfigOption,
     ThreadsOption,
@@ -104,8 +106,8 @@ def _suffix_of(format_name: str) -> str:
 
 
 def _open_fuser(config: Config) -> Fuser:
-    settings = dataclasses.replace(config.fusion, network_lines=config.stills.network_lines)
-    runtime = config.runtime
+    stills, runtime = config.stills, config.runtime
+    settings = dataclasses.replace(config.fusion, network_lines=stills.network_lines, motion=stills.motion)
     return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None)
 
 
@@ -126,7 +128,15 @@ def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:
         "exposures": list(exposures.names),
         "fuse_ms": round(milliseconds, 3),
         "stages_ms": {stage: round(value, 3) for stage, value in fused.stages_ms.items()},
+        "motion": _described(fused.motion, exposures.names),
     }
+
+
+def _described(motion: MotionReport | None, names: Sequence[str]) -> dict[str, Any] | None:
+    if motion is None:
+        return None
+    shift = [round(pixels, 2) for pixels in motion.shift]
+    return {"reference": names[motion.reference], "share": round(motion.share, 4), "shift_px": shift}
 
 
 def _outcomes(fuser: Fuser, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
@@ -185,6 +195,7 @@ def fuse_command(
     ] = "png",
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
+    motion: MotionOption = None,
     network_lines: NetworkLinesOption = None,
     model: ModelOption = None,
     device: DeviceOption = None,
@@ -196,11 +207,13 @@ def fuse_command(
     """Fuse pictures of one scene at different exposures into one, or a folder of scenes.
 
     PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order, dark to bright, is found from
-    EXIF, else from brightness. The network sees full resolution unless --network-lines says otherwise.
+    EXIF, else from brightness. The network sees full resolution unless --network-lines says otherwise. Hand-held, or
+    with people in it: --motion full.
     """
     flags = {
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
+        "stills.motion": motion,
         "stills.network_lines": network_lines,
         "runtime.model": model,
         "runtime.device": device,

@@ -39,6 +39,10 @@ GammaOption = Annotated[
 ChromaOption = Annotated[
     str | None, typer.Option("--chroma", metavar="select|weighted", help="How the colours of the exposures are joined.")
 ]
+MotionOption = Annotated[
+    str | None,
+    typer.Option("--motion", metavar="off|global|full", help="What is done about exposures of different moments."),
+]
 NetworkLinesOption = Annotated[
     str | None,
     typer.Option("--network-lines", metavar="full|N", help="Lines of the picture that the network sees."),

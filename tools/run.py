@@ -183,6 +183,7 @@ def run_command(
     model: options.ModelOption = None,
     gamma: options.GammaOption = None,
     chroma: options.ChromaOption = None,
+    motion: options.MotionOption = None,
     network_lines: options.NetworkLinesOption = None,
     config: options.ConfigOption = None,
     show_config: options.PrintConfigOption = False,
@@ -200,6 +201,7 @@ def run_command(
         "runtime.model": model,
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
+        "fusion.motion": motion,
         "fusion.network_lines": network_lines,
     } | preview_flags(preview, no_preview)
     loaded = load_config(Path(config) if config else None, flags)

@@ -339,16 +339,11 @@ VECTORISED static void squares_of_row(const Allowed *allowed, const float *restr
                                       int32_t samples, float *restrict contrast)
 {
     const float knots = (float)allowed->knots, part = allowed->contrast_part;
-    const int32_t last = allowed->knots - 1;
     const float *restrict expected = allowed->expected, *restrict noise = allowed->noise;
     for (int32_t i = 0; i < samples; i++) {
-        float position = under[i] * knots;
-        int32_t knot = (int32_t)position;
-        knot = knot < last ? knot : last;
-        float along = position - (float)knot, blur = part * contrast[i];
-        float difference = expected[knot] + along * (expected[knot + 1] - expected[knot]) - over[i];
-        float variance = noise[knot] + along * (noise[knot + 1] - noise[knot]) + blur * blur;
-        contrast[i] = difference * difference / variance;
+        int32_t knot = (int32_t)(under[i] * knots + 0.5f);
+        float blur = part * contrast[i], difference = expected[knot] - over[i];
+        contrast[i] = difference * difference / (noise[knot] + blur * blur);
     }
 }
 

@@ -166,15 +166,18 @@ def _plan(
 
 
 def _moved(other: Grid, move: Move) -> tuple[Grid, Mask]:
-    """The other grid without the move; and 1 where it shows nothing, and the nearest cell stands in."""
+    """The other grid without the move; and 1 where it shows nothing, and the nearest cell stands in: at the borders
+    that look beyond the other's anywhere.
+    """
     height, width = other.shape[:2]
     if move == NO_MOVE:
         return other, np.zeros((height, width), np.float32)
-    matrix = move.matrix(height, width).astype(np.float32)
-    x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
-    across, down = x + (matrix[0, 1] * y + matrix[0, 2]), y + (matrix[1, 0] * x + matrix[1, 2])
-    unseen = (across < 0) | (across > width - 1) | (down < 0) | (down > height - 1)
-    return alignment.warped(other, move), unseen.astype(np.float32)
+    corners = move.matrix(height, width) @ [[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]]
+    shifts = corners - [[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1]]
+    (right, down), (left, up) = np.ceil(np.maximum(0, shifts.max(axis=1))), np.ceil(np.maximum(0, -shifts.min(axis=1)))
+    unseen = np.ones((height, width), np.float32)
+    unseen[int(up) : max(0, height - int(down)), int(left) : max(0, width - int(right))] = 0
+    return alignment.warped(other, move), unseen
 
 
 def _remade(reference: Grid, there: Grid, mask: Mask, curve: Curve, fill: Grid | None) -> Grid:

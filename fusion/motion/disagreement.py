@@ -44,8 +44,8 @@ def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
     Compared as the brighter exposure shows it: where it clips the darker one may say what it likes from there up, and
     in the dark the darker one's noise, enlarged by the ratio, allows for itself.
     """
-    variance = exposure_map.at(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
-    squares = (np.square(exposure_map.at(allowed.expected, under) - over) / variance).max(axis=2)
+    variance = exposure_map.nearest(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
+    squares = (np.square(exposure_map.nearest(allowed.expected, under) - over) / variance).max(axis=2)
     return np.asarray(np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1), np.float32)
 
 
@@ -62,15 +62,16 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
     seen = over[step // 2 :: step, step // 2 :: step].ravel()
     parts = min(LEVELS, len(levels))
     order = np.argsort(levels)[len(levels) % parts :].reshape(parts, -1)
+    middle = order.shape[1] // 2
     difference = (exposure_map.at(exposures.brighter, levels) - seen)[order]
-    medians = np.median(difference, axis=1)
-    spreads = SPREAD_OF_MAD * np.median(np.abs(difference - medians[:, None]), axis=1)
-    centres = levels[order[:, order.shape[1] // 2]]
+    medians = np.sort(difference, axis=1)[:, middle]
+    spreads = SPREAD_OF_MAD * np.sort(np.abs(difference - medians[:, None]), axis=1)[:, middle]
+    centres = levels[order[:, middle]]
     slope = np.gradient(exposures.brighter, 1 / exposure_map.KNOTS)
     most_bias, least_spread, most_spread = 0.05 + CODE * slope, CODE * (1 + 0.25 * slope), 0.03 + 2 * CODE * slope
-    bias = np.clip(np.interp(LEVEL, centres, medians), -most_bias, most_bias)
-    spread = np.clip(np.interp(LEVEL, centres, spreads), least_spread, most_spread)
-    return Allowed(np.clip(exposures.brighter - bias, 0, 1), np.square(spread))
+    bias = np.minimum(np.maximum(np.interp(LEVEL, centres, medians), -most_bias), most_bias)
+    spread = np.minimum(np.maximum(np.interp(LEVEL, centres, spreads), least_spread), most_spread)
+    return Allowed(np.minimum(np.maximum(exposures.brighter - bias, 0), 1), np.square(spread))
 
 
 def contrast(grid: Grid) -> Grid:

@@ -54,6 +54,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Motion:
+    """What was done about motion between the source frames.
+
+    reference: index of the frame whose moment the picture shows. share: part of the picture, 0..1, that shows it
+    alone. shift_px: how far the other frames were moved, right and down (the farthest, if there are several).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    reference: Whole
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    shift_px: tuple[Number, Number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Frames counted since the pipeline began: what became of them."""
 
@@ -92,6 +107,7 @@ class Header:
     model_sha256: Text = ""
     device: Text = ""
     fusion: dict[Text, Scalar] = field(default_factory=dict)
+    motion: Motion | None = None
     pipeline: Pipeline = Pipeline()
 
     version: Annotated[int, Field(ge=1)] = VERSION
@@ -113,6 +129,7 @@ def bracket_header(
     model_sha256: str = "",
     device: str = "",
     fusion: Mapping[str, Scalar] | None = None,
+    motion: Motion | None = None,
     pipeline: Pipeline | None = None,
 ) -> Header:
     """The header of the picture fused from `bracket`: number `seq`, stamped with the time of the bracket's
@@ -135,6 +152,7 @@ def bracket_header(
         model_sha256=model_sha256,
         device=device,
         fusion=dict(fusion or {}),
+        motion=motion,
         pipeline=pipeline or Pipeline(),
     )
 

@@ -17,11 +17,14 @@ from fusion.stream import codecs
 from fusion.stream.header import LONGEST_SIDE, VERSION, Header
 
 FUSED = "fused"
+MOTION = "motion"
+"""Where the fused picture shows the reference frame alone: a grey picture, a few pixels to each of its own."""
+
 STATUS = "status"
 """The fused picture's header alone, with an empty payload: what monitors need, at no cost of pixels."""
 
 LONGEST_HEADER = 1 << 20
-_TOPIC = re.compile(r"fused|status|exposure/(0|[1-9][0-9]{0,2})")
+_TOPIC = re.compile(r"fused|motion|status|exposure/(0|[1-9][0-9]{0,2})")
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 _VERSION: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -109,7 +112,7 @@ def peek(parts: Sequence[Part]) -> tuple[str, Header]:
         raise WireError(f"message has {len(parts)} parts, it must have 3: topic, header, payload")
     topic = bytes(_bytes(parts[0])[:64]).decode("ascii", "replace")
     if _TOPIC.fullmatch(topic) is None:
-        raise WireError(f"message has unknown topic {topic!r}: fused, status or exposure/N")
+        raise WireError(f"message has unknown topic {topic!r}: fused, motion, status or exposure/N")
     text = _bytes(parts[1])
     if text.nbytes > LONGEST_HEADER:
         raise WireError(f"message {topic}: header of {text.nbytes} bytes is over {LONGEST_HEADER}")

@@ -4,7 +4,7 @@ import numpy as np
 
 from capture.frame import Verdict
 from fusion.errors import FusionError
-from fusion.stream.header import Header, LabelSource, Pipeline, Source, SourceExposure
+from fusion.stream.header import Header, LabelSource, Motion, Pipeline, Source, SourceExposure
 
 
 def header(seq=7, **changes):
@@ -33,6 +33,7 @@ def header(seq=7, **changes):
         "model_sha256": "ab" * 32,
         "device": "cpu",
         "fusion": {"network_lines": 135, "gamma": "adaptive", "blend": 0.5, "select": True},
+        "motion": Motion(reference=1, share=0.125, shift_px=(1.5, -0.25)),
         "pipeline": Pipeline(captured=100, labelled=98, transitional=2, dropped=1, fused=97, published=97),
     }
     return Header(**{**fields, **changes})

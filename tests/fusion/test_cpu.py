@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from fusion.fuser import FusionSettings
 from fusion.loops import NumpyLoops
 from tests.fusion.brackets import Curve, extremes, noise, scene
 
+still = partial(FusionSettings, motion="off")
+
 LOOPS = [
     pytest.param(NumpyLoops, id="numpy"),
     pytest.param(
@@ -20,7 +23,7 @@ LOOPS = [
     ),
 ]
 MODES = [
-    FusionSettings(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
+    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
     for lines, rule, (gamma, transfer) in itertools.product(
         (0, 48), ("select", "weighted"), ((0.85, "chromaticity"), ("adaptive", "lab"))
     )
@@ -47,7 +50,7 @@ def test_the_fast_path_is_within_a_code_of_the_definition(loops, dtype, make, se
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (33, 1), (2, 3), (17, 16), (135, 241)])
 @pytest.mark.parametrize("lines", [0, 16])
 def test_odd_and_tiny_pictures(loops, shape, lines):
-    settings = FusionSettings(network_lines=lines)
+    settings = still(network_lines=lines)
     pair = noise(*shape, np.uint16)
     fused = CpuFuser(Curve(), settings, threads=2, loops=loops()).fuse(pair).pixels
     _assert_close(fused, definition.fuse(pair, Curve(), settings))
@@ -56,7 +59,7 @@ def test_odd_and_tiny_pictures(loops, shape, lines):
 @pytest.mark.parametrize("loops", LOOPS)
 def test_the_pixels_do_not_depend_on_the_threads(loops):
     pair = scene(90, 130)
-    fused = [CpuFuser(Curve(), FusionSettings(network_lines=32), n, loops()).fuse(pair).pixels for n in (1, 2, 3, 7)]
+    fused = [CpuFuser(Curve(), still(network_lines=32), n, loops()).fuse(pair).pixels for n in (1, 2, 3, 7)]
     for other in fused[1:]:
         np.testing.assert_array_equal(other, fused[0])
 
@@ -65,7 +68,7 @@ def test_the_pixels_do_not_depend_on_the_threads(loops):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_padded_reversed_and_unpacked_pictures_are_read_in_place(loops, dtype):
     pair = scene(50, 70, dtype)
-    fuser = CpuFuser(Curve(), FusionSettings(network_lines=20), 2, loops())
+    fuser = CpuFuser(Curve(), still(network_lines=20), 2, loops())
     wanted = fuser.fuse(pair).pixels
     padded = [np.full((50, 80, 3), 7, dtype) for _ in pair]
     upside_down = [np.ascontiguousarray(picture[::-1])[::-1] for picture in pair]
@@ -81,7 +84,7 @@ def test_padded_reversed_and_unpacked_pictures_are_read_in_place(loops, dtype):
 @pytest.mark.parametrize("loops", LOOPS)
 def test_the_result_can_go_to_the_callers_buffer_and_nowhere_else(loops):
     pair = scene(50, 70)
-    fuser = CpuFuser(Curve(), FusionSettings(network_lines=20), 2, loops())
+    fuser = CpuFuser(Curve(), still(network_lines=20), 2, loops())
     room = np.full((52, 90, 3), 9, np.uint8)
     fused = fuser.fuse(pair, out=room[1:51, 10:80]).pixels
     np.testing.assert_array_equal(fused, fuser.fuse(pair).pixels)
@@ -93,7 +96,7 @@ def test_the_result_can_go_to_the_callers_buffer_and_nowhere_else(loops):
 
 def test_a_buffer_that_does_not_fit_is_refused():
     pair = scene(20, 30)
-    fuser = CpuFuser(Curve(), FusionSettings())
+    fuser = CpuFuser(Curve(), still())
     for wrong in (np.empty((20, 31, 3), np.uint8), np.empty((20, 30, 3), np.uint16), np.empty((3, 20, 30), np.uint8).T):
         with pytest.raises(FusionError, match="out is"):
             fuser.fuse(pair, out=wrong)
@@ -103,7 +106,7 @@ def test_a_buffer_that_does_not_fit_is_refused():
 def test_three_exposures_are_folded_like_the_definition(loops):
     dark, bright = scene(60, 90)
     middle = cv2.addWeighted(dark, 0.5, bright, 0.5, 0)
-    settings = FusionSettings(network_lines=24)
+    settings = still(network_lines=24)
     fused = CpuFuser(Curve(), settings, 2, loops()).fuse([dark, middle, bright])
     # rounding once more in between may move a sample by a code before the second fusion
     difference = np.abs(fused.pixels.astype(int) - definition.fuse([dark, middle, bright], Curve(), settings))
@@ -112,13 +115,13 @@ def test_three_exposures_are_folded_like_the_definition(loops):
 
 def test_the_network_sees_the_lines_it_was_promised():
     net = Curve()
-    fuser = CpuFuser(net, FusionSettings(network_lines=30), 2)
+    fuser = CpuFuser(net, still(network_lines=30), 2)
     fuser.fuse(scene(90, 160))
     assert net.shapes == [(30, 53)]
 
 
 def test_the_stages_are_timed():
-    stages = CpuFuser(Curve(), FusionSettings(network_lines=30), 2).fuse(scene(90, 160)).stages_ms
+    stages = CpuFuser(Curve(), still(network_lines=30), 2).fuse(scene(90, 160)).stages_ms
     assert set(stages) == {"shrink", "network", "affine", "pixels"}
     assert all(spent > 0 for spent in stages.values())
 
@@ -135,7 +138,7 @@ class Blur:
 
 def test_tiles_give_what_the_whole_picture_would():
     pair = scene(330, 610)
-    settings = FusionSettings(network_lines=0)
+    settings = still(network_lines=0)
     whole = CpuFuser(Blur(), settings, 2).fuse(pair).pixels
     tiled = CpuFuser(Blur(), settings, 2, tile=256).fuse(pair).pixels
     difference = np.abs(tiled.astype(int) - whole)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion import definition, pixels
+from fusion import colour, definition, pixels
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
@@ -76,8 +76,8 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     found = alignment.estimate(*pair, maps, reference_is_over)
     if max(abs(dx), abs(dy)) < 1 and abs(turn) < 0.005:
         return  # too small to be sure that undoing it is a gain
-    assert found.dx == pytest.approx(move.dx, abs=0.25)
-    assert found.dy == pytest.approx(move.dy, abs=0.25)
+    assert found.dx == pytest.approx(dx - turn * dy, abs=0.25)  # undoing shift and turn together, not one by one
+    assert found.dy == pytest.approx(dy + turn * dx, abs=0.25)
     assert found.turn == pytest.approx(move.turn, abs=0.002)
 
 
@@ -110,7 +110,8 @@ def test_clipping_is_no_disagreement():
 def plan(shape, move=NO_MOVE, filled=True, seed=1):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
-    fill = rng.uniform(0, 1, (*shape, 3)).astype(np.float32) if filled else None
+    coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
+    fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
     maps = exposure_map.of_light_ratio(4.0)
     return Compensation(move, mask, maps.darker if filled else maps.brighter, fill, np.zeros((*shape, 3), np.float32))
 
@@ -129,6 +130,20 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
         rows(top, min(top + 7, shape[0]))
     wanted = remake.exposure(reference, other, todo)
     assert np.abs(out.astype(int) - wanted).max() <= 1
+
+
+@needs_compiled
+@pytest.mark.parametrize("move", [NO_MOVE, Move(1.7, -0.4), Move(-2.0, 3.5, 0.02), Move(500.0, 0.0)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (30, 47)])
+def test_the_compiled_normal_equations_are_those_of_the_definition(move, shape):
+    rng = np.random.default_rng(2)
+    plane, other = (rng.uniform(0, 1.02, shape).astype(np.float32) for _ in range(2))
+    arguments = alignment.Still.of(plane), other, move
+    found, wanted = pixels.CompiledLoops().normal_equations(*arguments), alignment.normal_equations(*arguments)
+    scale = np.abs(wanted.matrix).max() + 1e-3
+    np.testing.assert_allclose(found.matrix / scale, wanted.matrix / scale, atol=1e-4)
+    np.testing.assert_allclose(found.side / scale, wanted.side / scale, atol=1e-4)
+    assert (found.seen, found.loss) == pytest.approx((wanted.seen, wanted.loss), abs=1e-4)
 
 
 @needs_compiled
@@ -218,6 +233,27 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
     assert np.std(means) < 0.1
 
 
+@pytest.mark.parametrize("number", [5, 8, 9])
+def test_the_lightness_of_moving_objects_does_not_alternate(fusers, number):
+    """With sliding brackets the reference alternates between the short and the long exposure.
+
+    Objects that hide one another, or cross the window, change their lightness for other reasons.
+    """
+    case = random_case(number, "objects")
+    stage = Stage(case)
+    lightness = {mover: [] for mover in range(len(case.scene.movers))}
+    for newest in range(2, 10):
+        exposures, reference = stage.bracket(newest)
+        fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
+        for mover, seen in lightness.items():
+            shown = fused[stage.object_pixels(case.scene.movers[mover], newest)]
+            seen.append(colour.lab_from_linear(colour.decode(colour.from_codes(shown)))[0].mean())
+    for seen in lightness.values():
+        assert (
+            np.std(np.diff(seen, 2)) / np.sqrt(6) < 0.5
+        )  # of values that scatter by s, second differences by s sqrt(6)
+
+
 @pytest.mark.slow
 def test_all_kinds_of_motion(fusers, capsys):
     """The requirement's table: colour difference from the world stopped at the newest frame's moment."""
@@ -232,5 +268,5 @@ def test_all_kinds_of_motion(fusers, capsys):
     inside_off, inside_full, outside_off, outside_full = np.nanmean(rows, axis=0)
     with capsys.disabled():
         print(f"inside {inside_full / inside_off:.3f} of off, outside {outside_full / outside_off:.3f}")
-    assert inside_full < 0.4 * inside_off
+    assert inside_full < inside_off / 3
     assert outside_full < 1.05 * outside_off

@@ -84,7 +84,9 @@ def colour_of(seq):
 
 
 class Show(threading.Thread):
-    """Publishes flat pictures in the colours of their numbers, with two exposures, every 20 ms until told to stop."""
+    """Publishes flat pictures in the colours of their numbers, with two exposures and a motion mask, every 20 ms until
+    told to stop.
+    """
 
     def __init__(self, place, make=lambda seq: flat(colour_of(seq)), period_s=0.02):
         super().__init__(daemon=True)
@@ -104,6 +106,7 @@ class Show(threading.Thread):
                 for index in range(2):
                     level = (40, 40, 40) if index == 0 else (220, 220, 220)
                     publisher.publish(f"exposure/{index}", exposure_header(described, index), flat(level, 60, 80))
+                publisher.publish("motion", described, flat((120, 120, 120), 18, 32))
                 publisher.publish("fused", described, self._make(self.seq))
 
     def __enter__(self):

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from tests.fusion.brackets import Curve
 from tests.tools.command import assert_one_line, livemef, mean_network
 from tools.bench import bench, bench_bracket, copy_bandwidth, parse_size, render
 from tools.exits import UserError
+
+still = partial(FusionSettings, motion="off")
 
 
 @pytest.mark.parametrize("text", ["", "1920", "1920x", "0x1080", "5x7", "99999x1080", "1920x1080x3", "-4x9"])
@@ -30,7 +33,7 @@ def test_the_bracket_holds_more_than_either_picture():
 
 
 def test_the_result_is_consistent():
-    fuser = CpuFuser(Curve(), FusionSettings(network_lines=32), 2)
+    fuser = CpuFuser(Curve(), still(network_lines=32), 2)
     result = bench((160, 96), 3, fuser, 2)
     assert result.speedup_over_mertens == pytest.approx(result.mertens_ms / result.fuse_ms)
     assert set(result.stages_ms) == {"shrink", "network", "affine", "pixels"}
@@ -38,6 +41,15 @@ def test_the_result_is_consistent():
     assert result.floor_ms == pytest.approx(1e3 * 5 * 160 * 96 * 3 / (1e9 * result.memory_gb_s))
     assert result.peak_rss_mb > 10
     assert render(result).row_count == 7
+
+
+def test_what_motion_costs_is_measured_beside():
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=32, motion="full"), 2)
+    result = bench((160, 96), 2, fuser, 2)
+    assert "motion" in result.stages_ms
+    assert result.motion_cost == pytest.approx(result.fuse_ms / result.without_motion_ms - 1)
+    assert fuser.settings.motion == "full"
+    assert "motion costs" in str(render(result).caption)
 
 
 def test_copying_is_measured_in_plausible_bytes():

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -148,6 +149,20 @@ def test_stills_see_full_resolution_unless_told(
     assert fused("live.png") == full
     monkeypatch.setenv("LIVEMEF_FUSION__GAMMA", "0.5")
     assert fused("gamma.png") != full
+
+
+def test_motion_is_dealt_with_when_asked(
+    tmp_path: Path, network: Path, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def described(*flags: str) -> Any:
+        assert fuse(scene, "-o", tmp_path / "fused.png", "--model", network, "--json", *flags) == 0
+        return json.loads(capsys.readouterr().out)["motion"]
+
+    assert described() is None
+    found = described("--motion", "full")
+    assert found["reference"] in {path.name for path in scene.iterdir()}
+    assert 0 <= found["share"] <= 1
+    assert len(found["shift_px"]) == 2
 
 
 class TestBadInput:

@@ -225,7 +225,14 @@ def test_views_come_only_when_asked_for_and_are_the_newest(place):
         assert description["header"]["seq"] >= before
         assert pictures["exposure/0"].mean() < 60
         assert pictures["exposure/1"].mean() > 200
+        assert [picture["topic"] for picture in description["pictures"]] == [
+            "fused",
+            "exposure/0",
+            "exposure/1",
+            "motion",
+        ]
         assert description["pictures"][1]["source"]["measured"]["exposure_us"] == 999.5
+        assert description["pictures"][3]["motion"] == {"reference": 1, "share": 0.125, "shift_px": [1.5, -0.25]}
 
     with Show(place) as show, serving(place) as port:
         get_when(port, "/healthz", 200)

@@ -79,6 +79,9 @@ def test_the_canvas_shows_the_pictures_pixels(page):
         until(lambda seq=seq: shown(browser) > seq)
     assert browser.execute_script(PIXEL, "exposure-0")[3:] == pytest.approx([40] * 3, abs=4)
     assert browser.execute_script(PIXEL, "exposure-1")[3:] == pytest.approx([220] * 3, abs=4)
+    assert browser.execute_script(PIXEL, "motion")[3:] == pytest.approx([120] * 3, abs=4)
+    below = browser.execute_script("return document.getElementById('motion').parentElement.textContent")
+    assert below == "Motion12.5 % newest exposure alone, shift 1.5, -0.3 px"
 
 
 def test_the_page_tells_of_the_stream(page):

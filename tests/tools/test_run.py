@@ -87,12 +87,29 @@ def test_fused_frames_arrive_and_ctrl_c_leaves_nothing(pipelines: Callable[..., 
     assert messages[-1].header.ev_gap == pytest.approx(4, abs=0.5)
     assert len(messages[-1].header.sources) == 2
     assert messages[-1].header.model_sha256
+    motion, sources = messages[-1].header.motion, messages[-1].header.sources
+    assert motion is not None
+    assert sources[motion.reference].seq == max(source.seq for source in sources)
     last = json.loads(out.splitlines()[-1])
     for key in ("captured", "labelled", "transitional", "dropped", "fused", "published"):
         assert isinstance(last[key], int), key
     assert last["published"] >= 10
     assert not [pid for pid in children if psutil.pid_exists(pid)]
     assert shared_memory_entries() <= before
+
+
+@pytest.mark.parametrize("mode", ["full", "off"])
+def test_where_things_move_can_be_received(pipelines: Callable[..., Pipeline], mode: str) -> None:
+    pipeline = pipelines("--no-preview", "--motion", mode)
+    with Subscriber(f"sub+connect:{pipeline.endpoint}", ("fused", "motion")) as subscriber:
+        messages = [subscriber.receive(30.0) for _ in range(6)]
+    pipeline.end()
+    masks = [message for message in messages if message.topic == "motion"]
+    assert len(masks) == (3 if mode == "full" else 0)
+    for message in masks:
+        assert message.header.motion is not None
+        assert message.pixels.mean() / 255 == pytest.approx(message.header.motion.share, abs=0.003)
+    assert all((message.header.motion is None) == (mode == "off") for message in messages)
 
 
 def test_frames_ends_after_so_many(pipelines: Callable[..., Pipeline]) -> None:

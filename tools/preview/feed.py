@@ -20,9 +20,9 @@ import zmq.asyncio
 from fusion.stream.endpoint import parse_endpoint
 from fusion.stream.header import Header
 from fusion.stream.subscriber import GapCounter, open_sub
-from fusion.stream.wire import FUSED, STATUS, Part, WireError, peek
+from fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
 
-PICTURE_TOPICS = (FUSED, "exposure/")
+PICTURE_TOPICS = (FUSED, "exposure/", MOTION)
 RATE_WINDOW_S = 2.0
 LATENCIES_KEPT = 60
 HIGH_WATER = 16
@@ -172,11 +172,12 @@ class Feed:
             return newest
         return await self.fused_after(None if newest is None else newest.key, timeout_s)
 
-    def exposures(self) -> list[Received]:
-        """The newest source frames, dark to bright, without those that have fallen behind."""
+    def beside(self) -> list[Received]:
+        """What is shown beside the fused picture, without what has fallen behind: the newest source frames, dark to
+        bright, then the motion mask."""
         now_s = time.monotonic()
         found = [one for topic, one in self._pictures.items() if topic != FUSED and now_s - one.at_s < STALE_S]
-        return sorted(found, key=lambda one: int(one.topic.partition("/")[2]))
+        return sorted(found, key=lambda one: (one.topic == MOTION, len(one.topic), one.topic))
 
     def stats(self) -> dict[str, Any]:
         """What page, health check and metrics tell of the stream."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from capture.frame import Pixels
 from fusion.stream.header import Header
-from fusion.stream.wire import FUSED, decode, header_json
+from fusion.stream.wire import FUSED, MOTION, decode, header_json
 from tools.preview.feed import Feed, Received
 
 FUSED_WIDTH = 1280
@@ -56,9 +56,12 @@ def view_of(received: Received) -> tuple[dict[str, Any], Bytes]:
     """A picture as the page shows it: its description and its JPEG. Raises WireError for a damaged payload."""
     limit = FUSED_WIDTH if received.topic == FUSED else EXPOSURE_WIDTH
     pixels = scaled_to(decode(received.parts).pixels, limit)
-    described = {"topic": received.topic, "seq": received.header.seq, "source": None}
-    if received.topic != FUSED and received.header.sources:
-        described["source"] = described_header(received.header)["sources"][0]
+    header = described_header(received.header)
+    described = {"topic": received.topic, "seq": received.header.seq, "source": None, "motion": None}
+    if received.topic == MOTION:
+        described["motion"] = header["motion"]
+    elif received.topic != FUSED and received.header.sources:
+        described["source"] = header["sources"][0]
     jpeg = to_jpeg(pixels, VIEW_QUALITY)
     return {**described, "bytes": jpeg.nbytes}, jpeg
 
@@ -113,7 +116,7 @@ class ViewMaker:
 
     async def _make(self, received: Received) -> bytes:
         loop, began_s = asyncio.get_running_loop(), time.monotonic()
-        wanted = [received, *self._feed.exposures()]
+        wanted = [received, *self._feed.beside()]
         views = await loop.run_in_executor(self._worker, lambda: [view_of(one) for one in wanted])
         spent_s = time.monotonic() - began_s
         self._not_before_s = began_s + max(SHORTEST_INTERVAL_S, spent_s * (1 + REST_FACTOR))
