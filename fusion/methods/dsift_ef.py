@@ -1,13 +1,16 @@
 """DSIFT_EF: Liu, Wang, "Dense SIFT for ghost-free multi-exposure fusion", J. Vis. Commun. Image R. 31, 2015.
 
-The static, winner-take-all setting with scale 16, which MEFB ran; it reproduces the scores that MEFB publishes.
+`fuse` is the static, winner-take-all setting with scale 16, which MEFB ran; it reproduces its published scores.
+`fuse_dynamic` is the setting for scenes in which things move: an exposure counts where its neighbourhood looks like the
+others'.
 The weight maps are refined with the recursive filter of Gastal, Oliveira, "Domain transform for edge-aware image and
 video processing", ACM TOG 30(4), 2011.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -24,6 +27,9 @@ _SHARPNESS = 9
 """Exponent of the cosine that assigns a gradient to orientations; odd, so that the opposite direction is cut."""
 _GREY = np.array([[0.1140209042551033, 0.5870430744511212, 0.2989360212937755]])
 _DARKEST, _BRIGHTEST = 0.10, 0.90
+_LEAST_NORM, _LARGEST_PART = 1.0, 0.2
+_LIKENESS, _NEIGHBOURS = 0.05, 19
+"""Scale of the distance between descriptors, and the side of the window over which it is averaged."""
 _SIGMA_SPACE, _SIGMA_RANGE, _ITERATIONS = 100.0, 4.0, 3
 
 
@@ -33,12 +39,33 @@ def fuse(exposures: Sequence[Pixels]) -> Pixels:
     exposures: two or more HxWx3 BGR uint8 of one size, dark to bright. Returns HxWx3 BGR uint8. Raises FusionError
     for anything else.
     """
+    pictures, greys = _read(exposures)
+    winner = np.argmax([_contrast(grey) for grey in greys], axis=0)
+    exposed = _normalised(_exposed(greys))
+    return _mixed(pictures, [(winner == index) * mask for index, mask in enumerate(exposed)])
+
+
+def fuse_dynamic(exposures: Sequence[Pixels]) -> Pixels:
+    """As `fuse`, for moving scenes: weights are contrast times likeness to the other exposures.
+
+    Takes about 300 bytes a pixel and exposure.
+    """
+    pictures, greys = _read(exposures)
+    alike = [mask * like for mask, like in zip(_exposed(greys), _likeness(greys), strict=True)]
+    return _mixed(pictures, [_contrast(grey) * part for grey, part in zip(greys, _normalised(alike), strict=True)])
+
+
+def _read(exposures: Sequence[Pixels]) -> tuple[list[Plane], list[Plane]]:
     check_exposures(exposures)
     pictures = [picture.astype(np.float64) / 255 for picture in exposures]
-    greys = [np.asarray(cv2.transform(picture, _GREY), np.float64) for picture in pictures]
-    winner = np.argmax([_contrast(grey) for grey in greys], axis=0)
-    exposed = _normalised([((grey > _DARKEST) & (grey < _BRIGHTEST)).astype(np.float64) for grey in greys])
-    maps = [(winner == index) * mask for index, mask in enumerate(exposed)]
+    return pictures, [np.asarray(cv2.transform(picture, _GREY), np.float64) for picture in pictures]
+
+
+def _exposed(greys: Sequence[Plane]) -> list[Plane]:
+    return [((grey > _DARKEST) & (grey < _BRIGHTEST)).astype(np.float64) for grey in greys]
+
+
+def _mixed(pictures: Sequence[Plane], maps: Sequence[Plane]) -> Pixels:
     weights = _normalised([_refine(plane, picture) for plane, picture in zip(maps, pictures, strict=True)])
     fused = sum(weight[..., np.newaxis] * picture for weight, picture in zip(weights, pictures, strict=True))
     return to_uint8(255 * np.asarray(fused))
@@ -54,19 +81,49 @@ def _contrast(grey: Plane) -> Plane:
 
     The sum is linear in the orientation planes, so these are added up before the one cell filter.
     """
+    return np.asarray(sum(_cells(np.asarray(sum(_orientations(_padded(grey))), np.float64), grey.shape)))
+
+
+def _likeness(greys: Sequence[Plane]) -> list[Plane]:
+    """For each exposure how much every pixel's neighbourhood looks like that of the other exposures."""
+    descriptors = [_descriptor(grey) for grey in greys]
+    total = [np.zeros(grey.shape) for grey in greys]
+    for one, other in itertools.combinations(range(len(greys)), 2):
+        distance = np.square(descriptors[one] - descriptors[other]).sum(axis=2, dtype=np.float64)
+        window = (_NEIGHBOURS, _NEIGHBOURS)
+        near = np.exp(-0.5 * cv2.blur(distance, window, borderType=cv2.BORDER_REPLICATE) / _LIKENESS**2)
+        total[one] += near
+        total[other] += near
+    return total
+
+
+def _descriptor(grey: Plane) -> NDArray[np.float32]:
+    """The dense SIFT descriptor, HxWx32; those of some length are brought to length 1, no part above 0.2 before."""
+    planes = [cell for plane in _orientations(_padded(grey)) for cell in _cells(plane, grey.shape)]
+    found = np.stack(planes, axis=2).astype(np.float32)
+    norm = np.linalg.norm(found, axis=2, keepdims=True)
+    cut = np.minimum(found / np.maximum(norm, 1e-12), _LARGEST_PART)
+    unit = cut / np.maximum(np.linalg.norm(cut, axis=2, keepdims=True), 1e-12)
+    return np.asarray(np.where(norm > _LEAST_NORM, unit, found), np.float32)
+
+
+def _padded(grey: Plane) -> Plane:
+    padded = np.pad(grey, _SCALE // 2 - 1)
+    return padded / max(float(padded.max()), 1e-12)
+
+
+def _cells(plane: Plane, shape: tuple[int, ...]) -> list[Plane]:
+    """A padded orientation plane summed over the 2 x 2 cells around every pixel."""
     margin = _SCALE // 2 - 1
-    padded = np.pad(grey, margin)
-    energy = _orientation_energy(padded / max(float(padded.max()), 1e-12))
     taps = np.arange(_SCALE, 0, -1)
     window = np.maximum(0.0, 1 - np.abs(taps - (_SCALE / 2 - 0.5)) / (_SCALE / 2))
-    cells = cv2.sepFilter2D(energy, cv2.CV_64F, window, window, anchor=(margin, margin), borderType=cv2.BORDER_CONSTANT)
-    height, width = grey.shape
+    cells = cv2.sepFilter2D(plane, cv2.CV_64F, window, window, anchor=(margin, margin), borderType=cv2.BORDER_CONSTANT)
+    height, width = shape
     near, far = margin - _SCALE // 4, margin + _SCALE // 4
-    rows = cells[near : near + height] + cells[far : far + height]
-    return np.asarray(rows[:, near : near + width] + rows[:, far : far + width])
+    return [np.asarray(cells[y : y + height, x : x + width]) for y in (near, far) for x in (near, far)]
 
 
-def _orientation_energy(grey: Plane) -> Plane:
+def _orientations(grey: Plane) -> Iterator[Plane]:
     """Gradient magnitude, counted in every orientation by a power of the cosine between them."""
     blur = cv2.getGaussianKernel(5, 1.0)
     vertical, horizontal = np.gradient(blur @ blur.T)
@@ -74,11 +131,9 @@ def _orientation_energy(grey: Plane) -> Plane:
     along_y = _correlate(grey, vertical * 2 / np.abs(vertical).sum())
     magnitude = np.hypot(along_x, along_y)
     unit_x, unit_y = along_x / np.maximum(magnitude, 1e-300), along_y / np.maximum(magnitude, 1e-300)
-    spread = np.zeros_like(grey)
     for angle in np.arange(_ORIENTATIONS) * 2 * np.pi / _ORIENTATIONS:
         cosine = np.maximum(unit_x * np.cos(angle) + unit_y * np.sin(angle), 0.0)
-        spread += cosine**_SHARPNESS
-    return spread * magnitude
+        yield cosine**_SHARPNESS * magnitude
 
 
 def _correlate(plane: Plane, kernel: Plane) -> Plane:

@@ -59,6 +59,7 @@ METHODS: dict[str, Method] = {
         Method("msr", "multi-scale retinex of the average", True, _from_module("msr", "fuse_average")),
         Method("msr_b", "average of multi-scale retinex layers", True, _from_module("msr", "fuse_details")),
         Method("dsift_ef", "dense SIFT, Liu and Wang 2015", False, _from_module("dsift_ef")),
+        Method("dsift_ef_dynamic", "dense SIFT for moving scenes", False, _from_module("dsift_ef", "fuse_dynamic")),
         Method("dem", "detail-enhanced YUV pyramid, Wang et al. 2020", False, _from_module("dem")),
         Method("dbm", "DCT quantisation, Lee et al. 2017", True, _from_module("dbm")),
         Method("mertens", "OpenCV createMergeMertens", False, _from_module("mertens")),

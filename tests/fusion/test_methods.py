@@ -12,7 +12,7 @@ from capture.frame import Pixels
 from fusion.errors import FusionError
 from fusion.methods.registry import METHODS, FuseFunction, find_method
 
-PLAIN = ("msr", "msr_b", "dsift_ef", "dem", "dbm", "mertens")
+PLAIN = ("msr", "msr_b", "dsift_ef", "dsift_ef_dynamic", "dem", "dbm", "mertens")
 
 
 def scene(height: int, width: int, count: int = 2, seed: int = 0) -> list[Pixels]:
@@ -64,6 +64,21 @@ def test_either_half_comes_from_the_exposure_that_shows_it(name: str) -> None:
         assert kept > 0.9
 
 
+def test_the_dynamic_setting_leaves_out_what_one_exposure_alone_shows() -> None:
+    generator = np.random.default_rng(3)
+    texture = generator.integers(60, 180, (128, 128, 1), np.uint8).repeat(3, axis=2)
+    darker, brighter = (np.clip(texture * factor, 0, 255).astype(np.uint8) for factor in (0.7, 1.3))
+    visitor = generator.integers(40, 220, (48, 48, 1), np.uint8)
+    brighter[40:88, 40:88] = visitor
+    inside = np.s_[48:80, 48:80, 1]
+    like = {}
+    for name in ("dsift_ef", "dsift_ef_dynamic"):
+        fused = METHODS[name].load()([darker, texture, brighter])
+        like[name] = np.corrcoef(fused[inside].ravel(), texture[inside].ravel())[0, 1]
+    assert like["dsift_ef_dynamic"] > 0.95
+    assert like["dsift_ef"] < 0.6
+
+
 def fusers() -> list[FuseFunction]:
     return [METHODS[name].load() for name in PLAIN]
 
@@ -86,7 +101,7 @@ def test_what_cannot_be_fused_is_refused(exposures: list[Pixels], complaint: str
 
 
 def test_the_registry_holds_the_papers_systems_and_the_yardstick() -> None:
-    assert {"cbm", "cbm_paper", "mitm", "msr", "msr_b", "dsift_ef", "dem", "dbm", "mertens"} == set(METHODS)
+    assert {"cbm", "cbm_paper", "mitm", "msr", "msr_b", *PLAIN} == set(METHODS)
     assert {name for name, method in METHODS.items() if method.our_reading} == {
         "cbm_paper", "mitm", "msr", "msr_b", "dbm"
     }  # fmt: skip
