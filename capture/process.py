@@ -18,7 +18,7 @@ from capture.frame_json import record_to_dict
 from capture.link import LinkServer
 from capture.plan import describe
 from capture.ring import Ring, SlotPool
-from capture.session import CaptureSession, planned_exposures
+from capture.session import CaptureSession, open_session
 
 TURN_S = 0.01
 BEAT_TURN_S = 0.5
@@ -27,11 +27,13 @@ STEP_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class CaptureJob:
-    """All that the process is told. `exposures`: a plan such as "1ms,16ms", or "auto". `link`: the link's name."""
+    """All that the process is told. `link`: the link's name; the rest as in the settings of [capture]."""
 
     link: str
     camera: str
     exposures: str = "auto"
+    gain: float = 1.0
+    mains_hz: int = 50
     ring_slots: int = 8
     stall_timeout_s: float = 5.0
 
@@ -128,7 +130,7 @@ def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
 def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
     camera = open_camera(job.camera)
     try:
-        session = CaptureSession(camera, planned_exposures(job.exposures))
+        session = open_session(camera, job.exposures, job.gain, job.mains_hz)
         outbox = _Outbox(job, session.info, len(session.plan))
         try:
             _wait_for_consumer(outbox, lifeline)

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from capture.auto_bracketing import AutoBracketing, look_at
 from capture.bracketing import BracketingController, ControlStatus, Counters
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame, brightness
+from capture.frame import Exposure, Frame, FrameRecord, brightness
 from capture.plan import parse_plan
 
 AUTO = "auto"
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
 
 
-def planned_exposures(text: str) -> tuple[Exposure, ...]:
-    """The exposures of a plan such as "1ms,16ms@2", dark to bright; none for "auto". Raises PlanError."""
-    return () if text.strip().lower() == AUTO else parse_plan(text)
+def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
+    """The exposures of a plan such as "1ms,16ms@2", dark to bright; none for "auto". Raises PlanError.
+
+    gain: analogue gain of those that name none.
+    """
+    return () if text.strip().lower() == AUTO else parse_plan(text, gain)
+
+
+def open_session(camera: Camera, exposures: str, gain: float, mains_hz: int) -> CaptureSession:
+    """A session with a plan in words; "auto": with exposures that follow the scene. Raises CaptureError."""
+    plan = planned_exposures(exposures, gain)
+    return CaptureSession(camera, plan, None if plan else AutoBracketing.for_camera(camera.info, mains_hz))
 
 
 class CaptureSession:
     """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
-    exposures: the plan wished for; empty = what the camera suggests. Raises CaptureError if it cannot work.
+    exposures: the plan wished for; empty = what the camera suggests. auto: changes the plan to suit the scene. Raises
+    CaptureError if it cannot work.
     """
 
-    def __init__(self, camera: Camera, exposures: Sequence[Exposure] = ()) -> None:
+    def __init__(self, camera: Camera, exposures: Sequence[Exposure] = (), auto: AutoBracketing | None = None) -> None:
         info = camera.info
         if exposures and not info.can_request:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
         self._camera = camera
+        self._auto = auto if info.can_request else None
         self._controller = BracketingController.for_camera(info, exposures)
         if len(self._controller.plan) < 2:
             raise CaptureError(f"{info.uri}: does not alternate between exposures: a bracket needs two or more")
@@ -63,7 +75,23 @@ class CaptureSession:
         decision = self._controller.on_frame(frame.record, self._brightness(frame))
         if decision.request is not None:
             self._camera.request(decision.request)
+        self._suit(decision.record, frame)
         return Frame(decision.record, frame.pixels) if decision.keep else None
+
+    def settle(self, timeout_s: float, frames: int) -> None:
+        """Read up to `frames` frames until the exposures suit the scene, and then leave them as they are."""
+        for _ in range(frames):
+            if self._auto is None or self._auto.settled:
+                break
+            self.next_frame(timeout_s)
+        self._auto = None
+
+    def _suit(self, record: FrameRecord, frame: Frame) -> None:
+        if self._auto is None or record.exposure is None:
+            return
+        better = self._auto.observe(look_at(frame.pixels, record.exposure), self.plan)
+        if better is not None:
+            self._controller.set_plan(better)
 
     def _read(self, timeout_s: float) -> Frame:
         try:

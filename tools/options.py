@@ -22,7 +22,10 @@ CameraOption = Annotated[
 ]
 ExposuresOption = Annotated[
     str | None,
-    typer.Option("--exposures", metavar="PLAN", help="Exposure times, e.g. 1ms,16ms; auto: the camera's suggestion."),
+    typer.Option("--exposures", metavar="PLAN", help="Exposure times, e.g. 1ms,16ms; auto: they follow the scene."),
+]
+GainOption = Annotated[
+    str | None, typer.Option("--gain", metavar="X", help="Analogue gain of the exposures, linear; 1: none.")
 ]
 ModelOption = Annotated[
     str | None,

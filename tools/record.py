@@ -21,17 +21,19 @@ from capture.frame import Frame
 from capture.grouping import BracketGrouper, Grouped
 from capture.plan import describe
 from capture.recording import RecordingWriter
-from capture.session import CaptureSession, planned_exposures
+from capture.session import CaptureSession, open_session
 from tools.config import CaptureConfig
 from tools.config_sources import load_config
 from tools.config_text import print_config
 from tools.exits import DONE, SURROUNDINGS, UserError
-from tools.options import CameraOption, ConfigOption, ExposuresOption, JsonOption, PrintConfigOption
+from tools.options import CameraOption, ConfigOption, ExposuresOption, GainOption, JsonOption, PrintConfigOption
 from tools.progress import progress_bar
 
 PATIENCE_S = 60.0
 """How long a source that waits for us is made to wait for the disk."""
 FIRST_BRACKET_LIMIT_S = 60.0
+SETTLING_FRAMES = 90
+"""Within so many the exposures have found the scene, or what they have found is taken."""
 """Measuring an unknown delay takes seconds; a camera that has given no bracket after this will give none."""
 
 
@@ -134,13 +136,14 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
 
     Every bracket counted in the outcome is on disk. Raises CaptureError or UserError.
     """
-    session = CaptureSession(camera, planned_exposures(settings.exposures))
+    session = open_session(camera, settings.exposures, settings.gain, settings.mains_hz)
     outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
-    outcome.exposures = tuple(describe(exposure) for exposure in session.plan)
     with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
         camera.start()
         try:
+            session.settle(settings.stall_timeout_s, SETTLING_FRAMES)
+            outcome.exposures = tuple(describe(exposure) for exposure in session.plan)
             for _ in _record(session, shelf, settings, outcome):
                 progress.update(bar, completed=outcome.brackets)
                 if ending.asked:
@@ -168,6 +171,7 @@ def record_command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder to make.")] = None,
     brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
     exposures: ExposuresOption = None,
+    gain: GainOption = None,
     config: ConfigOption = None,
     show_config: PrintConfigOption = False,
     json_lines: JsonOption = False,
@@ -176,7 +180,7 @@ def record_command(
 
     Ends with 2 if the source ended before all brackets were there. Ctrl-C finishes the recording early.
     """
-    loaded = load_config(config, {"capture.camera": camera, "capture.exposures": exposures})
+    loaded = load_config(config, {"capture.camera": camera, "capture.exposures": exposures, "capture.gain": gain})
     if show_config:
         print_config(loaded)
         return DONE

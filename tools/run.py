@@ -59,6 +59,8 @@ def child_specs(config: Config, frames: int | None, published: Callable[[], int]
         link=link,
         camera=config.capture.camera,
         exposures=config.capture.exposures,
+        gain=config.capture.gain,
+        mains_hz=config.capture.mains_hz,
         ring_slots=config.capture.ring_slots,
         stall_timeout_s=config.capture.stall_timeout_s,
     )
@@ -176,6 +178,7 @@ def run_command(
     preview: Annotated[str | None, typer.Option("--preview", metavar="HOST:PORT", help="Where the page is.")] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
     exposures: options.ExposuresOption = None,
+    gain: options.GainOption = None,
     codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
     wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
     device: options.DeviceOption = None,
@@ -193,6 +196,7 @@ def run_command(
     flags = {
         "capture.camera": camera,
         "capture.exposures": exposures,
+        "capture.gain": gain,
         "publish.endpoint": publish,
         "publish.codec": codec,
         "publish.wire": wire,
