@@ -1,0 +1,15 @@
+/* The network of the tests, `Curve` of tests/fusion/brackets.py, as a kernel: it takes its turn in the stream like any other. */
+#include "../../../fusion/kernels/pair.cuh"
+
+extern "C" const unsigned pair_bytes = sizeof(Pair);
+
+KERNEL(curve, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.network_width || y >= p.network_height)
+        return;
+    size_t place = (size_t)y * p.network_width + x, plane = (size_t)p.network_height * p.network_width;
+    const float *in = (const float *)p.network_in;
+    float dark = in[place], bright = in[plane + place];
+    ((float *)p.network_out)[place] = within(0.5f * dark + 0.6f * bright - 0.25f * dark * bright, 0.0f, 1.0f);
+}
