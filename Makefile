@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-slow lint format clean
+.PHONY: setup live test test-slow lint format kernels clean
 
 setup: .venv/.ready
 live: setup
@@ -35,6 +35,10 @@ lint: .venv/.ready-test
 format: .venv/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The CUDA kernels' binary, after a change of their sources.
+kernels: .venv/.ready
+	$(BIN)/python -m fusion.kernels.build
 
 clean:
 	rm -rf .venv build *.egg-info
