@@ -21,7 +21,12 @@ live: setup
 	$(BIN)/python -m pip install --quiet -e '.[web,train,v4l2,test]'
 	@touch $@
 
-test: .venv/.ready-test
+# What checks the GPU path with no GPU: several minutes once, and never needed to use livemef.
+.venv/.ready-gpu-tools: tests/install_gpu_tools.py | .venv/.ready-test
+	$(BIN)/python tests/install_gpu_tools.py
+	@touch $@
+
+test: .venv/.ready-test .venv/.ready-gpu-tools
 	$(BIN)/python -m pytest
 
 test-slow: .venv/.ready-test

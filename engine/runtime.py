@@ -30,6 +30,26 @@ class LightnessNet(Protocol):
         ...
 
 
+class CudaNet(Protocol):
+    """A network on the current CUDA device, for planes that are there already. `half`: it takes and gives fp16.
+
+    `sha256`, `name` and `multiple` as in LightnessNet. The caller pads: height and width are multiples of `multiple`.
+    """
+
+    sha256: str
+    name: str
+    multiple: int
+    half: bool
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for planes of this size, which may take minutes. Raises EngineError."""
+        ...
+
+    def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
+        """Put a run into the stream: device addresses of the input (2 x height x width) and of the output."""
+        ...
+
+
 def shipped_models() -> tuple[str, ...]:
     """Names of the models that come with livemef."""
     return tuple(sorted(path.stem for path in MODELS.glob("*.onnx")))

@@ -15,8 +15,7 @@ from capture.frame import Pixels
 from engine.runtime import LightnessNet
 from fusion import pixels as compiled
 from fusion import shrink, small, tiles, tone
-from fusion.errors import FusionError
-from fusion.fuser import Fused, FusionSettings, check_exposures
+from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out, is_packed
 from fusion.loops import Job, NumpyLoops, PixelLoops, Plane, Rows
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
@@ -55,7 +54,7 @@ class CpuFuser:
         """See Fuser. `out`, if given, receives the picture: writable, of the exposures' shape and dtype."""
         check_exposures(exposures)
         exposures = [_packed(pixels) for pixels in exposures]
-        result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else _checked(out, exposures[0])
+        result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else checked_out(out, exposures[0])
         stages: dict[str, float] = {}
         motion = None
         if self.settings.motion != "off":
@@ -153,18 +152,6 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
     stages[name] = stages.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
 
 
-def _is_packed(pixels: Pixels) -> bool:
-    return pixels.strides[1:] == (3 * pixels.itemsize, pixels.itemsize) and pixels.flags.aligned
-
-
 def _packed(pixels: Pixels) -> Pixels:
     """The picture itself, rows padded or not, or a copy where the pixels of a row are not next to each other."""
-    return pixels if _is_packed(pixels) else np.ascontiguousarray(pixels)
-
-
-def _checked(out: Pixels, like: Pixels) -> Pixels:
-    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.writeable or not _is_packed(out):
-        raise FusionError(
-            f"out is {out.shape} {out.dtype}; it must be {like.shape} {like.dtype}, writable, packed within its rows"
-        )
-    return out
+    return pixels if is_packed(pixels) else np.ascontiguousarray(pixels)

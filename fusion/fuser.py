@@ -135,5 +135,19 @@ def check_exposures(exposures: Sequence[Pixels]) -> None:
             )
 
 
+def is_packed(pixels: Pixels) -> bool:
+    """Whether the pixels of a row lie next to each other; rows may be padded."""
+    return pixels.strides[1:] == (3 * pixels.itemsize, pixels.itemsize) and pixels.flags.aligned
+
+
+def checked_out(out: Pixels, like: Pixels) -> Pixels:
+    """`out`, if it can take the result for exposures like this one. Raises FusionError."""
+    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.writeable or not is_packed(out):
+        raise FusionError(
+            f"out is {out.shape} {out.dtype}; it must be {like.shape} {like.dtype}, writable, packed within its rows"
+        )
+    return out
+
+
 def _describe(pixels: Pixels) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]} {pixels.dtype}"
