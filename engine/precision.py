@@ -14,9 +14,11 @@ TAKEN = {"Conv", "Relu", "MaxPool", "Resize", "Concat", "Sigmoid", "Reshape", "T
 
 def parsed(data: bytes, name: str) -> Any:
     """An onnx.ModelProto. Raises EngineError."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as error:
+        raise EngineError("this needs the package onnx: pip install 'livemef[cuda]'") from error
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError as error:

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +22,10 @@ from engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
 from engine.errors import EngineError
 from engine.plan_cache import PlanCache
 from engine.runtime import DEFAULT_MULTIPLE, checked_multiple
-from engine.tensorrt_build import Told
+from engine.tensorrt_build import Built, Told
 
 MOST_GRAPHS = 8
+TURN_S, BUILD_LIMIT_S = 0.5, 1800.0
 CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuda.h
 
 
@@ -31,6 +38,8 @@ class TensorRtNet:
     """
 
     def __init__(self, path: Path, told: Told | None = None, trt: Any = None, cache: PlanCache | None = None) -> None:
+        self._device = first_device()  # before TensorRT, which without a driver ends the process
+        self._trt = trt or tensorrt_build.find_tensorrt()
         data = _read(path)
         model = precision.half(precision.parsed(data, str(path)), str(path))
         noted = precision.metadata(model)
@@ -39,8 +48,6 @@ class TensorRtNet:
         self.multiple = checked_multiple(path, noted.get("multiple", str(DEFAULT_MULTIPLE)))
         self.half = precision.is_half(model)
         self._onnx = model.SerializeToString()
-        self._device = first_device()  # before TensorRT, which without a driver ends the process
-        self._trt = trt or tensorrt_build.find_tensorrt()
         self._log = tensorrt_build.logger(self._trt)
         self._runtime: Any = None
         self._cache = cache or PlanCache()
@@ -76,10 +83,31 @@ class TensorRtNet:
         self._told(f"building a TensorRT plan of {self.name} for {width}x{height}; this takes a while, once")
         timed = timing_facts(self._trt, self._device)
         timings = self._cache.timings(timed)
-        built = tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, self._told)
+        built = self._patiently(
+            lambda told: tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, told)
+        )
         self._cache.store(facts, built.plan)
         self._cache.store_timings(timed, built.timings)
         return built.plan
+
+    def _patiently(self, build: Callable[[Told], Built]) -> Built:
+        """Build in a thread, and tell from this one how far it is: whoever listens knows that this process lives."""
+        done: Future[Built] = Future()
+        newest = ["starting"]
+
+        def work() -> None:
+            try:
+                done.set_result(build(lambda line: newest.__setitem__(0, line)))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=work, name="tensorrt", daemon=True).start()
+        deadline = time.monotonic() + BUILD_LIMIT_S
+        while time.monotonic() < deadline:
+            with suppress(FutureTimeout):
+                return done.result(timeout=TURN_S)
+            self._told(f"building: {newest[0]}")
+        raise EngineError(f"TensorRT has not built its plan within {BUILD_LIMIT_S / 60:.0f} minutes")
 
 
 def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:

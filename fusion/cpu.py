@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capture.frame import Pixels
 from engine.runtime import LightnessNet
@@ -24,6 +26,17 @@ STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A Pending that no longer is."""
+
+    fused: Fused
+
+    def finish(self) -> Fused:
+        """See Pending."""
+        return self.fused
+
+
 class CpuFuser:
     """A Fuser on the CPU. Same pixels whatever the number of threads (the network's own threads aside).
 
@@ -32,6 +45,7 @@ class CpuFuser:
     """
 
     device = "cpu"
+    in_flight = 1
 
     def __init__(
         self,
@@ -65,6 +79,18 @@ class CpuFuser:
             self._fuse_pair(fused, brighter, result, stages)
             fused = result
         return Fused(result, stages, motion)
+
+    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Finished:
+        """See Fuser: done at once."""
+        return Finished(self.fuse(exposures, out, moments))
+
+    def room_for(self, like: Pixels) -> Pixels:
+        """See Fuser."""
+        return np.empty(like.shape, like.dtype)
+
+    def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
+        """See Fuser: any memory will do."""
+        return nullcontext()
 
     def _compensated(self, exposures: Sequence[Pixels], moments: Moments) -> tuple[list[Pixels], MotionReport]:
         """The exposures as of one moment: copies where something had to be done."""

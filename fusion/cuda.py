@@ -27,7 +27,6 @@ from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
 from fusion.kernels.build import BINARY
 from fusion.motion.compensation import UNKNOWN, Moments
 
-IN_FLIGHT = 2
 WAIT_LIMIT_S = 4.0
 """A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
 
@@ -53,6 +52,12 @@ def open_driver() -> Any:
     if count == 0:
         raise FusionError("device cuda: the driver sees no GPU; in a container, start it with the NVIDIA runtime")
     return driver
+
+
+def check_settings(settings: FusionSettings) -> None:
+    """Raise FusionError for settings that this device cannot do."""
+    if settings.motion != "off":
+        raise FusionError(NO_MOTION)
 
 
 @dataclass(frozen=True)
@@ -153,10 +158,10 @@ class CudaFuser:
     """
 
     device = "cuda"
+    in_flight = 2
 
     def __init__(self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY) -> None:
-        if settings.motion != "off":
-            raise FusionError(NO_MOTION)
+        check_settings(settings)
         self.settings, self.model_sha256, self._net = settings, net.sha256, net
         self._driver = open_driver()
         device = self._driver.Device(0)
@@ -169,7 +174,7 @@ class CudaFuser:
             self._module = self._load(kernels)
             self._functions: dict[str, Any] = {}
             self._stream = self._driver.Stream()
-            self._lanes = [_Lane(self._driver) for _ in range(IN_FLIGHT)]
+            self._lanes = [_Lane(self._driver) for _ in range(self.in_flight)]
 
     @contextmanager
     def on_device(self) -> Iterator[None]:
@@ -203,7 +208,7 @@ class CudaFuser:
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
         """Put a bracket into the stream; `exposures` and `out` belong to the device until `finish`.
 
-        IN_FLIGHT brackets may be under way: for one more, the oldest is finished first.
+        `in_flight` brackets may be under way: for one more, the oldest is finished first.
         """
         check_exposures(exposures)
         first = exposures[0]

@@ -9,7 +9,12 @@ KERNEL(curve, 6)
     if (x >= p.network_width || y >= p.network_height)
         return;
     size_t place = (size_t)y * p.network_width + x, plane = (size_t)p.network_height * p.network_width;
-    const float *in = (const float *)p.network_in;
-    float dark = in[place], bright = in[plane + place];
-    ((float *)p.network_out)[place] = within(0.5f * dark + 0.6f * bright - 0.25f * dark * bright, 0.0f, 1.0f);
+    const float *whole = (const float *)p.network_in;
+    const Half *half = (const Half *)p.network_in;
+    float dark = p.half ? (float)half[place] : whole[place], bright = p.half ? (float)half[plane + place] : whole[plane + place];
+    float fused = within(0.5f * dark + 0.6f * bright - 0.25f * dark * bright, 0.0f, 1.0f);
+    if (p.half)
+        ((Half *)p.network_out)[place] = (Half)fused;
+    else
+        ((float *)p.network_out)[place] = fused;
 }

@@ -1,45 +1,16 @@
 """The GPU path's host side, end to end, on the stand-in driver: run by tests/fusion/test_cuda.py in its own process."""
 
-import ctypes
 import mmap
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fusion.cuda import CudaFuser
-from fusion.cuda_plan import BLOCK, Pair
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
+from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
 from tests.fusion.cuda.host_kernels import HostFuser
-
-KERNELS = Path(os.environ["LIVEMEF_TEST_KERNELS"])
-
-
-class CurveOnDevice:
-    """`Curve` as a CudaNet: a kernel, put into the stream by its bare handle, as TensorRT does it."""
-
-    sha256, name, multiple, half = Curve.sha256, Curve.name, Curve.multiple, False
-
-    def __init__(self):
-        self.prepared, self._function = [], ctypes.c_void_p()
-
-    def prepare(self, height, width):
-        self.prepared.append((height, width))
-        self._driver, module = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
-        assert self._driver.cuModuleLoad(ctypes.byref(module), str(KERNELS).encode()) == 0
-        assert self._driver.cuModuleGetFunction(ctypes.byref(self._function), module, b"curve") == 0
-
-    def enqueue(self, height, width, lightness, fused, stream):
-        assert (height, width) in self.prepared
-        pair = Pair(network_in=lightness, network_out=fused, network_height=height, network_width=width)
-        size = ctypes.c_size_t(ctypes.sizeof(pair))
-        extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(pair), 2, ctypes.addressof(size), None)
-        grid = -(-width // BLOCK[0]), -(-height // BLOCK[1]), 1
-        handle = ctypes.c_void_p(stream)
-        assert self._driver.cuLaunchKernel(self._function, *grid, *BLOCK, 0, handle, None, extra) == 0
 
 
 def open_fuser(settings=None):

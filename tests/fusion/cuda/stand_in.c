@@ -2,8 +2,8 @@
  * and whatever is asynchronous is put off until somebody waits for it. So a copy that nobody waited for is not there yet, and
  * memory that was changed or freed too early gives a wrong picture. Poisons what it allocates. Only what livemef calls.
  *
- * STAND_IN_INTEGRATED=1: host and device share their memory. STAND_IN_FAULT=init, none, alloc, launch, hang, register:
- * what goes wrong. */
+ * STAND_IN_INTEGRATED=1: host and device share their memory. STAND_IN_FAULT=init, none, alloc, launch, hang, register,
+ * capture: what goes wrong. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ enum { SUCCESS = 0, INVALID = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, BAD_FILE = 
 enum { ATTRIBUTE_INTEGRATED = 18, ATTRIBUTE_MAJOR = 75, ATTRIBUTE_MINOR = 76 };
 #define POISON 0xFF
 #define MOST_WORK 4096
+#define MOST_CAPTURED 16
 #define MOST_ARGUMENTS 1024
 
 typedef unsigned long long Address;
@@ -52,8 +53,14 @@ typedef struct {
     Event *event;
 } Work;
 
+typedef struct {
+    Work work[MOST_CAPTURED];
+    int count;
+} Graph;
+
 static Work queue[MOST_WORK];
 static int queued;
+static Graph *capturing; /* what is put into a stream goes in here meanwhile, and does not run */
 static int context, *current;
 
 static int faulty(const char *name)
@@ -94,11 +101,12 @@ static void do_all(void)
 
 static Work *put_off(int kind)
 {
-    if (queued == MOST_WORK)
+    if (queued == MOST_WORK || (capturing && capturing->count == MOST_CAPTURED))
         abort();
-    memset(queue + queued, 0, sizeof *queue);
-    queue[queued].kind = kind;
-    return queue + queued++;
+    Work *work = capturing ? capturing->work + capturing->count++ : queue + queued++;
+    memset(work, 0, sizeof *work);
+    work->kind = kind;
+    return work;
 }
 
 /* ---- device and context ---- */
@@ -238,6 +246,38 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     memcpy(work->grid, grid, sizeof grid);
     memcpy(work->block, block, sizeof block);
     memcpy(work->argument, buffer, size);
+    return SUCCESS;
+}
+
+/* ---- graphs ---- */
+
+int cuStreamBeginCapture_v2(void *stream, int mode)
+{
+    if (faulty("capture") || capturing)
+        return NOT_SUPPORTED;
+    capturing = calloc(1, sizeof *capturing);
+    return SUCCESS;
+}
+int cuStreamEndCapture(void *stream, void **graph)
+{
+    *graph = capturing;
+    capturing = NULL;
+    return *graph ? SUCCESS : INVALID;
+}
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags)
+{
+    *executable = memcpy(malloc(sizeof(Graph)), graph, sizeof(Graph));
+    return SUCCESS;
+}
+int cuGraphDestroy(void *graph) { return free(graph), SUCCESS; }
+int cuGraphExecDestroy(void *executable) { return do_all(), free(executable), SUCCESS; }
+int stand_in_graph_launches; /* read by the tests */
+int cuGraphLaunch(void *executable, void *stream)
+{
+    const Graph *graph = executable;
+    for (int i = 0; i < graph->count; i++)
+        *put_off(0) = graph->work[i];
+    stand_in_graph_launches++;
     return SUCCESS;
 }
 
