@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,10 @@ from fusion.stream.wire import exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
+SAY_PERIOD_S = 5.0
+
+AFTER_CUDA = " (cuda failed)"
+"""What stands behind the device in the header when the CPU had to take over."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class FusionJob:
     threads: int | None = None
     bracket_mode: str = "sliding"
     frames: int | None = None
+    after_cuda: bool = False
+    """CUDA failed in earlier lives, and `device` is the CPU for that."""
 
 
 @dataclass
@@ -108,11 +115,12 @@ class _Started:
 class _Stage:
     """Fuses deliveries and sends the results."""
 
-    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher]) -> None:
+    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, after_cuda: bool) -> None:
         self._fuser, self._publishers = fuser, list(publishers)
         self._settings = fuser.settings.as_dict()
+        self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
         self._rooms: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
-        self.tally = Tally()
+        self.tally = tally
 
     @property
     def in_flight(self) -> int:
@@ -156,7 +164,7 @@ class _Stage:
             self.tally.fused - 1,
             latency_ms=stages,
             model_sha256=self._fuser.model_sha256,
-            device=self._fuser.device,
+            device=self._device,
             fusion=self._settings,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
@@ -193,13 +201,30 @@ def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
     )
 
 
+class _Patience:
+    """Hears of what takes long: says it on the terminal, now and then, and that the process lives, always."""
+
+    def __init__(self, lifeline: Lifeline, tally: Tally) -> None:
+        self._lifeline, self._tally = lifeline, tally
+        self._said_s = 0.0
+
+    def __call__(self, line: str) -> None:
+        """Something long is under way."""
+        now = time.monotonic()
+        self._lifeline.beat(**self._tally.values(now))
+        if now >= self._said_s + SAY_PERIOD_S:
+            self._said_s = now
+            print(f"livemef: fusion: {line}", file=sys.stderr, flush=True)
+
+
 def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
-    fuser = open_fuser(job.settings, job.model, job.device, job.threads)
+    tally = Tally()
+    fuser = open_fuser(job.settings, job.model, job.device, job.threads, _Patience(lifeline, tally))
     publishers: list[Publisher] = []
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
-        stage = _Stage(fuser, publishers)
+        stage = _Stage(fuser, publishers, tally, job.after_cuda)
         lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))
