@@ -21,11 +21,9 @@ Facts = Mapping[str, Any]
 
 
 def default_folder() -> Path:
-    """LIVEMEF_CACHE, else livemef in the user's cache folder (XDG Base Directory Specification)."""
-    if chosen := os.environ.get("LIVEMEF_CACHE"):
-        return Path(chosen)
+    """livemef/plans in the user's cache folder (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "livemef"
+    return Path(base) / "livemef" / "plans"
 
 
 def key_of(facts: Facts) -> str:
@@ -42,7 +40,7 @@ class PlanCache:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(self.folder)
         except OSError as error:
-            raise EngineError(f"plans cannot be kept in {self.folder}: {error.strerror}; set LIVEMEF_CACHE") from error
+            raise EngineError(f"plans cannot be kept in {self.folder}: {error.strerror}; set XDG_CACHE_HOME") from error
 
     def load(self, facts: Facts) -> bytes | None:
         """The plan built from these facts, None if there is none. One that is damaged is deleted."""
@@ -106,7 +104,7 @@ class PlanCache:
             os.replace(partial, path)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise EngineError(f"{path}: cannot be written ({error.strerror}); set LIVEMEF_CACHE") from error
+            raise EngineError(f"{path}: cannot be written ({error.strerror}); set XDG_CACHE_HOME") from error
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -115,5 +113,5 @@ def _refuse_foreign(path: Path) -> None:
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise EngineError(
             f"{path} is not yours alone to write: a plan is native code and is only loaded from where nobody else can "
-            f"put one; chmod 700 it, or set LIVEMEF_CACHE to a folder of your own"
+            f"put one; chmod 700 it, or set XDG_CACHE_HOME to a folder of your own"
         )

@@ -90,13 +90,13 @@ def test_timings_are_kept(cache):
 
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EngineError, match="LIVEMEF_CACHE"):
+    with pytest.raises(EngineError, match="XDG_CACHE_HOME"):
         PlanCache(tmp_path / "file")
 
 
 def test_the_place_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("LIVEMEF_CACHE", raising=False)
-    assert default_folder() == tmp_path / "livemef"
-    monkeypatch.setenv("LIVEMEF_CACHE", str(tmp_path / "mine"))
-    assert default_folder() == tmp_path / "mine"
+    assert default_folder() == tmp_path / "livemef/plans"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_folder() == tmp_path / ".cache/livemef/plans"

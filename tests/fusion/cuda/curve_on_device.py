@@ -7,7 +7,7 @@ from pathlib import Path
 from fusion.cuda_plan import BLOCK, Pair
 from tests.fusion.brackets import Curve
 
-KERNELS = Path(os.environ["LIVEMEF_TEST_KERNELS"])
+KERNELS = Path(os.environ["STAND_IN_KERNELS"])
 
 
 class CurveOnDevice:

@@ -45,11 +45,11 @@ def _wanted() -> set[str]:
 
 
 def run_on_stand_in(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python ARGUMENTS` where libcuda.so.1 is the stand-in; it finds the host's kernels in LIVEMEF_TEST_KERNELS."""
+    """`python ARGUMENTS` where libcuda.so.1 is the stand-in; it finds the host's kernels in STAND_IN_KERNELS."""
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(stand_in_folder()),
         "PYTHONPATH": str(ROOT),
-        "LIVEMEF_TEST_KERNELS": str(host_library_path()),
+        "STAND_IN_KERNELS": str(host_library_path()),
     }
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
