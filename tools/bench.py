@@ -22,7 +22,7 @@ from rich.table import Table
 
 from capture.frame import Pixels
 from fusion.cpu import usable_cores
-from fusion.fuser import Fuser, open_fuser
+from fusion.fuser import Fuser, FusionSettings, open_fuser
 from fusion.pixels import compiled
 from tools.config_sources import load_config
 from tools.exits import UserError
@@ -187,6 +187,9 @@ def bench_command(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     config: ConfigOption = None,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Measure nothing: estimate what some GPUs would take.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Time the fusion of a generated bracket, stage by stage, with OpenCV's Mertens in turn on the same pictures.
@@ -204,9 +207,22 @@ def bench_command(
     loaded = load_config(config, flags).config
     runtime = loaded.runtime
     dimensions = parse_size(size)
+    if roofline:
+        _show_roofline(runtime.model, dimensions, loaded.fusion, json_output)
+        return
     fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None)
     result = bench(dimensions, repeats, fuser, runtime.threads or usable_cores())
     if json_output:
         print(result.as_json())
     else:
         Console().print(render(result))
+
+
+def _show_roofline(model: str, size: tuple[int, int], settings: FusionSettings, json_output: bool) -> None:
+    from tools import roofline
+
+    estimates = [roofline.estimate(model, size, settings, device) for device in roofline.DEVICES]
+    if json_output:
+        print(roofline.as_json(estimates))
+    else:
+        Console().print(roofline.render(model, estimates))
