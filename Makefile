@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-slow lint format kernels clean
+.PHONY: setup live test test-slow test-gpu lint format kernels clean
 
 setup: .venv/.ready
 live: setup
@@ -31,6 +31,12 @@ test: .venv/.ready-test .venv/.ready-gpu-tools
 
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
+
+# Needs a CUDA GPU, and the package's extra "cuda".
+test-gpu: .venv/.ready-test
+	$(BIN)/python -m pip install --quiet -e '.[cuda]'
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu
+	$(BIN)/python -m tests.gpu.measure
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .

@@ -173,6 +173,13 @@ int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) { return *free_bytes = *t
 int cuMemcpyHtoD_v2(Address to, const void *from, size_t size) { return memcpy((void *)to, from, size), SUCCESS; }
 int cuMemcpyDtoH_v2(void *to, Address from, size_t size) { return memcpy(to, (const void *)from, size), SUCCESS; }
 
+int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, void *stream)
+{
+    Copy2D copy = {.src_device = from, .dst_device = to, .src_pitch = size, .dst_pitch = size, .width = size, .height = 1};
+    put_off(COPY)->copy = copy;
+    return SUCCESS;
+}
+
 int cuMemcpy2DAsync_v2(const Copy2D *copy, void *stream)
 {
     if (copy->src_pitch < copy->width || copy->dst_pitch < copy->width)
