@@ -6,8 +6,10 @@ TensorRT wants it; onnxruntime runs the same file on the CPU, so that what it co
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,6 @@ from engine.precision import is_half, is_quantised, metadata, parsed
 from engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
 
 Planes = tuple[NDArray[np.float32], NDArray[np.float32]]
-LEAST_BRACKETS = 1
 
 
 def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
@@ -35,7 +36,7 @@ def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
         raise EngineError(f"model {name}: only a model in fp32 can be quantised")
     multiple = checked_multiple(Path(name), metadata(model).get("multiple", str(DEFAULT_MULTIPLE)))
     inputs = [{"lightness": _stacked(planes, multiple)} for planes in brackets]
-    if len(inputs) < LEAST_BRACKETS:
+    if not inputs:
         raise EngineError("quantisation needs brackets to calibrate with; none was given")
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -45,7 +46,7 @@ def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
         def get_next(self) -> Any:
             return next(self._waiting, None)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(data)
         quantize_static(
@@ -64,6 +65,17 @@ def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
     del result.metadata_props[:]
     onnx.helper.set_model_props(result, metadata(model))
     return bytes(result.SerializeToString())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without onnxruntime's advice to prepare the model first: there is nothing in it to be folded or renamed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _stacked(planes: Planes, multiple: int) -> NDArray[np.float32]:

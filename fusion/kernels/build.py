@@ -25,7 +25,7 @@ SOURCES = ("fusion.cu", "small.cuh", "pair.cuh", "pixels.h")
 BINARY, NOTE = FOLDER / "fusion.fatbin", FOLDER / "fusion.json"
 
 TARGETS = (87, 89, 90, 110, 120)
-"""Orin; Ada; Hopper; Thor; Blackwell. nvcc 12 does not know Thor by this number: it is left out there."""
+"""Orin; Ada; Hopper; Thor; Blackwell. What an older nvcc does not know is left out."""
 
 PORTABLE = 75
 """The code that a newer driver compiles itself, for every other GPU from Turing on."""
@@ -53,6 +53,12 @@ def nvcc_version(nvcc: Path) -> str:
     return found[1] if found else "unknown"
 
 
+def _known_to(nvcc: Path) -> set[int]:
+    command = [str(nvcc), "--list-gpu-code"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return {int(number) for number in re.findall(r"sm_(\d+)", told)}
+
+
 def sources_sha256() -> str:
     """Of the sources, in order, and of how they are compiled."""
     digest = hashlib.sha256(repr((FLAGS, TARGETS, PORTABLE)).encode())
@@ -77,9 +83,10 @@ def build(architectures: Sequence[int] = TARGETS) -> str:
     nvcc = find_nvcc()
     if nvcc is None:
         raise FusionError("no nvcc: install NVIDIA's CUDA toolkit, or pip install nvidia-cuda-nvcc nvidia-cuda-crt")
-    version = nvcc_version(nvcc)
-    if int(version.split(".")[0]) < 13:
-        architectures = [number for number in architectures if number != 110]
+    version, known = nvcc_version(nvcc), _known_to(nvcc)
+    wanted, architectures = architectures, [number for number in architectures if number in known]
+    if not architectures:
+        raise FusionError(f"nvcc {version} knows none of sm_{', sm_'.join(map(str, wanted))}; install a newer toolkit")
     partial = BINARY.with_name(BINARY.name + ".partial")
     compile_binary(nvcc, partial, architectures)
     os.replace(partial, BINARY)
@@ -96,9 +103,9 @@ def build(architectures: Sequence[int] = TARGETS) -> str:
 
 
 def main() -> int:
-    """Build, and say so."""
+    """Build for the architectures named (such as 87), else for all, and say so."""
     try:
-        version = build()
+        version = build([int(word) for word in sys.argv[1:]] or TARGETS)
     except FusionError as error:
         print(f"livemef: {error}", file=sys.stderr)
         return 2
