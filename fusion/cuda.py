@@ -74,7 +74,7 @@ class _Room:
 
     def __init__(self, driver: Any, plan: PairPlan, exposures: int, tables: dict[str, int], mapped: bool) -> None:
         places, size = offsets(plan.planes())
-        self.plan, self.exposures = plan, exposures
+        self.plan, self.exposures, self.steps = plan, exposures, plan.steps()
         self.planes = driver.mem_alloc(size)
         self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
         if plan.settings.gamma != "adaptive":
@@ -287,7 +287,7 @@ class CudaFuser:
 
     def _fuse_pair(self, lane: _Lane, room: _Room, pictures: Sequence[Picture], out: Picture) -> None:
         pairs = {small: bytes(room.plan.pair(small, pictures, out, room.addresses)) for small in (True, False)}
-        steps = room.plan.steps()
+        steps = room.steps
         for index, step in enumerate(steps):
             if step.kernel == "network":
                 planes = room.addresses["network_in"], room.addresses["network_out"]
@@ -329,15 +329,13 @@ class CudaFuser:
             device = _lock_pages(start, memory.nbytes)
         if device is not None:
             self._locked[start] = _Locked(start, memory.nbytes, device)
-        try:
-            yield
-        finally:
-            for lane in self._lanes:
-                if lane.pending is not None:
-                    lane.pending.finish()
-            if self._locked.pop(start, None) is not None:
-                with self.on_device():
-                    _driver_library().cuMemHostUnregister(ctypes.c_void_p(start))
+        yield  # after an exception nothing is waited for: the device may be what hangs, and the process ends
+        for lane in self._lanes:
+            if lane.pending is not None:
+                lane.pending.finish()
+        if self._locked.pop(start, None) is not None:
+            with self.on_device():
+                _driver_library().cuMemHostUnregister(ctypes.c_void_p(start))
 
     def _device_address(self, pixels: Pixels) -> int | None:
         """The device's address of a picture in page-locked memory whose rows follow each other, else None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctypes import Structure, c_float
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,9 @@ def _matrix(values: NDArray[np.floating[Any]]) -> Any:
     return (c_float * 9)(*values.ravel())
 
 
+@lru_cache(maxsize=1)
 def constants() -> Constants:
-    """From fusion.colour and fusion.chroma_map."""
+    """From fusion.colour and fusion.chroma_map. Not to be changed."""
     delta = colour.LAB_DELTA
     dark = [(lightness + 16) / 116 for lightness in chroma_map.DARK_RAMP]
     return Constants(

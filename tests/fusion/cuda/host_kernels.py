@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from fusion import cuda_plan
 from fusion.cuda_plan import BLOCK, PairPlan, Picture
 from fusion.fuser import FusionSettings
+from tests.gpu_tools import lacking
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ def host_library_path() -> Path:
     """The shared library of all kernels; built once a test run. Skips the test where no C++ compiler is."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
-        pytest.skip("no C++ compiler: the kernels cannot be run on the host")
+        lacking("no C++ compiler: the kernels are not run on the host")
     folder = Path(tempfile.mkdtemp(prefix="livemef-kernels-"))
     target = folder / "kernels.so"
     command = [compiler, *FLAGS, "-include", HERE / "on_host.h", "-x", "c++", SOURCE, HERE / "curve.cu", "-o", target]
