@@ -36,6 +36,7 @@ from tools.options import (
     NetworkLinesOption,
     ThreadsOption,
 )
+from tools.progress import now_and_then
 
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
 """The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
@@ -210,7 +211,7 @@ def bench_command(
     if roofline:
         _show_roofline(runtime.model, dimensions, loaded.fusion, json_output)
         return
-    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None)
+    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None, now_and_then())
     result = bench(dimensions, repeats, fuser, runtime.threads or usable_cores())
     if json_output:
         print(result.as_json())
