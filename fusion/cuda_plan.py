@@ -49,6 +49,7 @@ class Pair(Structure):
         ("target", c_uint64),
         ("window_sums", c_uint64),
         ("coefficients", c_uint64),
+        ("smooth_sums", c_uint64),
         ("steering", c_uint64),
         ("window_eps", c_double),
         ("height", c_int32),
@@ -197,7 +198,8 @@ class PairPlan:
             "exponent": 4,
             "target": pixels * 4,
             "window_sums": WINDOW_PLANES * cells * 8,
-            "coefficients": 3 * cells * 8,
+            "coefficients": 3 * cells * 4,
+            "smooth_sums": 3 * cells * 4,
             "steering": cells * 16,
         }
 

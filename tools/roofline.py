@@ -32,8 +32,8 @@ SUM_INSTRUCTIONS = 17
 FULL_LIGHTNESS_INSTRUCTIONS = 100
 """A pixel of both exposures, where the network sees every pixel."""
 
-DOUBLE_COST = 64
-"""Issue slots of an operation in double precision on these GPUs."""
+DOUBLE_COST, DOUBLES_TO_SOLVE = 64, 90
+"""Issue slots of an operation in double precision on these GPUs, and how many of them a small pixel's window needs."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def kernel_work(plan: PairPlan) -> list[Work]:
         Work("compensate_gamma", instructions=60 * cells, moved=8 * cells),
     ]
     planes = 2 if plan.full else WINDOW_PLANES
-    double = DOUBLE_COST * cells
-    work.append(Work("window_rows", instructions=planes * taps * 4 * double, moved=planes * 8 * cells))
-    work.append(Work("solve_windows", instructions=(planes * taps + 30) * double, moved=planes * 8 * cells))
+    work.append(Work("window_rows", instructions=planes * taps * 12 * cells, moved=planes * 8 * cells))
+    solving = planes * taps * 5 + (0 if plan.full else DOUBLES_TO_SOLVE * DOUBLE_COST)
+    work.append(Work("solve_windows", instructions=solving * cells, moved=planes * 8 * cells))
     if plan.full:
         work.append(Work("full_lightness", instructions=FULL_LIGHTNESS_INSTRUCTIONS * pixels, moved=2 * picture))
     else:
-        work.append(Work("smooth_rows", instructions=3 * taps * double, moved=48 * cells))
-        work.append(Work("smooth_columns", instructions=(3 * taps + 10) * double, moved=40 * cells))
+        work.append(Work("smooth_rows", instructions=3 * taps * 4 * cells, moved=24 * cells))
+        work.append(Work("smooth_columns", instructions=3 * taps * 4 * cells, moved=28 * cells))
     work.append(Work("fuse", instructions=FUSE_INSTRUCTIONS * pixels, moved=3 * picture + 16 * cells))
     return work
 

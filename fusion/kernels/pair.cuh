@@ -42,9 +42,10 @@ struct Pair {
     double *lightness_sums;  /* one a row of the network's result */
     float *exponent;     /* gamma compensation: one number */
     float *target;       /* fused_height x fused_width, the fused L* */
-    double *window_sums; /* PLANES x small_height x small_width */
-    double *coefficients; /* 3 x small_height x small_width: A, B, C */
-    float4 *steering;    /* small_height x small_width: A, B, C in units of f; the under-exposed one's part of the chroma */
+    int64_t *window_sums; /* PLANES x small_height x small_width */
+    float *coefficients; /* 3 x small_height x small_width: A, B, C in units of f = (L* + 16) / 116 */
+    float *smooth_sums;  /* the same, summed along rows */
+    float4 *steering;    /* small_height x small_width: A, B, C, smoothed; the under-exposed one's part of the chroma */
 
     double window_eps;
     int32_t height, width, small_height, small_width, sums_pitch;
