@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-slow lint format clean
+.PHONY: setup live test test-slow test-gpu lint format kernels clean
 
 setup: .venv/.ready
 live: setup
@@ -21,11 +21,22 @@ live: setup
 	$(BIN)/python -m pip install --quiet -e '.[web,train,v4l2,test]'
 	@touch $@
 
-test: .venv/.ready-test
+# What checks the GPU path with no GPU: several minutes once, and never needed to use livemef.
+.venv/.ready-gpu-tools: tests/install_gpu_tools.py | .venv/.ready-test
+	$(BIN)/python tests/install_gpu_tools.py
+	@touch $@
+
+test: .venv/.ready-test .venv/.ready-gpu-tools
 	$(BIN)/python -m pytest
 
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
+
+# Needs a CUDA GPU, and the package's extra "cuda".
+test-gpu: .venv/.ready-test
+	$(BIN)/python -m pip install --quiet -e '.[cuda]'
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu
+	$(BIN)/python -m tests.gpu.measure
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .
@@ -35,6 +46,10 @@ lint: .venv/.ready-test
 format: .venv/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The CUDA kernels' binary, after a change of their sources.
+kernels: .venv/.ready
+	$(BIN)/python -m fusion.kernels.build
 
 clean:
 	rm -rf .venv build *.egg-info

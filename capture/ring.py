@@ -103,6 +103,12 @@ class Ring:
         picture.flags.writeable = self._writable
         return picture
 
+    def memory(self) -> NDArray[np.uint8]:
+        """All slots, in place: for a device that reads them there, and needs to know."""
+        if self._memory is None:
+            raise ValueError("the ring is closed")
+        return np.frombuffer(self._memory, np.uint8)
+
     def close(self) -> None:
         """Let go of the memory. Views that are still alive stay valid, and keep it mapped until they end.
         May be called twice."""

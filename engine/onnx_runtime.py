@@ -11,9 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
-from engine.runtime import pad_to_multiple
-
-DEFAULT_MULTIPLE = 16
+from engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
 
 
 class OnnxLightnessNet:
@@ -30,7 +28,7 @@ class OnnxLightnessNet:
         _check_interface(path, self._session)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.name = metadata.get("name", path.stem)
-        self.multiple = _multiple(path, metadata.get("multiple", str(DEFAULT_MULTIPLE)))
+        self.multiple = checked_multiple(path, metadata.get("multiple", str(DEFAULT_MULTIPLE)))
         self._half = self._session.get_inputs()[0].type == "tensor(float16)"
 
     def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,9 +75,3 @@ def _check_interface(path: Path, session: Any) -> None:
             f"model {path}: not a livemef network: needs one input lightness [1,2,H,W] and one output fused [1,1,H,W], "
             f"has {[name for name, *_ in inputs]} and {outputs}"
         )
-
-
-def _multiple(path: Path, text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise EngineError(f"model {path}: its metadata gives multiple={text!r}; a whole number 1..1024 is needed")
-    return int(text)

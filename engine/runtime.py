@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from engine.errors import EngineError
 
 MODELS = Path(__file__).resolve().parent / "models"
+DEFAULT_MULTIPLE = 16
 Plane = NDArray[np.float32]
 
 
@@ -27,6 +29,26 @@ class LightnessNet(Protocol):
 
     def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fused lightness, height x width, 0..1, of two planes L*/100 of the same shape, float32 in 0..1."""
+        ...
+
+
+class CudaNet(Protocol):
+    """A network on the current CUDA device, for planes that are there already. `half`: it takes and gives fp16.
+
+    `sha256`, `name` and `multiple` as in LightnessNet. The caller pads: height and width are multiples of `multiple`.
+    """
+
+    sha256: str
+    name: str
+    multiple: int
+    half: bool
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for planes of this size, which may take minutes. Raises EngineError."""
+        ...
+
+    def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
+        """Put a run into the stream: device addresses of the input (2 x height x width) and of the output."""
         ...
 
 
@@ -64,6 +86,24 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
     from engine.onnx_runtime import OnnxLightnessNet
 
     return OnnxLightnessNet(path, threads)
+
+
+def open_cuda_net(model: str | Path = "cbm", told: Callable[[str], None] | None = None) -> CudaNet:
+    """Open a model, by name or file, for the CUDA device here. `told` hears of plans being built.
+
+    Raises EngineError: no model, no device, no TensorRT.
+    """
+    path = find_model(model)
+    from engine.tensorrt_runtime import TensorRtNet
+
+    return TensorRtNet(path, told)
+
+
+def checked_multiple(path: Path, text: str) -> int:
+    """The multiple that a model's metadata gives. Raises EngineError."""
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise EngineError(f"model {path}: its metadata gives multiple={text!r}; a whole number 1..1024 is needed")
+    return int(text)
 
 
 def pad_to_multiple(plane: Plane, multiple: int) -> Plane:

@@ -7,22 +7,34 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capture.frame import Pixels
 from engine.runtime import LightnessNet
 from fusion import pixels as compiled
 from fusion import shrink, small, tiles, tone
-from fusion.errors import FusionError
-from fusion.fuser import Fused, FusionSettings, check_exposures
+from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out, is_packed
 from fusion.loops import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 
 STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A Pending that no longer is."""
+
+    fused: Fused
+
+    def finish(self) -> Fused:
+        """See Pending."""
+        return self.fused
 
 
 class CpuFuser:
@@ -33,6 +45,7 @@ class CpuFuser:
     """
 
     device = "cpu"
+    in_flight = 1
 
     def __init__(
         self,
@@ -55,7 +68,7 @@ class CpuFuser:
         """See Fuser. `out`, if given, receives the picture: writable, of the exposures' shape and dtype."""
         check_exposures(exposures)
         exposures = [_packed(pixels) for pixels in exposures]
-        result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else _checked(out, exposures[0])
+        result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else checked_out(out, exposures[0])
         stages: dict[str, float] = {}
         if self.settings.motion == "off":
             motion, inputs = None, [Exposure(pixels) for pixels in exposures]
@@ -75,6 +88,18 @@ class CpuFuser:
             self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages)
             fused = Exposure(result)
         return Fused(result, stages, motion)
+
+    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Finished:
+        """See Fuser: done at once."""
+        return Finished(self.fuse(exposures, out, moments))
+
+    def room_for(self, like: Pixels) -> Pixels:
+        """See Fuser."""
+        return np.empty(like.shape, like.dtype)
+
+    def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
+        """See Fuser: any memory will do."""
+        return nullcontext()
 
     def _compensated(
         self, exposures: Sequence[Pixels], grids: list[Plane], moments: Moments
@@ -166,18 +191,6 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
     stages[name] = stages.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
 
 
-def _is_packed(pixels: Pixels) -> bool:
-    return pixels.strides[1:] == (3 * pixels.itemsize, pixels.itemsize) and pixels.flags.aligned
-
-
 def _packed(pixels: Pixels) -> Pixels:
     """The picture itself, rows padded or not, or a copy where the pixels of a row are not next to each other."""
-    return pixels if _is_packed(pixels) else np.ascontiguousarray(pixels)
-
-
-def _checked(out: Pixels, like: Pixels) -> Pixels:
-    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.writeable or not _is_packed(out):
-        raise FusionError(
-            f"out is {out.shape} {out.dtype}; it must be {like.shape} {like.dtype}, writable, packed within its rows"
-        )
-    return out
+    return pixels if is_packed(pixels) else np.ascontiguousarray(pixels)

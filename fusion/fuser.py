@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capture.frame import Pixels
+from engine.errors import EngineError
 from fusion.chroma_map import Rule, Transfer
 from fusion.errors import FusionError
 from fusion.motion.compensation import UNKNOWN, Moments, MotionMode, MotionReport
@@ -86,12 +90,24 @@ class Fused:
     motion: MotionReport | None = None
 
 
+class Pending(Protocol):
+    """A bracket that is being fused."""
+
+    def finish(self) -> Fused:
+        """Wait for the picture. Raises FusionError. May be called again."""
+        ...
+
+
 class Fuser(Protocol):
-    """Turns brackets into pictures on one device. Not thread-safe: one caller at a time."""
+    """Turns brackets into pictures on one device. Not thread-safe: one caller at a time.
+
+    in_flight: brackets that may be under way at a time.
+    """
 
     settings: FusionSettings
     model_sha256: str
     device: str
+    in_flight: int
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.
@@ -103,20 +119,64 @@ class Fuser(Protocol):
         """
         ...
 
+    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
+        """As `fuse`, whose result `finish` gives; exposures and `out` must not be touched until then."""
+        ...
+
+    def room_for(self, like: Pixels) -> Pixels:
+        """Room for a result of this shape and dtype, where this device writes fastest."""
+        ...
+
+    def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
+        """While this lasts, exposures that lie in `memory` are read in place where the device can do so."""
+        ...
+
 
 def open_fuser(
-    settings: FusionSettings | None = None, model: str | Path = "cbm", device: str = "auto", threads: int | None = None
+    settings: FusionSettings | None = None,
+    model: str | Path = "cbm",
+    device: str = "auto",
+    threads: int | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Fuser:
-    """Open a fuser with the given network on "auto" or "cpu"; `threads` None = one per usable core.
+    """Open a fuser with the given network on "cpu", "cuda", or "auto"; `threads` None = one per usable core.
 
-    Raises FusionError for an unknown device, EngineError for a model that cannot be loaded.
+    "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
+    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. `told` hears of
+    what takes long, and why CUDA is not used although a GPU is here.
+    Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
     """
-    if device not in ("auto", "cpu"):
-        raise FusionError(f"device {device!r} is not available for fusion; use auto or cpu")
+    settings, told = settings or FusionSettings(), told or (lambda line: None)
+    if device not in ("auto", "cpu", "cuda"):
+        raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
+    if device == "cuda":
+        return _cuda_fuser(settings, model, told)
+    if device == "auto" and settings.motion == "off" and settings.network_lines and driver_is_here():
+        try:
+            return _cuda_fuser(settings, model, told)
+        except (EngineError, FusionError) as error:
+            told(f"fusing on the CPU: {error}")
     from engine.runtime import open_net
     from fusion.cpu import CpuFuser
 
-    return CpuFuser(open_net(model, "cpu", threads), settings or FusionSettings(), threads)
+    return CpuFuser(open_net(model, "cpu", threads), settings, threads)
+
+
+def _cuda_fuser(settings: FusionSettings, model: str | Path, told: Callable[[str], None]) -> Fuser:
+    from engine.runtime import open_cuda_net
+    from fusion.cuda import CudaFuser, check_settings
+
+    check_settings(settings)
+    return CudaFuser(open_cuda_net(model, told), settings)
+
+
+def driver_is_here() -> bool:
+    """Whether NVIDIA's driver library can be loaded, which is quick to find out and needs no package."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def check_exposures(exposures: Sequence[Pixels]) -> None:
@@ -133,6 +193,20 @@ def check_exposures(exposures: Sequence[Pixels]) -> None:
             raise FusionError(
                 f"exposure {index} is {_describe(pixels)} but exposure 0 is {_describe(first)}; all must be alike"
             )
+
+
+def is_packed(pixels: Pixels) -> bool:
+    """Whether the pixels of a row lie next to each other; rows may be padded."""
+    return pixels.strides[1:] == (3 * pixels.itemsize, pixels.itemsize) and pixels.flags.aligned
+
+
+def checked_out(out: Pixels, like: Pixels) -> Pixels:
+    """`out`, if it can take the result for exposures like this one. Raises FusionError."""
+    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.writeable or not is_packed(out):
+        raise FusionError(
+            f"out is {out.shape} {out.dtype}; it must be {like.shape} {like.dtype}, writable, packed within its rows"
+        )
+    return out
 
 
 def _describe(pixels: Pixels) -> str:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from capture.frame import Bracket, Pixels
 from capture.frame_json import record_from_dict
 from capture.grouping import BracketGrouper
@@ -60,6 +63,10 @@ class Inbox:
         """Connect to the capture process; None if it is not there yet."""
         client = LinkClient.connect(name, timeout_s)
         return None if client is None else cls(client, mode)
+
+    def memory(self) -> NDArray[np.uint8]:
+        """The memory that all pixels lie in."""
+        return self._ring.memory()
 
     def take(self, timeout_s: float) -> Delivery | None:
         """The newest bracket that nobody has taken; None after `timeout_s`. Give it back."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
+from fusion.kernel_constants import Constants, constants
 from fusion.loops import Exposure, Job, Plane, Planes, Rows
 from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move, Normal, Still
@@ -30,29 +31,6 @@ FINE_STEPS, ENCODE16_STEPS = 8192, 4096
 
 ENCODE8_MANTISSA_BITS, ENCODE8_LEAST = 9, 2.0**-13
 """The 8-bit table is indexed by a float's exponent and so many bits of its mantissa: within 0.06 of a code."""
-
-
-class _Ramp(Structure):
-    _fields_ = [("start", c_float), ("scale", c_float)]
-
-
-class _Constants(Structure):
-    _fields_ = [
-        ("xyz_from_bgr", c_float * 9),
-        ("bgr_from_xyz", c_float * 9),
-        ("cube_knee", c_float),
-        ("line_slope", c_float),
-        ("line_offset", c_float),
-        ("f_knee", c_float),
-        ("inverse_slope", c_float),
-        ("black_f", c_float),
-        ("dark", _Ramp),
-        ("clip", _Ramp),
-        ("dark_floor", c_float),
-        ("clip_loss", c_float),
-        ("brightening", c_float),
-        ("tie", _Ramp),
-    ]
 
 
 class _Picture(Structure):
@@ -150,7 +128,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    shared: list[Any] = [POINTER(_Constants), POINTER(_Tables)]
+    shared: list[Any] = [POINTER(Constants), POINTER(_Tables)]
     rows: list[Any] = [c_int32, c_int32]
     library.shrink_rows.argtypes = [POINTER(_Picture), c_void_p, c_int32, c_int32, *rows]
     library.shrink_rows.restype = c_int
@@ -201,9 +179,9 @@ class CompiledLoops:
     def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
         """See PixelLoops."""
         lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
-        constants, tables = _constants(FusionSettings()), _tables(256)
+        numbers, tables = constants(), _tables(256)
         outputs = lightness.ctypes.data, chroma.ctypes.data
-        self._library.small_lab(byref(constants), byref(tables), shrunk.ctypes.data, lightness.size, *outputs)
+        self._library.small_lab(byref(numbers), byref(tables), shrunk.ctypes.data, lightness.size, *outputs)
         return lightness, chroma
 
     def chroma_part(self, under: Plane, over: Plane) -> Planes:
@@ -230,17 +208,17 @@ class CompiledLoops:
 
     def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
         """See PixelLoops."""
-        constants, tables, picture = _constants(FusionSettings()), _tables(_codes(pixels)), _picture(pixels)
+        numbers, tables, picture = constants(), _tables(_codes(pixels)), _picture(pixels)
 
         def rows(top: int, bottom: int) -> None:
             data = lightness.ctypes.data
-            self._library.lightness_rows(byref(constants), byref(tables), byref(picture), data, top, bottom)
+            self._library.lightness_rows(byref(numbers), byref(tables), byref(picture), data, top, bottom)
 
         return rows
 
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
-        constants, tables, steering = _constants(job.settings), _tables(_codes(job.out)), _steering(job)
+        numbers, tables, steering = constants(), _tables(_codes(job.out)), _steering(job)
         motions = _compensation(job.under), _compensation(job.over)
         call = _Job(
             under=_picture(job.under.pixels),
@@ -256,7 +234,7 @@ class CompiledLoops:
 
         def rows(top: int, bottom: int) -> None:
             call.steering, call.under_motion, call.over_motion = steering.ctypes.data, *map(_address, motions)
-            _check(self._library.fuse_rows(byref(constants), byref(tables), byref(call), top, bottom))
+            _check(self._library.fuse_rows(byref(numbers), byref(tables), byref(call), top, bottom))
 
         return rows
 
@@ -359,35 +337,6 @@ def _compensation(exposure: Exposure) -> _Compensation | None:
 
 def _address(call: _Compensation | None) -> int | None:
     return None if call is None else addressof(call)
-
-
-def _ramp(start: float, end: float) -> _Ramp:
-    return _Ramp(start, 1 / (end - start))
-
-
-def _matrix(values: NDArray[np.floating[Any]]) -> Any:
-    return (c_float * 9)(*values.ravel())
-
-
-def _constants(settings: FusionSettings) -> _Constants:
-    delta = colour.LAB_DELTA
-    dark = [(lightness + 16) / 116 for lightness in chroma_map.DARK_RAMP]
-    return _Constants(
-        xyz_from_bgr=_matrix(colour.XYZ_FROM_BGR),
-        bgr_from_xyz=_matrix(colour.BGR_FROM_XYZ),
-        cube_knee=delta**3,
-        line_slope=1 / (3 * delta**2),
-        line_offset=4 / 29,
-        f_knee=delta,
-        inverse_slope=3 * delta**2,
-        black_f=16 / 116,
-        dark=_ramp(*dark),
-        clip=_ramp(*chroma_map.CLIP_RAMP),
-        dark_floor=chroma_map.DARK_FLOOR,
-        clip_loss=1 - chroma_map.CLIP_FLOOR,
-        brightening=chroma_map.BRIGHTENING,
-        tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
-    )
 
 
 def _encode8_table() -> tuple[int, int, NDArray[np.uint8]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -17,7 +19,7 @@ from capture.errors import CaptureError
 from capture.frame import Bracket, Pixels
 from engine.errors import EngineError
 from fusion.errors import FusionError
-from fusion.fuser import Fused, Fuser, FusionSettings, open_fuser
+from fusion.fuser import Fused, Fuser, FusionSettings, Pending, open_fuser
 from fusion.inbox import Delivery, Inbox
 from fusion.motion.compensation import Moments, MotionReport
 from fusion.stream.header import Header, Motion, Pipeline, bracket_header, exposure_header
@@ -26,6 +28,10 @@ from fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
+SAY_PERIOD_S = 5.0
+
+AFTER_CUDA = " (cuda failed)"
+"""What stands behind the device in the header when the CPU had to take over."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class FusionJob:
     threads: int | None = None
     bracket_mode: str = "sliding"
     frames: int | None = None
+    after_cuda: bool = False
+    """CUDA failed in earlier lives, and `device` is the CPU for that."""
 
 
 @dataclass
@@ -97,22 +105,42 @@ class Tally:
         }
 
 
+@dataclass
+class _Started:
+    """A delivery that is being fused."""
+
+    delivery: Delivery
+    pending: Pending
+    began_ns: int
+
+
 class _Stage:
     """Fuses deliveries and sends the results."""
 
-    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher]) -> None:
+    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, after_cuda: bool) -> None:
         self._fuser, self._publishers = fuser, list(publishers)
         self._settings = fuser.settings.as_dict()
-        self._out: Pixels | None = None  # the publishers copy, so one picture's room serves them all
-        self.tally = Tally()
+        self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
+        self._rooms: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
+        self.tally = tally
 
-    def process(self, delivery: Delivery) -> None:
-        """One bracket to one published picture."""
+    @property
+    def in_flight(self) -> int:
+        """Brackets that may be under way at a time."""
+        return self._fuser.in_flight
+
+    def start(self, delivery: Delivery) -> _Started:
+        """Begin to fuse a bracket."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
-        fused = self._fuser.fuse(delivery.pixels, self._room_for(delivery.pixels[0]), moments_of(delivery.bracket))
+        room = self._room_for(delivery.pixels[0])
+        return _Started(delivery, self._fuser.begin(delivery.pixels, room, moments_of(delivery.bracket)), began_ns)
+
+    def finish(self, started: _Started) -> None:
+        """Wait for its picture and publish it."""
+        delivery, fused = started.delivery, started.pending.finish()
         self.tally.fused += 1
-        header = self._header(delivery, fused, began_ns)
+        header = self._header(delivery, fused, started.began_ns)
         unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
         self.tally.unsent += unsent[0]
         self.tally.published += 1 - unsent[0]
@@ -121,9 +149,14 @@ class _Stage:
         self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
 
     def _room_for(self, like: Pixels) -> Pixels:
-        if self._out is None or self._out.shape != like.shape or self._out.dtype != like.dtype:
-            self._out = np.empty(like.shape, like.dtype)
-        return self._out
+        if not self._rooms or self._rooms[0].shape != like.shape or self._rooms[0].dtype != like.dtype:
+            self._rooms = [self._fuser.room_for(like) for _ in range(self.in_flight)]
+        self._rooms.append(self._rooms.pop(0))
+        return self._rooms[-1]
+
+    def page_locked(self, inbox: Inbox) -> AbstractContextManager[None]:
+        """While this lasts, the inbox's pixels may be read in place by a device."""
+        return self._fuser.page_locked(inbox.memory())
 
     def _header(self, delivery: Delivery, fused: Fused, began_ns: int) -> Header:
         newest = delivery.bracket.newest
@@ -133,7 +166,7 @@ class _Stage:
             self.tally.fused - 1,
             latency_ms=stages,
             model_sha256=self._fuser.model_sha256,
-            device=self._fuser.device,
+            device=self._device,
             fusion=self._settings,
             motion=_motion(fused.motion),
             pipeline=_pipeline(delivery.counters, self.tally),
@@ -182,13 +215,30 @@ def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
     )
 
 
+class _Patience:
+    """Hears of what takes long: says it on the terminal, now and then, and that the process lives, always."""
+
+    def __init__(self, lifeline: Lifeline, tally: Tally) -> None:
+        self._lifeline, self._tally = lifeline, tally
+        self._said_s = 0.0
+
+    def __call__(self, line: str) -> None:
+        """Something long is under way."""
+        now = time.monotonic()
+        self._lifeline.beat(**self._tally.values(now))
+        if now >= self._said_s + SAY_PERIOD_S:
+            self._said_s = now
+            print(f"livemef: fusion: {line}", file=sys.stderr, flush=True)
+
+
 def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
-    fuser = open_fuser(job.settings, job.model, job.device, job.threads)
+    tally = Tally()
+    fuser = open_fuser(job.settings, job.model, job.device, job.threads, _Patience(lifeline, tally))
     publishers: list[Publisher] = []
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
-        stage = _Stage(fuser, publishers)
+        stage = _Stage(fuser, publishers, tally, job.after_cuda)
         lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))
@@ -207,18 +257,28 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
 def _serve(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
     """Fuse what one life of the capture process sends. True if it said that there is no more."""
     try:
-        while not lifeline.stopping and not _enough(job, stage.tally):
-            lifeline.beat(**stage.tally.values(time.monotonic()))
-            delivery = inbox.take(TURN_S)
-            stage.tally.superseded += inbox.take_superseded()
-            if delivery is not None:
-                stage.process(delivery)
-                inbox.give_back(delivery)
-            elif inbox.ended or inbox.lost:
-                return inbox.ended
-        return False
+        with stage.page_locked(inbox):
+            return _serve_all(job, inbox, stage, lifeline)
     finally:
         inbox.close()
+
+
+def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
+    under_way: deque[_Started] = deque()
+    while not lifeline.stopping and not _enough(job, stage.tally):
+        lifeline.beat(**stage.tally.values(time.monotonic()))
+        delivery = inbox.take(0 if under_way else TURN_S)
+        stage.tally.superseded += inbox.take_superseded()
+        if delivery is not None:
+            under_way.append(stage.start(delivery))
+        # The next bracket is begun before the last one's picture is sent, but only if it is here already.
+        if under_way and (delivery is None or len(under_way) == stage.in_flight):
+            started = under_way.popleft()
+            stage.finish(started)
+            inbox.give_back(started.delivery)
+        elif delivery is None and (inbox.ended or inbox.lost):
+            return inbox.ended
+    return False
 
 
 def _enough(job: FusionJob, tally: Tally) -> bool:

@@ -3,7 +3,7 @@
 In each window of the small picture the fused lightness is fitted as A L_under + B L_over + C (least squares, A and B
 held towards zero by eps); the smoothed coefficients are interpolated and applied to the full-resolution lightnesses,
 which supply all detail. The guided filter (He, Sun, Tang 2010) with two guides, used as in the fast guided filter
-(He, Sun 2015). Computed in float64 wherever it runs: the planes are small.
+(He, Sun 2015). Computed in float64, or, on a GPU, summed in whole numbers: variances are small differences.
 """
 
 from __future__ import annotations

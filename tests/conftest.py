@@ -2,6 +2,16 @@
 
 from hypothesis import HealthCheck, settings
 
+from tests.gpu_tools import LACKING
+
 # How long an example takes tells how busy the machine is, not whether the code is right: pytest's timeout is the limit.
 settings.register_profile("livemef", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("livemef")
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Tell last how much of the GPU path went unchecked, and for want of what."""
+    skipped = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    reasons = [reason.split(LACKING, 1)[1] for reason in skipped if LACKING in reason]
+    if reasons:
+        terminalreporter.write_line(f"{len(reasons)} GPU checks skipped: {'; '.join(sorted(set(reasons)))}")

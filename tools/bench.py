@@ -23,7 +23,7 @@ from rich.table import Table
 from capture.frame import Pixels
 from fusion import colour
 from fusion.cpu import usable_cores
-from fusion.fuser import Fuser, open_fuser
+from fusion.fuser import Fuser, FusionSettings, open_fuser
 from fusion.motion.compensation import Moments
 from fusion.pixels import compiled
 from tools.config_sources import load_config
@@ -39,6 +39,7 @@ from tools.options import (
     NetworkLinesOption,
     ThreadsOption,
 )
+from tools.progress import now_and_then
 
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
 """The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
@@ -226,6 +227,9 @@ def bench_command(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     config: ConfigOption = None,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Measure nothing: estimate what some GPUs would take.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Time the fusion of a generated bracket, stage by stage, with OpenCV's Mertens in turn on the same pictures.
@@ -244,9 +248,22 @@ def bench_command(
     loaded = load_config(config, flags).config
     runtime = loaded.runtime
     dimensions = parse_size(size)
-    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None)
+    if roofline:
+        _show_roofline(runtime.model, dimensions, loaded.fusion, json_output)
+        return
+    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None, now_and_then())
     result = bench(dimensions, repeats, fuser, runtime.threads or usable_cores())
     if json_output:
         print(result.as_json())
     else:
         Console().print(render(result))
+
+
+def _show_roofline(model: str, size: tuple[int, int], settings: FusionSettings, json_output: bool) -> None:
+    from tools import roofline
+
+    estimates = [roofline.estimate(model, size, settings, device) for device in roofline.DEVICES]
+    if json_output:
+        print(roofline.as_json(estimates))
+    else:
+        Console().print(roofline.render(model, estimates))

@@ -32,7 +32,7 @@ from tools.options import (
     PrintConfigOption,
     ThreadsOption,
 )
-from tools.progress import progress_bar
+from tools.progress import now_and_then, progress_bar
 from tools.scenes import Scene, find_scenes, read_scene
 
 SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
@@ -108,7 +108,7 @@ def _suffix_of(format_name: str) -> str:
 def _open_fuser(config: Config) -> Fuser:
     stills, runtime = config.stills, config.runtime
     settings = dataclasses.replace(config.fusion, network_lines=stills.network_lines, motion=stills.motion)
-    return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None)
+    return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, now_and_then())
 
 
 def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from rich.text import Text
 
 from capture.process import CaptureJob
 from capture.process import main as capture_main
+from fusion.fuser import driver_is_here
 from fusion.process import FusionJob, Outlet
 from fusion.process import main as fusion_main
 from tools import options
 from tools.config import Config
 from tools.config_sources import load_config
 from tools.config_text import print_config
+from tools.device_choice import DeviceChoice
 from tools.exits import UserError
 from tools.run_status import status, status_line
 from tools.sd_notify import sd_notify
@@ -48,8 +50,12 @@ class _Ending:
         self.asked = True
 
 
-def child_specs(config: Config, frames: int | None, published: Callable[[], int]) -> list[ChildSpec]:
-    """The processes of the pipeline. `published()` tells how many frames earlier lives of fusion have published."""
+def child_specs(
+    config: Config, frames: int | None, published: Callable[[], int], device: Callable[[], tuple[str, bool]]
+) -> list[ChildSpec]:
+    """The processes of the pipeline. `published()` tells how many frames earlier lives of fusion have published,
+    `device()` what the next one computes on, and whether that is because CUDA failed.
+    """
     name = f"livemef-{os.getpid()}-{secrets.token_hex(4)}"
     link, preview_source = f"{name}-link", f"ipc://@{name}-preview"
     outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
@@ -66,16 +72,18 @@ def child_specs(config: Config, frames: int | None, published: Callable[[], int]
     )
 
     def fusion() -> tuple[FusionJob]:
+        chosen, after_cuda = device()
         return (
             FusionJob(
                 link=link,
                 outlets=tuple(outlets),
                 settings=config.fusion,
                 model=config.runtime.model,
-                device=config.runtime.device,
+                device=chosen,
                 threads=config.runtime.threads or None,
                 bracket_mode=config.capture.bracket_mode,
                 frames=None if frames is None else max(0, frames - published()),
+                after_cuda=after_cuda,
             ),
         )
 
@@ -109,8 +117,19 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
     """
     ending = _Ending()
     console = Console(stderr=True)
-    specs = child_specs(config, frames, lambda: supervisor.children["fusion"].count("published"))
-    supervisor = Supervisor(specs, config.supervision, lambda line: console.print(f"livemef: {line}", highlight=False))
+
+    def say(line: str) -> None:
+        console.print(f"livemef: {line}", highlight=False, markup=False)
+
+    choice = DeviceChoice(config.runtime.device, driver_is_here(), say)
+
+    def device() -> tuple[str, bool]:
+        fusion = supervisor.children["fusion"]
+        chosen = choice.next(fusion.failures, fusion.described.get("device"), fusion.last_words)
+        return chosen, choice.fallen_back
+
+    specs = child_specs(config, frames, lambda: supervisor.children["fusion"].count("published"), device)
+    supervisor = Supervisor(specs, config.supervision, say)
     with _display(as_json) as show:
         try:
             supervisor.start()
@@ -136,7 +155,7 @@ def _loop(
         if healthy and not told_ready:
             told_ready = True
             sd_notify("READY=1")
-            _announce(config, supervisor.children["capture"].described)
+            _announce(config, supervisor.children["capture"].described, fusion.described["device"])
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
             if told_ready or as_json:
@@ -144,10 +163,10 @@ def _loop(
             sd_notify("WATCHDOG=1")
 
 
-def _announce(config: Config, camera: Mapping[str, Any]) -> None:
+def _announce(config: Config, camera: Mapping[str, Any], device: str) -> None:
     lines = [
         f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
-        f"publishing on {config.publish.endpoint}",
+        f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
     if config.preview.enabled:
         token = f"/?token={config.preview.token}" if config.preview.token else ""

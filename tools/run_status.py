@@ -22,6 +22,7 @@ def status(children: Mapping[str, Child]) -> dict[str, Any]:
         "fuse_ms": _rounded(fusion.values.get("fuse_ms")),
         "ev_gap": _rounded(fusion.values.get("ev_gap")),
         "camera": capture.values.get("state", "starting"),
+        "device": fusion.described.get("device"),
         "restarts": {name: child.restarts for name, child in children.items()},
     }
     return answer

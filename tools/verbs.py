@@ -30,6 +30,7 @@ VERBS = (
     Verb("run", "Fuse a camera's alternating exposures live and publish the result.", "tools.run", "run_command", LIVE),
     Verb("watch", "Receive fused frames: rate, latency, gaps.", "tools.watch", "watch_command", LIVE),
     Verb("doctor", "Tell what of cameras, GPU and libraries is here.", "tools.doctor", "doctor_command", LIVE),
+    Verb("build", "Make ready for CUDA on this device.", "tools.build", "build_command", LIVE),
     Verb("fuse", "Fuse pictures of one scene, or a folder of scenes.", "tools.fuse", "fuse_command", PICTURES),
     Verb("record", "Record brackets from a camera, for replay.", "tools.record", "record_command", PICTURES),
     Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "tools.bench", "bench_command", METHOD),
@@ -37,6 +38,7 @@ VERBS = (
     Verb("label", "Make training pairs from folders of exposures.", "tools.label", "label_command", METHOD),
     Verb("train", "Train the lightness network.", "tools.train", "train_command", METHOD),
     Verb("export", "Write a trained network as ONNX.", "tools.export", "export_command", METHOD),
+    Verb("quantize", "Write a network with int8 layers.", "tools.quantize", "quantize_command", METHOD),
     Verb(
         "ablate-weights",
         "Train with and without variance-driven weights, and compare.",

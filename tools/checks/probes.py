@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.tensorrt_build import MODULES
 from tools.checks.finding import Finding
 
 CUDA_ERRORS = {100: "no CUDA device", 803: "driver and library versions differ", 999: "unknown error"}
@@ -62,8 +63,9 @@ def gpu() -> list[Finding]:
 def tensorrt() -> list[Finding]:
     """TensorRT and pycuda, the fast path on a GPU."""
     findings = []
+    trt = next((name for name in MODULES if importlib.util.find_spec(name) is not None), MODULES[0])
     for module, remedy in (
-        ("tensorrt", "on a Jetson: sudo apt install tensorrt; on a PC: pip install tensorrt"),
+        (trt, "on a Jetson: sudo apt install tensorrt; on a PC: pip install 'livemef[cuda]'"),
         ("pycuda", "pip install 'livemef[cuda]' (needs the CUDA toolkit)"),
     ):
         if importlib.util.find_spec(module) is None:

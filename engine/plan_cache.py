@@ -1,0 +1,117 @@
+"""TensorRT plans on disk. A plan is native code: to load somebody else's is to run it. So only what this user built.
+
+Plans lie in a folder of the user's own that nobody else can write to; a note beside each tells what it was built from
+and its sha256. What does not match is deleted, and the caller builds anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+
+Facts = Mapping[str, Any]
+
+
+def default_folder() -> Path:
+    """livemef/plans in the user's cache folder (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "livemef" / "plans"
+
+
+def key_of(facts: Facts) -> str:
+    """The plan's name: sha256 of all that it depends on (plain values)."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class PlanCache:
+    """The plans in one folder. Raises EngineError where the folder cannot be made, or others can write to it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign(self.folder)
+        except OSError as error:
+            raise EngineError(f"plans cannot be kept in {self.folder}: {error.strerror}; set XDG_CACHE_HOME") from error
+
+    def load(self, facts: Facts) -> bytes | None:
+        """The plan built from these facts, None if there is none. One that is damaged is deleted."""
+        plan, note = self._paths(facts)
+        try:
+            _refuse_foreign(plan)
+            _refuse_foreign(note)
+            written, data = json.loads(note.read_text()), plan.read_bytes()
+            if written["facts"] == dict(facts) and written["sha256"] == hashlib.sha256(data).hexdigest():
+                return data
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.forget(facts)
+            if isinstance(error, PermissionError):
+                raise EngineError(f"plan {plan}: cannot be read; delete it") from error
+            return None
+        self.forget(facts)
+        return None
+
+    def store(self, facts: Facts, plan: bytes) -> Path:
+        """Keep a plan, whole or not at all; its file."""
+        path, note = self._paths(facts)
+        note.unlink(missing_ok=True)  # a plan without its note is no plan
+        self._write(path, plan)
+        written = {"facts": dict(facts), "sha256": hashlib.sha256(plan).hexdigest()}
+        self._write(note, json.dumps(written, indent=1).encode())
+        return path
+
+    def forget(self, facts: Facts) -> None:
+        """Delete a plan."""
+        for path in self._paths(facts):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def timings(self, facts: Facts) -> bytes:
+        """What earlier builds measured on this device with this TensorRT; empty if nothing."""
+        try:
+            path = self._timings_path(facts)
+            _refuse_foreign(path)
+            return path.read_bytes()
+        except OSError:
+            return b""
+
+    def store_timings(self, facts: Facts, timings: bytes) -> None:
+        """Keep them for the next build."""
+        self._write(self._timings_path(facts), timings)
+
+    def _timings_path(self, facts: Facts) -> Path:
+        return self.folder / f"{key_of(facts)}.timings"
+
+    def _paths(self, facts: Facts) -> tuple[Path, Path]:
+        name = key_of(facts)
+        return self.folder / f"{name}.plan", self.folder / f"{name}.json"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                file.write(data)
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise EngineError(f"{path}: cannot be written ({error.strerror}); set XDG_CACHE_HOME") from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise EngineError unless it is this user's, and nobody else can write to it."""
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise EngineError(
+            f"{path} is not yours alone to write: a plan is native code and is only loaded from where nobody else can "
+            f"put one; chmod 700 it, or set XDG_CACHE_HOME to a folder of your own"
+        )

@@ -1,0 +1,83 @@
+"""A model in int8, by quantise and dequantise layers (Q/DQ) around its convolutions. Needs the package onnx.
+
+The ranges of the activations come from brackets that the model has run on. Symmetric, weights a channel at a time, as
+TensorRT wants it; onnxruntime runs the same file on the CPU, so that what it costs in quality can be measured there.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.precision import is_half, is_quantised, metadata, parsed
+from engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
+
+Planes = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
+    """The fp32 model as Q/DQ, its ranges taken from brackets: pairs of planes L*/100, of any size.
+
+    Raises EngineError for a model that is not fp32, or without a bracket.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    model = parsed(data, name)
+    if is_half(model) or is_quantised(model):
+        raise EngineError(f"model {name}: only a model in fp32 can be quantised")
+    multiple = checked_multiple(Path(name), metadata(model).get("multiple", str(DEFAULT_MULTIPLE)))
+    inputs = [{"lightness": _stacked(planes, multiple)} for planes in brackets]
+    if not inputs:
+        raise EngineError("quantisation needs brackets to calibrate with; none was given")
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._waiting = iter(inputs)
+
+        def get_next(self) -> Any:
+            return next(self._waiting, None)
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(data)
+        quantize_static(
+            source,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=["unshuffle", "last"],  # they pass the inputs on, at their full resolution
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        )
+        result = onnx.load(target)
+    del result.metadata_props[:]
+    onnx.helper.set_model_props(result, metadata(model))
+    return bytes(result.SerializeToString())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without onnxruntime's advice to prepare the model first: there is nothing in it to be folded or renamed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _stacked(planes: Planes, multiple: int) -> NDArray[np.float32]:
+    padded = [pad_to_multiple(plane.astype(np.float32), multiple) for plane in planes]
+    return np.stack(padded)[np.newaxis]

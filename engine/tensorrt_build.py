@@ -1,0 +1,122 @@
+"""ONNX to a TensorRT plan, on the very device that will run it. The TensorRT module is injected: `tensorrt` or
+`tensorrt_rtx`, whose Python API is the same as far as it is used here, from 10.3 (JetPack 6) to 11.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import EngineError
+
+MODULES = ("tensorrt", "tensorrt_rtx")
+WORKSPACE_BYTES = 1 << 30
+BUILDER_VERSION = 1
+"""Raise it when a plan built by an older version of this file shall not be used any longer."""
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan, and what its build measured, for the next one."""
+
+    plan: bytes
+    timings: bytes
+
+
+def find_tensorrt() -> Any:
+    """TensorRT's module: the full one, else TensorRT for RTX. Raises EngineError."""
+    for name in MODULES:
+        if importlib.util.find_spec(name) is not None:
+            try:
+                return importlib.import_module(name)
+            except (ImportError, OSError) as error:
+                raise EngineError(f"{name} does not load ({error}); install it again") from error
+    raise EngineError(
+        "no TensorRT: on a Jetson sudo apt install tensorrt, and a virtual environment made with "
+        "--system-site-packages; on a PC pip install 'livemef[cuda]'"
+    )
+
+
+def build_plan(trt: Any, onnx_model: bytes, height: int, width: int, timings: bytes = b"", told: Told = print) -> Built:
+    """Build a plan for one size of planes; the types are those of the ONNX file (strongly typed).
+
+    timings: of an earlier build. told: hears, now and then, how far it is. Takes minutes on a small device. Raises
+    EngineError with what the parser or the builder said.
+    """
+    log = logger(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(onnx_model):
+        reasons = [_described(parser.get_error(index)) for index in range(parser.num_errors)]
+        raise EngineError(f"TensorRT does not take this model: {_one_line(reasons) or log.reason()}")
+    if network.num_inputs != 1:
+        raise EngineError(
+            f"TensorRT finds {network.num_inputs} inputs in this model, not one: it is no livemef network"
+        )
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.progress_monitor = _monitor(trt, told)
+    profile = builder.create_optimization_profile()
+    shape = (1, 2, height, width)
+    profile.set_shape(network.get_input(0).name, shape, shape, shape)
+    config.add_optimization_profile(profile)
+    cache = config.create_timing_cache(timings)
+    config.set_timing_cache(cache, False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(f"TensorRT could not build a plan for {width}x{height}: {log.reason()}")
+    return Built(bytes(plan), bytes(cache.serialize()))
+
+
+def logger(trt: Any) -> Any:
+    """An ILogger that keeps what went wrong: most failures of TensorRT are None and a line in the log."""
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.lines.append(message)
+
+        def reason(self) -> str:
+            return _one_line(self.lines) or "it gave no reason"
+
+    return Log()
+
+
+def _monitor(trt: Any, told: Told) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        """Tells of the outermost phase; the builder calls it from threads of its own."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._steps[phase_name] = num_steps
+            told(phase_name)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            told(f"{phase_name}: {step + 1} of {self._steps.get(phase_name, 0)}")
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+    return Monitor()
+
+
+def _described(error: Any) -> str:
+    return f"{error.desc()} (node {error.node_name()}, {error.node_operator()})"
+
+
+def _one_line(lines: list[str]) -> str:
+    return "; ".join(" ".join(line.split()) for line in lines[:3])

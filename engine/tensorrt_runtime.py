@@ -1,0 +1,210 @@
+"""A network on the GPU through TensorRT: plans built here, kept, and put into the caller's stream.
+
+Only addresses and a stream's handle come in, so pycuda is not needed; the caller's context must be current. One thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine import precision, tensorrt_build
+from engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
+from engine.errors import EngineError
+from engine.plan_cache import PlanCache
+from engine.runtime import DEFAULT_MULTIPLE, checked_multiple
+from engine.tensorrt_build import Built, Told
+
+MOST_GRAPHS = 8
+TURN_S, BUILD_LIMIT_S = 0.5, 1800.0
+CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuda.h
+
+
+class TensorRtNet:
+    """A CudaNet. An fp32 model runs in fp16; one in fp16, or with Q/DQ layers, runs as it is.
+
+    told: hears of plans being built, which takes from seconds to minutes. trt: the TensorRT module, None = what is
+    here.
+    Raises EngineError: no device, no TensorRT, a model that is none.
+    """
+
+    def __init__(self, path: Path, told: Told | None = None, trt: Any = None, cache: PlanCache | None = None) -> None:
+        self._device = first_device()  # before TensorRT, which without a driver ends the process
+        self._trt = trt or tensorrt_build.find_tensorrt()
+        data = _read(path)
+        model = precision.half(precision.parsed(data, str(path)), str(path))
+        noted = precision.metadata(model)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self.name = noted.get("name", path.stem)
+        self.multiple = checked_multiple(path, noted.get("multiple", str(DEFAULT_MULTIPLE)))
+        self.half = precision.is_half(model)
+        self._onnx = model.SerializeToString()
+        self._log = tensorrt_build.logger(self._trt)
+        self._runtime: Any = None
+        self._cache = cache or PlanCache()
+        self._told = told or (lambda line: None)
+        self._runs: dict[tuple[int, int], _Run] = {}
+
+    def prepare(self, height: int, width: int) -> None:
+        """See CudaNet."""
+        if (height, width) not in self._runs:
+            self._runs[height, width] = _Run(self._engine(height, width), height, width, self._log)
+
+    def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
+        """See CudaNet."""
+        self._runs[height, width].enqueue(lightness, fused, stream)
+
+    def _engine(self, height: int, width: int) -> Any:
+        """From a kept plan, else from one built now. A kept plan that does not load is built again, once."""
+        runtime = self._runtime = self._runtime or self._trt.Runtime(self._log)
+        facts = plan_facts(self._trt, self._device, self._onnx, height, width)
+        plan = self._cache.load(facts)
+        if plan is not None:
+            engine = runtime.deserialize_cuda_engine(plan)
+            if engine is not None:
+                return engine
+            self._cache.forget(facts)
+        engine = runtime.deserialize_cuda_engine(self._built(facts, height, width))
+        if engine is None:
+            self._cache.forget(facts)
+            raise EngineError(f"TensorRT does not load the plan that it has just built: {self._log.reason()}")
+        return engine
+
+    def _built(self, facts: dict[str, Any], height: int, width: int) -> bytes:
+        self._told(f"building a TensorRT plan of {self.name} for {width}x{height}; this takes a while, once")
+        timed = timing_facts(self._trt, self._device)
+        timings = self._cache.timings(timed)
+        built = self._patiently(
+            lambda told: tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, told)
+        )
+        self._cache.store(facts, built.plan)
+        self._cache.store_timings(timed, built.timings)
+        return built.plan
+
+    def _patiently(self, build: Callable[[Told], Built]) -> Built:
+        """Build in a thread, and tell from this one how far it is: whoever listens knows that this process lives."""
+        done: Future[Built] = Future()
+        newest = ["starting"]
+
+        def work() -> None:
+            try:
+                done.set_result(build(lambda line: newest.__setitem__(0, line)))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=work, name="tensorrt", daemon=True).start()
+        deadline = time.monotonic() + BUILD_LIMIT_S
+        while time.monotonic() < deadline:
+            with suppress(FutureTimeout):
+                return done.result(timeout=TURN_S)
+            self._told(f"building: {newest[0]}")
+        raise EngineError(f"TensorRT has not built its plan within {BUILD_LIMIT_S / 60:.0f} minutes")
+
+
+def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:
+    """All that a measured layer's time depends on."""
+    return {
+        "tensorrt": f"{trt.__name__} {trt.__version__}",
+        "gpu": device.name,
+        "compute": device.compute,
+        "driver": device.driver,
+    }
+
+
+def plan_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, width: int) -> dict[str, Any]:
+    """All that a plan depends on."""
+    return timing_facts(trt, device) | {
+        "onnx_sha256": hashlib.sha256(onnx_model).hexdigest(),
+        "shape": [height, width],
+        "workspace": tensorrt_build.WORKSPACE_BYTES,
+        "builder": tensorrt_build.BUILDER_VERSION,
+    }
+
+
+class _Run:
+    """One plan at its size. After one plain run with given addresses, later ones replay a CUDA graph."""
+
+    def __init__(self, engine: Any, height: int, width: int, log: Any) -> None:
+        self._log = log
+        self._engine = engine  # kept: the context needs it
+        self._context = context = engine.create_execution_context()
+        if context is None:
+            raise EngineError(f"TensorRT has not enough GPU memory for {width}x{height}: {log.reason()}")
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        if sorted(names) != ["fused", "lightness"]:
+            raise EngineError(f"the plan has the inputs and outputs {', '.join(names)}, not lightness and fused")
+        if not context.set_input_shape("lightness", (1, 2, height, width)):
+            raise EngineError(f"the plan is not for {width}x{height}: {log.reason()}")
+        self._graphs: dict[tuple[int, int, int], ctypes.c_void_p | None] = {}  # None: seen once, not captured yet
+        self._graphs_work = True
+
+    def enqueue(self, lightness: int, fused: int, stream: int) -> None:
+        """Put one run into the stream."""
+        key = lightness, fused, stream
+        if self._graphs.get(key) is None and key in self._graphs and self._graphs_work:
+            self._graphs[key] = self._captured(key)
+        graph = self._graphs.get(key)
+        if graph is not None:
+            if _driver().cuGraphLaunch(graph, ctypes.c_void_p(stream)):
+                raise EngineError("the GPU failed to launch the network's graph")
+            return
+        self._execute(key)
+        if len(self._graphs) >= MOST_GRAPHS:
+            self._forget_graphs()
+        self._graphs.setdefault(key, None)
+
+    def _execute(self, key: tuple[int, int, int]) -> None:
+        lightness, fused, stream = key
+        context = self._context
+        context.set_tensor_address("lightness", lightness)
+        context.set_tensor_address("fused", fused)
+        if not context.execute_async_v3(stream):
+            raise EngineError(f"TensorRT could not run the network: {self._log.reason()}")
+
+    def _captured(self, key: tuple[int, int, int]) -> ctypes.c_void_p | None:
+        """The run as a graph, None where the driver or the plan does not allow it: plain launches go on then."""
+        driver, stream = _driver(), ctypes.c_void_p(key[2])
+        graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
+        self._graphs_work = False  # unless all goes well
+        if driver.cuStreamBeginCapture_v2(stream, CAPTURE_THREAD_LOCAL):
+            return None
+        try:
+            self._execute(key)
+        except EngineError:
+            return None
+        finally:
+            ended = driver.cuStreamEndCapture(stream, ctypes.byref(graph))
+        if ended or not graph.value:
+            return None
+        failed = driver.cuGraphInstantiateWithFlags(ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+        driver.cuGraphDestroy(graph)
+        self._graphs_work = not failed
+        return None if failed else executable
+
+    def _forget_graphs(self) -> None:
+        """The pictures' size has changed, and the planes have moved."""
+        for executable in self._graphs.values():
+            if executable is not None:
+                _driver().cuGraphExecDestroy(executable)
+        self._graphs.clear()
+
+
+@lru_cache(maxsize=1)
+def _driver() -> Any:
+    return ctypes.CDLL(DRIVER_LIBRARY)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"model {path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,375 @@
+"""The method on a CUDA device: upload, kernels, network, kernels, download, all in one stream, two brackets in flight.
+
+One thread owns the device: all calls come from the thread that made the fuser. Only this file needs pycuda.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+from engine.runtime import CudaNet
+from fusion import cuda_plan
+from fusion.cuda_plan import BLOCK, Pair, PairPlan, Picture, offsets
+from fusion.errors import FusionError
+from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
+from fusion.kernels.build import BINARY
+from fusion.motion.compensation import UNKNOWN, Moments
+
+WAIT_LIMIT_S = 4.0
+"""A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
+
+POLL_S = 5e-5
+REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
+NO_MOTION = "motion compensation has no CUDA kernels yet: set fusion.motion to off, or the device to cpu"
+
+
+def open_driver() -> Any:
+    """pycuda's driver module, initialised, with a device. Raises FusionError: what is missing and how to get it."""
+    try:
+        import pycuda.driver as driver
+    except ModuleNotFoundError as error:
+        raise FusionError("device cuda needs the package pycuda: pip install 'livemef[cuda]'") from error
+    except ImportError as error:
+        reason = "NVIDIA's driver is not here" if "libcuda" in str(error) else f"pycuda does not load ({error})"
+        raise FusionError(f"device cuda: {reason}; livemef doctor tells more, --device cpu works without") from error
+    try:
+        driver.init()
+        count = driver.Device.count()
+    except driver.Error as error:
+        raise FusionError(f"device cuda: the driver has no usable GPU ({error}); nvidia-smi should list one") from error
+    if count == 0:
+        raise FusionError("device cuda: the driver sees no GPU; in a container, start it with the NVIDIA runtime")
+    return driver
+
+
+def check_settings(settings: FusionSettings) -> None:
+    """Raise FusionError for settings that this device cannot do."""
+    if settings.motion != "off":
+        raise FusionError(NO_MOTION)
+
+
+@dataclass(frozen=True)
+class _Locked:
+    """Page-locked memory: where it is on the host and for the device."""
+
+    host: int
+    size: int
+    device: int
+
+
+class _Room:
+    """Memory for brackets of one size and number of exposures, on the device and page-locked on the host."""
+
+    def __init__(self, driver: Any, plan: PairPlan, exposures: int, tables: dict[str, int], mapped: bool) -> None:
+        places, size = offsets(plan.planes())
+        self.plan, self.exposures, self.steps = plan, exposures, plan.steps()
+        self.planes = driver.mem_alloc(size)
+        self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
+        if plan.settings.gamma != "adaptive":
+            driver.memcpy_htod(self.addresses["exponent"], np.array([plan.settings.gamma], np.float32))
+        shape, dtype = (plan.height, plan.width, 3), np.dtype(f"u{plan.itemsize}")
+        flags = driver.host_alloc_flags.DEVICEMAP
+        self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(exposures + 1)]
+        self.mapped = mapped
+        row = plan.width * 3 * plan.itemsize
+        self.row_bytes, self.stride = row, -(-row // cuda_plan.ALIGNMENT) * cuda_plan.ALIGNMENT
+        self.pictures = [] if mapped else [driver.mem_alloc(self.stride * plan.height) for _ in self.staging]
+
+    def matches(self, plan: PairPlan, exposures: int) -> bool:
+        """Whether such brackets fit."""
+        return self.plan == plan and self.exposures == exposures
+
+
+class Pending:
+    """A bracket on its way through the device."""
+
+    def __init__(self, fuser: CudaFuser, lane: _Lane, out: Pixels, staged: Pixels | None) -> None:
+        self._fuser, self._lane, self._out, self._staged = fuser, lane, out, staged
+        self._fused: Fused | None = None
+
+    def finish(self) -> Fused:
+        """Wait for the picture, `WAIT_LIMIT_S` at most. Raises FusionError. May be called again."""
+        if self._fused is None:
+            with self._fuser.on_device():
+                self._lane.wait()
+                stages = self._lane.stages_ms()
+            if self._staged is not None:
+                np.copyto(self._out, self._staged)
+            self._fused = Fused(self._out, stages)
+        return self._fused
+
+
+class _Lane:
+    """What one bracket in flight has for itself: memory, events, and what is still under way in them."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._events: list[Any] = []
+        self._marks: list[str] = []
+        self.room: _Room | None = None
+        self.pending: Pending | None = None
+
+    def start(self, stream: Any) -> None:
+        """Begin a timeline."""
+        self._marks = []
+        self.mark("start", stream)
+
+    def mark(self, stage: str, stream: Any) -> None:
+        """Everything put into the stream since the mark before is this stage's."""
+        if len(self._events) == len(self._marks):
+            self._events.append(self._driver.Event())
+        self._events[len(self._marks)].record(stream)
+        self._marks.append(stage)
+
+    def wait(self) -> None:
+        """Until the last mark is reached. Raises FusionError after WAIT_LIMIT_S."""
+        last, deadline = self._events[len(self._marks) - 1], time.monotonic() + WAIT_LIMIT_S
+        while not last.query():
+            if time.monotonic() > deadline:
+                raise FusionError(f"the GPU has not answered for {WAIT_LIMIT_S:.0f} s: its driver or device hangs")
+            time.sleep(POLL_S)
+
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds by stage."""
+        stages: dict[str, float] = {}
+        for index, stage in enumerate(self._marks[1:]):
+            spent = float(self._events[index + 1].time_since(self._events[index]))
+            stages[stage] = stages.get(stage, 0.0) + spent
+        return stages
+
+
+class CudaFuser:
+    """A Fuser on the first CUDA device, in its primary context. Not thread-safe.
+
+    Pictures in page-locked memory (`page_locked`, `room_for`) are read and written in place: without a copy on the
+    host, and without any copy where host and GPU share their memory (Jetson).
+    """
+
+    device = "cuda"
+    in_flight = 2
+
+    def __init__(self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY) -> None:
+        check_settings(settings)
+        self.settings, self.model_sha256, self._net = settings, net.sha256, net
+        self._driver = open_driver()
+        device = self._driver.Device(0)
+        self._mapped = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
+        self._context = device.retain_primary_context()
+        self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
+        self._locked: dict[int, _Locked] = {}  # by where it begins
+        self._tables: dict[int, dict[str, Any]] = {}
+        with self.on_device():
+            self._module = self._load(kernels)
+            self._functions: dict[str, Any] = {}
+            self._stream = self._driver.Stream()
+            self._lanes = [_Lane(self._driver) for _ in range(self.in_flight)]
+
+    @contextmanager
+    def on_device(self) -> Iterator[None]:
+        """With the context current; the driver's errors become one line. An exception that left it current would
+        end the process."""
+        self._context.push()
+        try:
+            yield
+        except self._driver.MemoryError as error:
+            raise FusionError(
+                f"the GPU has not enough memory ({error}): use smaller pictures or fewer network lines, or --device cpu"
+            ) from error
+        except self._driver.Error as error:
+            raise FusionError(f"the GPU failed ({error})") from error
+        finally:
+            self._context.pop()
+
+    def _load(self, kernels: Path) -> Any:
+        try:
+            return self._driver.module_from_file(str(kernels))
+        except self._driver.Error as error:
+            raise FusionError(
+                f"the driver does not take the shipped kernels ({error}): compile them for this device with "
+                "livemef build --kernels"
+            ) from error
+
+    def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
+        """See Fuser."""
+        return self.begin(exposures, out, moments).finish()
+
+    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
+        """Put a bracket into the stream; `exposures` and `out` belong to the device until `finish`.
+
+        `in_flight` brackets may be under way: for one more, the oldest is finished first.
+        """
+        check_exposures(exposures)
+        first = exposures[0]
+        result = np.empty(first.shape, first.dtype) if out is None else checked_out(out, first)
+        lane = self._lanes.pop(0)
+        self._lanes.append(lane)
+        if lane.pending is not None:
+            lane.pending.finish()
+        with self.on_device():
+            staged = self._enqueue(lane, exposures, result)
+        lane.pending = Pending(self, lane, result, staged)
+        return lane.pending
+
+    def _enqueue(self, lane: _Lane, exposures: Sequence[Pixels], out: Pixels) -> Pixels | None:
+        """All of a bracket's work. The page-locked picture that it ends in, unless that is `out` itself."""
+        room = self._room(lane, exposures)
+        lane.start(self._stream)
+        pictures = [self._upload(room, index, pixels) for index, pixels in enumerate(exposures)]
+        lane.mark("upload", self._stream)
+        staged = None if self._device_address(out) else room.staging[-1]
+        target = out if staged is None else staged
+        if room.mapped:
+            fused = Picture(self._device_address(target) or 0, target.strides[0])
+        else:
+            fused = Picture(int(room.pictures[-1]), room.stride)
+        under = pictures[0]
+        for over in pictures[1:]:
+            self._fuse_pair(lane, room, (under, over), fused)
+            under = fused
+        if not room.mapped:
+            self._copy(room, target, room.pictures[-1], down=True)
+        lane.mark("download", self._stream)
+        return staged
+
+    def _room(self, lane: _Lane, exposures: Sequence[Pixels]) -> _Room:
+        height, width = exposures[0].shape[:2]
+        itemsize = exposures[0].itemsize
+        plan = PairPlan(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
+        if lane.room is None or not lane.room.matches(plan, len(exposures)):
+            for shape in plan.network_shapes:
+                self._net.prepare(*shape)
+            lane.room = None  # its memory first: there may not be enough for both
+            lane.room = _Room(self._driver, plan, len(exposures), self._table_addresses(itemsize), self._mapped)
+            for array in lane.room.staging:
+                self._remember(array)
+        return lane.room
+
+    def _table_addresses(self, itemsize: int) -> dict[str, int]:
+        if itemsize not in self._tables:
+            arrays = cuda_plan.tables(itemsize)
+            self._tables[itemsize] = {name: self._driver.to_device(array) for name, array in arrays.items()}
+        return {name: int(table) for name, table in self._tables[itemsize].items()}
+
+    def _upload(self, room: _Room, index: int, pixels: Pixels) -> Picture:
+        """Where the device finds a picture. It is copied on the host only if it is not page-locked already."""
+        if not self._device_address(pixels):
+            np.copyto(room.staging[index], pixels)
+            pixels = room.staging[index]
+        if room.mapped:
+            return Picture(self._device_address(pixels) or 0, pixels.strides[0])
+        self._copy(room, pixels, room.pictures[index], down=False)
+        return Picture(int(room.pictures[index]), room.stride)
+
+    def _copy(self, room: _Room, host: Pixels, device: Any, down: bool) -> None:
+        copy = self._driver.Memcpy2D()
+        if down:
+            copy.set_src_device(device)
+            copy.set_dst_host(host)
+        else:
+            copy.set_src_host(host)
+            copy.set_dst_device(device)
+        strides = (room.stride, host.strides[0]) if down else (host.strides[0], room.stride)
+        copy.src_pitch, copy.dst_pitch = strides
+        copy.width_in_bytes, copy.height = room.row_bytes, room.plan.height
+        copy(self._stream)
+
+    def _fuse_pair(self, lane: _Lane, room: _Room, pictures: Sequence[Picture], out: Picture) -> None:
+        pairs = {small: bytes(room.plan.pair(small, pictures, out, room.addresses)) for small in (True, False)}
+        steps = room.steps
+        for index, step in enumerate(steps):
+            if step.kernel == "network":
+                planes = room.addresses["network_in"], room.addresses["network_out"]
+                self._net.enqueue(*room.plan.network_shape(step.small), *planes, self._stream.handle)
+            else:
+                function = self._function(step.kernel)
+                function.prepared_async_call(step.grid, BLOCK, self._stream, pairs[step.small])
+            if index + 1 == len(steps) or steps[index + 1].stage != step.stage:
+                lane.mark(step.stage, self._stream)
+
+    def _function(self, name: str) -> Any:
+        if name not in self._functions:
+            self._functions[name] = self._module.get_function(name).prepare([np.dtype(Pair)])
+        return self._functions[name]
+
+    # ---- page-locked memory ----
+
+    def room_for(self, like: Pixels) -> Pixels:
+        """Memory for a result of this shape and dtype that the device writes in place."""
+        with self.on_device():
+            flags = self._driver.host_alloc_flags.DEVICEMAP
+            room: Pixels = self._driver.pagelocked_empty(like.shape, like.dtype, mem_flags=flags)
+            self._remember(room)
+        return room
+
+    def _remember(self, array: Pixels) -> None:
+        """Note page-locked memory for as long as the array lives: its addresses may be anything afterwards."""
+        base: Any = array.base
+        start = array.ctypes.data
+        self._locked[start] = _Locked(start, array.nbytes, int(base.get_device_pointer()))
+        weakref.finalize(array, self._locked.pop, start, None).atexit = False
+
+    @contextmanager
+    def page_locked(self, memory: NDArray[np.uint8]) -> Iterator[None]:
+        """While this lasts, pictures within `memory` are read in place. Where the system does not let it be locked,
+        they are copied once more instead."""
+        start = memory.ctypes.data
+        with self.on_device():
+            device = _lock_pages(start, memory.nbytes)
+        if device is not None:
+            self._locked[start] = _Locked(start, memory.nbytes, device)
+        yield  # after an exception nothing is waited for: the device may be what hangs, and the process ends
+        for lane in self._lanes:
+            if lane.pending is not None:
+                lane.pending.finish()
+        if self._locked.pop(start, None) is not None:
+            with self.on_device():
+                _driver_library().cuMemHostUnregister(ctypes.c_void_p(start))
+
+    def _device_address(self, pixels: Pixels) -> int | None:
+        """The device's address of a picture in page-locked memory whose rows follow each other, else None."""
+        row = pixels.shape[1] * 3 * pixels.itemsize
+        if pixels.strides[1:] != (3 * pixels.itemsize, pixels.itemsize) or pixels.strides[0] < row:
+            return None
+        start, size = pixels.ctypes.data, (pixels.shape[0] - 1) * pixels.strides[0] + row
+        for locked in self._locked.values():
+            if locked.host <= start and start + size <= locked.host + locked.size:
+                return locked.device + start - locked.host
+        return None
+
+    def close(self) -> None:
+        """Give everything back. The fuser cannot be used afterwards."""
+        with self.on_device():
+            self._lanes, self._tables, self._functions = [], {}, {}
+            self._module = self._stream = None
+        self._detach()
+
+
+@lru_cache(maxsize=1)
+def _driver_library() -> Any:
+    return ctypes.CDLL("libcuda.so.1")
+
+
+def _lock_pages(start: int, size: int) -> int | None:
+    """Lock memory for the current context; its address for the device, None where that cannot be.
+
+    Asked of the driver itself: pycuda's register_host_memory (2026.1, numpy 2) crashes.
+    """
+    library, device = _driver_library(), ctypes.c_uint64()
+    if library.cuMemHostRegister_v2(ctypes.c_void_p(start), ctypes.c_size_t(size), REGISTER_MAPPED):
+        return None
+    if library.cuMemHostGetDevicePointer_v2(ctypes.byref(device), ctypes.c_void_p(start), 0):
+        library.cuMemHostUnregister(ctypes.c_void_p(start))
+        return None
+    return device.value

@@ -1,0 +1,270 @@
+"""What the CUDA kernels are given and in which order they run. Pure: no device, only sizes, offsets and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_uint64
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion import chroma_map, colour, shrink, tone
+from fusion.fuser import FusionSettings
+from fusion.kernel_constants import Constants, constants
+from fusion.small import CHROMA_RADIUS
+
+FINE_STEPS = 8192
+ENCODE_STEPS = {1: 1024, 2: 4096}
+"""Intervals of the tables, by bytes a sample: 0.001 of an 8-bit code, 0.02 of a 16-bit one."""
+
+GROUP_BYTES = 12
+WINDOW_PLANES = 10
+ALIGNMENT = 256
+BLOCK = (32, 8, 1)
+
+
+class Pair(Structure):
+    """See `Pair` in kernels/pair.cuh: the same fields in the same order. Addresses are of the device."""
+
+    _fields_ = [
+        ("constants", Constants),
+        ("pictures", c_uint64 * 2),
+        ("out", c_uint64),
+        ("strides", c_int64 * 2),
+        ("out_stride", c_int64),
+        ("decode", c_uint64),
+        ("decode_fine", c_uint64),
+        ("encode", c_uint64),
+        ("row_sums", c_uint64),
+        ("small_bgr", c_uint64),
+        ("lightness", c_uint64),
+        ("chroma", c_uint64),
+        ("network_in", c_uint64),
+        ("network_out", c_uint64),
+        ("lightness_sums", c_uint64),
+        ("exponent", c_uint64),
+        ("target", c_uint64),
+        ("window_sums", c_uint64),
+        ("coefficients", c_uint64),
+        ("smooth_sums", c_uint64),
+        ("steering", c_uint64),
+        ("window_eps", c_double),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("small_height", c_int32),
+        ("small_width", c_int32),
+        ("sums_pitch", c_int32),
+        ("network_height", c_int32),
+        ("network_width", c_int32),
+        ("fused_height", c_int32),
+        ("fused_width", c_int32),
+        ("half", c_int32),
+        ("fine_steps", c_int32),
+        ("encode_steps", c_int32),
+        ("window_radius", c_int32),
+        ("chroma_radius", c_int32),
+        ("select", c_int32),
+        ("keep_chromaticity", c_int32),
+        ("full", c_int32),
+        ("chroma_offset", c_float),
+        ("adaptive_target", c_float),
+        ("lowest_exponent", c_float),
+        ("highest_exponent", c_float),
+    ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that the device can read or write: its address, and the bytes from a row to the next."""
+
+    address: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel (or the network, `kernel` "network") on the small picture or on the whole one.
+
+    stage: under which name its time is counted. size: threads in x, y, z.
+    """
+
+    stage: str
+    kernel: str
+    small: bool
+    size: tuple[int, int, int]
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Blocks of BLOCK threads that cover the size."""
+        x, y, z = (-(-count // block) for count, block in zip(self.size, BLOCK, strict=True))
+        return x, y, z
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """How brackets of one size and kind are fused, two exposures at a time.
+
+    itemsize: bytes a sample, 1 or 2. multiple: of the network's height and width. half: the network takes and gives
+    fp16, else fp32.
+    """
+
+    height: int
+    width: int
+    itemsize: int
+    settings: FusionSettings
+    multiple: int
+    half: bool
+
+    @property
+    def small_shape(self) -> tuple[int, int]:
+        """Height and width of the small picture."""
+        return shrink.small_shape(self.height, self.width, self.settings.small_lines)
+
+    @property
+    def full(self) -> bool:
+        """Whether the network sees every pixel."""
+        return not self.settings.network_lines
+
+    def network_shape(self, small: bool) -> tuple[int, int]:
+        """Height and width that the network gets: padded."""
+        shape = self.small_shape if small else (self.height, self.width)
+        height, width = (-(-side // self.multiple) * self.multiple for side in shape)
+        return height, width
+
+    @property
+    def network_shapes(self) -> tuple[tuple[int, int], ...]:
+        """The sizes at which the network runs."""
+        return tuple(dict.fromkeys(self.network_shape(step.small) for step in self.steps() if step.kernel == "network"))
+
+    @property
+    def _sums_pitch(self) -> int:
+        samples = GROUP_BYTES // self.itemsize
+        return -(-3 * self.width // samples) * samples
+
+    def steps(self) -> list[Step]:
+        """What runs, in order."""
+        adaptive = self.settings.gamma == "adaptive"
+        small_height, small_width = self.small_shape
+        runs_small = adaptive or not self.full
+        lab_height, lab_width = self.network_shape(True) if runs_small else self.small_shape
+        bits, cells = 8 * self.itemsize, (small_width, small_height, 1)
+        groups = -(-3 * self.width * self.itemsize // GROUP_BYTES)
+        steps = [
+            Step("shrink", f"sum_rows{bits}", True, (groups, small_height, 2)),
+            Step("shrink", f"sum_columns{bits}", True, (3 * small_width, small_height, 2)),
+            Step("shrink", "small_lab", True, (lab_width, lab_height, 2)),
+        ]
+        if runs_small:
+            steps.append(Step("network", "network", True, (1, 1, 1)))
+        if adaptive:
+            steps.append(Step("affine", "sum_lightness", True, (small_height, 1, 1)))
+            steps.append(Step("affine", "adapt_exponent", True, (1, 1, 1)))
+        if self.full:
+            height, width = self.network_shape(False)
+            steps += [
+                Step("affine", "window_rows", True, (small_width, small_height, 2)),
+                Step("affine", "solve_windows", True, cells),
+                Step("network", f"full_lightness{bits}", False, (width, height, 2)),
+                Step("network", "network", False, (1, 1, 1)),
+                Step("network", "compensate_gamma", False, (self.width, self.height, 1)),
+            ]
+        else:
+            steps += [
+                Step("affine", "compensate_gamma", True, cells),
+                Step("affine", "window_rows", True, (small_width, small_height, WINDOW_PLANES)),
+                Step("affine", "solve_windows", True, cells),
+                Step("affine", "smooth_rows", True, (small_width, small_height, 3)),
+                Step("affine", "smooth_columns", True, cells),
+            ]
+        return [*steps, Step("pixels", f"fuse{bits}", False, (groups, self.height, 1))]
+
+    def planes(self) -> dict[str, int]:
+        """Bytes of each plane between the kernels, by the name of its field in Pair."""
+        cells = self.small_shape[0] * self.small_shape[1]
+        inputs = max((height * width for height, width in self.network_shapes), default=0)
+        lines, pixels = (self.height, self.height * self.width) if self.full else (self.small_shape[0], cells)
+        element = 2 if self.half else 4
+        return {
+            "row_sums": 2 * self.small_shape[0] * self._sums_pitch * 4,
+            "small_bgr": 2 * cells * 3 * 4,
+            "lightness": 2 * cells * 4,
+            "chroma": 2 * cells * 4,
+            "network_in": 2 * inputs * element,
+            "network_out": inputs * element,
+            "lightness_sums": lines * 8,
+            "exponent": 4,
+            "target": pixels * 4,
+            "window_sums": WINDOW_PLANES * cells * 8,
+            "coefficients": 3 * cells * 4,
+            "smooth_sums": 3 * cells * 4,
+            "steering": cells * 16,
+        }
+
+    def pair(self, small: bool, pictures: Sequence[Picture], out: Picture, addresses: Mapping[str, int]) -> Pair:
+        """The kernels' argument for the steps on the small picture, or for those on the whole one.
+
+        addresses: of the planes and of the tables.
+        """
+        settings, shape = self.settings, self.small_shape
+        runs_small = settings.gamma == "adaptive" or not self.full
+        network = (0, 0) if small and not runs_small else self.network_shape(small or not self.full)
+        fused = shape if small or not self.full else (self.height, self.width)
+        return Pair(
+            constants=constants(),
+            pictures=(c_uint64 * 2)(*(picture.address for picture in pictures)),
+            strides=(c_int64 * 2)(*(picture.stride for picture in pictures)),
+            out=out.address,
+            out_stride=out.stride,
+            **addresses,
+            window_eps=settings.window_eps,
+            height=self.height,
+            width=self.width,
+            small_height=shape[0],
+            small_width=shape[1],
+            sums_pitch=self._sums_pitch,
+            network_height=network[0],
+            network_width=network[1],
+            fused_height=fused[0],
+            fused_width=fused[1],
+            half=self.half,
+            fine_steps=FINE_STEPS,
+            encode_steps=ENCODE_STEPS[self.itemsize],
+            window_radius=settings.window_radius,
+            chroma_radius=CHROMA_RADIUS,
+            select=settings.chroma == "select",
+            keep_chromaticity=settings.colour == "chromaticity",
+            full=self.full,
+            chroma_offset=chroma_map.CHROMA_OFFSET,
+            adaptive_target=settings.adaptive_target,
+            lowest_exponent=tone.ADAPTIVE_RANGE[0],
+            highest_exponent=tone.ADAPTIVE_RANGE[1],
+        )
+
+
+def offsets(sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Where each of several planes begins in one block of memory, and the block's size."""
+    places, end = {}, 0
+    for name, size in sizes.items():
+        places[name] = end
+        end += -(-size // ALIGNMENT) * ALIGNMENT
+    return places, max(end, ALIGNMENT)
+
+
+@lru_cache(maxsize=2)
+def tables(itemsize: int) -> dict[str, NDArray[Any]]:
+    """The kernels' tables for pictures of 1 or 2 bytes a sample, by the name of their field in Pair."""
+    codes = 256**itemsize
+    return {
+        "decode": colour.decode_table(codes),
+        "decode_fine": _entries(colour.decode(np.linspace(0, 1, FINE_STEPS + 1))),
+        "encode": _entries(colour.encode_table(ENCODE_STEPS[itemsize]) * (codes - 1)),
+    }
+
+
+def _entries(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Each value and the step to the next, the last one's 0."""
+    steps = np.append(np.diff(values), 0)
+    return np.ascontiguousarray(np.stack([values, steps], axis=-1), np.float32)

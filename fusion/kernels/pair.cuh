@@ -1,0 +1,147 @@
+/* What the CUDA kernels have in common: one bracket's pictures, planes and settings, and twelve bytes of a row at a time.
+ *
+ * Every kernel takes one `Pair` by value, which fusion/cuda_pair.py fills. All device memory is the caller's. No shared
+ * memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the same source runs on
+ * the host, thread by thread.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "pixels.h"
+
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+/* So many blocks of 256 threads a multiprocessor: 6 leave each thread 40 registers, 5 leave it 48. */
+#define KERNEL(name, blocks) extern "C" __global__ void __launch_bounds__(256, blocks) name(const Pair p)
+#define ROLLED _Pragma("unroll 1")
+typedef __half Half;
+#endif
+
+/* One entry of a table that is interpolated: its value, and the step to the next. */
+struct Entry {
+    float low, step;
+};
+
+struct Pair {
+    Constants constants;
+    const uint8_t *pictures[2]; /* under, over */
+    uint8_t *out;               /* may be one of the pictures */
+    int64_t strides[2], out_stride;
+
+    const float *decode;       /* linear light of every code */
+    const Entry *decode_fine;  /* the same of fine_steps + 1 encoded values 0..1 */
+    const Entry *encode;       /* codes before rounding, of encode_steps + 1 square roots of linear light 0..1 */
+
+    float *row_sums;     /* 2 x small_height x sums_pitch: rows of the pictures, summed */
+    float *small_bgr;    /* 2 x small_height x small_width x 3, encoded 0..1 */
+    float *lightness;    /* 2 x small_height x small_width, L* */
+    float *chroma;       /* the same, C*ab */
+    void *network_in;    /* 2 x network_height x network_width, L* / 100, float or half */
+    const void *network_out; /* network_height x network_width, the fused L* / 100 */
+    double *lightness_sums;  /* one a row of the network's result */
+    float *exponent;     /* gamma compensation: one number */
+    float *target;       /* fused_height x fused_width, the fused L* */
+    int64_t *window_sums; /* PLANES x small_height x small_width */
+    float *coefficients; /* 3 x small_height x small_width: A, B, C in units of f = (L* + 16) / 116 */
+    float *smooth_sums;  /* the same, summed along rows */
+    float4 *steering;    /* small_height x small_width: A, B, C, smoothed; the under-exposed one's part of the chroma */
+
+    double window_eps;
+    int32_t height, width, small_height, small_width, sums_pitch;
+    int32_t network_height, network_width; /* as the network gets them: padded */
+    int32_t fused_height, fused_width;     /* of the network's result, without the padding */
+    int32_t half, fine_steps, encode_steps, window_radius, chroma_radius;
+    int32_t select, keep_chromaticity;
+    int32_t full; /* the network sees every pixel: `target` is the picture's, and A, B, C are not used */
+    float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
+};
+
+PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }
+PIXEL_FN int32_t thread_y() { return (int32_t)(blockIdx.y * blockDim.y + threadIdx.y); }
+PIXEL_FN int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+PIXEL_FN int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* Place of a cell of one of two small planes that lie behind each other. */
+PIXEL_FN size_t cell_of(const Pair &p, int32_t plane, int32_t y, int32_t x)
+{
+    return ((size_t)plane * p.small_height + y) * p.small_width + x;
+}
+
+PIXEL_FN float interpolated(const Entry *table, int32_t steps, float position)
+{
+    position *= (float)steps;
+    int32_t index = least((int32_t)position, steps - 1);
+    Entry entry = table[index];
+    return entry.low + (position - (float)index) * entry.step;
+}
+
+/* ---- twelve bytes: four pixels of 8 bits, two of 16 ---- */
+
+#define GROUP_BYTES 12
+
+template <typename Sample> struct Group {
+    static const int bits = 8 * (int)sizeof(Sample), samples = 96 / bits, pixels = samples / 3;
+    uint32_t words[3];
+};
+
+/* A sample of a group; `index` is known to the compiler, so that this is one shift and one mask. */
+template <typename Sample> PIXEL_FN uint32_t sample_of(const Group<Sample> &group, int index)
+{
+    const int bits = Group<Sample>::bits, place = bits * index;
+    return (group.words[place / 32] >> (place % 32)) & ((1u << bits) - 1u);
+}
+
+/* Take the first pixel out and put one (three samples) in behind the last: so a loop over pixels need not be unrolled. */
+PIXEL_FN void shift(Group<uint8_t> &group, const uint32_t *samples)
+{
+    uint32_t pixel = samples[0] | samples[1] << 8 | samples[2] << 16, *words = group.words;
+    words[0] = words[0] >> 24 | words[1] << 8;
+    words[1] = words[1] >> 24 | words[2] << 8;
+    words[2] = words[2] >> 24 | pixel << 8;
+}
+
+PIXEL_FN void shift(Group<uint16_t> &group, const uint32_t *samples)
+{
+    uint32_t *words = group.words;
+    words[0] = words[1] >> 16 | words[2] << 16;
+    words[1] = words[2] >> 16 | samples[0] << 16;
+    words[2] = samples[1] | samples[2] << 16;
+}
+
+/* Bytes of a group that lie within the row; what is beyond reads as zero and is not written. */
+PIXEL_FN int32_t bytes_within(int32_t group, int32_t row_bytes) { return least(GROUP_BYTES, row_bytes - GROUP_BYTES * group); }
+
+PIXEL_FN bool in_words(const uint8_t *place, int32_t bytes) { return bytes == GROUP_BYTES && ((uintptr_t)place & 3) == 0; }
+
+template <typename Sample> PIXEL_FN Group<Sample> load_group(const uint8_t *row, int32_t group, int32_t row_bytes)
+{
+    const uint8_t *place = row + GROUP_BYTES * (size_t)group;
+    int32_t bytes = bytes_within(group, row_bytes);
+    Group<Sample> loaded = {{0, 0, 0}};
+    if (in_words(place, bytes)) {
+        const uint32_t *words = (const uint32_t *)place;
+        for (int i = 0; i < 3; i++)
+            loaded.words[i] = words[i];
+    } else {
+        for (int i = 0; i < GROUP_BYTES; i++)
+            if (i < bytes)
+                loaded.words[i / 4] |= (uint32_t)place[i] << (8 * (i % 4));
+    }
+    return loaded;
+}
+
+template <typename Sample> PIXEL_FN void store_group(const Group<Sample> &stored, uint8_t *row, int32_t group, int32_t row_bytes)
+{
+    uint8_t *place = row + GROUP_BYTES * (size_t)group;
+    int32_t bytes = bytes_within(group, row_bytes);
+    if (in_words(place, bytes)) {
+        uint32_t *words = (uint32_t *)place;
+        for (int i = 0; i < 3; i++)
+            words[i] = stored.words[i];
+    } else {
+        for (int i = 0; i < GROUP_BYTES; i++)
+            if (i < bytes)
+                place[i] = (uint8_t)(stored.words[i / 4] >> (8 * (i % 4)));
+    }
+}

@@ -1,0 +1,242 @@
+/* The small picture: area averages, the network's input, its result, and the planes that steer the pixels. */
+#pragma once
+
+#include "pair.cuh"
+
+#define PRODUCTS 8       /* window sums for the local affine model: u o t uu oo uo ut ot */
+#define PLANES (PRODUCTS + 2) /* and those of both chromas */
+
+/* The cells of one of `parts` equal intervals of `size` cells, all whole but the two ends; in whole numbers, so exact. */
+struct Interval {
+    int32_t first, last;
+    float first_weight, last_weight; /* the latter 0 if the interval ends with its first cell */
+};
+
+PIXEL_FN Interval interval(int32_t index, int32_t size, int32_t parts)
+{
+    uint32_t start = (uint32_t)index * (uint32_t)size, end = start + (uint32_t)size, count = (uint32_t)parts;
+    Interval cells;
+    cells.first = (int32_t)(start / count);
+    cells.last = (int32_t)((end - 1) / count);
+    bool one = cells.first == cells.last;
+    cells.first_weight = (one ? (float)size : (float)((uint32_t)(cells.first + 1) * count - start)) / (float)parts;
+    cells.last_weight = one ? 0.0f : (float)(end - (uint32_t)cells.last * count) / (float)parts;
+    return cells;
+}
+
+/* Rows of one small row, summed: a thread has twelve bytes of each row. Whole rows are summed in whole numbers. */
+template <typename Sample> PIXEL_FN void sum_rows(const Pair &p)
+{
+    typedef Group<Sample> Twelve;
+    int32_t group = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z, row_bytes = 3 * p.width * (int32_t)sizeof(Sample);
+    if (y >= p.small_height || GROUP_BYTES * group >= row_bytes)
+        return;
+    Interval rows = interval(y, p.height, p.small_height);
+    const uint8_t *row = p.pictures[z] + rows.first * p.strides[z];
+    Twelve first = load_group<Sample>(row, group, row_bytes), last = first;
+    uint32_t whole[Twelve::samples] = {0};
+    for (int32_t inner = rows.first + 1; inner <= rows.last; inner++) {
+        row += p.strides[z];
+        last = load_group<Sample>(row, group, row_bytes);
+        if (inner < rows.last)
+            for (int i = 0; i < Twelve::samples; i++)
+                whole[i] += sample_of(last, i);
+    }
+    float2 *sums = (float2 *)(p.row_sums + ((size_t)z * p.small_height + y) * p.sums_pitch + Twelve::samples * group);
+    for (int i = 0; i < Twelve::samples; i += 2) {
+        float2 two;
+        two.x = (float)whole[i] + rows.first_weight * (float)sample_of(first, i) + rows.last_weight * (float)sample_of(last, i);
+        two.y = (float)whole[i + 1] + rows.first_weight * (float)sample_of(first, i + 1) +
+                rows.last_weight * (float)sample_of(last, i + 1);
+        sums[i / 2] = two;
+    }
+}
+
+KERNEL(sum_rows8, 6) { sum_rows<uint8_t>(p); }
+KERNEL(sum_rows16, 6) { sum_rows<uint16_t>(p); }
+
+/* Averages from the summed rows: a thread has one channel of one cell. x counts channels. */
+PIXEL_FN void sum_columns(const Pair &p, float full_code)
+{
+    int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
+    if (y >= p.small_height || x >= 3 * p.small_width)
+        return;
+    Interval cells = interval(x / 3, p.width, p.small_width);
+    const float *row = p.row_sums + ((size_t)z * p.small_height + y) * p.sums_pitch + x % 3;
+    float sum = cells.first_weight * row[3 * cells.first] + cells.last_weight * row[3 * cells.last];
+    for (int32_t cell = cells.first + 1; cell < cells.last; cell++)
+        sum += row[3 * cell];
+    float area = ((float)p.height / (float)p.small_height) * ((float)p.width / (float)p.small_width);
+    p.small_bgr[((size_t)z * p.small_height + y) * 3 * p.small_width + x] = sum / (area * full_code);
+}
+
+KERNEL(sum_columns8, 6) { sum_columns(p, 255.0f); }
+KERNEL(sum_columns16, 6) { sum_columns(p, 65535.0f); }
+
+PIXEL_FN void to_network(const Pair &p, int32_t plane, int32_t y, int32_t x, float lightness)
+{
+    size_t place = ((size_t)plane * p.network_height + y) * p.network_width + x;
+    if (p.half)
+        ((Half *)p.network_in)[place] = (Half)(lightness * 0.01f);
+    else
+        ((float *)p.network_in)[place] = lightness * 0.01f;
+}
+
+PIXEL_FN float from_network(const Pair &p, int32_t y, int32_t x)
+{
+    size_t place = (size_t)y * p.network_width + x;
+    float value = p.half ? (float)((const Half *)p.network_out)[place] : ((const float *)p.network_out)[place];
+    return within(value, 0.0f, 1.0f);
+}
+
+/* L* and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
+KERNEL(small_lab, 6)
+{
+    const Constants *k = &p.constants;
+    int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
+    if (x >= most(p.small_width, p.network_width) || y >= most(p.small_height, p.network_height))
+        return;
+    size_t cell = cell_of(p, z, least(y, p.small_height - 1), least(x, p.small_width - 1));
+    float linear[3];
+    for (int c = 0; c < 3; c++)
+        linear[c] = interpolated(p.decode_fine, p.fine_steps, within(p.small_bgr[3 * cell + c], 0.0f, 1.0f));
+    float fy = lab_f(k, luminance_of(k, linear[0], linear[1], linear[2]), 1);
+    float lightness = 116.0f * fy - 16.0f;
+    if (x < p.small_width && y < p.small_height) {
+        Tone tone = tone_of(k, fy, linear[0], linear[1], linear[2]);
+        float a = 500.0f * tone.a, b = 200.0f * tone.b;
+        p.lightness[cell] = lightness;
+        p.chroma[cell] = sqrtf(a * a + b * b);
+    }
+    if (x < p.network_width && y < p.network_height)
+        to_network(p, z, y, x, lightness);
+}
+
+/* ---- gamma compensation of the network's result ---- */
+
+KERNEL(sum_lightness, 6)
+{
+    int32_t y = thread_x();
+    if (y >= p.fused_height)
+        return;
+    double sum = 0;
+    for (int32_t x = 0; x < p.fused_width; x++)
+        sum += (double)from_network(p, y, x);
+    p.lightness_sums[y] = sum;
+}
+
+/* The adaptive exponent, by one thread: see fusion.tone. */
+KERNEL(adapt_exponent, 6)
+{
+    if (thread_x() > 0)
+        return;
+    double sum = 0;
+    for (int32_t y = 0; y < p.fused_height; y++)
+        sum += p.lightness_sums[y];
+    float mean = within((float)(sum / ((double)p.fused_height * p.fused_width)), 1e-3f, 1.0f - 1e-3f);
+    *p.exponent = within(logf(p.adaptive_target) / logf(mean), p.lowest_exponent, p.highest_exponent);
+}
+
+KERNEL(compensate_gamma, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x < p.fused_width && y < p.fused_height)
+        p.target[(size_t)y * p.fused_width + x] = 100.0f * powf(from_network(p, y, x), *p.exponent);
+}
+
+/* ---- the local affine model: fusion/upsample.py ---- */
+
+/* Variances are small differences of large sums. These GPUs do a double-precision operation in the time of 64 others, so the
+ * sums are whole numbers instead, of 2^-16 a lightness and 2^-32 a product, and exact: 129 x 129 products of 100 x 100 fit in. */
+#define ONE 65536
+
+PIXEL_FN int32_t fixed(float value) { return (int32_t)(value * (float)ONE + 0.5f); }
+
+PIXEL_FN int64_t product(const Pair &p, int32_t plane, int32_t y, int32_t x)
+{
+    size_t cell = cell_of(p, 0, y, x), other = cell_of(p, 1, y, x);
+    if (plane >= PRODUCTS)
+        return (int64_t)fixed(p.chroma[plane == PRODUCTS ? cell : other]) * ONE;
+    int32_t u = fixed(p.lightness[cell]), o = fixed(p.lightness[other]), t = fixed(p.target[cell]);
+    int32_t left = plane == 1 || plane == 4 || plane == 7 ? o : plane == 2 ? t : u;
+    int32_t right = plane < 3 ? ONE : plane == 3 ? u : plane == 4 || plane == 5 ? o : t;
+    return (int64_t)left * right;
+}
+
+/* Sums along rows, one plane a z. */
+KERNEL(window_rows, 6)
+{
+    int32_t x = thread_x(), y = thread_y(), plane = (int32_t)blockIdx.z + (p.full ? PRODUCTS : 0);
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    int32_t radius = plane < PRODUCTS ? p.window_radius : p.chroma_radius;
+    int64_t sum = 0;
+    for (int32_t i = most(x - radius, 0); i <= least(x + radius, p.small_width - 1); i++)
+        sum += product(p, plane, y, i);
+    p.window_sums[cell_of(p, plane, y, x)] = sum;
+}
+
+/* Sum of a window from the sums along its rows. */
+template <typename Sum> PIXEL_FN Sum window_sum(const Pair &p, const Sum *sums, int32_t plane, int32_t radius, int32_t y, int32_t x)
+{
+    int32_t bottom = least(y + radius, p.small_height - 1);
+    Sum sum = 0;
+    ROLLED
+    for (int32_t i = most(y - radius, 0); i <= bottom; i++)
+        sum += sums[cell_of(p, plane, i, x)];
+    return sum;
+}
+
+PIXEL_FN int32_t window_cells(const Pair &p, int32_t radius, int32_t y, int32_t x)
+{
+    int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
+    return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
+}
+
+KERNEL(solve_windows, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
+    float part = 1.0f / ((float)window_cells(p, p.chroma_radius, y, x) * ((float)ONE * (float)ONE));
+    float under = (float)window_sum(p, p.window_sums, PRODUCTS, p.chroma_radius, y, x) * part + p.chroma_offset;
+    float over = (float)window_sum(p, p.window_sums, PRODUCTS + 1, p.chroma_radius, y, x) * part + p.chroma_offset;
+    p.steering[cell].w = under / (under + over);
+    if (p.full)
+        return;
+    double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE)), means[PRODUCTS];
+    for (int32_t i = 0; i < PRODUCTS; i++)
+        means[i] = (double)window_sum(p, p.window_sums, i, p.window_radius, y, x) * one;
+    double u = means[0], o = means[1], t = means[2];
+    double var_u = means[3] - u * u + p.window_eps, var_o = means[4] - o * o + p.window_eps, cov = means[5] - u * o;
+    double with_u = means[6] - u * t, with_o = means[7] - o * t;
+    double scale = 1.0 / (var_u * var_o - cov * cov);
+    double a = (with_u * var_o - with_o * cov) * scale, b = (with_o * var_u - with_u * cov) * scale;
+    p.coefficients[cell] = (float)a;
+    p.coefficients[plane + cell] = (float)b;
+    p.coefficients[2 * plane + cell] = (float)((t + 16.0 - a * (u + 16.0) - b * (o + 16.0)) / 116.0); /* from L* to f */
+}
+
+KERNEL(smooth_rows, 6)
+{
+    int32_t x = thread_x(), y = thread_y(), plane = (int32_t)blockIdx.z;
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float sum = 0;
+    for (int32_t i = most(x - p.window_radius, 0); i <= least(x + p.window_radius, p.small_width - 1); i++)
+        sum += p.coefficients[cell_of(p, plane, y, i)];
+    p.smooth_sums[cell_of(p, plane, y, x)] = sum;
+}
+
+KERNEL(smooth_columns, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float part = 1.0f / (float)window_cells(p, p.window_radius, y, x);
+    float4 *steering = p.steering + cell_of(p, 0, y, x);
+    steering->x = window_sum(p, p.smooth_sums, 0, p.window_radius, y, x) * part;
+    steering->y = window_sum(p, p.smooth_sums, 1, p.window_radius, y, x) * part;
+    steering->z = window_sum(p, p.smooth_sums, 2, p.window_radius, y, x) * part;
+}

@@ -1,0 +1,89 @@
+"""The CUDA kernels as C++ on the host: built from the very source, run by the very plan, on poisoned memory."""
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from fusion import cuda_plan
+from fusion.cuda_plan import BLOCK, PairPlan, Picture
+from fusion.fuser import FusionSettings
+from tests.gpu_tools import lacking
+
+ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
+SOURCE = ROOT / "fusion/kernels/fusion.cu"
+FLAGS = [
+    "-O2",
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-Wall",
+    "-Werror",
+    "-Wno-maybe-uninitialized",
+    "-Wno-unknown-pragmas",
+]
+POISON = 0xFF
+"""Of floats it makes NaN, of an exponent or a plane something absurd."""
+
+
+@functools.cache
+def host_library_path() -> Path:
+    """The shared library of all kernels; built once a test run. Skips the test where no C++ compiler is."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        lacking("no C++ compiler: the kernels are not run on the host")
+    folder = Path(tempfile.mkdtemp(prefix="livemef-kernels-"))
+    target = folder / "kernels.so"
+    command = [compiler, *FLAGS, "-include", HERE / "on_host.h", "-x", "c++", SOURCE, HERE / "curve.cu", "-o", target]
+    subprocess.run([str(word) for word in command], check=True, timeout=110)
+    return target
+
+
+@functools.cache
+def host_library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(host_library_path()))
+
+
+class HostFuser:
+    """Runs a PairPlan on the host, with a LightnessNet. Every buffer is poisoned before each pair."""
+
+    def __init__(self, net, settings: FusionSettings, half: bool = False):
+        self.net, self.settings, self.half = net, settings, half
+
+    def fuse_pair(self, under, over, out):
+        """`under`, `over` -> `out`; rows may be strided, pixels within a row are packed. Returns the planes by name."""
+        height, width = under.shape[:2]
+        plan = PairPlan(height, width, under.itemsize, self.settings, self.net.multiple, self.half)
+        planes = {name: np.full(size + 64, POISON, np.uint8) for name, size in plan.planes().items()}
+        if self.settings.gamma != "adaptive":
+            planes["exponent"][:4] = np.frombuffer(np.float32(self.settings.gamma).tobytes(), np.uint8)
+        arrays = planes | cuda_plan.tables(under.itemsize)
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (under, over)]
+        target = Picture(out.ctypes.data, out.strides[0])
+        pairs = {small: plan.pair(small, pictures, target, addresses) for small in (True, False)}
+        for step in plan.steps():
+            if step.kernel == "network":
+                self._network(plan.network_shape(step.small), planes)
+            else:
+                launch(step, pairs[step.small])
+        for name, plane in planes.items():
+            assert (plane[plan.planes()[name] :] == POISON).all(), f"{name} was written beyond its end"
+        return planes
+
+    def _network(self, shape, planes):
+        kind, count = np.float16 if self.half else np.float32, shape[0] * shape[1]
+        dark, bright = planes["network_in"].view(kind)[: 2 * count].reshape(2, *shape).astype(np.float32)
+        assert np.isfinite(dark).all()
+        assert np.isfinite(bright).all()
+        planes["network_out"].view(kind)[:count] = self.net(dark, bright).astype(kind).ravel()
+
+
+def launch(step, pair):
+    grid, block = (ctypes.c_uint * 3)(*step.grid), (ctypes.c_uint * 3)(*BLOCK)
+    getattr(host_library(), step.kernel)(ctypes.byref(pair), grid, block)

@@ -1,0 +1,175 @@
+"""The GPU path's host side, end to end, on the stand-in driver: run by tests/fusion/test_cuda.py in its own process."""
+
+import mmap
+from functools import partial
+
+import numpy as np
+import pytest
+
+from fusion.cuda import CudaFuser
+from fusion.errors import FusionError
+from fusion.fuser import FusionSettings
+from tests.fusion.brackets import Curve, noise, scene
+from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
+from tests.fusion.cuda.host_kernels import HostFuser
+
+still = partial(FusionSettings, motion="off")
+
+
+def open_fuser(settings=None):
+    return CudaFuser(CurveOnDevice(), settings or FusionSettings(network_lines=20), KERNELS)
+
+
+def by_host_kernels(pair, settings):
+    out = np.empty_like(pair[0])
+    HostFuser(Curve(), settings).fuse_pair(*pair, out)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("lines", [0, 20])
+@pytest.mark.parametrize("gamma", [0.8, "adaptive"])
+@pytest.mark.parametrize("shape", [(1, 1), (51, 73), (64, 96)])
+def test_pictures_are_those_of_the_host_kernels(shape, dtype, lines, gamma):
+    settings = still(network_lines=lines, gamma=gamma)
+    fuser, pair = open_fuser(settings), noise(*shape, dtype)
+    wanted = by_host_kernels(pair, settings)
+    for _ in range(3):
+        np.testing.assert_array_equal(fuser.fuse(pair).pixels, wanted)
+
+
+def test_stages_are_timed():
+    stages = open_fuser().fuse(scene(50, 70)).stages_ms
+    assert set(stages) == {"upload", "shrink", "network", "affine", "pixels", "download"}
+    assert all(spent >= 0 for spent in stages.values())
+
+
+def test_sizes_may_change_from_bracket_to_bracket():
+    fuser, settings = open_fuser(), still(network_lines=20)
+    for shape in ((50, 70), (30, 40), (50, 70), (60, 90)):
+        pair = scene(*shape)
+        np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, settings))
+
+
+def test_three_exposures_are_folded():
+    fuser, settings = open_fuser(), still(network_lines=20)
+    dark, bright = scene(50, 70)
+    middle = (dark // 2 + bright // 2).astype(np.uint8)
+    wanted = by_host_kernels([by_host_kernels([dark, middle], settings), bright], settings)
+    np.testing.assert_array_equal(fuser.fuse([dark, middle, bright]).pixels, wanted)
+
+
+def test_two_brackets_are_in_flight_and_do_not_mix():
+    fuser, settings = open_fuser(), still(network_lines=20)
+    brackets = [scene(50, 70, seed=seed) for seed in range(5)]
+    pending = [fuser.begin(bracket) for bracket in brackets]
+    for waiting, bracket in zip(reversed(pending), reversed(brackets), strict=True):
+        fused = waiting.finish()
+        np.testing.assert_array_equal(fused.pixels, by_host_kernels(bracket, settings))
+        assert waiting.finish() is fused
+
+
+def test_views_of_all_kinds_are_read():
+    fuser, settings = open_fuser(), still(network_lines=20)
+    pair = scene(50, 70)
+    wanted = by_host_kernels(pair, settings)
+    padded = [np.full((50, 80, 3), 7, np.uint8) for _ in pair]
+    for room, picture in zip(padded, pair, strict=True):
+        room[:, 3:73] = picture
+    upside_down = [np.ascontiguousarray(picture[::-1])[::-1] for picture in pair]
+    planar = [np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0) for picture in pair]
+    for views in ([room[:, 3:73] for room in padded], upside_down, planar):
+        np.testing.assert_array_equal(fuser.fuse(views).pixels, wanted)
+
+
+@pytest.mark.parametrize("padding", [0, 9])
+def test_page_locked_pictures_are_read_and_written_in_place(padding):
+    fuser, settings = open_fuser(), still(network_lines=20)
+    pair = scene(50, 70)
+    wanted = by_host_kernels(pair, settings)
+    memory = np.frombuffer(mmap.mmap(-1, 1 << 17), np.uint8)
+    rows = memory[: 2 * 50 * (70 + padding) * 3].reshape(2, 50, 70 + padding, 3)
+    rows[:, :, :70] = pair
+    views = [picture[:, :70] for picture in rows]
+    with fuser.page_locked(memory):
+        out = fuser.room_for(pair[0])
+        pending = fuser.begin(views, out)
+        # The device reads this very memory when the copy's turn has come: what is written until then counts.
+        views[0][0, 0], views[1][0, 0] = 255 - pair[0][0, 0], 255 - pair[1][0, 0]
+        changed = by_host_kernels([view.copy() for view in views], settings)
+        fused = pending.finish()
+        assert fused.pixels is out
+        np.testing.assert_array_equal(out, changed)
+        assert (changed != wanted).any()
+    views[0][0, 0], views[1][0, 0] = pair[0][0, 0], pair[1][0, 0]
+    np.testing.assert_array_equal(fuser.fuse(views).pixels, wanted)
+
+
+def test_locking_ends_only_when_nothing_is_under_way():
+    fuser = open_fuser()
+    memory = np.frombuffer(mmap.mmap(-1, 1 << 16), np.uint8)
+    views = [memory[start : start + 6000].reshape(40, 50, 3) for start in (0, 8192)]
+    for view, picture in zip(views, scene(40, 50), strict=True):
+        view[:] = picture
+    with fuser.page_locked(memory):
+        pending = fuser.begin(views)
+    np.testing.assert_array_equal(
+        pending.finish().pixels, by_host_kernels([view.copy() for view in views], fuser.settings)
+    )
+
+
+def test_memory_that_cannot_be_locked_is_copied(monkeypatch):
+    monkeypatch.setenv("STAND_IN_FAULT", "register")
+    fuser, settings = open_fuser(), still(network_lines=20)
+    pair = [picture.copy() for picture in scene(50, 70)]
+    with fuser.page_locked(np.frombuffer(mmap.mmap(-1, 4096), np.uint8)):
+        np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, settings))
+
+
+def test_a_result_s_room_is_forgotten_with_it():
+    fuser = open_fuser()
+    before = len(fuser._locked)
+    room = fuser.room_for(np.empty((50, 70, 3), np.uint8))
+    view = room[:10]
+    del room
+    assert len(fuser._locked) == before + 1
+    del view
+    assert len(fuser._locked) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("alloc", "not enough memory"), ("launch", "the GPU failed"), ("hang", "has not answered")]
+)
+def test_what_goes_wrong_on_the_device_is_one_line(monkeypatch, fault, words):
+    monkeypatch.setattr("fusion.cuda.WAIT_LIMIT_S", 0.2)
+    fuser = open_fuser()
+    monkeypatch.setenv("STAND_IN_FAULT", fault)
+    with pytest.raises(FusionError, match=words) as caught:
+        fuser.fuse(scene(50, 70))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(("fault", "words"), [("init", "no usable GPU"), ("none", "sees no GPU")])
+def test_a_driver_without_a_device_is_one_line(monkeypatch, fault, words):
+    monkeypatch.setenv("STAND_IN_FAULT", fault)
+    with pytest.raises(FusionError, match=words):
+        open_fuser()
+
+
+def test_kernels_that_the_driver_refuses_are_named(tmp_path):
+    (tmp_path / "not.so").write_text("nothing")
+    with pytest.raises(FusionError, match="livemef build --kernels"):
+        CudaFuser(CurveOnDevice(), still(), tmp_path / "not.so")
+
+
+def test_motion_is_refused():
+    with pytest.raises(FusionError, match="motion"):
+        open_fuser(FusionSettings(motion="full"))
+
+
+def test_closing_gives_back():
+    fuser = open_fuser()
+    fuser.fuse(scene(50, 70))
+    fuser.close()
+    again = open_fuser()
+    assert again.fuse(scene(50, 70)).pixels.shape == (50, 70, 3)

@@ -1,0 +1,134 @@
+"""The kernels' arithmetic, on the host, against the definition."""
+
+import ctypes
+import itertools
+from functools import partial
+
+import numpy as np
+import pytest
+
+from fusion import cuda_plan, definition
+from fusion.cpu import CpuFuser
+from fusion.cuda_plan import Pair, PairPlan
+from fusion.fuser import FusionSettings
+from fusion.loops import NumpyLoops
+from tests.fusion.brackets import Curve, extremes, noise, scene
+from tests.fusion.cuda.host_kernels import HostFuser, host_library
+
+still = partial(FusionSettings, motion="off")
+
+MODES = [
+    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
+    for lines, rule, (gamma, transfer) in itertools.product(
+        (0, 48), ("select", "weighted"), ((0.85, "chromaticity"), ("adaptive", "lab"))
+    )
+]
+
+
+class HalfCurve(Curve):
+    """What the network's fp16 input and output make of the curve."""
+
+    def __call__(self, dark, bright):
+        rounded = [plane.astype(np.float16).astype(np.float32) for plane in (dark, bright)]
+        return super().__call__(*rounded).astype(np.float16).astype(np.float32)
+
+
+def assert_close(found, wanted):
+    difference = np.abs(found.astype(int) - wanted)
+    assert (difference <= 1).mean() >= 0.9999, f"{(difference > 1).sum()} samples differ, by up to {difference.max()}"
+
+
+def fused(pair, settings, net=None, half=False):
+    out = np.full_like(pair[0], 171)
+    HostFuser(net or Curve(), settings, half).fuse_pair(*pair, out)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("make", [scene, noise, extremes])
+@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}")
+def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
+    pair = make(101, 275, dtype)
+    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (33, 1), (2, 3), (17, 16), (135, 241), (90, 160)])
+@pytest.mark.parametrize("lines", [0, 16, 90])
+@pytest.mark.parametrize("gamma", [0.7, "adaptive"])
+def test_odd_and_tiny_pictures(shape, dtype, lines, gamma):
+    settings = still(network_lines=lines, gamma=gamma)
+    pair = noise(*shape, dtype)
+    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+
+
+@pytest.mark.parametrize("radius", [1, 9, 64])
+@pytest.mark.parametrize("eps", [1e-6, 0.25, 100.0])
+def test_windows_of_every_size(radius, eps):
+    settings = still(network_lines=40, window_radius=radius, window_eps=eps)
+    pair = scene(90, 133)
+    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+
+
+@pytest.mark.parametrize("lines", [0, 48])
+def test_a_network_in_half_precision(lines):
+    settings = still(network_lines=lines)
+    pair = scene(101, 275)
+    assert_close(fused(pair, settings, half=True), definition.fuse(pair, HalfCurve(), settings))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("start", range(4))
+def test_padded_rows_at_any_address_and_nothing_written_beside_them(dtype, start):
+    pair = scene(50, 70, dtype)
+    settings = still(network_lines=20)
+    wanted = fused(pair, settings)
+    rooms = [np.full((50, 80, 3), 7, dtype) for _ in range(3)]
+    views = [room[:, start : start + 70] for room in rooms]
+    for view, picture in zip(views, pair, strict=False):
+        view[:] = picture
+    HostFuser(Curve(), settings).fuse_pair(*views)
+    np.testing.assert_array_equal(views[2], wanted)
+    beside = np.ones(80, bool)
+    beside[start : start + 70] = False
+    assert (rooms[2][:, beside] == 7).all()
+
+
+@pytest.mark.parametrize("lines", [0, 20])
+def test_the_result_may_take_the_place_of_an_exposure(lines):
+    pair = scene(50, 71)
+    settings = still(network_lines=lines)
+    wanted = fused(pair, settings)
+    under = pair[0].copy()
+    HostFuser(Curve(), settings).fuse_pair(under, pair[1], under)
+    np.testing.assert_array_equal(under, wanted)
+
+
+@pytest.mark.parametrize("shape", [(1080, 1920), (2160, 3840)])
+def test_large_pictures(shape):
+    settings = still()
+    pair = scene(*shape)
+    found = fused(pair, settings)
+    by_definition = CpuFuser(Curve(), settings, loops=NumpyLoops()).fuse(pair).pixels
+    assert_close(found, by_definition)
+
+
+def test_tables_lead_to_the_end_of_the_scale():
+    for itemsize in (1, 2):
+        tables = cuda_plan.tables(itemsize)
+        assert tables["encode"][-1, 0] == 256**itemsize - 1
+        assert tables["encode"][0].tolist()[0] == 0
+        np.testing.assert_allclose(tables["decode_fine"][1:, 0], tables["decode_fine"][:-1].sum(axis=1), atol=1e-6)
+
+
+def test_planes_do_not_overlap():
+    sizes = PairPlan(101, 275, 1, still(), 16, True).planes()
+    places, total = cuda_plan.offsets(sizes)
+    ends = [places[name] + size for name, size in sizes.items()]
+    assert all(end <= start for end, start in zip(ends, [*list(places.values())[1:], total], strict=True))
+    assert all(place % cuda_plan.ALIGNMENT == 0 for place in places.values())
+
+
+def test_the_kernels_see_the_struct_that_python_fills():
+    size = ctypes.c_uint.in_dll(host_library(), "pair_bytes").value
+    assert ctypes.sizeof(Pair) == size

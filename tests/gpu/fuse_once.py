@@ -1,0 +1,18 @@
+"""One bracket of each kind, for tools that watch the kernels at work: python -m tests.gpu.fuse_once."""
+
+from functools import partial
+
+import numpy as np
+
+from fusion.cuda import CudaFuser
+from fusion.fuser import FusionSettings
+from tests.fusion.brackets import Curve, noise
+from tests.gpu.net_on_host import NetOnHost
+
+still = partial(FusionSettings, motion="off")
+
+if __name__ == "__main__":
+    for dtype in (np.uint8, np.uint16):
+        for lines in (0, 48):
+            settings = still(network_lines=lines, gamma="adaptive")
+            CudaFuser(NetOnHost(Curve()), settings).fuse(noise(101, 275, dtype))

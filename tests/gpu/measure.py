@@ -1,0 +1,92 @@
+"""Times of the CUDA path on this GPU, by its own events: python -m tests.gpu.measure. For docs/performance.md.
+
+One JSON line a size: medians of each stage, and the floor of the kernels that work on every pixel: their bytes over the
+bandwidth that copying within the device reaches here, or their instructions over what the cores issue at the GPU's
+clock, whichever is longer.
+"""
+
+import argparse
+import json
+import statistics
+from functools import partial
+
+from engine.cuda_device import first_device
+from engine.runtime import open_cuda_net
+from fusion.cuda import CudaFuser, open_driver
+from fusion.cuda_plan import PairPlan
+from fusion.fuser import FusionSettings
+from tests.fusion.brackets import Curve
+from tests.gpu.net_on_host import NetOnHost
+from tools.bench import bench_bracket
+from tools.roofline import kernel_work
+
+still = partial(FusionSettings, motion="off")
+
+SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
+COPY_BYTES, COPIES, CORES_A_MULTIPROCESSOR = 1 << 28, 20, 128
+
+
+def copy_bandwidth(fuser):
+    """Bytes a second, read and written together."""
+    driver = open_driver()
+    with fuser.on_device():
+        source, target = driver.mem_alloc(COPY_BYTES), driver.mem_alloc(COPY_BYTES)
+        stream, start, end = driver.Stream(), driver.Event(), driver.Event()
+        driver.memcpy_dtod_async(target, source, COPY_BYTES, stream)
+        start.record(stream)
+        for _ in range(COPIES):
+            driver.memcpy_dtod_async(target, source, COPY_BYTES, stream)
+        end.record(stream)
+        end.synchronize()
+        return 2 * COPIES * COPY_BYTES / (1e-3 * end.time_since(start))
+
+
+def issue_rate():
+    """Instructions a second of all cores at the highest clock."""
+    driver = open_driver()
+    attribute, device = driver.device_attribute, driver.Device(0)
+    clock = 1e3 * device.get_attribute(attribute.CLOCK_RATE)
+    return device.get_attribute(attribute.MULTIPROCESSOR_COUNT) * CORES_A_MULTIPROCESSOR * clock
+
+
+def floors_ms(plan, bandwidth, rate):
+    work = {one.name: one for one in kernel_work(plan)}
+    stages = {"shrink": ("sum_rows", "sum_columns"), "pixels": ("fuse",)}
+    return {
+        stage: 1e3 * sum(max(work[name].moved / bandwidth, work[name].instructions / rate) for name in names)
+        for stage, names in stages.items()
+    }
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--brackets", type=int, default=200)
+    arguments.add_argument("--no-tensorrt", action="store_true", help="the network's stage is then without meaning")
+    asked = arguments.parse_args()
+    settings = still()
+    net = NetOnHost(Curve()) if asked.no_tensorrt else open_cuda_net("cbm", print)
+    fuser = CudaFuser(net, settings)
+    bandwidth, rate = copy_bandwidth(fuser), issue_rate()
+    for width, height in SIZES:
+        pair = bench_bracket(width, height)
+        inputs = [fuser.room_for(picture) for picture in pair]
+        for room, picture in zip(inputs, pair, strict=True):
+            room[:] = picture
+        out = fuser.room_for(pair[0])
+        for _ in range(10):
+            fuser.fuse(inputs, out)
+        runs = [fuser.fuse(inputs, out).stages_ms for _ in range(asked.brackets)]
+        plan = PairPlan(height, width, 1, settings, net.multiple, net.half)
+        result = {
+            "gpu": first_device().name,
+            "size": [width, height],
+            "stages_ms": {stage: round(statistics.median(run[stage] for run in runs), 4) for stage in runs[0]},
+            "floors_ms": {stage: round(floor, 4) for stage, floor in floors_ms(plan, bandwidth, rate).items()},
+            "bandwidth_gb_s": round(bandwidth / 1e9, 1),
+            "network": None if asked.no_tensorrt else net.name,
+        }
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`livemef build`: make ready for CUDA on this very device, so that the first bracket need not wait."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from engine.cuda_device import first_device
+from engine.runtime import open_cuda_net
+from fusion.cuda_plan import PairPlan
+from fusion.kernels import build as kernels
+from tools.bench import parse_size
+from tools.config_sources import load_config
+from tools.options import ConfigOption, ModelOption, NetworkLinesOption
+
+
+def build_command(
+    size: Annotated[str, typer.Option("--size", metavar="WxH", help="Size of the camera's pictures.")] = "1920x1080",
+    only_kernels: Annotated[
+        bool, typer.Option("--kernels", help="Compile the CUDA kernels for this device instead; needs nvcc.")
+    ] = False,
+    model: ModelOption = None,
+    network_lines: NetworkLinesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Build the network's TensorRT plan for pictures of a size; `livemef run` uses it then. Takes minutes on a Jetson.
+
+    A plan that is there already is not built again. Plans belong to this device, driver and TensorRT.
+    """
+    if only_kernels:
+        build_kernels()
+        return
+    flags = {"runtime.model": model, "fusion.network_lines": network_lines}
+    loaded = load_config(config, flags).config
+    width, height = parse_size(size)
+    console = Console(stderr=True)
+    with console.status("") as status:
+        net = open_cuda_net(loaded.runtime.model, status.update)
+        for shape in PairPlan(height, width, 1, loaded.fusion, net.multiple, net.half).network_shapes:
+            began = time.monotonic()
+            net.prepare(*shape)
+            spent = time.monotonic() - began
+            print(f"{net.name} for {shape[1]}x{shape[0]} (pictures of {size}): ready after {spent:.1f} s")
+
+
+def build_kernels() -> None:
+    """Compile the kernels for the GPU that is here, for which no other code is needed then."""
+    device = first_device()
+    version = kernels.build((int(device.compute.replace(".", "")),))
+    print(f"{kernels.BINARY}: for {device.name} (compute {device.compute}), by nvcc {version}")

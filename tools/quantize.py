@@ -1,0 +1,47 @@
+"""`livemef quantize`: a network in int8, its ranges taken from brackets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.errors import EngineError
+from engine.quantization import Planes, quantised
+from engine.runtime import find_model
+from fusion.definition import small_lab, small_picture
+from fusion.fuser import FusionSettings
+from tools.options import ModelOption
+from tools.scenes import find_scenes, read_scene
+
+
+def quantize_command(
+    brackets: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a scene, two or more exposures in each.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    model: ModelOption = None,
+) -> None:
+    """Write a network with int8 layers (Q/DQ), for GPUs; `--model FILE` then uses it, on the CPU as well.
+
+    The brackets should look like what the network will see; a few dozen are enough.
+    """
+    source = find_model(model or "cbm")
+    data = quantised(source.read_bytes(), source.stem, _small_brackets(brackets))
+    partial = output.with_name(output.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, output)
+    except OSError as error:
+        raise EngineError(f"{output}: cannot be written ({error.strerror})") from error
+    print(f"{output}: {len(data) / 1024:.0f} kB")
+
+
+def _small_brackets(folder: Path) -> Iterator[Planes]:
+    """Darkest and brightest exposure of each scene as the network sees them live: small, L*/100."""
+    for scene in find_scenes(folder):
+        exposures = read_scene(scene).pixels
+        ends = (small_picture(pixels, FusionSettings()) for pixels in (exposures[0], exposures[-1]))
+        dark, bright = (small_lab(encoded)[0] / 100 for encoded in ends)
+        yield dark.astype("float32"), bright.astype("float32")
