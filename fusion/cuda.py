@@ -10,8 +10,6 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,21 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from engine.runtime import CudaNet
 from fusion import cuda_plan
-from fusion.cuda_plan import BLOCK, Pair, PairPlan, Picture, offsets
+from fusion import pixels as compiled
+from fusion.cuda_memory import Locked, Room, driver_library, lock_pages
+from fusion.cuda_motion import Remake
+from fusion.cuda_plan import BLOCK, Pair, PairPlan, Picture, Step
 from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
 from fusion.kernels.build import BINARY
-from fusion.motion.compensation import UNKNOWN, Moments
+from fusion.motion import compensation
+from fusion.motion.compensation import UNKNOWN, Compensation, DefinedLoops, Moments, MotionReport
 
 WAIT_LIMIT_S = 4.0
 """A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
 
 POLL_S = 5e-5
-REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
-NO_MOTION = "motion compensation has no CUDA kernels yet: set fusion.motion to off, or the device to cpu"
+AVERAGING = ("sum_rows", "sum_columns")
 
 
 def open_driver() -> Any:
@@ -54,49 +55,13 @@ def open_driver() -> Any:
     return driver
 
 
-def check_settings(settings: FusionSettings) -> None:
-    """Raise FusionError for settings that this device cannot do."""
-    if settings.motion != "off":
-        raise FusionError(NO_MOTION)
-
-
-@dataclass(frozen=True)
-class _Locked:
-    """Page-locked memory: where it is on the host and for the device."""
-
-    host: int
-    size: int
-    device: int
-
-
-class _Room:
-    """Memory for brackets of one size and number of exposures, on the device and page-locked on the host."""
-
-    def __init__(self, driver: Any, plan: PairPlan, exposures: int, tables: dict[str, int], mapped: bool) -> None:
-        places, size = offsets(plan.planes())
-        self.plan, self.exposures, self.steps = plan, exposures, plan.steps()
-        self.planes = driver.mem_alloc(size)
-        self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
-        if plan.settings.gamma != "adaptive":
-            driver.memcpy_htod(self.addresses["exponent"], np.array([plan.settings.gamma], np.float32))
-        shape, dtype = (plan.height, plan.width, 3), np.dtype(f"u{plan.itemsize}")
-        flags = driver.host_alloc_flags.DEVICEMAP
-        self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(exposures + 1)]
-        self.mapped = mapped
-        row = plan.width * 3 * plan.itemsize
-        self.row_bytes, self.stride = row, -(-row // cuda_plan.ALIGNMENT) * cuda_plan.ALIGNMENT
-        self.pictures = [] if mapped else [driver.mem_alloc(self.stride * plan.height) for _ in self.staging]
-
-    def matches(self, plan: PairPlan, exposures: int) -> bool:
-        """Whether such brackets fit."""
-        return self.plan == plan and self.exposures == exposures
-
-
 class Pending:
     """A bracket on its way through the device."""
 
-    def __init__(self, fuser: CudaFuser, lane: _Lane, out: Pixels, staged: Pixels | None) -> None:
-        self._fuser, self._lane, self._out, self._staged = fuser, lane, out, staged
+    def __init__(
+        self, fuser: CudaFuser, lane: _Lane, out: Pixels, staged: Pixels | None, motion: MotionReport | None
+    ) -> None:
+        self._fuser, self._lane, self._out, self._staged, self._motion = fuser, lane, out, staged, motion
         self._fused: Fused | None = None
 
     def finish(self) -> Fused:
@@ -107,7 +72,7 @@ class Pending:
                 stages = self._lane.stages_ms()
             if self._staged is not None:
                 np.copyto(self._out, self._staged)
-            self._fused = Fused(self._out, stages)
+            self._fused = Fused(self._out, stages, self._motion)
         return self._fused
 
 
@@ -118,7 +83,7 @@ class _Lane:
         self._driver = driver
         self._events: list[Any] = []
         self._marks: list[str] = []
-        self.room: _Room | None = None
+        self.room: Room | None = None
         self.pending: Pending | None = None
 
     def start(self, stream: Any) -> None:
@@ -161,19 +126,19 @@ class CudaFuser:
     in_flight = 2
 
     def __init__(self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY) -> None:
-        check_settings(settings)
         self.settings, self.model_sha256, self._net = settings, net.sha256, net
         self._driver = open_driver()
         device = self._driver.Device(0)
         self._mapped = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
         self._context = device.retain_primary_context()
         self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
-        self._locked: dict[int, _Locked] = {}  # by where it begins
+        self._loops = compiled.CompiledLoops() if compiled.compiled() else DefinedLoops()
+        self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
         with self.on_device():
             self._module = self._load(kernels)
             self._functions: dict[str, Any] = {}
-            self._stream = self._driver.Stream()
+            self._stream, self._early = self._driver.Stream(), self._driver.Stream()
             self._lanes = [_Lane(self._driver) for _ in range(self.in_flight)]
 
     @contextmanager
@@ -218,16 +183,20 @@ class CudaFuser:
         if lane.pending is not None:
             lane.pending.finish()
         with self.on_device():
-            staged = self._enqueue(lane, exposures, result)
-        lane.pending = Pending(self, lane, result, staged)
+            staged, motion = self._enqueue(lane, exposures, result, moments)
+        lane.pending = Pending(self, lane, result, staged, motion)
         return lane.pending
 
-    def _enqueue(self, lane: _Lane, exposures: Sequence[Pixels], out: Pixels) -> Pixels | None:
+    def _enqueue(
+        self, lane: _Lane, exposures: Sequence[Pixels], out: Pixels, moments: Moments
+    ) -> tuple[Pixels | None, MotionReport | None]:
         """All of a bracket's work. The page-locked picture that it ends in, unless that is `out` itself."""
         room = self._room(lane, exposures)
-        lane.start(self._stream)
-        pictures = [self._upload(room, index, pixels) for index, pixels in enumerate(exposures)]
-        lane.mark("upload", self._stream)
+        stream = self._early if room.motion else self._stream
+        lane.start(stream)
+        pictures = [self._upload(room, index, pixels, stream) for index, pixels in enumerate(exposures)]
+        lane.mark("upload", stream)
+        motion = self._still(lane, room, pictures, moments) if room.motion else None
         staged = None if self._device_address(out) else room.staging[-1]
         target = out if staged is None else staged
         if room.mapped:
@@ -235,15 +204,52 @@ class CudaFuser:
         else:
             fused = Picture(int(room.pictures[-1]), room.stride)
         under = pictures[0]
-        for over in pictures[1:]:
-            self._fuse_pair(lane, room, (under, over), fused)
+        for index, over in enumerate(pictures[1:], 1):
+            given = {} if not room.motion else {0: 0, 1: 1} if index == 1 else {1: index}
+            self._fuse_pair(lane, room, (under, over), fused, given)
             under = fused
         if not room.mapped:
-            self._copy(room, target, room.pictures[-1], down=True)
+            self._copy(room, target, room.pictures[-1], self._stream, down=True)
         lane.mark("download", self._stream)
-        return staged
+        return staged, motion
 
-    def _room(self, lane: _Lane, exposures: Sequence[Pixels]) -> _Room:
+    def _still(self, lane: _Lane, room: Room, pictures: list[Picture], moments: Moments) -> MotionReport:
+        """Make all exposures ones of one moment, in `pictures`. What has moved is found by the host, on grids that come
+        in a stream of their own: the bracket before goes on meanwhile. Time spent there counts as the stage "motion".
+        """
+        plan, memory = room.plan, room.motion
+        assert memory is not None
+        for first in range(0, len(pictures), 2):
+            two = pictures[first], pictures[min(first + 1, len(pictures) - 1)]
+            argument = bytes(plan.grid_pair(two, room.addresses))
+            for step in plan.grid_steps():
+                self._launch(step, argument, Pair, self._early)
+            self._driver.memcpy_dtoh_async(memory.grids[first : first + 2], room.addresses["grids"], self._early)
+        lane.mark("shrink", self._early)
+        lane.wait()
+        grids = list(memory.grids[: len(pictures)])
+        reference, plans = compensation.compensations(grids, plan.height, self.settings.motion, moments, self._loops)
+        for index, todo in plans.items():
+            grids[index] = todo.grid
+            if not todo.idle:
+                pictures[index] = self._remake(room, index, todo, pictures[reference], pictures[index])
+        for small, grid in zip(memory.smalls, grids, strict=True):
+            small[:] = compensation.small_picture(grid, plan.height, plan.width, self.settings.small_lines)
+        lane.mark("motion", self._stream)
+        return compensation.report(reference, plans)
+
+    def _remake(self, room: Room, index: int, todo: Compensation, reference: Picture, other: Picture) -> Picture:
+        memory = room.motion
+        assert memory is not None
+        arrays, block = memory.remake.arrays(todo), memory.device_blocks[index]
+        memory.remake.fill(memory.blocks[index], arrays)
+        self._driver.memcpy_htod_async(block, memory.blocks[index], self._stream)
+        made = Picture(int(memory.remade[index]), room.stride)
+        argument = memory.remake.argument(todo, int(block), reference, other, made, arrays)
+        self._launch(room.plan.remake_step(), bytes(argument), Remake, self._stream)
+        return made
+
+    def _room(self, lane: _Lane, exposures: Sequence[Pixels]) -> Room:
         height, width = exposures[0].shape[:2]
         itemsize = exposures[0].itemsize
         plan = PairPlan(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
@@ -251,7 +257,7 @@ class CudaFuser:
             for shape in plan.network_shapes:
                 self._net.prepare(*shape)
             lane.room = None  # its memory first: there may not be enough for both
-            lane.room = _Room(self._driver, plan, len(exposures), self._table_addresses(itemsize), self._mapped)
+            lane.room = Room(self._driver, plan, len(exposures), self._table_addresses(itemsize), self._mapped)
             for array in lane.room.staging:
                 self._remember(array)
         return lane.room
@@ -262,17 +268,17 @@ class CudaFuser:
             self._tables[itemsize] = {name: self._driver.to_device(array) for name, array in arrays.items()}
         return {name: int(table) for name, table in self._tables[itemsize].items()}
 
-    def _upload(self, room: _Room, index: int, pixels: Pixels) -> Picture:
+    def _upload(self, room: Room, index: int, pixels: Pixels, stream: Any) -> Picture:
         """Where the device finds a picture. It is copied on the host only if it is not page-locked already."""
         if not self._device_address(pixels):
             np.copyto(room.staging[index], pixels)
             pixels = room.staging[index]
         if room.mapped:
             return Picture(self._device_address(pixels) or 0, pixels.strides[0])
-        self._copy(room, pixels, room.pictures[index], down=False)
+        self._copy(room, pixels, room.pictures[index], stream, down=False)
         return Picture(int(room.pictures[index]), room.stride)
 
-    def _copy(self, room: _Room, host: Pixels, device: Any, down: bool) -> None:
+    def _copy(self, room: Room, host: Pixels, device: Any, stream: Any, down: bool) -> None:
         copy = self._driver.Memcpy2D()
         if down:
             copy.set_src_device(device)
@@ -283,25 +289,35 @@ class CudaFuser:
         strides = (room.stride, host.strides[0]) if down else (host.strides[0], room.stride)
         copy.src_pitch, copy.dst_pitch = strides
         copy.width_in_bytes, copy.height = room.row_bytes, room.plan.height
-        copy(self._stream)
+        copy(stream)
 
-    def _fuse_pair(self, lane: _Lane, room: _Room, pictures: Sequence[Picture], out: Picture) -> None:
+    def _fuse_pair(
+        self, lane: _Lane, room: Room, pictures: Sequence[Picture], out: Picture, given: dict[int, int]
+    ) -> None:
+        """given: for exposure 0 or 1 of the pair the number of its small picture, where that is known already."""
         pairs = {small: bytes(room.plan.pair(small, pictures, out, room.addresses)) for small in (True, False)}
-        steps = room.steps
+        steps = [step for step in room.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
         for index, step in enumerate(steps):
+            if step.kernel == "small_lab":
+                self._give_smalls(room, given)
             if step.kernel == "network":
                 planes = room.addresses["network_in"], room.addresses["network_out"]
                 self._net.enqueue(*room.plan.network_shape(step.small), *planes, self._stream.handle)
             else:
-                function = self._function(step.kernel)
-                function.prepared_async_call(step.grid, BLOCK, self._stream, pairs[step.small])
+                self._launch(step, pairs[step.small], Pair, self._stream)
             if index + 1 == len(steps) or steps[index + 1].stage != step.stage:
                 lane.mark(step.stage, self._stream)
 
-    def _function(self, name: str) -> Any:
-        if name not in self._functions:
-            self._functions[name] = self._module.get_function(name).prepare([np.dtype(Pair)])
-        return self._functions[name]
+    def _give_smalls(self, room: Room, given: dict[int, int]) -> None:
+        for place, number in given.items():
+            assert room.motion is not None
+            small = room.motion.smalls[number]
+            self._driver.memcpy_htod_async(room.addresses["small_bgr"] + place * small.nbytes, small, self._stream)
+
+    def _launch(self, step: Step, argument: bytes, kind: type[ctypes.Structure], stream: Any) -> None:
+        if step.kernel not in self._functions:
+            self._functions[step.kernel] = self._module.get_function(step.kernel).prepare([np.dtype(kind)])
+        self._functions[step.kernel].prepared_async_call(step.grid, BLOCK, stream, argument)
 
     # ---- page-locked memory ----
 
@@ -317,7 +333,7 @@ class CudaFuser:
         """Note page-locked memory for as long as the array lives: its addresses may be anything afterwards."""
         base: Any = array.base
         start = array.ctypes.data
-        self._locked[start] = _Locked(start, array.nbytes, int(base.get_device_pointer()))
+        self._locked[start] = Locked(start, array.nbytes, int(base.get_device_pointer()))
         weakref.finalize(array, self._locked.pop, start, None).atexit = False
 
     @contextmanager
@@ -326,16 +342,16 @@ class CudaFuser:
         they are copied once more instead."""
         start = memory.ctypes.data
         with self.on_device():
-            device = _lock_pages(start, memory.nbytes)
+            device = lock_pages(start, memory.nbytes)
         if device is not None:
-            self._locked[start] = _Locked(start, memory.nbytes, device)
+            self._locked[start] = Locked(start, memory.nbytes, device)
         yield  # after an exception nothing is waited for: the device may be what hangs, and the process ends
         for lane in self._lanes:
             if lane.pending is not None:
                 lane.pending.finish()
         if self._locked.pop(start, None) is not None:
             with self.on_device():
-                _driver_library().cuMemHostUnregister(ctypes.c_void_p(start))
+                driver_library().cuMemHostUnregister(ctypes.c_void_p(start))
 
     def _device_address(self, pixels: Pixels) -> int | None:
         """The device's address of a picture in page-locked memory whose rows follow each other, else None."""
@@ -352,24 +368,5 @@ class CudaFuser:
         """Give everything back. The fuser cannot be used afterwards."""
         with self.on_device():
             self._lanes, self._tables, self._functions = [], {}, {}
-            self._module = self._stream = None
+            self._module = self._stream = self._early = None
         self._detach()
-
-
-@lru_cache(maxsize=1)
-def _driver_library() -> Any:
-    return ctypes.CDLL("libcuda.so.1")
-
-
-def _lock_pages(start: int, size: int) -> int | None:
-    """Lock memory for the current context; its address for the device, None where that cannot be.
-
-    Asked of the driver itself: pycuda's register_host_memory (2026.1, numpy 2) crashes.
-    """
-    library, device = _driver_library(), ctypes.c_uint64()
-    if library.cuMemHostRegister_v2(ctypes.c_void_p(start), ctypes.c_size_t(size), REGISTER_MAPPED):
-        return None
-    if library.cuMemHostGetDevicePointer_v2(ctypes.byref(device), ctypes.c_void_p(start), 0):
-        library.cuMemHostUnregister(ctypes.c_void_p(start))
-        return None
-    return device.value

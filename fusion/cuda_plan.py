@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fusion import chroma_map, colour, shrink, tone
 from fusion.fuser import FusionSettings
 from fusion.kernel_constants import Constants, constants
+from fusion.motion import compensation
 from fusion.small import CHROMA_RADIUS
 
 FINE_STEPS = 8192
@@ -124,6 +125,11 @@ class PairPlan:
         return shrink.small_shape(self.height, self.width, self.settings.small_lines)
 
     @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Cells of the motion grid, down and across."""
+        return compensation.grid_shape(self.height, self.width, self.settings.small_lines)
+
+    @property
     def full(self) -> bool:
         """Whether the network sees every pixel."""
         return not self.settings.network_lines
@@ -151,12 +157,7 @@ class PairPlan:
         runs_small = adaptive or not self.full
         lab_height, lab_width = self.network_shape(True) if runs_small else self.small_shape
         bits, cells = 8 * self.itemsize, (small_width, small_height, 1)
-        groups = -(-3 * self.width * self.itemsize // GROUP_BYTES)
-        steps = [
-            Step("shrink", f"sum_rows{bits}", True, (groups, small_height, 2)),
-            Step("shrink", f"sum_columns{bits}", True, (3 * small_width, small_height, 2)),
-            Step("shrink", "small_lab", True, (lab_width, lab_height, 2)),
-        ]
+        steps = [*self._averaging(*self.small_shape), Step("shrink", "small_lab", True, (lab_width, lab_height, 2))]
         if runs_small:
             steps.append(Step("network", "network", True, (1, 1, 1)))
         if adaptive:
@@ -179,7 +180,26 @@ class PairPlan:
                 Step("affine", "smooth_rows", True, (small_width, small_height, 3)),
                 Step("affine", "smooth_columns", True, cells),
             ]
-        return [*steps, Step("pixels", f"fuse{bits}", False, (groups, self.height, 1))]
+        return [*steps, Step("pixels", f"fuse{bits}", False, (self._groups, self.height, 1))]
+
+    def grid_steps(self) -> list[Step]:
+        """What gives two exposures' motion grids."""
+        return self._averaging(*self.grid_shape)
+
+    def remake_step(self) -> Step:
+        """What makes one exposure one of another's moment."""
+        return Step("motion", f"remake{8 * self.itemsize}", False, (self.width, self.height, 1))
+
+    @property
+    def _groups(self) -> int:
+        return -(-3 * self.width * self.itemsize // GROUP_BYTES)
+
+    def _averaging(self, height: int, width: int) -> list[Step]:
+        bits = 8 * self.itemsize
+        return [
+            Step("shrink", f"sum_rows{bits}", True, (self._groups, height, 2)),
+            Step("shrink", f"sum_columns{bits}", True, (3 * width, height, 2)),
+        ]
 
     def planes(self) -> dict[str, int]:
         """Bytes of each plane between the kernels, by the name of its field in Pair."""
@@ -187,8 +207,9 @@ class PairPlan:
         inputs = max((height * width for height, width in self.network_shapes), default=0)
         lines, pixels = (self.height, self.height * self.width) if self.full else (self.small_shape[0], cells)
         element = 2 if self.half else 4
+        grid = (0, 0) if self.settings.motion == "off" else self.grid_shape
         return {
-            "row_sums": 2 * self.small_shape[0] * self._sums_pitch * 4,
+            "row_sums": 2 * max(grid[0], self.small_shape[0]) * self._sums_pitch * 4,
             "small_bgr": 2 * cells * 3 * 4,
             "lightness": 2 * cells * 4,
             "chroma": 2 * cells * 4,
@@ -201,6 +222,7 @@ class PairPlan:
             "coefficients": 3 * cells * 4,
             "smooth_sums": 3 * cells * 4,
             "steering": cells * 16,
+            "grids": 2 * grid[0] * grid[1] * 3 * 4,
         }
 
     def pair(self, small: bool, pictures: Sequence[Picture], out: Picture, addresses: Mapping[str, int]) -> Pair:
@@ -218,7 +240,7 @@ class PairPlan:
             strides=(c_int64 * 2)(*(picture.stride for picture in pictures)),
             out=out.address,
             out_stride=out.stride,
-            **addresses,
+            **{name: address for name, address in addresses.items() if name != "grids"},
             window_eps=settings.window_eps,
             height=self.height,
             width=self.width,
@@ -242,6 +264,13 @@ class PairPlan:
             lowest_exponent=tone.ADAPTIVE_RANGE[0],
             highest_exponent=tone.ADAPTIVE_RANGE[1],
         )
+
+    def grid_pair(self, pictures: Sequence[Picture], addresses: Mapping[str, int]) -> Pair:
+        """The argument of `grid_steps`: the same kernels, with the grid for a small picture."""
+        pair = self.pair(True, pictures, Picture(0, 0), addresses)
+        pair.small_height, pair.small_width = self.grid_shape
+        pair.small_bgr = addresses["grids"]
+        return pair
 
 
 def offsets(sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:

@@ -151,7 +151,7 @@ def open_fuser(
         raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
     if device == "cuda":
         return _cuda_fuser(settings, model, told)
-    if device == "auto" and settings.motion == "off" and settings.network_lines and driver_is_here():
+    if device == "auto" and settings.network_lines and driver_is_here():
         try:
             return _cuda_fuser(settings, model, told)
         except (EngineError, FusionError) as error:
@@ -164,9 +164,8 @@ def open_fuser(
 
 def _cuda_fuser(settings: FusionSettings, model: str | Path, told: Callable[[str], None]) -> Fuser:
     from engine.runtime import open_cuda_net
-    from fusion.cuda import CudaFuser, check_settings
+    from fusion.cuda import CudaFuser
 
-    check_settings(settings)
     return CudaFuser(open_cuda_net(model, told), settings)
 
 

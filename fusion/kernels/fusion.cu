@@ -1,4 +1,5 @@
 /* The method's kernels. One file, so that one compilation gives one binary: see fusion/kernels/build.py. */
+#include "motion.cuh"
 #include "small.cuh"
 
 /* ---- every pixel ---- */
@@ -36,16 +37,6 @@ template <typename Sample> PIXEL_FN void full_lightness(const Pair &p)
 
 KERNEL(full_lightness8, 6) { full_lightness<uint8_t>(p); }
 KERNEL(full_lightness16, 6) { full_lightness<uint16_t>(p); }
-
-/* Where a pixel's centre lies between the centres of small ones: the first of the two, and how far along. */
-PIXEL_FN int32_t between(int32_t index, int32_t size, int32_t small, float *along)
-{
-    float position = ((float)index + 0.5f) * ((float)small / (float)size) - 0.5f;
-    position = within(position, 0.0f, (float)(small - 1));
-    int32_t first = least((int32_t)position, most(small - 2, 0));
-    *along = position - (float)first;
-    return first;
-}
 
 PIXEL_FN float4 mixed(float4 a, float4 b, float share)
 {

@@ -1,8 +1,8 @@
 /* What the CUDA kernels have in common: one bracket's pictures, planes and settings, and twelve bytes of a row at a time.
  *
- * Every kernel takes one `Pair` by value, which fusion/cuda_pair.py fills. All device memory is the caller's. No shared
- * memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the same source runs on
- * the host, thread by thread.
+ * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda_plan.py fills. All device memory is the
+ * caller's. No shared memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the
+ * same source runs on the host, thread by thread.
  */
 #pragma once
 
@@ -13,10 +13,11 @@
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
 /* So many blocks of 256 threads a multiprocessor: 6 leave each thread 40 registers, 5 leave it 48. */
-#define KERNEL(name, blocks) extern "C" __global__ void __launch_bounds__(256, blocks) name(const Pair p)
+#define KERNEL_OF(type, name, blocks) extern "C" __global__ void __launch_bounds__(256, blocks) name(const type p)
 #define ROLLED _Pragma("unroll 1")
 typedef __half Half;
 #endif
+#define KERNEL(name, blocks) KERNEL_OF(Pair, name, blocks)
 
 /* One entry of a table that is interpolated: its value, and the step to the next. */
 struct Entry {
@@ -55,6 +56,20 @@ struct Pair {
     int32_t select, keep_chromaticity;
     int32_t full; /* the network sees every pixel: `target` is the picture's, and A, B, C are not used */
     float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
+};
+
+/* One exposure, and what makes it one of the reference's moment: filled by fusion/cuda_motion.py. */
+struct Remake {
+    const uint8_t *reference, *other;
+    uint8_t *out;
+    int64_t reference_stride, other_stride, out_stride;
+    const float *table;    /* the other's code, whole, for every code of the reference */
+    const float *mask;     /* grid_height x grid_width: the reference's share */
+    const int32_t *across; /* for each row, and */
+    const int32_t *down;   /* for each column: how far right and down the place in the other lies, in PLACES; or NULL */
+    const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
+    int32_t height, width, grid_height, grid_width, fill_height, fill_width;
+    float clip_start, clip_scale, least_fill; /* codes */
 };
 
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }

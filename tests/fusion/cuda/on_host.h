@@ -18,13 +18,13 @@ struct alignas(16) float4 {
 typedef _Float16 Half;
 
 #define ROLLED
-#define KERNEL(name, blocks)                                                                                                \
-    static inline void name##_thread(const Pair &p);                                                                        \
-    extern "C" void name(const void *pair, const unsigned *grid, const unsigned *block)                                     \
+#define KERNEL_OF(type, name, blocks)                                                                                       \
+    static inline void name##_thread(const type &p);                                                                        \
+    extern "C" void name(const void *argument, const unsigned *grid, const unsigned *block)                                 \
     {                                                                                                                       \
-        run_threads(grid, block, [&] { name##_thread(*(const Pair *)pair); });                                              \
+        run_threads(grid, block, [&] { name##_thread(*(const type *)argument); });                                          \
     }                                                                                                                       \
-    static inline void name##_thread(const Pair &p)
+    static inline void name##_thread(const type &p)
 
 template <typename Thread> static void run_threads(const unsigned *grid, const unsigned *block, Thread thread)
 {

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from fusion import definition
 from fusion.cuda import CudaFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
@@ -17,7 +18,7 @@ still = partial(FusionSettings, motion="off")
 
 
 def open_fuser(settings=None):
-    return CudaFuser(CurveOnDevice(), settings or FusionSettings(network_lines=20), KERNELS)
+    return CudaFuser(CurveOnDevice(), settings or still(network_lines=20), KERNELS)
 
 
 def by_host_kernels(pair, settings):
@@ -162,9 +163,39 @@ def test_kernels_that_the_driver_refuses_are_named(tmp_path):
         CudaFuser(CurveOnDevice(), still(), tmp_path / "not.so")
 
 
-def test_motion_is_refused():
-    with pytest.raises(FusionError, match="motion"):
-        open_fuser(FusionSettings(motion="full"))
+def moving_bracket(dtype, count=2):
+    pictures = scene(200, 260, dtype)
+    pictures[1] = np.roll(pictures[1], 3, axis=1)
+    pictures[1][60:90, 70:120] = np.iinfo(dtype).max // 5
+    if count == 3:
+        pictures.append(np.minimum(pictures[1] * 1.5, np.iinfo(dtype).max).astype(dtype))
+    return pictures
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("lines", [0, 48])
+@pytest.mark.parametrize("mode", ["full", "global"])
+def test_motion_is_dealt_with_as_by_the_definition(dtype, count, lines, mode):
+    settings, pictures = FusionSettings(network_lines=lines, motion=mode), moving_bracket(dtype, count)
+    fuser = open_fuser(settings)
+    wanted = definition.fuse(pictures, Curve(), settings)
+    for _ in range(3):
+        fused = fuser.fuse(pictures)
+        assert fused.motion is not None
+        assert fused.motion.share > 0 or mode == "global"
+        assert fused.stages_ms["motion"] >= 0
+        difference = np.abs(fused.pixels.astype(int) - wanted)
+        assert (difference <= (2 if dtype == np.uint8 else 2 * 257)).mean() > 0.995
+
+
+def test_moving_brackets_in_flight_do_not_mix():
+    fuser = open_fuser(FusionSettings(network_lines=48, motion="full"))
+    brackets = [moving_bracket(np.uint8), scene(200, 260, seed=3), moving_bracket(np.uint8)]
+    alone = [fuser.fuse(bracket).pixels.copy() for bracket in brackets]
+    pending = [fuser.begin(bracket) for bracket in brackets]
+    for waiting, wanted in zip(pending, alone, strict=True):
+        np.testing.assert_array_equal(waiting.finish().pixels, wanted)
 
 
 def test_closing_gives_back():

@@ -185,6 +185,24 @@ int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, void *stream)
     return SUCCESS;
 }
 
+int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t size, void *stream)
+{
+    Copy2D copy = {.src_kind = KIND_HOST, .src_host = from, .dst_device = to};
+    copy.src_pitch = copy.dst_pitch = copy.width = size;
+    copy.height = 1;
+    put_off(COPY)->copy = copy;
+    return SUCCESS;
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t size, void *stream)
+{
+    Copy2D copy = {.src_device = from, .dst_kind = KIND_HOST, .dst_host = to};
+    copy.src_pitch = copy.dst_pitch = copy.width = size;
+    copy.height = 1;
+    put_off(COPY)->copy = copy;
+    return SUCCESS;
+}
+
 int cuMemcpy2DAsync_v2(const Copy2D *copy, void *stream)
 {
     if (copy->src_pitch < copy->width || copy->dst_pitch < copy->width)

@@ -1,0 +1,123 @@
+"""What the kernel of motion compensation is given. Pure: no device, only sizes, offsets and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ctypes import Structure, c_float, c_int32, c_int64, c_uint64
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.cuda_plan import Picture, offsets
+from fusion.motion import compensation, exposure_map, remake
+from fusion.motion.alignment import NO_MOVE
+from fusion.motion.compensation import Compensation
+
+
+class Remake(Structure):
+    """See `Remake` in kernels/motion.cuh: the same fields in the same order. Addresses are of the device."""
+
+    _fields_ = [
+        ("reference", c_uint64),
+        ("other", c_uint64),
+        ("out", c_uint64),
+        ("reference_stride", c_int64),
+        ("other_stride", c_int64),
+        ("out_stride", c_int64),
+        ("table", c_uint64),
+        ("mask", c_uint64),
+        ("across", c_uint64),
+        ("down", c_uint64),
+        ("fill", c_uint64),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("grid_height", c_int32),
+        ("grid_width", c_int32),
+        ("fill_height", c_int32),
+        ("fill_width", c_int32),
+        ("clip_start", c_float),
+        ("clip_scale", c_float),
+        ("least_fill", c_float),
+    ]
+
+
+@dataclass(frozen=True)
+class RemakeRoom:
+    """Where what steers the kernel lies in one block of memory, for exposures of one size.
+
+    itemsize: bytes a sample. grid: cells down and across.
+    """
+
+    height: int
+    width: int
+    itemsize: int
+    grid: tuple[int, int]
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each array."""
+        cells = self.grid[0] * self.grid[1]
+        return {
+            "table": 4 * 256**self.itemsize,
+            "mask": 4 * cells,
+            "across": 4 * self.height,
+            "down": 4 * self.width,
+            "fill": 12 * cells,
+        }
+
+    @property
+    def size(self) -> int:
+        """Of the whole block, bytes."""
+        return offsets(self.sizes())[1]
+
+    def arrays(self, todo: Compensation) -> dict[str, NDArray[np.number]]:
+        """What goes into the block."""
+        dtype = np.dtype(f"u{self.itemsize}")
+        arrays: dict[str, NDArray[np.number]] = {
+            "table": exposure_map.code_table(todo.curve, dtype).astype(np.float32),
+            "mask": todo.mask,
+        }
+        if todo.move != NO_MOVE:
+            arrays["across"], arrays["down"] = remake.places(todo.move, self.height, self.width)
+        if todo.fill is not None:
+            arrays["fill"] = (todo.fill * np.iinfo(dtype).max).astype(np.float32)
+        return arrays
+
+    def fill(self, block: NDArray[np.uint8], arrays: Mapping[str, NDArray[np.number]]) -> None:
+        """Copy the arrays to their places in the block."""
+        places, _ = offsets(self.sizes())
+        for name, array in arrays.items():
+            block[places[name] : places[name] + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+    def argument(
+        self,
+        todo: Compensation,
+        block: int,
+        reference: Picture,
+        other: Picture,
+        out: Picture,
+        arrays: Iterable[str],
+    ) -> Remake:
+        """The kernel's argument. block: its address on the device; `arrays`: the names of those that are in it."""
+        places, _ = offsets(self.sizes())
+        top = 256**self.itemsize - 1
+        starts, ends = top * compensation.CLIP_START, top * compensation.CLIP_END
+        fill = (0, 0) if todo.fill is None else todo.fill.shape[:2]
+        return Remake(
+            reference=reference.address,
+            other=other.address,
+            out=out.address,
+            reference_stride=reference.stride,
+            other_stride=other.stride,
+            out_stride=out.stride,
+            **{name: block + places[name] if name in arrays else 0 for name in places},
+            height=self.height,
+            width=self.width,
+            grid_height=self.grid[0],
+            grid_width=self.grid[1],
+            fill_height=fill[0],
+            fill_width=fill[1],
+            clip_start=starts,
+            clip_scale=1 / (ends - starts),
+            least_fill=top * compensation.LEAST_FILL,
+        )

@@ -1,0 +1,51 @@
+"""The kernel of motion compensation, on the host, against the definition."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from fusion.cuda_motion import Remake, RemakeRoom
+from fusion.cuda_plan import Picture, Step
+from fusion.motion import exposure_map, remake
+from fusion.motion.alignment import NO_MOVE, Move
+from fusion.motion.compensation import Compensation
+from tests.fusion.brackets import noise
+from tests.fusion.cuda.host_kernels import POISON, host_library, launch
+
+
+def plan(shape, move, filled, seed=1):
+    rng = np.random.default_rng(seed)
+    mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
+    coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
+    fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
+    maps = exposure_map.of_light_ratio(4.0)
+    curve = maps.darker if filled else maps.brighter
+    return Compensation(move, mask, curve, fill, np.zeros((*shape, 3), np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (97, 131), (240, 300)])
+@pytest.mark.parametrize("move", [NO_MOVE, Move(3.3, -2.6), Move(-500, 1), Move(0.4, 0.2, 0.03)])
+@pytest.mark.parametrize("filled", [True, False])
+def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, filled):
+    reference, other = noise(*shape, dtype, seed=4)
+    todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    room = RemakeRoom(*shape, np.dtype(dtype).itemsize, todo.mask.shape)
+    arrays, block = room.arrays(todo), np.full(room.size, POISON, np.uint8)
+    room.fill(block, arrays)
+    padded = np.full((shape[0], shape[1] + 3, 3), 77, dtype)
+    out = padded[:, : shape[1]]
+    pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (reference, other, out)]
+    argument = room.argument(todo, block.ctypes.data, *pictures, arrays)
+    bits = 8 * room.itemsize
+    launch(Step("motion", f"remake{bits}", False, (shape[1], shape[0], 1)), argument)
+    wanted = remake.exposure(reference, other, todo)
+    code = 1 if dtype == np.uint8 else 2  # single precision among 65536 codes
+    assert np.abs(out.astype(int) - wanted).max() <= code
+    assert (np.abs(out.astype(int) - wanted) <= 1).mean() >= 0.9999
+    assert (padded[:, shape[1] :] == 77).all()
+
+
+def test_the_kernel_sees_the_struct_that_python_fills():
+    assert ctypes.sizeof(Remake) == ctypes.c_uint.in_dll(host_library(), "remake_bytes").value
