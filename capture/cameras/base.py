@@ -28,6 +28,7 @@ class CameraInfo:
     `paced`: "realtime" (frames come when they come), "fast" (as fast as they are read) or "stepped" (the
     source can wait: the pipeline fuses every bracket and loses none).
     `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
+    `automatic`: what the camera does by itself that should be off but could not be confirmed to be.
     """
 
     uri: str
@@ -43,6 +44,7 @@ class CameraInfo:
     can_request: bool = True
     paced: str = "realtime"
     plan: tuple[Exposure, ...] = ()
+    automatic: tuple[str, ...] = ()
 
 
 class Camera(Protocol):

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from capture.cameras.base import Camera
 from capture.errors import CaptureError
 from capture.uri import CameraUri, nearest, parse_uri
 
-SCHEMES: dict[str, tuple[str, str]] = {
-    "sim": ("capture.cameras.simulated", "open_simulated"),
-    "file": ("capture.cameras.replay", "open_replay"),
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of camera: module and function that open it, and how to get what the module needs."""
+
+    module: str
+    function: str
+    remedy: str = ""
+
+
+_PICAMERA = Source(
+    "capture.cameras.picamera",
+    "open_picamera",
+    "on a Raspberry Pi: sudo apt install python3-picamera2, and make the environment with --system-site-packages",
+)
+SCHEMES: dict[str, Source] = {
+    "sim": Source("capture.cameras.simulated", "open_simulated"),
+    "file": Source("capture.cameras.replay", "open_replay"),
+    "v4l2": Source("capture.cameras.v4l2", "open_v4l2", "pip install 'livemef[v4l2]'"),
+    "csi": _PICAMERA,
+    "libcamera": _PICAMERA,
+    "argus": Source(
+        "capture.cameras.argus",
+        "open_argus",
+        "on a Jetson: sudo apt install python3-gi gstreamer1.0-tools nvidia-l4t-gstreamer, "
+        "and make the environment with --system-site-packages",
+    ),
 }
-"""Scheme: module and function. The module is imported when a camera of its kind is opened, not before."""
+"""By scheme. The module is imported when a camera of its kind is opened, not before."""
 
 
 def open_registered(uri: str) -> Camera:
@@ -22,6 +47,12 @@ def open_registered(uri: str) -> Camera:
     parsed = parse_uri(uri)
     if parsed.scheme not in SCHEMES:
         raise CaptureError(f"camera '{uri}': unknown kind '{parsed.scheme}://': {nearest(parsed.scheme, SCHEMES)}")
-    module, function = SCHEMES[parsed.scheme]
-    opener = cast(Callable[[CameraUri], Camera], getattr(importlib.import_module(module), function))
+    source = SCHEMES[parsed.scheme]
+    try:
+        module = importlib.import_module(source.module)
+    except ImportError as error:
+        if not source.remedy:
+            raise
+        raise CaptureError(f"camera '{uri}': {error} (it is needed here); {source.remedy}") from error
+    opener = cast(Callable[[CameraUri], Camera], getattr(module, source.function))
     return opener(parsed)
