@@ -38,6 +38,12 @@ def _rows(data: Bytes, count: int, used: int, stride: int) -> Bytes | None:
     return data[: stride * count].reshape(count, stride)[:, :used]
 
 
+def bgr(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+    """Blue, green and red, a byte each."""
+    rows = _rows(data, height, 3 * width, stride)
+    return None if rows is None else np.ascontiguousarray(rows).reshape(height, width, 3)
+
+
 def _yuyv(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
     rows = _rows(data, height, 2 * width, stride)
     if rows is None:
