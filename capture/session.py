@@ -8,7 +8,7 @@ from capture.bracketing import BracketingController, ControlStatus, Counters
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, brightness
-from capture.plan import parse_plan
+from capture.plan import parse_plan, refuse_outside
 
 AUTO = "auto"
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
@@ -29,6 +29,7 @@ class CaptureSession:
         info = camera.info
         if exposures and not info.can_request:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
+        refuse_outside(exposures, info.limits)
         self._camera = camera
         self._controller = BracketingController.for_camera(info, exposures)
         if len(self._controller.plan) < 2:

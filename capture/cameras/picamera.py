@@ -36,6 +36,8 @@ FRAME_LIMIT_S = 5.0
 SETTLING_FRAMES = 6
 BALANCING_FRAMES = 30
 AGC_LIMIT_FPS = 33.0
+UVC_STEP_US = 100.0
+"""USB cameras, which libcamera knows too, count exposure time in these."""
 DEFAULT_SIZE = (1280, 720)
 
 Result = TypeVar("Result")
@@ -248,7 +250,8 @@ class PicameraCamera:
         longest_us = min(longest_us or period_us, period_us)
         gain_min, gain_max = map(float, camera.camera_controls.get("AnalogueGain", (1.0, 1.0))[:2])
         reports = exposure_in(seen[-1].metadata) is not None
-        plan = suggested_plan(shortest_us, longest_us)
+        step_us = 0.0 if self._is_pi else UVC_STEP_US
+        plan = suggested_plan(shortest_us, longest_us, step_us)
         if self._settings.hdr:
             native = native_plan([delivered.metadata for delivered in seen])
             if len(native) < 2:
@@ -262,7 +265,7 @@ class PicameraCamera:
             height=stream.size[1],
             dtype=stream.dtype,
             fps=round(1e6 / period_us, 3),
-            limits=CameraLimits(max(shortest_us, 1.0), longest_us, 0.0, max(gain_min, 1.0), max(gain_max, 1.0)),
+            limits=CameraLimits(max(shortest_us, 1.0), longest_us, step_us, max(gain_min, 1.0), max(gain_max, 1.0)),
             reports_exposure=reports,
             can_request=not self._settings.hdr,
             plan=plan,

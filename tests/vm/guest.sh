@@ -1,5 +1,5 @@
 # Inside the virtual machine: devices and modules, then the command that boot.sh was given.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8
+export LIVEMEF_VM=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8
 cd "$(dirname "${BASH_SOURCE[0]}")"
 HERE=$PWD
 ip link set lo up 2>/dev/null || ifconfig lo up 2>/dev/null

@@ -25,8 +25,8 @@ class UsbIpLink:
     def __init__(self, device: UvcDevice) -> None:
         self._device = device
         theirs, self._ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sending = threading.Lock()
         self._changed = threading.Condition()
+        """Held for every reply: a transfer must be answered before the kernel is told that it cannot be called back."""
         self._asked: deque[tuple[int, int]] = deque()
         self._gone = False
         self._attach(theirs)
@@ -44,7 +44,7 @@ class UsbIpLink:
                 if not self._asked:
                     continue
                 number, room = self._asked.popleft()
-            self._reply(number, 0, data[sent : sent + room])
+                self._reply(number, 0, data[sent : sent + room])
             sent += room
         return True
 
@@ -80,7 +80,7 @@ class UsbIpLink:
 
     def _reply(self, number: int, status: int, data: bytes = b"", length: int | None = None) -> None:
         length = len(data) if length is None else length
-        with self._sending:
+        with self._changed:
             self._ours.sendall(struct.pack(">IIIIIiIIII8x", _SUBMITTED, number, 0, 0, 0, status, length, 0, 0, 0) + data)
 
     def _serve(self) -> None:
@@ -119,6 +119,5 @@ class UsbIpLink:
             waiting = next((asked for asked in self._asked if asked[0] == victim), None)
             if waiting is not None:
                 self._asked.remove(waiting)
-        with self._sending:
             status = -_ECONNRESET if waiting is not None else 0
             self._ours.sendall(struct.pack(">IIIIIi24x", _UNLINKED, number, 0, 0, 0, status))
