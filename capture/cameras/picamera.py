@@ -1,7 +1,7 @@
 """csi://N, also libcamera://N: the cameras that libcamera knows, through picamera2; made for Raspberry Pis.
 
-A Pi's frames say how they were exposed. Frames are copied out of picamera2's own thread as they come, and each one's buffer
-goes back at once with the exposure that was asked for by then: nothing is held that the sensor could starve for.
+A Pi's frames say how they were exposed. Frames are copied in picamera2's own thread as they come, and each one's
+buffer goes back at once with the exposure that was asked for by then: nothing is held that the sensor could starve for.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PARAMETERS: dict[str, Reader] = {
 
 @dataclass(frozen=True)
 class PicameraSettings:
-    """What a csi:// URI can say. hdr: the exposures alternate in the driver. colour_gains: red, blue; None = measured."""
+    """What a csi:// URI can say. hdr: the driver alternates by itself. colour_gains: red, blue; None = measured."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -274,7 +274,9 @@ class PicameraCamera:
 
     def _next(self, deadline: float, timeout_s: float) -> Delivered:
         with self._changed:
-            arrived = self._changed.wait_for(lambda: self._frames or self._failure, max(0.0, deadline - time.monotonic()))
+            arrived = self._changed.wait_for(
+                lambda: self._frames or self._failure, max(0.0, deadline - time.monotonic())
+            )
             if self._failure is not None:
                 raise _in_words(self._uri, self._failure)
             if not arrived:

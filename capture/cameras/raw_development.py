@@ -54,8 +54,8 @@ def develop(
 ) -> Pixels:
     """The picture of a raw frame: BGR, uint16, sRGB-encoded.
 
-    mosaic: height x width, uint8 or uint16. black: black level in steps of the format. red_gain, blue_gain: white balance,
-    relative to green.
+    mosaic: height x width, uint8 or uint16. black: black level in steps of the format. red_gain, blue_gain: white
+    balance, relative to green.
     """
     linear = (mosaic.astype(np.float32) - np.float32(black)) * np.float32(65535 / (raw_format.white - black))
     for place, colour in enumerate(raw_format.order):

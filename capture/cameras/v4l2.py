@@ -1,6 +1,6 @@
 """v4l2:///dev/videoN: USB and other cameras of the kernel's Video4Linux2, through linuxpy.
 
-Their frames do not say how they were exposed: the delay is measured at the start, and frames are told apart by brightness.
+Their frames do not say how they were exposed: the delay is measured at the start, and brightness tells them apart.
 """
 
 from __future__ import annotations

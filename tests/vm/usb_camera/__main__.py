@@ -1,6 +1,6 @@
 """The USB camera: `python -m tests.vm.usb_camera URI`. It shows what the sim:// camera of that URI sees.
 
-Commands on the standard input, each answered by "done": plug, unplug, stall SECONDS. Needs root and the module vhci_hcd.
+Commands on the standard input, each answered by "done": plug, unplug, stall SECONDS. Needs root and vhci_hcd.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class UsbCamera:
                 link.wait(0.2)
 
     def _frames(self, link: UsbIpLink) -> None:
-        """One stream, from its start to its stop. The sensor runs freely: frames that cannot be sent in time are lost."""
+        """One stream, from its start to its stop. Frames are made at the pace at which they are sent."""
         self._camera.start()
         asked = None
         toggle = 0

@@ -1,6 +1,6 @@
 """A USB device given to the kernel's virtual host controller (vhci_hcd), over USB/IP on a socket pair.
 
-Reference: the kernel's Documentation/usb/usbip_protocol.rst. Nothing crosses a network: the kernel gets one end of the pair.
+Reference: the kernel's Documentation/usb/usbip_protocol.rst. No network: the kernel gets one end of the pair.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class UsbIpLink:
     def _reply(self, number: int, status: int, data: bytes = b"", length: int | None = None) -> None:
         length = len(data) if length is None else length
         with self._changed:
-            self._ours.sendall(struct.pack(">IIIIIiIIII8x", _SUBMITTED, number, 0, 0, 0, status, length, 0, 0, 0) + data)
+            self._ours.sendall(
+                struct.pack(">IIIIIiIIII8x", _SUBMITTED, number, 0, 0, 0, status, length, 0, 0, 0) + data
+            )
 
     def _serve(self) -> None:
         try:

@@ -172,7 +172,9 @@ class UvcDevice:
     def _format(self, index: int) -> bytes:
         _, fourcc, bits = FORMATS[index]
         if fourcc:
-            described = struct.pack("<BBBBB", 27, 0x24, 4, index, 1) + fourcc + _GUID_TAIL + bytes([bits, 1, 0, 0, 0, 0])
+            described = (
+                struct.pack("<BBBBB", 27, 0x24, 4, index, 1) + fourcc + _GUID_TAIL + bytes([bits, 1, 0, 0, 0, 0])
+            )
         else:
             described = struct.pack("<BBBBBBBBBBB", 11, 0x24, 6, index, 1, 1, 1, 0, 0, 0, 0)
         rate = round(self.frame_bytes * 8 * 1e7 / self.interval)
