@@ -21,6 +21,7 @@ from picamera2 import Picamera2
 
 from capture.cameras.base import CameraInfo, CameraLimits
 from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
+from capture.cameras.patience import NoAnswer, call_within
 from capture.cameras.picamera_frames import PROCESSED, Delivered, Stream, exposure_in, native_plan, to_frame
 from capture.cameras.raw_development import parse_raw_format, unpacked
 from capture.errors import CameraStalled, CaptureError
@@ -138,23 +139,14 @@ class PicameraCamera:
 
     def _limited(self, call: Callable[[], Result]) -> Result:
         """Do what may hang in libcamera, for so long and no longer. Its errors come out in words."""
-        results: list[Result] = []
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                results.append(call())
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(CALL_LIMIT_S)
-        if thread.is_alive():
-            raise CaptureError(f"camera '{self._uri}': libcamera does not answer; unplug the camera or restart")
-        if errors:
-            raise _in_words(self._uri, errors[0])
-        return results[0]
+        try:
+            return call_within(CALL_LIMIT_S, call)
+        except NoAnswer:
+            raise CaptureError(
+                f"camera '{self._uri}': libcamera does not answer; unplug the camera or restart"
+            ) from None
+        except Exception as error:
+            raise _in_words(self._uri, error) from error
 
     def _configure(self) -> None:
         camera, settings = self._camera, self._settings

@@ -11,7 +11,8 @@ ln -s system "/dev/dma_heap/linux,cma"
 echo '\_SB_.SIM0' > /run/firmware_node
 export LD_PRELOAD=$HERE/cache/firmware_node.so LIBCAMERA_LOG_LEVELS='*:ERROR'
 SITE=$(../../.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-printf '%s\n' "$HERE/cache/python" "$HERE/stubs" /usr/lib/x86_64-linux-gnu/python3.11/site-packages > "$SITE/guest.pth"
+printf '%s\n' "$HERE/cache/python" "$HERE/stubs" /usr/lib/x86_64-linux-gnu/python3.11/site-packages \
+  /usr/lib/python3/dist-packages > "$SITE/guest.pth"
 dmesg -n 1
 echo "virtual machine ready after $(cut -d' ' -f1 /proc/uptime) s"
 cd ../..

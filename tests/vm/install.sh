@@ -33,10 +33,10 @@ apt_apart() {
 }
 apt_apart update
 apt_apart install -t bookworm-backports --download-only --reinstall -y --no-install-recommends \
-  linux-image-amd64 python3-libcamera libcamera-ipa >/dev/null
-for package in "$CACHE"/apt/archives/{linux-image-6,libcamera,python3-libcamera,liblttng-ust}*.deb; do
-  dpkg-deb -x "$package" "$CACHE/root"
-done
+  linux-image-amd64 python3-libcamera libcamera-ipa python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
+  >/dev/null
+rm -f "$CACHE"/apt/archives/{initramfs-tools,klibc,libklibc,linux-base}*.deb
+for package in "$CACHE"/apt/archives/*.deb; do dpkg-deb -x "$package" "$CACHE/root"; done
 rm -rf "$CACHE/apt"
 # /lib is a link to usr/lib on Debian, and must stay one where this tree is laid over it
 mv "$CACHE"/root/lib/* "$CACHE/root/usr/lib/" && rmdir "$CACHE/root/lib"
