@@ -16,6 +16,7 @@ from capture.cameras.base import Camera
 from capture.cameras.simulated import SimulatedCamera
 from capture.frame import Exposure, Frame
 from capture.pictures import write_picture
+from tests.capture.pi_stand_in import PiCamera, pi
 from tests.vm import watermark
 from tests.vm.kernel_camera import KernelCamera
 
@@ -27,18 +28,19 @@ TruthOf = Callable[[Camera, Frame], Exposure]
 class Rig:
     """A camera to test. openings: how often opening and closing is tried, less where it takes long.
 
-    stalling: the URI of the same camera stalling by itself soon after it starts; "" = `kernel` can make it.
+    stalling: the URI of the same camera stalling by itself soon after it starts; or else `stall` makes it. kernel: the
+    hand on its plug. other: the same camera for another program, where only one can have it. missing: a camera of the
+    kind that is not here.
     """
 
     uri: str
     truth_of: TruthOf
     openings: int = 100
     stalling: str = ""
+    stall: Callable[[float], None] | None = None
     kernel: KernelCamera | None = None
     other: str = ""
-    """The same camera for another program, where only one can have it."""
     missing: str = ""
-    """A camera of the kind that is not here."""
 
 
 def _simulated_truth(camera: Camera, frame: Frame) -> Exposure:
@@ -67,6 +69,14 @@ def _replayed(folder: Path) -> Rig:
     return Rig(f"file://{folder}?fps=60", _replayed_truth, missing=f"file://{folder}/none")
 
 
+def _stand_in(camera: type[PiCamera]) -> Rig:
+    def stall(seconds: float) -> None:
+        camera.stall_s = seconds
+
+    uri = "csi://0?size=160x120&fps=33"
+    return Rig(uri, _marked_truth, 5, stall=stall, other=uri, missing="csi://7")
+
+
 @contextmanager
 def rig(kind: str, folder: Path, kernel: Callable[[], Any]) -> Iterator[Rig]:
     """A rig of that kind. folder: an empty one. kernel: gives the virtual machine's camera."""
@@ -76,21 +86,33 @@ def rig(kind: str, folder: Path, kernel: Callable[[], Any]) -> Iterator[Rig]:
         yield _simulated("metadata=off")
     elif kind == "file":
         yield _replayed(folder)
+    elif kind == "csi, stand-in":
+        with pi() as camera:
+            yield _stand_in(camera)
     else:
         if "LIVEMEF_VM" not in os.environ:
             pytest.skip("runs in the virtual machine: make test-cameras")
         camera = kernel()
         if kind == "v4l2":
             node = "v4l2:///dev/video0"
-            yield Rig(node, _marked_truth, kernel=camera, other=node, missing="v4l2:///dev/video9")
+            yield Rig(node, _marked_truth, stall=camera.stall, kernel=camera, other=node, missing="v4l2:///dev/video9")
         else:
-            yield Rig("csi://0", _marked_truth, 25, kernel=camera, other="libcamera://0", missing="csi://7")
+            yield Rig(
+                "csi://0",
+                _marked_truth,
+                25,
+                stall=camera.stall,
+                kernel=camera,
+                other="libcamera://0",
+                missing="csi://7",
+            )
 
 
 KINDS = (
     "sim",
     "sim, exposure not reported",
     "file",
+    "csi, stand-in",
     pytest.param("v4l2", marks=pytest.mark.vm),
     pytest.param("csi", marks=pytest.mark.vm),
 )

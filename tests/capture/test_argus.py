@@ -1,5 +1,7 @@
-"""argus://: what can be checked without a Jetson. Its element does not exist elsewhere: GStreamer's test source stands in
-its place for all that comes after it (in the virtual machine, with Debian's GStreamer); the element's own text is only read.
+"""argus://, as far as it goes without a Jetson.
+
+Its element does not exist elsewhere. GStreamer's test source stands in its place for all that comes after it (in the
+virtual machine, with Debian's GStreamer); the element's own text is only read.
 """
 
 from __future__ import annotations

@@ -125,13 +125,13 @@ def test_a_late_reader_sees_a_gap(source: Rig) -> None:
 
 
 def test_a_stall_is_told_and_ends(source: Rig) -> None:
-    if not source.stalling and source.kernel is None:
+    if not source.stalling and source.stall is None:
         pytest.skip("pictures from disk do not stall")
     with closing(open_camera(source.stalling or source.uri)) as camera:
         camera.start()
         camera.read(WAIT_S)
-        if source.kernel is not None:
-            source.kernel.stall(1.5)
+        if source.stall is not None:
+            source.stall(1.5)
         with pytest.raises(CameraStalled, match=r"no frame within 0\.4 s"):  # noqa: PT012
             for _ in range(200):
                 camera.read(0.4)
