@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-slow lint format clean
+.PHONY: setup live test test-slow test-cameras lint format clean
 
 setup: .venv/.ready
 live: setup
@@ -24,6 +24,11 @@ live: setup
 test: .venv/.ready-test
 	$(BIN)/python -m pytest
 
+# The kernel's video driver, linuxpy, libcamera and picamera2 on a USB camera of our own, in a virtual machine (Debian 12).
+test-cameras: .venv/.ready-test
+	tests/vm/install.sh
+	tests/vm/boot.sh .venv/bin/python -m pytest -m vm -p no:cacheprovider tests/capture tests/tools/test_cameras.py
+
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
 
@@ -37,4 +42,4 @@ format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info tests/vm/cache

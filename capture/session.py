@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capture.bracketing import BracketingController, ControlStatus, Counters
+from capture.bracketing import BracketingController, ControlStatus, Counters, Delays
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, brightness
@@ -54,6 +54,11 @@ class CaptureSession:
     def status(self) -> ControlStatus:
         """Whether the camera does what it is asked."""
         return self._controller.status
+
+    @property
+    def delays(self) -> Delays:
+        """The camera's control delays, as stated or measured so far."""
+        return self._controller.delays
 
     def next_frame(self, timeout_s: float) -> Frame | None:
         """Read one frame and ask for the exposure that is due; None if the frame belongs in no bracket.

@@ -14,7 +14,7 @@ import cv2
 import gi
 import numpy as np
 
-from capture.cameras.base import CameraInfo, CameraLimits
+from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
 from capture.cameras.modes import suggested_plan
 from capture.cameras.patience import NoAnswer, call_within
 from capture.errors import CameraStalled, CaptureError
@@ -194,6 +194,12 @@ class ArgusCamera:
             return
         reason = message.parse_error()[0].message if message.type == Gst.MessageType.ERROR else "the stream has ended"
         raise CaptureError(f"camera '{self._uri}': {reason}; {ADVICE}")
+
+
+def find_argus() -> list[FoundCamera]:
+    """The first camera of a Jetson, there or not: GStreamer has no list of them."""
+    Gst.init(None)
+    return [FoundCamera("argus://0", "CSI camera")] if Gst.ElementFactory.find(SOURCE) is not None else []
 
 
 def open_argus(uri: CameraUri) -> ArgusCamera:

@@ -47,6 +47,16 @@ class CameraInfo:
     automatic: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCamera:
+    """A camera that is here, not opened. `modes`: what it offers, in words. `problem`: why it cannot be opened."""
+
+    uri: str
+    name: str
+    modes: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class Camera(Protocol):
     """One open camera. Not thread-safe; used by one process. Life: open_camera, start, read/request ..., close."""
 

@@ -19,7 +19,7 @@ import libcamera
 import numpy as np
 from picamera2 import Picamera2
 
-from capture.cameras.base import CameraInfo, CameraLimits
+from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
 from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
 from capture.cameras.patience import NoAnswer, call_within
 from capture.cameras.picamera_frames import PROCESSED, Delivered, Stream, exposure_in, native_plan, to_frame
@@ -298,7 +298,7 @@ class PicameraCamera:
 def _acquire(uri: str, index: int) -> Any:
     known = Picamera2.global_camera_info()
     if index >= len(known):
-        listed = ", ".join(f"csi://{camera['Num']} ({camera.get('Model', '?')})" for camera in known)
+        listed = ", ".join(f"csi://{number} ({camera.get('Model', '?')})" for number, camera in enumerate(known))
         raise CaptureError(
             f"camera '{uri}': there is no such camera; libcamera sees {listed or 'none'}. Check cable and permission "
             "(sudo usermod -aG video $USER, then log in again)"
@@ -346,6 +346,21 @@ def _in_words(uri: str, error: BaseException) -> CaptureError:
     if any("busy" in cause.lower() for cause in causes):
         return CaptureError(f"camera '{uri}': is in use by another program; 'fuser -v /dev/media*' names it")
     return CaptureError(f"camera '{uri}': libcamera refuses: {causes[-1]}")
+
+
+def find_picamera() -> list[FoundCamera]:
+    """The cameras that libcamera sees."""
+    known = Picamera2.global_camera_info()
+    return [
+        FoundCamera(f"csi://{number}", camera.get("Model", camera["Id"]), _sizes(camera["Num"]))
+        for number, camera in enumerate(known)
+    ]
+
+
+def _sizes(index: int) -> tuple[str, ...]:
+    properties = libcamera.CameraManager.singleton().cameras[index].properties
+    sizes = [value for key, value in properties.items() if key.name == "PixelArraySize"]
+    return tuple(f"up to {size.width}x{size.height}" for size in sizes)
 
 
 def open_picamera(uri: CameraUri) -> PicameraCamera:

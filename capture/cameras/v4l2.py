@@ -10,6 +10,7 @@ import select
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from linuxpy.video.device import (
     VideoCapture,
 )
 
-from capture.cameras.base import CameraInfo, CameraLimits
+from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
 from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
 from capture.cameras.pixel_formats import FORMATS
 from capture.errors import CameraStalled, CaptureError
@@ -268,6 +269,21 @@ def modes(device: Any) -> list[Mode]:
             rates = device.info.fps_intervals(described.pixel_format, width, height)
             offered += [Mode(name, width, height, float(rate.max_fps)) for rate in rates]
     return offered
+
+
+def find_v4l2() -> list[FoundCamera]:
+    """The video devices that deliver pictures; also those that this user may not open, for they may."""
+    found = []
+    for entry in sorted(Path("/sys/class/video4linux").glob("video*"), key=lambda path: int(path.name[5:])):
+        name = (entry / "name").read_text(encoding="utf-8", errors="replace").strip()
+        uri = f"v4l2:///dev/{entry.name}"
+        try:
+            with _plainly(uri), Device(f"/dev/{entry.name}") as device:
+                if Capability.VIDEO_CAPTURE in device.info.device_capabilities:
+                    found.append(FoundCamera(uri, name, tuple(str(mode) for mode in modes(device))))
+        except CaptureError as error:
+            found.append(FoundCamera(uri, name, problem=str(error)))
+    return found
 
 
 def open_v4l2(uri: CameraUri) -> V4l2Camera:
