@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
+VM_TESTS := tests/capture/test_camera_conformance.py tests/capture/test_argus.py tests/tools/test_cameras.py
+
 .PHONY: setup live test test-slow test-cameras lint format clean
 
 setup: .venv/.ready
@@ -27,7 +29,7 @@ test: .venv/.ready-test
 # The kernel's video driver, linuxpy, libcamera and picamera2 on a USB camera of our own, in a virtual machine (Debian 12).
 test-cameras: .venv/.ready-test
 	tests/vm/install.sh
-	tests/vm/boot.sh .venv/bin/python -m pytest -m vm -p no:cacheprovider tests/capture tests/tools/test_cameras.py
+	tests/vm/boot.sh .venv/bin/python -m pytest -m vm -p no:cacheprovider --timeout 300 --durations 5 $(VM_TESTS)
 
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow

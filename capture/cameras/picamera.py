@@ -78,11 +78,10 @@ class PicameraCamera:
         self._uri = uri
         self._settings = settings
         self._frames: deque[Delivered] = deque(maxlen=WAITING)
-        self._wanted: deque[dict[str, Any]] = deque()
+        self._wanted: dict[str, Any] | None = None
         self._changed = threading.Condition()
         self._failure: Exception | None = None
         self._started = False
-        self._gain_sent = 0.0
         self._camera: Any = self._limited(lambda: _acquire(uri, index))
         try:
             self._limited(self._configure)
@@ -106,13 +105,15 @@ class PicameraCamera:
             self._started = True
 
     def request(self, exposure: Exposure) -> None:
-        """Ask for an exposure; it goes out with the buffer of the next frame that comes, one request a frame."""
+        """Ask for an exposure; it goes out with the buffer of the next frame that comes.
+
+        Of two that come in between, as from a late reader, the newer one: a queue would delay all later ones for good.
+        """
         self._opened()
         controls: dict[str, Any] = {"ExposureTime": round(exposure.exposure_us)}
-        if "AnalogueGain" in self._camera.camera_controls and exposure.gain != self._gain_sent:
+        if "AnalogueGain" in self._camera.camera_controls:
             controls["AnalogueGain"] = exposure.gain
-            self._gain_sent = exposure.gain
-        self._wanted.append(controls)
+        self._wanted = controls
 
     def read(self, timeout_s: float) -> Frame:
         """The next frame; damaged ones are skipped, and show as a gap. Raises CameraStalled, CaptureError."""
@@ -217,11 +218,11 @@ class PicameraCamera:
         seen = self._settle()
         if not self._settings.hdr:
             # before the first frame some cameras do not heed it; alone, for what is refused takes the rest with it
-            self._wanted.append({"AeEnable": False})
+            self._wanted = {"AeEnable": False}
             seen = self._settle()
         if "ColourGains" in seen[-1].metadata and not self._settings.colour_gains:
             balanced = self._settle(BALANCING_FRAMES)[-1].metadata["ColourGains"]
-            self._wanted.append({"AwbEnable": False, "ColourGains": balanced})
+            self._wanted = {"AwbEnable": False, "ColourGains": balanced}
             seen = self._settle(2 * SETTLING_FRAMES)
             if seen[-1].metadata["ColourGains"] != seen[-2].metadata["ColourGains"]:
                 automatic.append("automatic white balance")
@@ -279,8 +280,9 @@ class PicameraCamera:
         """Called by picamera2's thread for each frame. An error that left it would stop the camera without a word."""
         try:
             received_ns = time.monotonic_ns()
-            if self._wanted:
-                self._camera.set_controls(self._wanted.popleft())
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self._camera.set_controls(wanted)
             name = self._settings.stream
             buffer = request.request.buffers[request.stream_map[name]]
             metadata: Mapping[str, Any] = request.get_metadata()

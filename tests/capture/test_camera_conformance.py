@@ -6,8 +6,6 @@ import gc
 import itertools
 import math
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,29 +18,15 @@ from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, LabelSource
 from capture.session import CaptureSession
 from tests.capture.camera_rigs import KINDS, Rig, rig
-from tests.vm.kernel_camera import NODE, KernelCamera
+from tests.vm.kernel_camera import NODE
 
 WAIT_S = 5.0
 NOBODY = 65534
 
 
-@pytest.fixture(scope="session")
-def kernel_cameras() -> Iterator[list[KernelCamera]]:
-    """The virtual machine's camera, once it was asked for."""
-    running: list[KernelCamera] = []
-    yield running
-    for camera in running:
-        camera.close()
-
-
 @pytest.fixture(params=KINDS)
-def source(request: pytest.FixtureRequest, tmp_path: Path, kernel_cameras: list[KernelCamera]) -> Iterator[Rig]:
-    def kernel() -> KernelCamera:
-        if not kernel_cameras:
-            kernel_cameras.append(KernelCamera())
-        return kernel_cameras[0]
-
-    with rig(request.param, tmp_path, kernel) as chosen:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    with rig(request.param, tmp_path, lambda: request.getfixturevalue("kernel_camera")) as chosen:
         yield chosen
 
 
@@ -189,18 +173,15 @@ def test_a_busy_camera_is_told(source: Rig) -> None:
 def test_no_permission_is_told(source: Rig) -> None:
     if source.kernel is None:
         pytest.skip("needs no device")
-    script = (
-        "import os, sys, importlib\n"
-        "from capture.cameras.registry import SCHEMES, open_registered as open_camera\n"
-        "importlib.import_module(SCHEMES[sys.argv[1].partition(':')[0]].module)\n"
-        "os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))\n"
-        "open_camera(sys.argv[1])"
-    )
-    command = [sys.executable, "-c", script, source.uri, str(NOBODY)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0
-    assert "permission" in done.stderr.splitlines()[-1]
-    assert "usermod -aG video" in done.stderr.splitlines()[-1]
+    open_camera(source.uri).close()  # all imported, while it may be read
+    gc.collect()
+    os.seteuid(NOBODY)
+    try:
+        line = fails_in_one_line(source.uri)
+    finally:
+        os.seteuid(0)
+    assert "permission" in line
+    assert "usermod -aG video" in line
 
 
 def test_unplugged_while_running(source: Rig) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 
 import pytest
 
 from capture.frame_json import info_from_dict
-from tests.tools.command import ROOT, livemef
-from tests.vm.kernel_camera import KernelCamera
+from tests.tools.command import livemef
+from tools.checks.cameras import attempt, find
 
 SIM = "sim://?scene=bars&motion=0&size=160x120&fps=100&metadata=off"
 
@@ -54,22 +50,16 @@ def test_for_people() -> None:
         assert words in done.stdout
 
 
-@pytest.fixture
-def plugged_in() -> Iterator[None]:
-    if "LIVEMEF_VM" not in os.environ:
-        pytest.skip("runs in the virtual machine: make test-cameras")
-    camera = KernelCamera()
-    yield
-    camera.close()
-
-
 @pytest.mark.vm
-@pytest.mark.usefixtures("plugged_in")
-def test_the_kernels_camera_is_found_by_both_ways() -> None:
-    command = [sys.executable, "-m", "tools.cli", "cameras", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
-    cameras = {camera["uri"]: camera for camera in map(json.loads, done.stdout.splitlines())}
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert set(cameras) == {"csi://0", "v4l2:///dev/video0"}
-    assert all(camera["alternates"] for camera in cameras.values())
-    assert "YUYV 160x120 at 20 fps" in cameras["v4l2:///dev/video0"]["modes"]
+@pytest.mark.usefixtures("kernel_camera")
+def test_the_kernels_camera_is_found_and_tried_both_ways() -> None:
+    (usb,) = find("v4l2")["cameras"]
+    (seen_by_libcamera,) = find("csi")["cameras"]
+    assert (usb["uri"], seen_by_libcamera["uri"]) == ("v4l2:///dev/video0", "csi://0")
+    assert usb["name"].startswith(seen_by_libcamera["name"])
+    assert "YUYV 160x120 at 20 fps" in usb["modes"]
+    assert seen_by_libcamera["modes"] == ("up to 160x120",)
+    for camera in (usb, seen_by_libcamera):
+        answer = attempt(camera["uri"])
+        assert answer["alternates"] is True
+        assert 2 <= answer["exposure_delay"] <= 9

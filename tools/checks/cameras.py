@@ -22,7 +22,7 @@ from capture.session import CaptureSession
 FOLLOWS = (ControlStatus.FOLLOWING, ControlStatus.CLIPPING)
 FRAME_LIMIT_S = 3.0
 CONFIRMATION, CONFIRMED_SHARE = 24, 0.75
-TRIAL_FRAMES = 200
+TRIAL_FRAMES = 300
 TRIAL_S = 20.0
 """Enough for two measurements of the delay, of 26 frames each and 120 apart, as long as the camera is not slow."""
 
