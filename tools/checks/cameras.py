@@ -50,7 +50,7 @@ def _alternates(camera: Camera) -> dict[str, Any]:
     confirmed: list[bool] = []
     for _ in range(TRIAL_FRAMES):
         labelled = session.next_frame(FRAME_LIMIT_S) is not None
-        if session.status in FOLLOWS:
+        if session.status in FOLLOWS and (labelled or confirmed):
             confirmed.append(labelled)
         if (
             session.status is ControlStatus.NOT_FOLLOWING
