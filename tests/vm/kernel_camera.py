@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-SENSOR = "sim://?scene=bars&motion=0&size=160x120&fps=20&step=100us&pace=fast&delay=2&seed=5"
-"""What the camera sees, on a machine that computes some twenty times slower than its host. Period: 50 ms."""
+SENSOR = "sim://?scene=bars&motion=0&size=160x120&fps=10&step=100us&pace=fast&delay=2&seed=5"
+"""What the camera sees, on a machine that computes some twenty times slower than its host. Period: 100 ms."""
 NODE = Path("/dev/video0")
 LIMIT_S = 30.0
 
