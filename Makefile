@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-VM_TESTS := tests/capture/test_camera_conformance.py tests/capture/test_argus.py tests/tools/test_cameras.py
+VM_TESTS := $(addprefix tests/capture/,test_camera_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
 .PHONY: setup live test test-slow test-cameras lint format clean
 

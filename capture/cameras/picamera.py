@@ -34,7 +34,7 @@ WAITING = 4
 """Finished frames that wait for a late reader; older ones are lost."""
 CALL_LIMIT_S = 10.0
 FRAME_LIMIT_S = 5.0
-SETTLING_FRAMES = 6
+SETTLING_FRAMES = 4
 BALANCING_FRAMES = 30
 AGC_LIMIT_FPS = 33.0
 UVC_STEP_US = 100.0
@@ -305,7 +305,19 @@ def _acquire(uri: str, index: int) -> Any:
             f"camera '{uri}': there is no such camera; libcamera sees {listed or 'none'}. Check cable and permission "
             "(sudo usermod -aG video $USER, then log in again)"
         )
-    return Picamera2(index, tuning=_tuning_without_adaptive_contrast(known[index].get("Model", "")))
+    model = known[index].get("Model", "")
+    _let_libcamera_start_anew()
+    return Picamera2(index, tuning=_tuning_without_adaptive_contrast(model))
+
+
+def _let_libcamera_start_anew() -> None:
+    """libcamera reads tunings when it starts, which asking for its cameras has made it do: too soon for ours.
+
+    picamera2 has no word for this; it starts libcamera when it finds none. Not while another camera is open.
+    """
+    manager = getattr(Picamera2, "_cm", None)
+    if manager is not None and not manager.cameras:
+        manager._cms = None
 
 
 def _tuning_without_adaptive_contrast(model: str) -> dict[str, Any] | None:
