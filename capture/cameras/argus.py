@@ -105,7 +105,7 @@ class ArgusCamera:
     def info(self) -> CameraInfo:
         """The settings, which GStreamer has accepted or refused as a whole."""
         settings = self._settings
-        low_us, high_us = settings.limits.exposure_min_us, settings.limits.exposure_max_us
+        limits = settings.limits
         return CameraInfo(
             uri=self._uri,
             name="Argus camera",
@@ -113,8 +113,8 @@ class ArgusCamera:
             height=settings.size[1],
             dtype="uint8",
             fps=settings.fps,
-            limits=settings.limits,
-            plan=tuple(Exposure(exposure.exposure_us, settings.gain) for exposure in suggested_plan(low_us, high_us)),
+            limits=limits,
+            plan=suggested_plan(limits.exposure_min_us, limits.exposure_max_us, gain=settings.gain),
         )
 
     def start(self) -> None:

@@ -66,7 +66,9 @@ def choose_mode(modes: Sequence[Mode], wanted: WantedMode, formats: Sequence[str
     return max(fitting, key=rank, default=None)
 
 
-def suggested_plan(shortest_us: float, longest_us: float, step_us: float = 0.0) -> tuple[Exposure, ...]:
+def suggested_plan(
+    shortest_us: float, longest_us: float, step_us: float = 0.0, gain: float = 1.0
+) -> tuple[Exposure, ...]:
     """Two exposures that suit most scenes: 1 ms and 16 ms where the limits allow, else as far apart as they let."""
     long_us = min(_LONGEST_US, 0.96 * longest_us)
     short_us = max(long_us / _DEFAULT_RATIO, shortest_us)
@@ -74,4 +76,4 @@ def suggested_plan(shortest_us: float, longest_us: float, step_us: float = 0.0) 
     def quantised(time_us: float) -> float:
         return max(1, round(time_us / step_us)) * step_us if step_us else time_us
 
-    return Exposure(quantised(short_us)), Exposure(quantised(long_us))
+    return Exposure(quantised(short_us), gain), Exposure(quantised(long_us), gain)

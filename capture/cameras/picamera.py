@@ -113,7 +113,8 @@ class PicameraCamera:
         controls: dict[str, Any] = {"ExposureTime": round(exposure.exposure_us)}
         if "AnalogueGain" in self._camera.camera_controls:
             controls["AnalogueGain"] = exposure.gain
-        self._wanted = controls
+        with self._changed:
+            self._wanted = controls
 
     def read(self, timeout_s: float) -> Frame:
         """The next frame; damaged ones are skipped, and show as a gap. Raises CameraStalled, CaptureError."""
@@ -226,6 +227,8 @@ class PicameraCamera:
             seen = self._settle(2 * SETTLING_FRAMES)
             if seen[-1].metadata["ColourGains"] != seen[-2].metadata["ColourGains"]:
                 automatic.append("automatic white balance")
+        if not self._is_pi and "AwbEnable" not in self._camera.camera_controls:
+            automatic.append("automatic white balance")
         return self._describe(seen, tuple(automatic))
 
     def _settle(self, count: int = SETTLING_FRAMES) -> list[Delivered]:
@@ -244,7 +247,8 @@ class PicameraCamera:
         gain_min, gain_max = map(float, camera.camera_controls.get("AnalogueGain", (1.0, 1.0))[:2])
         reports = exposure_in(seen[-1].metadata) is not None
         step_us = 0.0 if self._is_pi else UVC_STEP_US
-        plan = suggested_plan(shortest_us, longest_us, step_us)
+        gain_min, gain_max = max(gain_min, 1.0), max(gain_max, 1.0)
+        plan = suggested_plan(shortest_us, longest_us, step_us, gain_min)
         if self._settings.hdr:
             native = native_plan([delivered.metadata for delivered in seen])
             if len(native) < 2:
@@ -258,7 +262,7 @@ class PicameraCamera:
             height=stream.size[1],
             dtype=stream.dtype,
             fps=round(1e6 / period_us, 3),
-            limits=CameraLimits(max(shortest_us, 1.0), longest_us, step_us, max(gain_min, 1.0), max(gain_max, 1.0)),
+            limits=CameraLimits(max(shortest_us, 1.0), longest_us, step_us, gain_min, gain_max),
             reports_exposure=reports,
             can_request=not self._settings.hdr,
             plan=plan,
@@ -280,7 +284,8 @@ class PicameraCamera:
         """Called by picamera2's thread for each frame. An error that left it would stop the camera without a word."""
         try:
             received_ns = time.monotonic_ns()
-            wanted, self._wanted = self._wanted, None
+            with self._changed:
+                wanted, self._wanted = self._wanted, None
             if wanted is not None:
                 self._camera.set_controls(wanted)
             name = self._settings.stream

@@ -28,7 +28,7 @@ class Rig:
 
     stalling: the URI of the same camera stalling by itself soon after it starts; or else `stall` makes it. kernel: the
     hand on its plug. other: the same camera for another program, where only one can have it. missing: a camera of the
-    kind that is not here.
+    kind that is not here. automatic: what the camera goes on doing by itself.
     """
 
     uri: str
@@ -39,6 +39,7 @@ class Rig:
     kernel: KernelCamera | None = None
     other: str = ""
     missing: str = ""
+    automatic: tuple[str, ...] = ()
 
 
 def _simulated_truth(camera: Camera, frame: Frame) -> Exposure:
@@ -96,11 +97,12 @@ def rig(kind: str, folder: Path, kernel: Callable[[], KernelCamera]) -> Iterator
             yield Rig(
                 "csi://0",
                 _marked_truth,
-                25,
+                openings=10,
                 stall=camera.stall,
                 kernel=camera,
                 other="libcamera://0",
                 missing="csi://7",
+                automatic=("automatic white balance",),  # libcamera has no control of a USB camera's
             )
 
 

@@ -48,7 +48,7 @@ class PiCamera:
         self.pre_callback: Any = None
         self.camera_controls = {
             "ExposureTime": (100, 66000, 20000),
-            "AnalogueGain": (1.0, 16.0, 1.0),
+            "AnalogueGain": (1.122807, 16.0, 1.122807),
             "AeEnable": (False, True, True),
             "AwbEnable": (False, True, True),
             "ColourGains": (0.0, 32.0, 0.0),

@@ -43,6 +43,8 @@ def test_every_sensor_alternates_behind_its_delay(camera: type[PiCamera], sensor
             assert frame.record.label_source is LabelSource.METADATA
             assert frame.record.index is not None
             assert watermark.read(frame.pixels)[1] == session.plan[frame.record.index].exposure_us
+            assert frame.record.measured is not None
+            assert frame.record.measured.gain == pytest.approx(session.plan[frame.record.index].gain)
             assert frame.record.clock == "boottime"
 
 
