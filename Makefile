@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-.PHONY: setup live test test-slow test-gpu lint format kernels clean
+VM_TESTS := $(addprefix tests/capture/,test_camera_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
+
+.PHONY: setup live test test-slow test-gpu test-cameras lint format kernels clean
 
 setup: .venv/.ready
 live: setup
@@ -29,6 +31,11 @@ live: setup
 test: .venv/.ready-test .venv/.ready-gpu-tools
 	$(BIN)/python -m pytest
 
+# The kernel's video driver, linuxpy, libcamera and picamera2 on a USB camera of our own, in a virtual machine (Debian 12).
+test-cameras: .venv/.ready-test
+	tests/vm/install.sh
+	tests/vm/boot.sh .venv/bin/python -m pytest -m vm -p no:cacheprovider --timeout 300 --durations 5 $(VM_TESTS)
+
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
 
@@ -52,4 +59,4 @@ kernels: .venv/.ready
 	$(BIN)/python -m fusion.kernels.build
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info tests/vm/cache

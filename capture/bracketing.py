@@ -141,6 +141,11 @@ class BracketingController:
         clipping = self._status is ControlStatus.FOLLOWING and self._delivered.clipped
         return ControlStatus.CLIPPING if clipping else self._status
 
+    @property
+    def delays(self) -> Delays:
+        """The control delays as stated or measured so far."""
+        return self._delays
+
     def set_plan(self, exposures: Sequence[Exposure]) -> None:
         """Change to other exposures: a new epoch. Raises PlanError, and keeps the old plan, if they cannot
         work."""

@@ -67,6 +67,7 @@ def info_from_dict(data: Mapping[str, Any]) -> CameraInfo:
         known = {field.name: data[field.name] for field in dataclasses.fields(CameraInfo) if field.name in data}
         known["limits"] = CameraLimits(**known["limits"])
         known["plan"] = tuple(exposure_from_dict(exposure) for exposure in known.get("plan", ()))
+        known["automatic"] = tuple(known.get("automatic", ()))
         return CameraInfo(**known)
     except (KeyError, TypeError) as error:
         raise CaptureError(f"not a camera description: {_what(error)}") from None

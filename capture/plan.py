@@ -58,6 +58,25 @@ def quantise(exposure: Exposure, limits: CameraLimits) -> Exposure:
     return Exposure(time_us, min(max(exposure.gain, limits.gain_min), limits.gain_max))
 
 
+def refuse_outside(exposures: Sequence[Exposure], limits: CameraLimits) -> None:
+    """Refuse an exposure that the camera cannot come near: quantising it would make another one of it, unasked.
+
+    A gain of 1 stands for none: the camera's lowest, which with some sensors is a little more.
+    """
+    for exposure in exposures:
+        near = quantise(exposure, limits)
+        if not _close(near.exposure_us, exposure.exposure_us, limits.exposure_step_us):
+            low, high = (describe(Exposure(time)) for time in (limits.exposure_min_us, limits.exposure_max_us))
+            raise PlanError(f"exposure {describe(exposure)} is outside what the camera can do: {low} to {high}")
+        if exposure.gain != 1.0 and not _close(near.gain, exposure.gain):
+            low, high = f"{limits.gain_min:g}", f"{limits.gain_max:g}"
+            raise PlanError(f"gain {exposure.gain:g} is outside what the camera can do: {low} to {high}")
+
+
+def _close(a: float, b: float, step: float = 0.0) -> bool:
+    return abs(a - b) <= max(0.5 * step, 0.02 * b)
+
+
 def fit_plan(
     exposures: Sequence[Exposure], limits: CameraLimits, frame_period_us: float, reports_exposure: bool
 ) -> tuple[Exposure, ...]:

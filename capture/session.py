@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capture.auto_bracketing import AutoBracketing, look_at
-from capture.bracketing import BracketingController, ControlStatus, Counters
+from capture.bracketing import BracketingController, ControlStatus, Counters, Delays
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, FrameRecord, brightness
-from capture.plan import parse_plan
+from capture.plan import parse_plan, refuse_outside
 
 AUTO = "auto"
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
@@ -40,6 +40,7 @@ class CaptureSession:
         info = camera.info
         if exposures and not info.can_request:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
+        refuse_outside(exposures, info.limits)
         self._camera = camera
         self._auto = auto if info.can_request else None
         self._controller = BracketingController.for_camera(info, exposures)
@@ -65,6 +66,11 @@ class CaptureSession:
     def status(self) -> ControlStatus:
         """Whether the camera does what it is asked."""
         return self._controller.status
+
+    @property
+    def delays(self) -> Delays:
+        """The camera's control delays, as stated or measured so far."""
+        return self._controller.delays
 
     def next_frame(self, timeout_s: float) -> Frame | None:
         """Read one frame and ask for the exposure that is due; None if the frame belongs in no bracket.

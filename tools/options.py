@@ -18,7 +18,7 @@ PrintConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs instead of text.")]
 CameraOption = Annotated[
     str | None,
-    typer.Option("--camera", metavar="URI", help="Where frames come from: sim://, file://DIR, ..."),
+    typer.Option("--camera", metavar="URI", help="Where frames come from: sim://, csi://0, v4l2:///dev/video0, ..."),
 ]
 ExposuresOption = Annotated[
     str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from capture.bracketing import ControlStatus
 from tools.supervisor import Child
 
 CAPTURE_COUNTERS = ("captured", "labelled", "transitional", "unknown", "duplicates", "dropped", "not_taken")
@@ -35,6 +36,9 @@ def _rounded(value: Any) -> float | None:
 def status_line(now: Mapping[str, Any]) -> str:
     """The same for a person, short enough for one line of a terminal."""
     if not now["fused"]:
+        state = ControlStatus.__members__.get(now["camera"].upper())
+        if state is ControlStatus.NOT_FOLLOWING:
+            return f"no bracket yet: {state.value}"
         return f"camera {now['camera']}, {now['captured']} frames captured, no bracket yet"
     parts = [
         f"{_number(now['fps'], '4.1f')} frames/s",

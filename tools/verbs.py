@@ -29,6 +29,7 @@ LIVE, PICTURES, METHOD = "Live", "Pictures and recordings", "The method"
 VERBS = (
     Verb("run", "Fuse a camera's alternating exposures live and publish the result.", "tools.run", "run_command", LIVE),
     Verb("watch", "Receive fused frames: rate, latency, gaps.", "tools.watch", "watch_command", LIVE),
+    Verb("cameras", "List the cameras that are here, and try each.", "tools.cameras", "cameras_command", LIVE),
     Verb("doctor", "Tell what of cameras, GPU and libraries is here.", "tools.doctor", "doctor_command", LIVE),
     Verb("build", "Make ready for CUDA on this device.", "tools.build", "build_command", LIVE),
     Verb("fuse", "Fuse pictures of one scene, or a folder of scenes.", "tools.fuse", "fuse_command", PICTURES),

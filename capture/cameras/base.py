@@ -28,6 +28,7 @@ class CameraInfo:
     `paced`: "realtime" (frames come when they come), "fast" (as fast as they are read) or "stepped" (the
     source can wait: the pipeline fuses every bracket and loses none).
     `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
+    `automatic`: what the camera does by itself that should be off but could not be confirmed to be.
     """
 
     uri: str
@@ -43,6 +44,17 @@ class CameraInfo:
     can_request: bool = True
     paced: str = "realtime"
     plan: tuple[Exposure, ...] = ()
+    automatic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCamera:
+    """A camera that is here, not opened. `modes`: what it offers, in words. `problem`: why it cannot be opened."""
+
+    uri: str
+    name: str
+    modes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 class Camera(Protocol):

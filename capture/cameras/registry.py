@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
 from typing import cast
 
-from capture.cameras.base import Camera
+from capture.cameras.base import Camera, FoundCamera
 from capture.errors import CaptureError
 from capture.uri import CameraUri, nearest, parse_uri
 
-SCHEMES: dict[str, tuple[str, str]] = {
-    "sim": ("capture.cameras.simulated", "open_simulated"),
-    "file": ("capture.cameras.replay", "open_replay"),
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of camera: module, the functions that open one and find all; how to get what the module needs."""
+
+    module: str
+    function: str
+    remedy: str = ""
+    finder: str = ""
+
+
+_PICAMERA = Source(
+    "capture.cameras.picamera",
+    "open_picamera",
+    "on a Raspberry Pi: sudo apt install python3-picamera2, and make the environment with --system-site-packages",
+    "find_picamera",
+)
+SCHEMES: dict[str, Source] = {
+    "sim": Source("capture.cameras.simulated", "open_simulated"),
+    "file": Source("capture.cameras.replay", "open_replay"),
+    "v4l2": Source("capture.cameras.v4l2", "open_v4l2", "pip install 'livemef[v4l2]'", "find_v4l2"),
+    "csi": _PICAMERA,
+    "libcamera": _PICAMERA,
+    "argus": Source(
+        "capture.cameras.argus",
+        "open_argus",
+        "on a Jetson: sudo apt install python3-gi gstreamer1.0-tools nvidia-l4t-gstreamer, "
+        "and make the environment with --system-site-packages",
+        "find_argus",
+    ),
 }
-"""Scheme: module and function. The module is imported when a camera of its kind is opened, not before."""
+"""By scheme. The module is imported when a camera of its kind is opened, not before."""
 
 
 def open_registered(uri: str) -> Camera:
@@ -22,6 +51,22 @@ def open_registered(uri: str) -> Camera:
     parsed = parse_uri(uri)
     if parsed.scheme not in SCHEMES:
         raise CaptureError(f"camera '{uri}': unknown kind '{parsed.scheme}://': {nearest(parsed.scheme, SCHEMES)}")
-    module, function = SCHEMES[parsed.scheme]
-    opener = cast(Callable[[CameraUri], Camera], getattr(importlib.import_module(module), function))
+    source = SCHEMES[parsed.scheme]
+    opener = cast(Callable[[CameraUri], Camera], getattr(_module_of(source, f"camera '{uri}'"), source.function))
     return opener(parsed)
+
+
+def find_cameras(scheme: str) -> list[FoundCamera]:
+    """The cameras of a kind (v4l2, csi, argus) that are here. Raises CaptureError without the packages it needs."""
+    source = SCHEMES[scheme]
+    finder = cast(Callable[[], list[FoundCamera]], getattr(_module_of(source, f"{scheme}://"), source.finder))
+    return finder()
+
+
+def _module_of(source: Source, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(source.module)
+    except (ImportError, ValueError) as error:  # ValueError: PyGObject's word for a missing library
+        if not source.remedy:
+            raise
+        raise CaptureError(f"{what}: {error}; {source.remedy}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from capture.cameras.base import CameraLimits
 from capture.frame import Exposure
-from capture.plan import PlanError, describe, fit_plan, mixtures, parse_plan, quantise
+from capture.plan import PlanError, describe, fit_plan, mixtures, parse_plan, quantise, refuse_outside
 
 LIMITS = CameraLimits(100.0, 33_000.0, 100.0, 1.0, 8.0)
 
@@ -99,3 +100,21 @@ def test_describe() -> None:
         "8 ms",
         "12.5 ms at gain 2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("1ms,100s", "exposure 100000 ms is outside what the camera can do: 100 us to 33 ms"),
+        ("10us,8ms", "exposure 10 us is outside"),
+        ("1ms,8ms@40", "gain 40 is outside what the camera can do: 1.12 to 16"),
+    ],
+)
+def test_what_lies_outside_the_range_is_refused(plan: str, words: str) -> None:
+    limits = CameraLimits(100.0, 33000.0, 100.0, 1.12, 16.0)
+    with pytest.raises(PlanError, match=re.escape(words)):
+        refuse_outside(parse_plan(plan), limits)
+
+
+def test_what_the_camera_only_rounds_is_not_refused() -> None:
+    refuse_outside(parse_plan("1.04ms,33.05ms,60us"), CameraLimits(100.0, 33000.0, 100.0, 1.12, 16.0))

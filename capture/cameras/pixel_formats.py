@@ -1,0 +1,93 @@
+"""What cameras deliver, turned into BGR: packed and planar YUV, JPEG, greyscale. Pure functions on bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+
+Bytes = NDArray[np.uint8]
+_Decoder = Callable[[Bytes, int, int, int], "Pixels | None"]
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """A pixel format. `dtype` of the picture; `white`: its highest code; `decode(data, width, height, bytes_per_line)`.
+
+    `decode` gives BGR, height x width x 3, and None for data that is cut short or damaged.
+    """
+
+    dtype: str
+    white: float
+    decode: _Decoder
+
+
+def _rows(data: Bytes, count: int, used: int, stride: int) -> Bytes | None:
+    """`count` rows of `used` bytes, the padding at their ends cut off (the last row may lack its own)."""
+    stride = max(stride, used)
+    if data.size < stride * (count - 1) + used:
+        return None
+    if data.size < stride * count:
+        data = np.concatenate([data, np.zeros(stride * count - data.size, np.uint8)])
+    return data[: stride * count].reshape(count, stride)[:, :used]
+
+
+def bgr(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+    """Blue, green and red, a byte each."""
+    rows = _rows(data, height, 3 * width, stride)
+    return None if rows is None else np.ascontiguousarray(rows).reshape(height, width, 3)
+
+
+def _yuyv(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+    rows = _rows(data, height, 2 * width, stride)
+    if rows is None:
+        return None
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(rows).reshape(height, width, 2), cv2.COLOR_YUV2BGR_YUY2))
+
+
+def _nv12(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+    rows = _rows(data, height * 3 // 2, width, stride)
+    return None if rows is None else np.asarray(cv2.cvtColor(np.ascontiguousarray(rows), cv2.COLOR_YUV2BGR_NV12))
+
+
+def _jpeg(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+    # a cut-off picture is decoded in part, with grey below: its end marker tells (padding may follow it)
+    if data.size < 4 or data[-4096:].tobytes().rfind(b"\xff\xd9") < 0:
+        return None
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return None if pixels is None or pixels.shape != (height, width, 3) else np.asarray(pixels)
+
+
+def _grey(bits: int) -> _Decoder:
+    """Greyscale of 8 bits, or of more in two bytes, low byte first; 10 and 12 bits are spread over 16."""
+    itemsize = 1 if bits == 8 else 2
+
+    def decode(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
+        rows = _rows(data, height, itemsize * width, stride)
+        if rows is None:
+            return None
+        plane: NDArray[Any] = np.ascontiguousarray(rows)
+        if itemsize == 2:
+            plane = plane.view("<u2").astype(np.uint16)
+            plane <<= 16 - bits
+        return np.asarray(cv2.merge([plane, plane, plane]))
+
+    return decode
+
+
+FORMATS: dict[str, PixelFormat] = {
+    "NV12": PixelFormat("uint8", 255.0, _nv12),
+    "YUYV": PixelFormat("uint8", 255.0, _yuyv),
+    "MJPEG": PixelFormat("uint8", 255.0, _jpeg),
+    "GREY": PixelFormat("uint8", 255.0, _grey(8)),
+    "Y16": PixelFormat("uint16", 65535.0, _grey(16)),
+    "Y12": PixelFormat("uint16", 65520.0, _grey(12)),
+    "Y10": PixelFormat("uint16", 65472.0, _grey(10)),
+}
+"""By the name that V4L2 gives the format, best first: uncompressed colour, compressed colour, greyscale."""

@@ -1,0 +1,77 @@
+"""A raw Bayer frame turned into a picture: black level, white balance, demosaicking, sRGB. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import Pixels
+
+_NAME = re.compile(r"(?:S(?P<order>RGGB|BGGR|GRBG|GBRG)|R)(?P<bits>8|10|12|14|16)")
+_DEMOSAIC = {
+    "RGGB": cv2.COLOR_BayerRGGB2BGR,
+    "BGGR": cv2.COLOR_BayerBGGR2BGR,
+    "GRBG": cv2.COLOR_BayerGRBG2BGR,
+    "GBRG": cv2.COLOR_BayerGBRG2BGR,
+}
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """An unpacked raw format of libcamera. order: of the 2x2 cell, "RGGB" and so on; "" = monochrome."""
+
+    order: str
+    bits: int
+
+    @property
+    def white(self) -> int:
+        """The highest value."""
+        return int(2**self.bits - 1)
+
+
+def parse_raw_format(name: str) -> RawFormat | None:
+    """The format of that name (SRGGB12, R10, ...); None for packed, compressed and other formats."""
+    match = _NAME.fullmatch(name)
+    return RawFormat(match["order"] or "", int(match["bits"])) if match else None
+
+
+def unpacked(name: str) -> str:
+    """The raw format's name without its packing: SBGGR10_CSI2P to SBGGR10; compressed ones to 16 bits."""
+    if name.endswith("_PISP_COMP1"):
+        order = name.removesuffix("_PISP_COMP1")
+        return "R16" if order == "MONO" else f"S{order}16"
+    return name.removesuffix("_CSI2P")
+
+
+def develop(
+    mosaic: NDArray[Any], raw_format: RawFormat, black: float, red_gain: float = 1.0, blue_gain: float = 1.0
+) -> Pixels:
+    """The picture of a raw frame: BGR, uint16, sRGB-encoded.
+
+    mosaic: height x width, uint8 or uint16. black: black level in steps of the format. red_gain, blue_gain: white
+    balance, relative to green.
+    """
+    linear = (mosaic.astype(np.float32) - np.float32(black)) * np.float32(65535 / (raw_format.white - black))
+    for place, colour in enumerate(raw_format.order):
+        gain = {"R": red_gain, "B": blue_gain}.get(colour, 1.0)
+        if gain != 1.0:
+            linear[place // 2 :: 2, place % 2 :: 2] *= np.float32(gain)
+    levels = np.clip(linear + np.float32(0.5), 0, 65535).astype(np.uint16)
+    encoded = _srgb_table().take(levels)
+    if not raw_format.order:
+        return np.asarray(cv2.merge([encoded, encoded, encoded]))
+    return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[raw_format.order]))
+
+
+@lru_cache(maxsize=1)
+def _srgb_table() -> NDArray[np.uint16]:
+    """sRGB code for each linear level, both 0..65535 (IEC 61966-2-1)."""
+    linear = np.arange(65536) / 65535
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(encoded * 65535).astype(np.uint16)

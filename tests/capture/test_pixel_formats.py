@@ -1,0 +1,76 @@
+"""Bytes of cameras to BGR: right colours, padding cut off, damaged data refused."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.cameras.pixel_formats import FORMATS, bgr
+from capture.frame import Pixels
+from tests.vm.usb_camera.__main__ import encode
+
+COLOURS = ("NV12", "YUYV", "MJPEG")
+
+
+def smooth(width: int = 64, height: int = 48) -> Pixels:
+    picture = np.random.default_rng(1).integers(40, 216, (height, width, 3), np.uint8)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 8))
+
+
+def stride(name: str, width: int) -> int:
+    return {"NV12": width, "YUYV": 2 * width}.get(name, 0)
+
+
+def padded(data: bytes, line: int, padding: int) -> np.ndarray:
+    lines = np.frombuffer(data, np.uint8).reshape(-1, line)
+    return np.pad(lines, ((0, 0), (0, padding)), constant_values=77).reshape(-1)
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_colours_come_back(name: str) -> None:
+    picture = smooth()
+    decoded = FORMATS[name].decode(np.frombuffer(encode(picture, name), np.uint8), 64, 48, stride(name, 64))
+    assert decoded is not None
+    assert decoded.dtype == FORMATS[name].dtype
+    assert np.abs(decoded.astype(int) - picture).max() <= 6
+
+
+@given(padding=st.integers(0, 40), name=st.sampled_from(("NV12", "YUYV")))
+def test_padding_is_cut_off(padding: int, name: str) -> None:
+    line = stride(name, 64)
+    data = encode(smooth(), name)
+    plain = FORMATS[name].decode(np.frombuffer(data, np.uint8), 64, 48, line)
+    cut = FORMATS[name].decode(padded(data, line, padding), 64, 48, line + padding)
+    assert plain is not None
+    assert cut is not None
+    assert np.array_equal(plain, cut)
+
+
+@given(share=st.floats(0.0, 0.98), name=st.sampled_from((*COLOURS, "Y16")))
+def test_cut_off_data_is_no_picture(share: float, name: str) -> None:
+    data = np.frombuffer(encode(smooth(), name), np.uint8)
+    assert FORMATS[name].decode(data[: int(share * data.size)], 64, 48, stride(name, 64)) is None
+
+
+def test_jpeg_of_another_size_is_no_picture() -> None:
+    data = np.frombuffer(encode(smooth(), "MJPEG"), np.uint8)
+    assert FORMATS["MJPEG"].decode(data, 32, 48, 0) is None
+    assert FORMATS["MJPEG"].decode(np.zeros(100, np.uint8), 64, 48, 0) is None
+
+
+@pytest.mark.parametrize(("name", "highest"), [("Y10", 1023), ("Y12", 4095), ("Y16", 65535)])
+def test_deep_grey_reaches_its_white(name: str, highest: int) -> None:
+    plane = np.array([[0, highest], [highest // 2, 1]], "<u2")
+    picture = FORMATS[name].decode(plane.view(np.uint8).reshape(-1), 2, 2, 4)
+    assert picture is not None
+    assert picture.dtype == np.uint16
+    assert picture[0, 1].tolist() == [FORMATS[name].white] * 3
+    assert picture[0, 0].tolist() == [0, 0, 0]
+
+
+def test_bgr_is_taken_as_it_is() -> None:
+    picture = smooth()
+    assert np.array_equal(bgr(padded(picture.tobytes(), 192, 5), 64, 48, 197), picture)
