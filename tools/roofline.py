@@ -29,6 +29,9 @@ FUSE_INSTRUCTIONS = 400
 SUM_INSTRUCTIONS = 17
 """A pixel of both exposures in the first kernel: three loads, twelve times two, and the loop, for four pixels."""
 
+REMAKE_INSTRUCTIONS = 200
+"""A pixel of the exposure that motion compensation makes anew, about half of the code: most pixels need no more."""
+
 FULL_LIGHTNESS_INSTRUCTIONS = 100
 """A pixel of both exposures, where the network sees every pixel."""
 
@@ -113,6 +116,8 @@ def kernel_work(plan: PairPlan) -> list[Work]:
     else:
         work.append(Work("smooth_rows", instructions=3 * taps * 4 * cells, moved=24 * cells))
         work.append(Work("smooth_columns", instructions=3 * taps * 4 * cells, moved=28 * cells))
+    if plan.settings.motion != "off":
+        work.append(Work("remake", instructions=REMAKE_INSTRUCTIONS * pixels, moved=2 * picture))
     work.append(Work("fuse", instructions=FUSE_INSTRUCTIONS * pixels, moved=3 * picture + 16 * cells))
     return work
 
