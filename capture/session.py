@@ -8,6 +8,7 @@ from capture.bracketing import BracketingController, ControlStatus, Counters
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, brightness
+from capture.known_camera import KnownCamera
 from capture.plan import parse_plan
 
 AUTO = "auto"
@@ -22,11 +23,12 @@ def planned_exposures(text: str) -> tuple[Exposure, ...]:
 class CaptureSession:
     """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
-    exposures: the plan wished for; empty = what the camera suggests. Raises CaptureError if it cannot work.
+    exposures: the plan wished for; empty = what the camera suggests. known: what a calibration found out of it. Raises
+    CaptureError if it cannot work, or if something else is known than this camera.
     """
 
-    def __init__(self, camera: Camera, exposures: Sequence[Exposure] = ()) -> None:
-        info = camera.info
+    def __init__(self, camera: Camera, exposures: Sequence[Exposure] = (), known: KnownCamera | None = None) -> None:
+        info = camera.info if known is None else known.applied_to(camera.info)
         if exposures and not info.can_request:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
         self._camera = camera

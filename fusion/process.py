@@ -39,7 +39,10 @@ class Outlet:
 
 @dataclass(frozen=True)
 class FusionJob:
-    """All that the process is told. `frames`: end after publishing so many; None = never. `link`: the link's name."""
+    """All that the process is told. `frames`: end after publishing so many; None = never. `link`: the link's name.
+
+    `profile`: which camera profile is in force, for the headers; "" = none.
+    """
 
     link: str
     outlets: tuple[Outlet, ...]
@@ -49,6 +52,7 @@ class FusionJob:
     threads: int | None = None
     bracket_mode: str = "sliding"
     frames: int | None = None
+    profile: str = ""
 
 
 @dataclass
@@ -100,8 +104,8 @@ class Tally:
 class _Stage:
     """Fuses deliveries and sends the results."""
 
-    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher]) -> None:
-        self._fuser, self._publishers = fuser, list(publishers)
+    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], profile: str) -> None:
+        self._fuser, self._publishers, self._profile = fuser, list(publishers), profile
         self._settings = fuser.settings.as_dict()
         self._out: Pixels | None = None  # the publishers copy, so one picture's room serves them all
         self.tally = Tally()
@@ -135,6 +139,7 @@ class _Stage:
             model_sha256=self._fuser.model_sha256,
             device=self._fuser.device,
             fusion=self._settings,
+            profile=self._profile,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 
@@ -176,7 +181,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
-        stage = _Stage(fuser, publishers)
+        stage = _Stage(fuser, publishers, job.profile)
         lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))

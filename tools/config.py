@@ -23,6 +23,7 @@ class CaptureConfig(_Table):
 
     camera: str = "sim://"
     exposures: str = "auto"
+    profile: str = ""
     bracket_mode: Literal["sliding", "disjoint"] = "sliding"
     ring_slots: int = Field(default=8, ge=4, le=64)
     stall_timeout_s: float = Field(default=5.0, ge=0.1, le=3600)

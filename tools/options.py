@@ -24,6 +24,10 @@ ExposuresOption = Annotated[
     str | None,
     typer.Option("--exposures", metavar="PLAN", help="Exposure times, e.g. 1ms,16ms; auto: the camera's suggestion."),
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="FILE", help="The camera's profile, as livemef calibrate made it."),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|FILE", help="The lightness network: a shipped one, or an ONNX file."),

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from calibration.profile import profile_in_force
 from capture.cameras.base import Camera, open_camera
 from capture.errors import EndOfStream
 from capture.frame import Frame
@@ -26,7 +27,7 @@ from tools.config import CaptureConfig
 from tools.config_sources import load_config
 from tools.config_text import print_config
 from tools.exits import DONE, SURROUNDINGS, UserError
-from tools.options import CameraOption, ConfigOption, ExposuresOption, JsonOption, PrintConfigOption
+from tools.options import CameraOption, ConfigOption, ExposuresOption, JsonOption, PrintConfigOption, ProfileOption
 from tools.progress import progress_bar
 
 PATIENCE_S = 60.0
@@ -134,7 +135,8 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
 
     Every bracket counted in the outcome is on disk. Raises CaptureError or UserError.
     """
-    session = CaptureSession(camera, planned_exposures(settings.exposures))
+    known, _ = profile_in_force(settings.profile)
+    session = CaptureSession(camera, planned_exposures(settings.exposures), known)
     outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
     outcome.exposures = tuple(describe(exposure) for exposure in session.plan)
     with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
@@ -168,6 +170,7 @@ def record_command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder to make.")] = None,
     brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
     exposures: ExposuresOption = None,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     show_config: PrintConfigOption = False,
     json_lines: JsonOption = False,
@@ -176,7 +179,8 @@ def record_command(
 
     Ends with 2 if the source ended before all brackets were there. Ctrl-C finishes the recording early.
     """
-    loaded = load_config(config, {"capture.camera": camera, "capture.exposures": exposures})
+    flags = {"capture.camera": camera, "capture.exposures": exposures, "capture.profile": profile}
+    loaded = load_config(config, flags)
     if show_config:
         print_config(loaded)
         return DONE

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from calibration.profile import profile_in_force
 from capture.process import CaptureJob
 from capture.process import main as capture_main
 from fusion.process import FusionJob, Outlet
@@ -55,12 +56,14 @@ def child_specs(config: Config, frames: int | None, published: Callable[[], int]
     outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
     if config.preview.enabled:
         outlets.append(Outlet(f"pub+bind:{preview_source}"))
+    known, profile = profile_in_force(config.capture.profile)
     capture = CaptureJob(
         link=link,
         camera=config.capture.camera,
         exposures=config.capture.exposures,
         ring_slots=config.capture.ring_slots,
         stall_timeout_s=config.capture.stall_timeout_s,
+        known=known,
     )
 
     def fusion() -> tuple[FusionJob]:
@@ -74,6 +77,7 @@ def child_specs(config: Config, frames: int | None, published: Callable[[], int]
                 threads=config.runtime.threads or None,
                 bracket_mode=config.capture.bracket_mode,
                 frames=None if frames is None else max(0, frames - published()),
+                profile=profile,
             ),
         )
 
@@ -176,6 +180,7 @@ def run_command(
     preview: Annotated[str | None, typer.Option("--preview", metavar="HOST:PORT", help="Where the page is.")] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
     exposures: options.ExposuresOption = None,
+    profile: options.ProfileOption = None,
     codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
     wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
     device: options.DeviceOption = None,
@@ -192,6 +197,7 @@ def run_command(
     flags = {
         "capture.camera": camera,
         "capture.exposures": exposures,
+        "capture.profile": profile,
         "publish.endpoint": publish,
         "publish.codec": codec,
         "publish.wire": wire,

@@ -198,6 +198,8 @@ def _describe(uri: str, settings: SimulatedSettings) -> CameraInfo:
         reports_exposure=settings.metadata,
         paced=settings.pace,
         plan=settings.plan,
+        model="simulated camera",
+        serial=str(settings.seed),
     )
 
 

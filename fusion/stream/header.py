@@ -92,6 +92,7 @@ class Header:
     model_sha256: Text = ""
     device: Text = ""
     fusion: dict[Text, Scalar] = field(default_factory=dict)
+    profile: Text = ""
     pipeline: Pipeline = Pipeline()
 
     version: Annotated[int, Field(ge=1)] = VERSION
@@ -113,6 +114,7 @@ def bracket_header(
     model_sha256: str = "",
     device: str = "",
     fusion: Mapping[str, Scalar] | None = None,
+    profile: str = "",
     pipeline: Pipeline | None = None,
 ) -> Header:
     """The header of the picture fused from `bracket`: number `seq`, stamped with the time of the bracket's
@@ -135,6 +137,7 @@ def bracket_header(
         model_sha256=model_sha256,
         device=device,
         fusion=dict(fusion or {}),
+        profile=profile,
         pipeline=pipeline or Pipeline(),
     )
 
