@@ -100,8 +100,7 @@ def board_scene(width: int, height: int, lens: Lens, motion: float) -> Scene:
     texture = _board_texture()
     rays = _rays(width, height, lens)
     poses = [_seen(texture, rays, pose, lens.roll) for pose in _poses(BOARD_POSES)]
-    strip = np.concatenate(poses, axis=1)
-    strip = cv2.copyMakeBorder(strip, 0, 2, 0, 2, cv2.BORDER_REPLICATE)
+    strip = np.pad(np.concatenate(poses, axis=1), ((0, 2), (0, 2)), mode="edge")
     bgr: Radiance = np.repeat(strip[..., None] * np.float32(_BOARD_LIGHT), 3, axis=2)
     return Scene(bgr, Slides(float(width), BOARD_POSES, BOARD_HOLD_S, motion))
 
