@@ -73,6 +73,10 @@ class SensorModel:
         return int(raw << self.bits >> self.adc)
 
 
+_TOE = 0.055
+"""sRGB's offset: where the power would be without its straight part."""
+
+
 class Sensor:
     """One sensor with its fixed patterns, drawn from `seed`; height and width even.
 
@@ -155,13 +159,16 @@ def vignetting_map(loss: float, height: int, width: int) -> Plane:
 def encoded(model: SensorModel, linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """The picture's code, 0..1, for linear light 0..1 above black.
 
-    The curve: a power 1/gamma, with a straight line where it would be steeper than 12.92 (as in sRGB), then an S
-    (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
+    The curve is built as sRGB is, with another exponent 1/gamma: a power, and a straight line near black that touches it.
+    Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
     """
     if model.response == "srgb":
         return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    power = np.minimum(linear ** (1 / model.gamma), 12.92 * linear)
-    return power - model.contrast * np.sin(2 * np.pi * power) / (2 * np.pi)
+    gamma = model.gamma
+    knee = _TOE / (gamma - 1)
+    slope = (1 + _TOE) ** gamma * (gamma - 1) ** (gamma - 1) / (_TOE ** (gamma - 1) * gamma**gamma)
+    power = np.where(linear * slope <= knee, linear * slope, (1 + _TOE) * linear ** (1 / gamma) - _TOE)
+    return np.asarray(power - model.contrast * np.sin(2 * np.pi * power) / (2 * np.pi))
 
 
 def tone_table(model: SensorModel) -> NDArray[Any]:
