@@ -28,18 +28,19 @@ BLOCK = 8
 SAMPLES = 96
 TABLE = 257
 """Entries of the table that is stored."""
-LEAST_COVERED = 0.85
+LEAST_COVERED = 0.88
 """Share of the range that each channel must reach to: the curve cannot be known where there is no light."""
 
 _KNOTS = 40
 _POWER = 2.2
 """Knots are evenly spaced in light ** (1 / _POWER), where most cameras' curves are nearly straight."""
-_WHITE_AT = 0.97
-"""Light of the highest code, on the fit's own scale: knots reach beyond it, so that smoothness draws the curve on."""
+_BRIGHTEST_AT = 0.93
+"""Light of the brightest sample, on the fit's own scale: knots reach beyond it, so that smoothness draws the curve on."""
 _BEYOND = 4
 """Knots by which the curve is drawn on in a straight line where even that did not reach the highest code."""
-_EVEN, _FEWEST_SQUARES = 1.5, 24
-"""A square is even if its pixels differ by no more than this times their noise; so many are used in any case."""
+_EVEN, _FEWEST_SQUARES = 5.0, 24
+"""A square is even if no pixel (an edge, a hot one) is off by more than this times its noise; so many are used in any
+case."""
 _FIXED_PATTERN = 0.015
 """How far pixels differ that see the same light, as a share of it."""
 _WHOLE = 3.0
@@ -49,6 +50,7 @@ _SMOOTHNESS = 0.5
 _GUESS_KNOTS = 24
 _SURE_SHARE = 0.02
 """Exposures shorter than this share of the longest are left out of the first guess: they may be far from nominal."""
+_HOLD = 0.1
 _OFFSET_SCALE_US = 200.0
 _LEAST_EXPOSURES_FOR_OFFSET = 6
 _TURNS = 60
@@ -68,11 +70,15 @@ class Samples:
 
 @dataclass
 class _Fit:
-    """A channel's curve at the knots (codes), log radiance of each sample (light per us), offset in us."""
+    """A channel's curve at the knots (codes), log radiance of each sample (light per us), offset in us.
+
+    anchor: what the mean log radiance is held at; the scale of light is free, and must not drift off the knots.
+    """
 
     curve: Values
     log_radiance: Values
     offset_us: float
+    anchor: float
 
 
 class ResponseCurve:
@@ -100,10 +106,8 @@ def curve_for(stack: Stack, measured: ResponseSection | None) -> ResponseCurve:
         return ResponseCurve(np.array(measured.light))
     codes = np.linspace(0, 1, 65536 if stack.full_range > 255 else 4096)
     if stack.record.response == "linear":
-        light = (codes - stack.black) / (stack.white - stack.black)
-    else:
-        light = decode(codes / stack.white)
-    return ResponseCurve(np.stack([light] * 3))
+        return ResponseCurve(np.stack([(codes - stack.black) / (stack.white - stack.black)] * 3))
+    return ResponseCurve(np.stack([decode(codes / stack.white)] * 3))
 
 
 def measure_response(stacks: Iterable[Stack]) -> tuple[ResponseSection, Samples]:
@@ -150,10 +154,11 @@ def collect(stacks: Iterable[Stack]) -> Samples:
         margin = _WHOLE * noise**0.5
         usable.append((mean - margin > 0) & (mean + margin + _FIXED_PATTERN * mean < stack.white))
         even = noise / stack.frames + (_FIXED_PATTERN * mean) ** 2 + 0.3 / stack.full_range**2
-        rough.append((squares.std(axis=(1, 3)).reshape(-1, 3) / even**0.5).max(axis=1))
+        farthest = np.abs(squares - squares.mean(axis=(1, 3), keepdims=True)).max(axis=(1, 3)).reshape(-1, 3)
+        rough.append((farthest / even**0.5).max(axis=1))
         exposures.append(stack.exposure)
         white = stack.white
-    codes, roughness = np.array(means), np.mean(rough, axis=0)
+    codes, roughness = np.array(means), np.max(rough, axis=0)
     smooth = np.flatnonzero(roughness <= max(_EVEN, np.sort(roughness)[:_FEWEST_SQUARES][-1]))
     by_tone = smooth[np.argsort(codes[:, smooth].mean(axis=(0, 2)))]
     chosen = [part[np.argmin(roughness[part])] for part in np.array_split(by_tone, min(SAMPLES, len(by_tone)))]
@@ -172,18 +177,20 @@ def _fit(samples: Samples, channel: int, lights: Values, offset_us: float | None
     if offset_us is not None:
         fit.offset_us = offset_us
     damping = 1e-2
-    residual, jacobian = _linearised(fit, samples.white, codes, usable, lights, offset_us is None)
+    residual, jacobian = _linearised(fit, codes, usable, lights, offset_us is None)
     for _ in range(_TURNS):
         normal = jacobian.T @ jacobian
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -jacobian.T @ residual)
-        trial = _stepped(fit, step, samples.white, float(lights[0]))
-        new_residual, new_jacobian = _linearised(trial, samples.white, codes, usable, lights, offset_us is None)
-        gained = 1 - (new_residual @ new_residual) / max(residual @ residual, 1e-300)
+        step = np.asarray(
+            np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -jacobian.T @ residual), float
+        )
+        trial = _stepped(fit, step, float(lights[0]))
+        new_residual, new_jacobian = _linearised(trial, codes, usable, lights, offset_us is None)
+        gained = 1 - float(new_residual @ new_residual) / max(float(residual @ residual), 1e-300)
         if gained <= 0:
             damping *= 8
             continue
         fit, residual, jacobian, damping = trial, new_residual, new_jacobian, damping / 4
-        if gained < 1e-5:
+        if gained < 1e-6:
             break
     return fit
 
@@ -214,11 +221,13 @@ def _first_guess(codes: Values, usable: NDArray[np.bool_], white: float, lights:
     log_radiance = solved[_GUESS_KNOTS:]
     lost = ~above.any(axis=0)  # too dark to guess by: as if in proportion to the code
     log_radiance[lost] = np.log(np.maximum(np.interp(codes[-1, lost], seen, light), 1e-4) / lights[-1])
-    return _Fit(np.interp(knots, light * _WHITE_AT, seen), log_radiance + np.log(_WHITE_AT), 0.0)
+    scale = _BRIGHTEST_AT / float(np.max(np.where(usable, np.exp(log_radiance) * lights[:, None], 0)))
+    log_radiance = (log_radiance + np.log(scale)).astype(np.float64)
+    return _Fit(np.interp(knots, light * scale, seen), log_radiance, 0.0, float(log_radiance.mean()))
 
 
 def _linearised(
-    fit: _Fit, white: float, codes: Values, usable: NDArray[np.bool_], lights: Values, free_offset: bool
+    fit: _Fit, codes: Values, usable: NDArray[np.bool_], lights: Values, free_offset: bool
 ) -> tuple[Values, Values]:
     """Residuals, in codes, and their derivatives: by the curve's knots but the last, log radiances, offset."""
     exposure, square = np.nonzero(usable)
@@ -241,17 +250,21 @@ def _linearised(
     bend = np.zeros((_KNOTS - 2, jacobian.shape[1]))
     for knot in range(_KNOTS - 2):
         bend[knot, knot : knot + 3] = _SMOOTHNESS * np.array([1, -2, 1])
-    residual = np.concatenate([misfit, bend[:, :_KNOTS] @ fit.curve])
-    jacobian = np.concatenate([jacobian, bend])
+    hold = np.zeros((1, jacobian.shape[1]))
+    hold[0, _KNOTS : _KNOTS + squares] = _HOLD / squares
+    drift = _HOLD * (fit.log_radiance.mean() - fit.anchor)
+    residual = np.concatenate([misfit, bend[:, :_KNOTS] @ fit.curve, [drift]])
+    jacobian = np.concatenate([jacobian, bend, hold])
     return residual, jacobian
 
 
-def _stepped(fit: _Fit, step: Values, white: float, shortest_us: float) -> _Fit:
+def _stepped(fit: _Fit, step: Values, shortest_us: float) -> _Fit:
     offset_us = fit.offset_us + float(step[-1]) * _OFFSET_SCALE_US
     return _Fit(
-        np.maximum.accumulate(fit.curve + step[:_KNOTS]),
-        fit.log_radiance + np.clip(step[_KNOTS:-1] - step[_KNOTS:-1].mean(), -2, 2),
+        fit.curve + step[:_KNOTS],
+        fit.log_radiance + np.clip(step[_KNOTS:-1], -2, 2),
         max(offset_us, -0.9 * shortest_us),
+        fit.anchor,
     )
 
 

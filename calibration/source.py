@@ -27,7 +27,7 @@ from capture.request_history import MAX_LEAD
 Codes = NDArray[np.float32]
 """BGR, height x width x 3, 0..1 of the dtype's range, encoded as the camera encodes."""
 
-SWEEP_STEPS = 31
+SWEEP_STEPS = 41
 FRAME_LIMIT_S = 5.0
 _SETTLE_LIMIT = 6 * MAX_LEAD
 """Frames after which an exposure that does not come is given up."""
