@@ -35,7 +35,7 @@ _KNOTS = 40
 _POWER = 2.2
 """Knots are evenly spaced in light ** (1 / _POWER), where most cameras' curves are nearly straight."""
 _BRIGHTEST_AT = 0.93
-"""Light of the brightest sample, on the fit's own scale: knots reach beyond it, so that smoothness draws the curve on."""
+"""Light of the brightest sample, on the fit's own scale: knots reach beyond, and smoothness draws the curve on."""
 _BEYOND = 4
 """Knots by which the curve is drawn on in a straight line where even that did not reach the highest code."""
 _EVEN, _FEWEST_SQUARES = 5.0, 24
@@ -120,7 +120,8 @@ def measure_response(stacks: Iterable[Stack]) -> tuple[ResponseSection, Samples]
     reach = float(np.where(samples.usable, samples.codes, 0).max(axis=(0, 1)).min()) / samples.white
     if len(lights) < 2 or reach < LEAST_COVERED:
         raise CalibrationError(
-            f"the darkest channel reaches to {reach:.0%} of the range only: light the scene better, or take longer exposures"
+            f"the darkest channel reaches to {reach:.0%} of the range only: "
+            "light the scene better, or take longer exposures"
         )
     with_offset = len(lights) >= _LEAST_EXPOSURES_FOR_OFFSET
     green = _fit(samples, 1, lights, None if with_offset else 0.0)
@@ -143,7 +144,7 @@ def measure_response(stacks: Iterable[Stack]) -> tuple[ResponseSection, Samples]
 
 
 def collect(stacks: Iterable[Stack]) -> Samples:
-    """Squares of all tones, as many as SAMPLES, without structure: a mean over an edge is not the code of mean light."""
+    """Squares of all tones, SAMPLES of them, without structure: a mean over an edge is not the code of mean light."""
     exposures, means, usable, rough, white = [], [], [], [], 1.0
     for stack in stacks:
         height, width = (side // BLOCK * BLOCK for side in stack.mean.shape[:2])
@@ -223,7 +224,9 @@ def _first_guess(codes: Values, usable: NDArray[np.bool_], white: float, lights:
     log_radiance[lost] = np.log(np.maximum(np.interp(codes[-1, lost], seen, light), 1e-4) / lights[-1])
     scale = _BRIGHTEST_AT / float(np.max(np.where(usable, np.exp(log_radiance) * lights[:, None], 0)))
     log_radiance = (log_radiance + np.log(scale)).astype(np.float64)
-    return _Fit(np.interp(knots, light * scale, seen), log_radiance, 0.0, float(log_radiance.mean()))
+    return _Fit(
+        np.interp(knots, light * scale, seen), log_radiance, 0.0, float(log_radiance[usable.any(axis=0)].mean())
+    )
 
 
 def _linearised(
@@ -251,8 +254,9 @@ def _linearised(
     for knot in range(_KNOTS - 2):
         bend[knot, knot : knot + 3] = _SMOOTHNESS * np.array([1, -2, 1])
     hold = np.zeros((1, jacobian.shape[1]))
-    hold[0, _KNOTS : _KNOTS + squares] = _HOLD / squares
-    drift = _HOLD * (fit.log_radiance.mean() - fit.anchor)
+    seen = usable.any(axis=0)
+    hold[0, _KNOTS : _KNOTS + squares] = _HOLD * seen / seen.sum()
+    drift = _HOLD * (fit.log_radiance[seen].mean() - fit.anchor)
     residual = np.concatenate([misfit, bend[:, :_KNOTS] @ fit.curve, [drift]])
     jacobian = np.concatenate([jacobian, bend, hold])
     return residual, jacobian

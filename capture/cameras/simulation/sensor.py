@@ -159,8 +159,8 @@ def vignetting_map(loss: float, height: int, width: int) -> Plane:
 def encoded(model: SensorModel, linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """The picture's code, 0..1, for linear light 0..1 above black.
 
-    The curve is built as sRGB is, with another exponent 1/gamma: a power, and a straight line near black that touches it.
-    Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
+    The curve is built as sRGB is, with another exponent 1/gamma: a power, and a straight line near black that touches
+    it. Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
     """
     if model.response == "srgb":
         return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
