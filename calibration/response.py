@@ -101,12 +101,15 @@ class ResponseCurve:
 
 
 def curve_for(stack: Stack, measured: ResponseSection | None) -> ResponseCurve:
-    """The curve as measured, else as the camera states it: linear, or sRGB (also where it states nothing known)."""
-    if measured is not None:
-        return ResponseCurve(np.array(measured.light))
+    """Linear where the camera states that; else as measured; else sRGB.
+
+    A linear curve goes on below black, so that noise about black keeps its mean.
+    """
     codes = np.linspace(0, 1, 65536 if stack.full_range > 255 else 4096)
     if stack.record.response == "linear":
         return ResponseCurve(np.stack([(codes - stack.black) / (stack.white - stack.black)] * 3))
+    if measured is not None:
+        return ResponseCurve(np.array(measured.light))
     return ResponseCurve(np.stack([decode(codes / stack.white)] * 3))
 
 

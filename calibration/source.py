@@ -18,7 +18,7 @@ from calibration.errors import CalibrationError
 from capture.bracket_folder import pictures_in
 from capture.cameras.base import Camera, CameraIdentity, open_camera
 from capture.errors import CaptureError
-from capture.frame import Exposure, Frame, FrameRecord
+from capture.frame import Exposure, Frame, FrameRecord, Pixels
 from capture.pictures import exif_exposure, read_picture
 from capture.plan import quantise
 from capture.recording import Recording, is_recording
@@ -42,8 +42,8 @@ _BRIGHTEST = 99.5
 class Stack:
     """Frames of one exposure: their mean (codes) and temporal variance (codes squared, over n - 1) at each pixel.
 
-    exposure: as far as the camera tells, else as asked for. record: of the first frame. full_range: the dtype's highest
-    value, code 1. One frame alone has variance 0.
+    exposure: as far as the camera tells, else as asked for. record, first: of the first frame. full_range: the dtype's
+    highest value, code 1. One frame alone has variance 0.
     """
 
     exposure: Exposure
@@ -52,6 +52,7 @@ class Stack:
     frames: int
     record: FrameRecord
     full_range: int
+    first: Pixels
 
     @property
     def black(self) -> float:
@@ -274,7 +275,8 @@ class FolderShots:
 def stack_frames(frames: Iterator[Frame], exposure: Exposure) -> Stack:
     """Mean and temporal variance of frames (one or more) of one exposure."""
     first = next(frames)
-    reference = first.pixels.astype(np.float32)
+    pixels = first.pixels.copy()  # a camera may use its buffer again
+    reference = pixels.astype(np.float32)
     total, squares, count = np.zeros_like(reference), np.zeros_like(reference), 1
     for frame in frames:
         difference = frame.pixels - reference
@@ -285,4 +287,5 @@ def stack_frames(frames: Iterator[Frame], exposure: Exposure) -> Stack:
     mean = (reference + total / count) / full_range
     variance = np.maximum(squares - total * total / count, 0) / max(count - 1, 1) / full_range**2
     told = first.record.measured or exposure
-    return Stack(told, np.asarray(mean, np.float32), np.asarray(variance, np.float32), count, first.record, full_range)
+    means, variances = np.asarray(mean, np.float32), np.asarray(variance, np.float32)
+    return Stack(told, means, variances, count, first.record, full_range, pixels)

@@ -45,19 +45,21 @@ class Drawn:
 
 
 def draw(number: int) -> Drawn:
-    """The camera with this number, the same every time."""
+    """The camera with this number, the same every time. As in real ones, the converter's steps suit the read noise."""
     chance = random.Random(f"camera {number}")
+    full_well = chance.randint(4000, 40000)
+    adc = 10 if full_well < 10000 and chance.random() < 0.5 else 12
     return Drawn(
         seed=number + 1,
         delay=chance.randint(0, 9),
         gain_delay=chance.randint(0, 9),
-        full_well=chance.randint(4000, 40000),
-        read_noise=round(chance.uniform(1.5, 8.0), 2),
-        row_noise=round(chance.uniform(0.0, 1.0), 2),
-        column_noise=round(chance.uniform(0.0, 1.0), 2),
+        full_well=full_well,
+        read_noise=round(chance.uniform(0.6, 2.5) * full_well / 2**adc, 2),
+        row_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
+        column_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
         prnu=round(chance.uniform(0.0, 0.01), 4),
         black=chance.randint(16, 256),
-        adc=chance.choice((10, 12)),
+        adc=adc,
         vignetting=round(chance.uniform(0.0, 0.6), 3),
         hot=chance.randint(0, 30),
         gamma=round(chance.uniform(1.2, 2.8), 2),

@@ -127,7 +127,12 @@ class Sensor:
 
     def develop(self, raw: Raw) -> Pixels:
         """The camera's picture of a raw frame: BGR, encoded as the model's response says, uint8 or uint16."""
-        return cv2.cvtColor(_look_up(self._tone, raw), cv2.COLOR_BayerRGGB2BGR_EA)
+        mosaic = _look_up(self._tone, raw)
+        if self.model.response != "linear":
+            return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA)
+        # the raw values are promised, and this demosaicking loses those of the outermost pixels
+        framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+        return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]
 
 
 @dataclass(frozen=True)
