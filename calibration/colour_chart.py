@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,7 +128,7 @@ def find_chart(light: Values) -> Values:
         )
     shown = encode(np.clip(light / np.percentile(light, 99.5), 0, 1))
     picture = np.ascontiguousarray((shown * 255).astype(np.uint8))
-    detector = cv2.mcc.CCheckerDetector.create()
+    detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
     if hasattr(detector, "setColorChartType"):
         detector.setColorChartType(cv2.mcc.MCC24)
         there = detector.process(picture, 1)

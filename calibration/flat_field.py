@@ -75,7 +75,7 @@ def interpolated(grid: Values, y: Values, x: Values) -> Values:
 
 def _hats(at: Values, places: int) -> Values:
     """Weights of the places for each of `at` (0..1): linear interpolation as a matrix."""
-    return np.maximum(0.0, 1 - np.abs(at[:, None] * (places - 1) - np.arange(places)))
+    return np.asarray(np.maximum(0.0, 1 - np.abs(at[:, None] * (places - 1) - np.arange(places))))
 
 
 def _squares(light: Values) -> tuple[Values, tuple[Values, Values]]:

@@ -310,7 +310,7 @@ def _triple(tables: Values) -> tuple[tuple[float, ...], tuple[float, ...], tuple
     return blue, green, red
 
 
-def draw(section: ResponseSection, samples: Samples) -> Picture:
+def draw(section: ResponseSection) -> Picture:
     """The curve of each channel, with sRGB's for comparison."""
     codes = np.linspace(0, 1, TABLE)
     axes = Axes(
