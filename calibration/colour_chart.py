@@ -6,6 +6,7 @@ are CIEDE2000.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ _PITCH = 1.15
 _CENTRAL = 0.45
 """Share of a patch's side that is measured."""
 _CLIPPED = 0.98
+_SCALES, _CANDIDATES = (1.0, 2.0), 4
 _FAR_OFF = 15.0
 """Mean difference after correction above which what was measured is no chart."""
 
@@ -87,23 +89,25 @@ def measure_colour(
     light = curve_for(stack, response).light(stack.mean)
     if flat is not None:
         light = light / np.maximum(vignetting_of(flat, *light.shape[:2]), 0.05)
-    found = np.array(corners, float) if corners is not None else find_chart(light)
+    candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
     best: tuple[float, Values, Values, Values] | None = None
-    for turn in range(4):  # how the chart was held is not known
+    for found, turn in itertools.product(candidates, range(4)):  # how the chart was held is not known
         turned = np.roll(found, turn, axis=0)
-        patches, codes = _patches(light, turned), _patches(stack.mean, turned)
-        if codes.max() > _CLIPPED * stack.white:
-            raise CalibrationError("a patch of the chart is clipped: expose less, or light it more evenly")
+        patches = _patches(light, turned)
+        if patches is None:
+            continue
         matrix = _fit_matrix(patches)
         difference = float(np.mean(_differences(patches @ matrix.T)))
         if best is None or difference < best[0]:
             best = difference, turned, patches, matrix
-    assert best is not None
-    mean, turned, patches, matrix = best
-    if mean > _FAR_OFF:
+    if best is None or best[0] > _FAR_OFF:
         raise CalibrationError(
             "what was found is no ColorChecker Classic: name the outer corners of its patches with --corners"
         )
+    mean, turned, patches, matrix = best
+    codes = _patches(stack.mean, turned)
+    if codes is not None and codes.max() > _CLIPPED * stack.white:
+        raise CalibrationError("a patch of the chart is clipped: expose less, or light it more evenly")
     corrected = patches @ matrix.T
     differences = _differences(corrected)
     section = ColourSection(
@@ -117,29 +121,33 @@ def measure_colour(
     return section, Chart(turned, patches, corrected)
 
 
-def find_chart(light: Values) -> Values:
-    """The outer corners of the corner patches, around, 4 x 2. Raises CalibrationError if there is none to be found.
+def find_charts(light: Values) -> list[Values]:
+    """Where a chart may be: outer corners of the corner patches, around, 4 x 2. Raises CalibrationError for none.
 
-    OpenCV's chart detector comes with OpenCV 5, and with opencv-contrib before.
+    OpenCV's chart detector comes with OpenCV 5, and with opencv-contrib before. Not all that it finds is a chart, so it
+    looks at the picture in two sizes.
     """
     if not hasattr(cv2, "mcc"):
         raise CalibrationError(
             "this OpenCV cannot find a chart: name the outer corners of its patches with --corners, or install OpenCV 5"
         )
-    shown = encode(np.clip(light / np.percentile(light, 99.5), 0, 1))
-    picture = np.ascontiguousarray((shown * 255).astype(np.uint8))
-    detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
-    if hasattr(detector, "setColorChartType"):
-        detector.setColorChartType(cv2.mcc.MCC24)
-        there = detector.process(picture, 1)
-    else:
-        there = detector.process(picture, cv2.mcc.MCC24, 1)
-    checker = detector.getBestColorChecker() if there else None
-    if checker is None:
+    shown = np.asarray(encode(np.clip(light / np.percentile(light, 99.5, axis=(0, 1)), 0, 1)) * 255, np.uint8)
+    found: list[Values] = []
+    for scale in _SCALES:
+        picture = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
+        if hasattr(detector, "setColorChartType"):
+            detector.setColorChartType(cv2.mcc.MCC24)
+            there = detector.process(picture, _CANDIDATES)
+        else:
+            there = detector.process(picture, cv2.mcc.MCC24, _CANDIDATES)
+        checkers = detector.getListColorChecker() if there else []
+        found += [np.asarray(checker.getBox(), float).reshape(4, 2) / scale for checker in checkers]
+    if not found:
         raise CalibrationError(
             "no ColorChecker found: let it fill the picture, or name its patches' corners with --corners"
         )
-    return np.asarray(checker.getBox(), float).reshape(4, 2)
+    return found
 
 
 def patch_corners(corners: Values, share: float) -> Values:
@@ -154,14 +162,14 @@ def patch_corners(corners: Values, share: float) -> Values:
     return np.asarray(cv2.perspectiveTransform(places, onto), float).reshape(24, 4, 2)
 
 
-def _patches(picture: NDArray[np.floating], corners: Values) -> Values:
-    """Mean of the middle of each patch, 24 x 3."""
+def _patches(picture: NDArray[np.floating[Any]], corners: Values) -> Values | None:
+    """Median of the middle of each patch, 24 x 3; None if one lies outside the picture or is smaller than a pixel."""
     means = []
     for outline in patch_corners(corners, _CENTRAL):
         mask = np.zeros(picture.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, np.round(outline).astype(np.int32), 1)
         if not mask.any():
-            raise CalibrationError("a patch of the chart lies outside the picture, or is smaller than a pixel")
+            return None
         means.append(np.median(picture[mask > 0], axis=0))
     return np.array(means, float)
 

@@ -124,16 +124,15 @@ def noise_command(
 ) -> int:
     """Measure read noise, gain and full well by photon transfer.
 
-    Point the camera at something still and evenly lit; its raw or linear pictures tell most. A measured response is used.
+    Point the camera at something still and evenly lit; raw or linear pictures tell most. A measured response is used.
     """
     with closing(open_shots(camera)) as shots:
         result = Result(output, shots.identity, "noise")
         section, points = noise.measure_noise(shots.sweep(frames), result.profile.response)
     picture = result.store(section, noise.draw(section, points))
-    blue, green, red = section.read_noise_e
     text = (
-        f"read noise {blue:.2f}, {green:.2f}, {red:.2f} e (blue, green, red), full well {section.full_well_e[1]:.0f} e, "
-        f"{section.codes_per_electron[1]:.3f} codes an electron, {section.dynamic_range_stops[1]:.1f} stops (green)"
+        f"green: read noise {section.read_noise_e[1]:.2f} e, full well {section.full_well_e[1]:.0f} e, "
+        f"{section.codes_per_electron[1]:.3f} codes an electron, {section.dynamic_range_stops[1]:.1f} stops"
     )
     return result.tell(_values(section), text, picture, as_json)
 
