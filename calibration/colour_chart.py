@@ -114,9 +114,9 @@ def measure_colour(
         date=now(),
         matrix=_rows(matrix / matrix.sum(axis=1).max()),
         de00_patches=tuple(round(float(difference), 3) for difference in differences),
-        de00_mean=round(mean, 4),
-        de00_p90=round(float(np.percentile(differences, 90)), 4),
-        de00_max=round(float(differences.max()), 4),
+        de00_mean=round(mean, 3),
+        de00_p90=round(float(np.percentile(differences, 90)), 3),
+        de00_max=round(float(differences.max()), 3),
     )
     return section, Chart(turned, patches, corrected)
 
