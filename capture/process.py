@@ -15,6 +15,7 @@ from capture.child import Lifeline, run_child
 from capture.errors import CameraStalled, CaptureError, EndOfStream
 from capture.frame import Frame
 from capture.frame_json import record_to_dict
+from capture.known_camera import KnownCamera
 from capture.link import LinkServer
 from capture.plan import describe
 from capture.ring import Ring, SlotPool
@@ -27,7 +28,9 @@ STEP_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class CaptureJob:
-    """All that the process is told. `link`: the link's name; the rest as in the settings of [capture]."""
+    """All that the process is told. `link`: the link's name; `known`: what a calibration found out of the camera; the
+    rest as in the settings of [capture].
+    """
 
     link: str
     camera: str
@@ -36,6 +39,7 @@ class CaptureJob:
     mains_hz: int = 50
     ring_slots: int = 8
     stall_timeout_s: float = 5.0
+    known: KnownCamera | None = None
 
 
 def least_slots(exposures: int) -> int:
@@ -130,7 +134,7 @@ def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
 def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
     camera = open_camera(job.camera)
     try:
-        session = open_session(camera, job.exposures, job.gain, job.mains_hz)
+        session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known)
         outbox = _Outbox(job, session.info, len(session.plan))
         try:
             _wait_for_consumer(outbox, lifeline)

@@ -9,6 +9,7 @@ from capture.bracketing import BracketingController, ControlStatus, Counters, De
 from capture.cameras.base import Camera, CameraInfo
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, FrameRecord, brightness
+from capture.known_camera import KnownCamera
 from capture.plan import parse_plan, refuse_outside
 
 AUTO = "auto"
@@ -23,21 +24,30 @@ def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
     return () if text.strip().lower() == AUTO else parse_plan(text, gain)
 
 
-def open_session(camera: Camera, exposures: str, gain: float, mains_hz: int) -> CaptureSession:
+def open_session(
+    camera: Camera, exposures: str, gain: float, mains_hz: int, known: KnownCamera | None = None
+) -> CaptureSession:
     """A session with a plan in words; "auto": with exposures that follow the scene. Raises CaptureError."""
     plan = planned_exposures(exposures, gain)
-    return CaptureSession(camera, plan, None if plan else AutoBracketing.for_camera(camera.info, mains_hz))
+    return CaptureSession(camera, plan, None if plan else AutoBracketing.for_camera(camera.info, mains_hz), known)
 
 
 class CaptureSession:
     """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
-    exposures: the plan wished for; empty = what the camera suggests. auto: changes the plan to suit the scene. Raises
-    CaptureError if it cannot work.
+    exposures: the plan wished for; empty = what the camera suggests. auto: changes the plan to suit the scene. known:
+    what a calibration found out of it. Raises CaptureError if it cannot work, or if something else is known than this
+    camera.
     """
 
-    def __init__(self, camera: Camera, exposures: Sequence[Exposure] = (), auto: AutoBracketing | None = None) -> None:
-        info = camera.info
+    def __init__(
+        self,
+        camera: Camera,
+        exposures: Sequence[Exposure] = (),
+        auto: AutoBracketing | None = None,
+        known: KnownCamera | None = None,
+    ) -> None:
+        info = camera.info if known is None else known.applied_to(camera.info)
         if exposures and not info.can_request:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
         refuse_outside(exposures, info.limits)

@@ -45,7 +45,10 @@ class Outlet:
 
 @dataclass(frozen=True)
 class FusionJob:
-    """All that the process is told. `frames`: end after publishing so many; None = never. `link`: the link's name."""
+    """All that the process is told. `frames`: end after publishing so many; None = never. `link`: the link's name.
+
+    `profile`: which camera profile is in force, for the headers; "" = none.
+    """
 
     link: str
     outlets: tuple[Outlet, ...]
@@ -57,6 +60,7 @@ class FusionJob:
     frames: int | None = None
     after_cuda: bool = False
     """CUDA failed in earlier lives, and `device` is the CPU for that."""
+    profile: str = ""
 
 
 @dataclass
@@ -117,8 +121,10 @@ class _Started:
 class _Stage:
     """Fuses deliveries and sends the results."""
 
-    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, after_cuda: bool) -> None:
-        self._fuser, self._publishers = fuser, list(publishers)
+    def __init__(
+        self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, after_cuda: bool, profile: str
+    ) -> None:
+        self._fuser, self._publishers, self._profile = fuser, list(publishers), profile
         self._settings = fuser.settings.as_dict()
         self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
         self._rooms: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
@@ -169,6 +175,7 @@ class _Stage:
             device=self._device,
             fusion=self._settings,
             motion=_motion(fused.motion),
+            profile=self._profile,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 
@@ -238,7 +245,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
-        stage = _Stage(fuser, publishers, tally, job.after_cuda)
+        stage = _Stage(fuser, publishers, tally, job.after_cuda, job.profile)
         lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))

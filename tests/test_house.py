@@ -1,4 +1,4 @@
-"""The first law of the house: imports go one way, capture and engine to fusion to tools."""
+"""The first law of the house: imports go one way, capture and engine to fusion and calibration, and these to tools."""
 
 import ast
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("capture", "engine", "fusion", "tools")
+ROOMS = ("capture", "engine", "fusion", "calibration", "tools")
 MAY_IMPORT = {
     "capture": {"capture"},
     "engine": {"engine"},
     "fusion": {"fusion", "capture", "engine"},
+    "calibration": {"calibration", "capture", "fusion"},
     "tools": set(ROOMS),
 }
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
@@ -37,3 +38,9 @@ def test_imports_follow_the_table(path: Path) -> None:
 def test_fusion_knows_of_the_engine_only_its_runtime() -> None:
     engine = {name for path in (ROOT / "fusion").rglob("*.py") for name in imported(path) if name.startswith("engine.")}
     assert engine <= {"engine.runtime", "engine.errors"}
+
+
+def test_calibration_knows_of_the_fusion_only_its_colour() -> None:
+    paths = (ROOT / "calibration").rglob("*.py")
+    fusion = {name for path in paths for name in imported(path) if name.startswith("fusion.")}
+    assert fusion <= {"fusion.colour", "fusion.colour_difference"}

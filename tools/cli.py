@@ -23,8 +23,11 @@ def _light_command(verb: Verb) -> Any:
 
 
 def _real_command(verb: Verb) -> Any:
+    loaded = verb.load()
+    if isinstance(loaded, typer.Typer):  # a verb with verbs of its own
+        return typer.main.get_command(loaded)
     app = typer.Typer(add_completion=False)
-    app.command(name=verb.name, short_help=verb.summary, context_settings=HELP_OPTIONS)(verb.load())
+    app.command(name=verb.name, short_help=verb.summary, context_settings=HELP_OPTIONS)(loaded)
     return typer.main.get_command(app)
 
 

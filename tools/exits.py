@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from calibration.errors import CalibrationError
 from capture.errors import CaptureError
 from engine.errors import EngineError
 from fusion.errors import FusionError
@@ -22,7 +23,7 @@ class UserError(Exception):
     """What a person typed or configured is wrong. One line: what, where, what to do."""
 
 
-EXPECTED: tuple[type[Exception], ...] = (UserError, CaptureError, EngineError, FusionError)
+EXPECTED: tuple[type[Exception], ...] = (UserError, CalibrationError, CaptureError, EngineError, FusionError)
 SYSTEM_LIMITS = {
     errno.EACCES,
     errno.EPERM,

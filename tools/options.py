@@ -27,6 +27,10 @@ ExposuresOption = Annotated[
 GainOption = Annotated[
     str | None, typer.Option("--gain", metavar="X", help="Analogue gain of the exposures, linear; 1: none.")
 ]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="FILE", help="The camera's profile, as livemef calibrate made it."),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|FILE", help="The lightness network: a shipped one, or an ONNX file."),

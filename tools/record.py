@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from calibration.profile import profile_in_force
 from capture.cameras.base import Camera, open_camera
 from capture.errors import EndOfStream
 from capture.frame import Frame
@@ -26,7 +27,15 @@ from tools.config import CaptureConfig
 from tools.config_sources import load_config
 from tools.config_text import print_config
 from tools.exits import DONE, SURROUNDINGS, UserError
-from tools.options import CameraOption, ConfigOption, ExposuresOption, GainOption, JsonOption, PrintConfigOption
+from tools.options import (
+    CameraOption,
+    ConfigOption,
+    ExposuresOption,
+    GainOption,
+    JsonOption,
+    PrintConfigOption,
+    ProfileOption,
+)
 from tools.progress import progress_bar
 
 PATIENCE_S = 60.0
@@ -136,7 +145,8 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
 
     Every bracket counted in the outcome is on disk. Raises CaptureError or UserError.
     """
-    session = open_session(camera, settings.exposures, settings.gain, settings.mains_hz)
+    known, _ = profile_in_force(settings.profile)
+    session = open_session(camera, settings.exposures, settings.gain, settings.mains_hz, known)
     outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
     with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
@@ -172,6 +182,7 @@ def record_command(
     brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
     exposures: ExposuresOption = None,
     gain: GainOption = None,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     show_config: PrintConfigOption = False,
     json_lines: JsonOption = False,
@@ -180,7 +191,13 @@ def record_command(
 
     Ends with 2 if the source ended before all brackets were there. Ctrl-C finishes the recording early.
     """
-    loaded = load_config(config, {"capture.camera": camera, "capture.exposures": exposures, "capture.gain": gain})
+    flags = {
+        "capture.camera": camera,
+        "capture.exposures": exposures,
+        "capture.gain": gain,
+        "capture.profile": profile,
+    }
+    loaded = load_config(config, flags)
     if show_config:
         print_config(loaded)
         return DONE

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from calibration.profile import profile_in_force
 from capture.process import CaptureJob
 from capture.process import main as capture_main
 from fusion.fuser import driver_is_here
@@ -61,6 +62,7 @@ def child_specs(
     outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
     if config.preview.enabled:
         outlets.append(Outlet(f"pub+bind:{preview_source}"))
+    known, profile = profile_in_force(config.capture.profile)
     capture = CaptureJob(
         link=link,
         camera=config.capture.camera,
@@ -69,6 +71,7 @@ def child_specs(
         mains_hz=config.capture.mains_hz,
         ring_slots=config.capture.ring_slots,
         stall_timeout_s=config.capture.stall_timeout_s,
+        known=known,
     )
 
     def fusion() -> tuple[FusionJob]:
@@ -84,6 +87,7 @@ def child_specs(
                 bracket_mode=config.capture.bracket_mode,
                 frames=None if frames is None else max(0, frames - published()),
                 after_cuda=after_cuda,
+                profile=profile,
             ),
         )
 
@@ -198,6 +202,7 @@ def run_command(
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
     exposures: options.ExposuresOption = None,
     gain: options.GainOption = None,
+    profile: options.ProfileOption = None,
     codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
     wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
     device: options.DeviceOption = None,
@@ -216,6 +221,7 @@ def run_command(
         "capture.camera": camera,
         "capture.exposures": exposures,
         "capture.gain": gain,
+        "capture.profile": profile,
         "publish.endpoint": publish,
         "publish.codec": codec,
         "publish.wire": wire,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: `livemef NAME`. The function named `attribute` in `module` has typer annotations."""
+    """A verb: `livemef NAME`. `attribute` in `module` is a function with typer annotations, or a Typer with verbs."""
 
     name: str
     summary: str
@@ -18,10 +17,9 @@ class Verb:
     attribute: str
     panel: str
 
-    def load(self) -> Callable[..., Any]:
-        """The function that does it."""
-        function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.attribute)
-        return function
+    def load(self) -> Any:
+        """The function that does it, or the Typer that has its verbs."""
+        return getattr(importlib.import_module(self.module), self.attribute)
 
 
 LIVE, PICTURES, METHOD = "Live", "Pictures and recordings", "The method"
@@ -32,6 +30,7 @@ VERBS = (
     Verb("cameras", "List the cameras that are here, and try each.", "tools.cameras", "cameras_command", LIVE),
     Verb("doctor", "Tell what of cameras, GPU and libraries is here.", "tools.doctor", "doctor_command", LIVE),
     Verb("build", "Make ready for CUDA on this device.", "tools.build", "build_command", LIVE),
+    Verb("calibrate", "Find out what is true of a camera, for its profile.", "tools.calibrate", "application", LIVE),
     Verb("fuse", "Fuse pictures of one scene, or a folder of scenes.", "tools.fuse", "fuse_command", PICTURES),
     Verb("record", "Record brackets from a camera, for replay.", "tools.record", "record_command", PICTURES),
     Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "tools.bench", "bench_command", METHOD),

@@ -20,6 +20,24 @@ class CameraLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraIdentity:
+    """Which camera, in which mode: what is found out of one need not hold for another.
+
+    serial: "" where the camera has none to tell. dtype: of its pictures.
+    """
+
+    model: str
+    serial: str
+    width: int
+    height: int
+    dtype: str
+
+    def __str__(self) -> str:
+        serial = f" {self.serial}" if self.serial else ""
+        return f"{self.model}{serial}, {self.width}x{self.height}, {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
 class CameraInfo:
     """What the camera accepted when it opened, not what was asked.
 
@@ -29,6 +47,7 @@ class CameraInfo:
     source can wait: the pipeline fuses every bracket and loses none).
     `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
     `automatic`: what the camera does by itself that should be off but could not be confirmed to be.
+    `model`, `serial`: of the device, whatever it looks at; "" = none to tell, then `name` stands for the model.
     """
 
     uri: str
@@ -45,6 +64,13 @@ class CameraInfo:
     paced: str = "realtime"
     plan: tuple[Exposure, ...] = ()
     automatic: tuple[str, ...] = ()
+    model: str = ""
+    serial: str = ""
+
+    @property
+    def identity(self) -> CameraIdentity:
+        """Which camera this is, in which mode."""
+        return CameraIdentity(self.model or self.name, self.serial, self.width, self.height, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from capture.cameras.pacing import oldest_kept, wait_for
 from capture.cameras.simulation.controls import DelayedControls
 from capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
 from capture.cameras.simulation.room import room_scene
-from capture.cameras.simulation.scene import Scene, bars_scene, flat_scene, map_scene
+from capture.cameras.simulation.scene import Scene, bars_scene, filtered, flat_scene, map_scene
 from capture.cameras.simulation.sensor import Sensor, SensorModel
 from capture.cameras.simulation.settings import SimulatedSettings, read_settings
+from capture.cameras.simulation.targets import Lens, board_scene, chart_scene
 from capture.cameras.simulation.view import Lamps, Shutter, View
 from capture.errors import CameraStalled, CaptureError
 from capture.frame import Exposure, Frame, FrameRecord
@@ -54,6 +55,11 @@ class SimulatedCamera:
             black=settings.black,
             adc=settings.adc,
             bits=settings.bits,
+            vignetting=settings.vignetting,
+            hot=settings.hot,
+            response=settings.response,
+            gamma=settings.gamma,
+            contrast=settings.contrast,
         )
         self._settings = settings
         self._info = _describe(uri, settings)
@@ -152,18 +158,21 @@ class SimulatedCamera:
     def _take(self, number: int, faults: FrameFaults, started_ns: int) -> Frame:
         assert self._view is not None
         assert self._sensor is not None
-        exposure = self._controls.in_force(number)
+        reported = self._controls.in_force(number)
+        exposure = replace(reported, exposure_us=reported.exposure_us + self._settings.offset)
         start_us = (number + 1) * self._settings.period_us - exposure.exposure_us
         shutter = Shutter(start_us / 1e6, exposure.exposure_us / 1e6, self._settings.readout_us / 1e6)
-        raw = self._sensor.expose(self._view.bands(shutter), exposure.gain, number)
+        raw = self._sensor.expose(self._view.bands(shutter), exposure.gain, number, shutter.exposure_s)
         self.truth.append(Truth(number, exposure, shutter.start_s, faults))
         record = FrameRecord(
             sequence=number,
             timestamp_ns=started_ns + round(start_us * 1e3) + faults.jitter_ns,
             clock="monotonic" if self._info.paced == "realtime" else "simulated",
             received_ns=time.monotonic_ns(),
-            measured=exposure if self._settings.metadata else None,
-            white_level=float(2**self._settings.bits - 1),
+            measured=reported if self._settings.metadata else None,
+            black_level=float(self._sensor.model.black_code),
+            white_level=float(self._sensor.model.white_code),
+            response="unknown" if self._settings.response == "curve" else self._settings.response,
         )
         return Frame(record, self._sensor.develop(raw))
 
@@ -198,15 +207,24 @@ def _describe(uri: str, settings: SimulatedSettings) -> CameraInfo:
         reports_exposure=settings.metadata,
         paced=settings.pace,
         plan=settings.plan,
+        model="simulated camera",
+        serial=str(settings.seed),
     )
 
 
 def _scene(settings: SimulatedSettings) -> Scene:
     width, height = settings.size
     if settings.radiance_map is not None:
-        return map_scene(settings.radiance_map, width, height, settings.motion)
-    if settings.scene == "flat":
-        return flat_scene(width, height)
-    if settings.scene == "bars":
-        return bars_scene(width, height, settings.motion)
-    return room_scene(width, height, settings.motion)
+        scene = map_scene(settings.radiance_map, width, height, settings.motion)
+    elif settings.scene in ("flat", "dark"):
+        scene = flat_scene(width, height, 0.5 if settings.scene == "flat" else 0.0)
+    elif settings.scene == "bars":
+        scene = bars_scene(width, height, settings.motion)
+    elif settings.scene == "chart":
+        scene = chart_scene(width, height)
+    elif settings.scene == "board":
+        lens = Lens(settings.focal, settings.k1, settings.k2, settings.roll)
+        scene = board_scene(width, height, lens, settings.motion)
+    else:
+        scene = room_scene(width, height, settings.motion)
+    return filtered(scene, settings.crosstalk, settings.seed)

@@ -108,6 +108,7 @@ class Header:
     device: Text = ""
     fusion: dict[Text, Scalar] = field(default_factory=dict)
     motion: Motion | None = None
+    profile: Text = ""
     pipeline: Pipeline = Pipeline()
 
     version: Annotated[int, Field(ge=1)] = VERSION
@@ -130,6 +131,7 @@ def bracket_header(
     device: str = "",
     fusion: Mapping[str, Scalar] | None = None,
     motion: Motion | None = None,
+    profile: str = "",
     pipeline: Pipeline | None = None,
 ) -> Header:
     """The header of the picture fused from `bracket`: number `seq`, stamped with the time of the bracket's
@@ -153,6 +155,7 @@ def bracket_header(
         device=device,
         fusion=dict(fusion or {}),
         motion=motion,
+        profile=profile,
         pipeline=pipeline or Pipeline(),
     )
 

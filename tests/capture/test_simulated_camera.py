@@ -343,3 +343,14 @@ def test_a_hundred_openings_leave_nothing_behind() -> None:
         with pytest.raises(CaptureError, match="not started"):
             source.read(1)
     assert handles() == before
+
+
+def test_an_offset_lengthens_every_exposure_and_is_not_reported() -> None:
+    source = camera("offset=100us&response=linear&bits=16&delay=0")
+    source.request(Exposure(1000.0))
+    frame = read(source, 3)[-1]
+    assert frame.record.measured == Exposure(1000.0)
+    assert source.truth[-1].exposure == Exposure(1100.0)
+    light = (frame.pixels.mean() - frame.record.black_level) / (frame.record.white_level - frame.record.black_level)
+    assert light == pytest.approx(0.5 * 1100 / 16000, rel=0.01)
+    assert frame.record.response == "linear"

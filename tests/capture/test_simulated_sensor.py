@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.sensor import Raw, Sensor, SensorModel, tone_table
+from capture.cameras.simulation.sensor import Raw, Sensor, SensorModel, encoded, tone_table
 
 HEIGHT, WIDTH = 240, 320
 QUIET = SensorModel(read_noise=0, row_noise=0, column_noise=0, prnu=0)
@@ -108,3 +108,40 @@ def test_a_colour_goes_through_filters_and_demosaicking() -> None:
     table = tone_table(QUIET)
     expected = [table[64 + round(electrons * QUIET.dn_per_electron)] for electrons in (500, 2000, 6000)]
     assert picture == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize(("bits", "adc"), [(8, 10), (8, 12), (16, 10), (16, 12)])
+def test_a_linear_picture_holds_the_raw_values(bits: int, adc: int) -> None:
+    model = SensorModel(adc=adc, bits=bits, response="linear", black=40)
+    table = tone_table(model).astype(float)
+    step = 2.0 ** (bits - adc)
+    assert np.array_equal(table[: model.white + 1], np.floor(np.arange(model.white + 1) * step))
+    assert table[40] == model.black_code
+    assert table.max() == model.white_code
+
+
+@pytest.mark.parametrize("contrast", [-0.9, 0.0, 0.9])
+@pytest.mark.parametrize("gamma", [1.2, 2.6, 4.0])
+def test_a_response_curve_rises_from_black_to_white(gamma: float, contrast: float) -> None:
+    model = SensorModel(response="curve", gamma=gamma, contrast=contrast)
+    codes = encoded(model, np.linspace(0, 1, 2001))
+    assert (np.diff(codes) > 0).all()
+    assert codes[[0, -1]] == pytest.approx([0, 1], abs=1e-9)
+
+
+def test_the_corners_lose_the_light_that_vignetting_says() -> None:
+    vignetted = expose(SensorModel(read_noise=0, row_noise=0, column_noise=0, prnu=0, vignetting=0.6), 8000.0) - 64.0
+    middle = vignetted[115:125, 155:165].mean()
+    corners = np.mean([vignetted[:6, :6], vignetted[:6, -6:], vignetted[-6:, :6], vignetted[-6:, -6:]])
+    assert corners / middle == pytest.approx(0.4, abs=0.02)
+
+
+def test_hot_pixels_gather_light_of_their_own_in_proportion_to_the_time() -> None:
+    sensor = Sensor(SensorModel(read_noise=0, row_noise=0, column_noise=0, prnu=0, hot=12), HEIGHT, WIDTH, 3)
+    assert len({(pixel.x, pixel.y) for pixel in sensor.hot_pixels}) == 12
+    raw = np.mean([sensor.expose(bands(0.0), 1.0, n, 0.02) for n in range(30)], axis=0) - 64.0
+    for pixel in sensor.hot_pixels:
+        expected = min(pixel.electrons_per_s * 0.02, 10000) * sensor.model.dn_per_electron
+        assert raw[pixel.y, pixel.x] == pytest.approx(expected, rel=0.25, abs=2)
+        raw[pixel.y, pixel.x] = 0
+    assert not raw.any()

@@ -18,7 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
+from calibration.profile import new_profile, profile_in_force, save_profile
+from capture.cameras.base import open_camera
 from fusion.stream.subscriber import Subscriber
+from tests.tools.command import assert_one_line, livemef
 
 ROOT = Path(__file__).parents[2]
 SMALL_CAMERA = "sim://?size=320x240&fps=30&seed=1"
@@ -112,6 +115,23 @@ def test_where_things_move_can_be_received(pipelines: Callable[..., Pipeline], m
         assert message.header.motion is not None
         assert message.pixels.mean() / 255 == pytest.approx(message.header.motion.share, abs=0.003)
     assert all((message.header.motion is None) == (mode == "off") for message in messages)
+
+
+def test_the_profile_is_named_in_every_header_and_another_cameras_is_refused(
+    pipelines: Callable[..., Pipeline], tmp_path: Path
+) -> None:
+    path = tmp_path / "camera.toml"
+    camera = open_camera(SMALL_CAMERA)
+    save_profile(path, new_profile(camera.info.identity))
+    label = profile_in_force(str(path))[1]
+    pipeline = pipelines("--no-preview", "--json", "--profile", str(path))
+    with Subscriber(f"sub+connect:{pipeline.endpoint}", topics=("fused", "exposure/")) as subscriber:
+        assert [subscriber.receive(30.0).header.profile for _ in range(6)] == [label] * 6
+    pipeline.end()
+    for command in (["run", "--no-preview"], ["record", "-o", tmp_path / "r"]):
+        other = livemef(*command, "--camera", SMALL_CAMERA.replace("seed=1", "seed=99"), "--profile", path)
+        assert_one_line(other, "camera.toml", "is of simulated camera 1,", "is simulated camera 99,")
+        assert_one_line(livemef(*command, "--profile", tmp_path / "none.toml"), "none.toml", "livemef calibrate")
 
 
 def test_frames_ends_after_so_many(pipelines: Callable[..., Pipeline]) -> None:

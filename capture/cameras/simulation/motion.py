@@ -43,3 +43,17 @@ class Pan:
     def at(self, time_s: float) -> tuple[float, float]:
         """Within 0 <= x < turn."""
         return (self.start[0] + self.pixels_per_s * time_s) % self.turn, self.start[1]
+
+
+@dataclass(frozen=True)
+class Slides:
+    """One place after another, each held: `count` of them, `step` pixels apart, then from the first again."""
+
+    step: float
+    count: int
+    hold_s: float
+    speed: float = 1.0
+
+    def at(self, time_s: float) -> tuple[float, float]:
+        """The place of the slide that is shown."""
+        return math.floor(time_s * self.speed / self.hold_s) % self.count * self.step, 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 import cv2
@@ -59,9 +59,29 @@ def swaying_window(width: int, motion: float) -> Sway:
     return Sway((margin, margin), (margin - 2.0, 0.0), (19.0, 13.0), motion)
 
 
-def flat_scene(width: int, height: int) -> Scene:
-    """Even grey: half a well in 16 ms everywhere."""
-    return Scene(np.full((height + 2, width + 2, 3), 0.5, np.float32), Sway((0, 0), (0, 0), (1, 1)))
+def flat_scene(width: int, height: int, radiance: float = 0.5) -> Scene:
+    """Even grey; by default half a well in 16 ms."""
+    return Scene(np.full((height + 2, width + 2, 3), radiance, np.float32), still_window())
+
+
+def still_window() -> Sway:
+    """A camera that stands still, its window at the scene's corner."""
+    return Sway((0, 0), (0, 0), (1, 1))
+
+
+def filtered(scene: Scene, crosstalk: float, seed: int) -> Scene:
+    """The scene as colour filters show it that let a share `crosstalk` (0..0.5) of each other colour through.
+
+    Unlike sRGB's, the channels are then out of balance as well: the weaker ones have 60 % of the light, or more.
+    """
+    if not crosstalk:
+        return scene
+    random = np.random.default_rng((seed, 5))
+    others = random.uniform(0.1, 1.0, (3, 3)) * (1 - np.eye(3))
+    mixed = (1 - crosstalk) * np.eye(3) + crosstalk * others / others.sum(axis=1, keepdims=True)
+    matrix = (random.uniform(0.6, 1.0, 3)[:, None] * mixed).T.astype(np.float32)
+    movers = tuple(replace(mover, radiance=mover.radiance @ matrix) for mover in scene.movers)
+    return replace(scene, radiance=np.maximum(scene.radiance @ matrix, 0), movers=movers)
 
 
 def bars_scene(width: int, height: int, motion: float) -> Scene:

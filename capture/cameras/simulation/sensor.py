@@ -1,7 +1,8 @@
 """The sensor behind the lens: electrons to raw values to a picture.
 
-Per pixel, in this order: photo-response non-uniformity, shot noise, full well, read, row and column noise, analogue
-gain, black level, quantisation. Then the camera's own processing: tone curve (sRGB) and demosaicking.
+Per pixel, in this order: photo-response non-uniformity and vignetting, dark current of hot pixels, shot noise, full
+well, read, row and column noise, analogue gain, black level, quantisation. Then the camera's own processing: tone curve
+and demosaicking.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ _SPARE = 256
 
 @dataclass(frozen=True)
 class SensorModel:
-    """full_well, read_noise, row_noise, column_noise in electrons; prnu relative; black in DN; adc, bits in bits."""
+    """full_well, read_noise, row_noise, column_noise in electrons; prnu relative; black in DN; adc, bits in bits.
+
+    vignetting: loss of light in the corners, 0..1, after the cos^4 law. hot: number of hot pixels. response: srgb,
+    linear (the raw values, black level included, left-aligned), or curve (see `encoded`, with gamma and contrast).
+    """
 
     full_well: float = 10000.0
     read_noise: float = 3.0
@@ -38,6 +43,11 @@ class SensorModel:
     black: int = 64
     adc: int = 12
     bits: int = 8
+    vignetting: float = 0.0
+    hot: int = 0
+    response: str = "srgb"
+    gamma: float = 2.2
+    contrast: float = 0.0
 
     @property
     def white(self) -> int:
@@ -48,6 +58,23 @@ class SensorModel:
     def dn_per_electron(self) -> float:
         """At gain 1."""
         return (self.white - self.black) / self.full_well
+
+    @property
+    def black_code(self) -> int:
+        """The picture's code without light."""
+        return self._raw_code(self.black) if self.response == "linear" else 0
+
+    @property
+    def white_code(self) -> int:
+        """The picture's highest code."""
+        return self._raw_code(self.white) if self.response == "linear" else int(2**self.bits - 1)
+
+    def _raw_code(self, raw: int) -> int:
+        return int(raw << self.bits >> self.adc)
+
+
+_TOE = 0.055
+"""sRGB's offset: where the power would be without its straight part."""
 
 
 class Sensor:
@@ -68,14 +95,16 @@ class Sensor:
         self._read_noise += random.standard_normal((height + _SPARE, 1), np.float32) * np.float32(model.row_noise)
         self._read_noise += random.standard_normal((1, width), np.float32) * np.float32(model.column_noise)
         self._response = (1 + model.prnu * random.standard_normal(self._shape)).astype(np.float32)
+        self._response *= vignetting_map(model.vignetting, height, width)
+        self.hot_pixels = hot_pixels(model.hot, height, width, seed)
         self._tone = tone_table(model)
         self._raw = np.empty(self._shape, np.uint16)
 
-    def expose(self, bands: Iterable[tuple[int, Plane]], gain: float, frame: int) -> Raw:
+    def expose(self, bands: Iterable[tuple[int, Plane]], gain: float, frame: int, exposure_s: float = 0.0) -> Raw:
         """The raw frame (height x width, uint16, DN) of a mosaic of mean electrons; valid until the next call.
 
         bands: (first row, rows x width float32) from top to bottom; the arrays are overwritten. frame: its number, from
-        which its noise follows.
+        which its noise follows. exposure_s: for which hot pixels gather dark current.
         """
         model, raw = self.model, self._raw
         top, left, read_top = np.random.default_rng((self._seed, 3, frame)).integers(0, _SPARE, 3)
@@ -84,6 +113,9 @@ class Sensor:
         for row, electrons in bands:
             rows = slice(row, row + len(electrons))
             np.multiply(electrons, self._response[rows], out=electrons)
+            for pixel in self.hot_pixels:
+                if row <= pixel.y < row + len(electrons):
+                    electrons[pixel.y - row, pixel.x] += pixel.electrons_per_s * exposure_s
             deviation = cv2.sqrt(electrons)
             noise = self._shot_noise[row + top :][: len(electrons), left : left + width]
             cv2.accumulateProduct(deviation, noise, electrons)
@@ -94,16 +126,64 @@ class Sensor:
         return raw
 
     def develop(self, raw: Raw) -> Pixels:
-        """The camera's picture of a raw frame: BGR, sRGB-encoded, uint8 or uint16."""
-        return cv2.cvtColor(_look_up(self._tone, raw), cv2.COLOR_BayerRGGB2BGR_EA)
+        """The camera's picture of a raw frame: BGR, encoded as the model's response says, uint8 or uint16."""
+        mosaic = _look_up(self._tone, raw)
+        if self.model.response != "linear":
+            return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA)
+        # the raw values are promised, and this demosaicking loses those of the outermost pixels
+        framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+        return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]
+
+
+@dataclass(frozen=True)
+class HotPixel:
+    """A pixel with dark current."""
+
+    x: int
+    y: int
+    electrons_per_s: float
+
+
+def hot_pixels(count: int, height: int, width: int, seed: int) -> tuple[HotPixel, ...]:
+    """`count` hot pixels, no two in one place, with dark currents spread evenly in stops from 300 to 300,000 e/s."""
+    random = np.random.default_rng((seed, 4))
+    places = random.choice(height * width, min(count, height * width), replace=False)
+    currents = 300.0 * 1000.0 ** random.random(len(places))
+    return tuple(HotPixel(int(p % width), int(p // width), float(c)) for p, c in zip(places, currents, strict=True))
+
+
+def vignetting_map(loss: float, height: int, width: int) -> Plane:
+    """Share of the light that reaches each pixel (height x width): cos^4 of the angle, 1 - loss in the corners."""
+    tangent_squared = (1 - loss) ** -0.5 - 1
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
+    radius_squared = ((y - centre_y) ** 2 + (x - centre_x) ** 2) / (centre_y**2 + centre_x**2)
+    return np.asarray((1 + tangent_squared * radius_squared) ** -2.0, np.float32)
+
+
+def encoded(model: SensorModel, linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The picture's code, 0..1, for linear light 0..1 above black.
+
+    The curve is built as sRGB is, with another exponent 1/gamma: a power, and a straight line near black that touches
+    it. Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
+    """
+    if model.response == "srgb":
+        return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    gamma = model.gamma
+    knee = _TOE / (gamma - 1)
+    slope = (1 + _TOE) ** gamma * (gamma - 1) ** (gamma - 1) / (_TOE ** (gamma - 1) * gamma**gamma)
+    power = np.where(linear * slope <= knee, linear * slope, (1 + _TOE) * linear ** (1 / gamma) - _TOE)
+    return np.asarray(power - model.contrast * np.sin(2 * np.pi * power) / (2 * np.pi))
 
 
 def tone_table(model: SensorModel) -> NDArray[Any]:
-    """sRGB code (uint8 or uint16, full range) for each of the 65536 raw values; black level is 0, white the highest."""
-    linear = (np.arange(65536) - model.black) / (model.white - model.black)
-    linear = np.clip(linear, 0.0, 1.0)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    codes = np.round(encoded * (2**model.bits - 1))
+    """The picture's code (uint8 or uint16) for each of the 65536 raw values."""
+    raw = np.arange(65536)
+    if model.response == "linear":
+        codes = np.minimum(raw, model.white) << model.bits >> model.adc
+    else:
+        linear = np.clip((raw - model.black) / (model.white - model.black), 0.0, 1.0)
+        codes = np.round(encoded(model, linear) * (2**model.bits - 1)).astype(np.int64)
     return np.asarray(codes, np.uint8 if model.bits == 8 else np.uint16)
 
 

@@ -11,7 +11,8 @@ from capture.errors import CaptureError
 from capture.frame import Exposure
 from capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, span, switch, whole
 
-SCENES = ("room", "flat", "bars")
+SCENES = ("room", "flat", "bars", "dark", "chart", "board")
+RESPONSES = ("srgb", "linear", "curve")
 _LONGEST_US = 16000.0
 _DEFAULT_RATIO = 16.0
 
@@ -20,12 +21,15 @@ _DEFAULT_RATIO = 16.0
 class SimulatedSettings:
     """The simulated camera's settings. Electrons are per pixel; DN are steps of the converter; durations are in us.
 
-    scene: room (an interior with a window), flat (even grey), bars (upright black and white bars); `radiance_map`
-    names a picture file instead. motion: speed of all motion, 1 = natural, 0 = none. exposure, gain: what can be asked
-    for. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure. adc: bits of the converter.
-    bits: of the picture. readout: from the first row's exposure to the last row's. flicker: depth of the light's
-    flicker, at twice the frequency `mains`. Faults: drop, duplicate, stall are probabilities for each frame, ignore for
-    each request; stall_time: how long a stall lasts; jitter: standard deviation of timestamps; clip: longest exposure
+    scene: room (an interior with a window), flat (even grey), bars (upright black and white bars), dark (the lens is
+    covered), chart (a ColorChecker), board (a ChArUco board in ever new poses); `radiance_map` names a picture file
+    instead. motion: speed of all motion, 1 = natural, 0 = none. exposure, gain: what can be asked for. offset: added to
+    every exposure, unreported. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure.
+    vignetting, hot, response, gamma, contrast: as in SensorModel. crosstalk: share of a channel's light that comes
+    from the others. adc: bits of the converter. bits: of the picture. focal, k1, k2, roll: as in Lens, for the board
+    alone. readout: from the first row's exposure to the last row's. flicker: depth of the light's flicker, at twice the
+    frequency `mains`. Faults: drop, duplicate, stall are probabilities for each frame, ignore for each request;
+    stall_time: how long a stall lasts; jitter: standard deviation of timestamps; clip: longest exposure
     really given.
     """
 
@@ -44,9 +48,20 @@ class SimulatedSettings:
     row_noise: float = 0.5
     column_noise: float = 0.5
     prnu: float = 0.005
+    vignetting: float = 0.0
+    hot: int = 0
+    crosstalk: float = 0.0
     black: int = 64
     adc: int = 12
     bits: int = 8
+    response: str = "srgb"
+    gamma: float = 2.2
+    contrast: float = 0.0
+    offset: float = 0.0
+    focal: float = 0.9
+    k1: float = 0.0
+    k2: float = 0.0
+    roll: float = 0.0
     readout: float | None = None
     motion: float = 1.0
     flicker: float = 0.0
@@ -107,9 +122,20 @@ PARAMETERS: dict[str, Reader] = {
     "row_noise": number(0.0, 1000.0),
     "column_noise": number(0.0, 1000.0),
     "prnu": number(0.0, 0.2),
+    "vignetting": number(0.0, 0.9),
+    "hot": whole(0, 1000),
+    "crosstalk": number(0.0, 0.5),
     "black": whole(0, 512),
     "adc": one_of({"10": 10, "12": 12}),
     "bits": one_of({"8": 8, "16": 16}),
+    "response": one_of({name: name for name in RESPONSES}),
+    "gamma": number(1.2, 4.0),
+    "contrast": number(-0.9, 0.9),
+    "offset": duration_us,
+    "focal": number(0.3, 5.0),
+    "k1": number(-0.5, 0.5),
+    "k2": number(-0.5, 0.5),
+    "roll": number(-45.0, 45.0),
     "readout": duration_us,
     "motion": number(0.0, 100.0),
     "flicker": number(0.0, 1.0),

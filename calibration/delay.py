@@ -1,0 +1,149 @@
+"""After how many frames a request takes effect: steps of exposure time and gain, each held, told by brightness."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calibration.drawing import BLUE, ORANGE, RED, Axes, Picture
+from calibration.errors import CalibrationError
+from calibration.profile import DelaySection, now
+from calibration.source import FRAME_LIMIT_S
+from capture.cameras.base import Camera, CameraInfo
+from capture.frame import Exposure, Frame, brightness
+from capture.labelling_brightness import brightness_level
+from capture.plan import MIN_RATIO, fit_plan, quantise
+from capture.probing import Probe
+from capture.request_history import Leads, RequestHistory, varies
+
+AGREEING = 3
+"""So many measurements must agree. A request that was lost or came late spoils one, and rarely two in the same way."""
+MOST_TRIALS = 10
+
+_RATIOS = (4.0, 8.0, 16.0, 2.0)
+"""Of light between the steps; tried in turn."""
+
+
+@dataclass
+class Trial:
+    """One measurement: brightness of each frame, what was asked after which frame, and the leads that explain it."""
+
+    levels: list[tuple[int, float]] = field(default_factory=list)
+    requests: list[tuple[int, Exposure]] = field(default_factory=list)
+    leads: Leads | None = None
+
+
+def measure_delay(camera: Camera) -> tuple[DelaySection, Trial]:
+    """The delays of an open camera, which must look at something still and not black. Starts the camera.
+
+    The result comes with a trial that shows it. Raises CaptureError if the camera stalls, CalibrationError if its
+    brightness follows no request, or not always after the same number of frames.
+    """
+    info = camera.info
+    if not info.can_request:
+        raise CalibrationError(f"{info.uri}: its exposures cannot be set, so there is no delay to measure")
+    camera.start()
+    camera.read(FRAME_LIMIT_S)
+    trials: list[Trial] = []
+    for number in range(MOST_TRIALS):
+        trials.append(_trial(camera, _probe_plan(info, _RATIOS[number % len(_RATIOS)])))
+        found = Counter(trial.leads for trial in trials if trial.leads is not None)
+        if found and found.most_common(1)[0][1] >= AGREEING:
+            return _section(trials, found, info)
+    answers = ", ".join(f"{leads.exposure - 1}/{leads.gain - 1}" for leads in found) or "none"
+    raise CalibrationError(
+        f"{info.uri}: {MOST_TRIALS} measurements do not agree on a delay (exposure/gain: {answers}): "
+        "point it at something still, neither black nor white, and see that automatic exposure is off"
+    )
+
+
+def _section(trials: list[Trial], found: Counter[Leads], info: CameraInfo) -> tuple[DelaySection, Trial]:
+    leads, agreeing = found.most_common(1)[0]
+    best = max((trial for trial in trials if trial.leads == leads), key=_separation)
+    time_varies, gain_varies = varies([exposure for _, exposure in best.requests])
+    section = DelaySection(
+        date=now(),
+        exposure_delay=leads.exposure - 1 if time_varies else None,
+        gain_delay=leads.gain - 1 if gain_varies else None,
+        trials=sum(found.values()),
+        agreeing=agreeing,
+        separation=round(min(_separation(best), 1e6), 2),
+    )
+    return section, best
+
+
+def _probe_plan(info: CameraInfo, ratio: float) -> Sequence[Exposure]:
+    """Two exposures `ratio` apart in time, and up to 4 in gain where the camera has that; at most half a frame long."""
+    limits, period_us = info.limits, 1e6 / info.fps
+    longest = min(limits.exposure_max_us, period_us / 2)
+    gain = min(limits.gain_max, limits.gain_min * min(ratio, 4.0))
+    gain = gain if gain >= MIN_RATIO * limits.gain_min else limits.gain_min
+    dark = quantise(Exposure(longest / ratio, limits.gain_min), limits)
+    bright = quantise(Exposure(longest, gain), limits)
+    return fit_plan([dark, bright], limits, period_us, reports_exposure=True)
+
+
+def _trial(camera: Camera, plan: Sequence[Exposure]) -> Trial:
+    trial, history = Trial(), RequestHistory()
+    probe: Probe | None = None
+    while True:
+        frame = camera.read(FRAME_LIMIT_S)
+        sequence = frame.record.sequence
+        probe = probe or Probe(plan, sequence)
+        level = _level(frame)
+        if not trial.levels or trial.levels[-1][0] != sequence:
+            trial.levels.append((sequence, level))
+            probe.observe(sequence, level)
+        if probe.over(sequence):
+            trial.leads = probe.leads(history)
+            return trial
+        asked = probe.request(sequence)
+        if asked is not None:
+            history.add(sequence, asked)
+            if not trial.requests or trial.requests[-1][1] != asked:
+                trial.requests.append((sequence, asked))
+            camera.request(asked)
+
+
+def _level(frame: Frame) -> float:
+    return brightness_level(brightness(frame.pixels))
+
+
+def _separation(trial: Trial) -> float:
+    """The smallest step of brightness over the largest spread within a step."""
+    assert trial.leads is not None
+    groups: dict[Exposure, list[float]] = {}
+    lead = max(trial.leads.exposure, trial.leads.gain)
+    ends = [after for after, _ in trial.requests[1:]] + [trial.levels[-1][0]]
+    for (start, exposure), end in zip(trial.requests, ends, strict=True):
+        groups.setdefault(exposure, []).extend(level for n, level in trial.levels if start + lead <= n <= end)
+    means = sorted(float(np.mean(levels)) for levels in groups.values() if levels)
+    spread = max(max(levels) - min(levels) for levels in groups.values() if levels)
+    return float(np.diff(means).min() / max(spread, 1e-6)) if len(means) > 1 else 0.0
+
+
+def draw(section: DelaySection, trial: Trial) -> Picture:
+    """Brightness over frames, with requests and the frames from which they are in force."""
+    frames, levels = np.array([n for n, _ in trial.levels]), np.array([level for _, level in trial.levels])
+    margin = 0.1 * (levels.max() - levels.min()) + 1e-3
+    axes = Axes(
+        f"control delay: exposure {section.exposure_delay}, gain {section.gain_delay} frames",
+        "frame",
+        "brightness, log2 of the odds",
+        (float(frames[0]), float(frames[-1])),
+        (float(levels.min() - margin), float(levels.max() + margin)),
+    )
+    axes.line(frames, levels, BLUE)
+    axes.points(frames, levels, BLUE)
+    assert trial.leads is not None
+    previous: Exposure | None = None
+    for after, exposure in trial.requests:
+        axes.upright(after, ORANGE, "asked")
+        if previous is not None:
+            of_time = previous.exposure_us != exposure.exposure_us
+            axes.upright(after + (trial.leads.exposure if of_time else trial.leads.gain), RED, "in force")
+        previous = exposure
+    return axes.picture

@@ -1,0 +1,291 @@
+"""All that is known of one camera in one mode, in one TOML file: a section for each thing that was measured.
+
+Channels stand in the order blue, green, red. Codes are 0..1 of the range of the picture's dtype. docs/calibration.md
+describes every key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from calibration.errors import CalibrationError
+from capture.cameras.base import CameraIdentity
+from capture.errors import CaptureError
+from capture.known_camera import KnownCamera
+from capture.pictures import write_atomically
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FORMAT = "livemef-camera-profile"
+VERSION = 1
+LIMIT_BYTES = 8 << 20
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Delay = Annotated[int, Field(ge=0, le=100)]
+ThreeChannels = tuple[Finite, Finite, Finite]
+Matrix3 = tuple[ThreeChannels, ThreeChannels, ThreeChannels]
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelaySection:
+    """Frames from a request to the frame that has it, as in CameraInfo; None = the camera cannot vary it.
+
+    trials, agreeing: measurements that gave an answer, and those that gave this one. separation: the smallest step of
+    brightness over the largest spread within one exposure.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    exposure_delay: Delay | None = None
+    gain_delay: Delay | None = None
+    trials: int
+    agreeing: int
+    separation: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseSection:
+    """Light for each code. light[channel]: at equally spaced codes 0..1, 1 = the highest code.
+
+    black_level: code without light. exposure_offset_us: what the sensor adds to every exposure time that is asked for.
+    exposures: [exposure time us, gain, true light over that of the longest], darkest first. residual: RMS difference of
+    the light that the exposures give for one pixel, relative.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    black_level: Finite
+    light: tuple[tuple[Finite, ...], tuple[Finite, ...], tuple[Finite, ...]]
+    exposure_offset_us: Finite
+    exposures: tuple[tuple[Finite, Finite, Finite], ...]
+    residual: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSection:
+    """Photon transfer at one analogue gain, each value for blue, green, red.
+
+    codes_per_electron: system gain, in linear codes of the picture's dtype. read_noise_e: temporal, electrons.
+    full_well_e: electrons at the highest code. dynamic_range_stops: log2 of their ratio. residual: relative RMS of the
+    variances about the fitted line.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    gain: Finite
+    codes_per_electron: ThreeChannels
+    read_noise_e: ThreeChannels
+    full_well_e: ThreeChannels
+    dynamic_range_stops: ThreeChannels
+    residual: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatSection:
+    """Dark frame and flat field.
+
+    dark_level, dark_noise: code without light and its temporal noise; None = no dark frames were given. hot_pixels:
+    [x, y] of pixels far above it, at an exposure of dark_exposure_us. vignetting[channel][row][column]: light that
+    arrives over the greatest, at equally spaced places from the picture's first to its last row and column, to be
+    interpolated bilinearly. residual: relative RMS of the flat field after correction.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    dark_level: Finite | None = None
+    dark_noise: Finite | None = None
+    dark_exposure_us: Finite | None = None
+    hot_pixels: tuple[tuple[int, int], ...] = ()
+    vignetting: tuple[tuple[tuple[Finite, ...], ...], ...]
+    residual: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourSection:
+    """matrix: linear BGR of the camera to linear BGR with sRGB's primaries. de00_...: of the chart after correction."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    matrix: Matrix3
+    de00_patches: tuple[Finite, ...]
+    de00_mean: Finite
+    de00_p90: Finite
+    de00_max: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationSection:
+    """homography: pixel of the second camera (x, y, 1) to pixel of the first. rms_px: of the board's corners."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    second: str
+    homography: Matrix3
+    rms_px: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometrySection:
+    """OpenCV's pinhole model. distortion: k1, k2, p1, p2, k3. rms_px: of the board's corners."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    date: str
+    camera_matrix: Matrix3
+    distortion: tuple[Finite, Finite, Finite, Finite, Finite]
+    views: int
+    rms_px: Finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraProfile:
+    """One camera in one mode. `date` and `software` are those of the last change."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    format: str = FORMAT
+    version: int = VERSION
+    date: str
+    software: str
+    model: str
+    serial: str
+    width: int
+    height: int
+    dtype: str
+    delay: DelaySection | None = None
+    response: ResponseSection | None = None
+    noise: NoiseSection | None = None
+    flat: FlatSection | None = None
+    colour: ColourSection | None = None
+    geometry: GeometrySection | None = None
+    registration: RegistrationSection | None = None
+
+    @property
+    def identity(self) -> CameraIdentity:
+        """Which camera in which mode."""
+        return CameraIdentity(self.model, self.serial, self.width, self.height, self.dtype)
+
+    def with_section(self, **section: Any) -> CameraProfile:
+        """The profile with a section (given by its name) put in or replaced, dated now."""
+        return dataclasses.replace(self, date=now(), software=_software(), **section)
+
+    def known_camera(self, source: str) -> KnownCamera:
+        """What capture makes use of."""
+        if self.delay is None:
+            return KnownCamera(source, self.identity)
+        return KnownCamera(source, self.identity, self.delay.exposure_delay, self.delay.gain_delay)
+
+
+_ADAPTER = TypeAdapter(CameraProfile)
+
+
+def new_profile(identity: CameraIdentity) -> CameraProfile:
+    """A profile that knows nothing yet."""
+    return CameraProfile(date=now(), software=_software(), **dataclasses.asdict(identity))
+
+
+def profile_name(identity: CameraIdentity) -> str:
+    """The file name that the profile of a camera has unless it is given another."""
+    words = f"{identity.model} {identity.serial} {identity.width}x{identity.height} {identity.dtype}"
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") + ".toml"
+
+
+def load_profile(path: Path) -> CameraProfile:
+    """Read a profile. Raises CalibrationError for a file that is missing, no profile, or of another version."""
+    return _parse(path, _read(path))
+
+
+def save_profile(path: Path, profile: CameraProfile) -> None:
+    """Write a profile, whole or not at all. Raises CalibrationError."""
+    try:
+        write_atomically(path, _toml(profile).encode())
+    except CaptureError as error:
+        raise CalibrationError(str(error)) from None
+
+
+def profile_in_force(setting: str) -> tuple[KnownCamera | None, str]:
+    """What capture makes use of, and how headers name it (file and first digits of its SHA-256), of a profile by path.
+
+    None and "" for an empty path. Raises CalibrationError as load_profile does.
+    """
+    if not setting:
+        return None, ""
+    path = Path(setting).expanduser()
+    data = _read(path)
+    label = f"{path.name}@{hashlib.sha256(data).hexdigest()[:12]}"
+    return _parse(path, data).known_camera(setting), label
+
+
+def now() -> str:
+    """The date, UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _software() -> str:
+    return f"livemef {package_version('livemef')}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LIMIT_BYTES:
+            raise CalibrationError(f"profile {path}: larger than 8 MiB; is this the right file?")
+        return path.read_bytes()
+    except OSError as error:
+        raise CalibrationError(f"profile {path}: {error.strerror}; livemef calibrate makes one") from None
+
+
+def _parse(path: Path, data: bytes) -> CameraProfile:
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"profile {path}: not valid TOML: {error}") from None
+    if table.get("format") != FORMAT:
+        raise CalibrationError(f'profile {path}: is no camera profile: it has no format = "{FORMAT}"')
+    if table.get("version") != VERSION:
+        raise CalibrationError(
+            f"profile {path}: has version {table.get('version')}, this program reads {VERSION}: calibrate again"
+        )
+    try:
+        return _ADAPTER.validate_python(table)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise CalibrationError(f"profile {path}: {place}: {fault['msg'].lower()}") from None
+
+
+def _toml(profile: CameraProfile) -> str:
+    """The profile as TOML; what is None is left out. (JSON's strings, numbers and arrays are TOML's as well.)"""
+    values = dataclasses.asdict(profile)
+    lines = [f"{key} = {_value(value)}" for key, value in values.items() if not isinstance(value, Mapping | None)]
+    for name, section in values.items():
+        if isinstance(section, Mapping):
+            lines += ["", f"[{name}]"]
+            lines += [f"{key} = {_value(value)}" for key, value in section.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,69 @@
+"""Simulated cameras drawn at random: each a number, with everything that a calibration is to find drawn from it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+
+from capture.cameras.base import open_camera
+from capture.cameras.simulated import SimulatedCamera
+
+CAMERAS = range(50)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn: the parameters of sim:// that carry a truth."""
+
+    seed: int
+    delay: int
+    gain_delay: int
+    full_well: int
+    read_noise: float
+    row_noise: float
+    column_noise: float
+    prnu: float
+    black: int
+    adc: int
+    vignetting: float
+    hot: int
+    gamma: float
+    contrast: float
+    offset_us: int
+    crosstalk: float
+
+    def uri(self, **others: object) -> str:
+        """Its URI at pace fast; `others` are added, or take the place of what was drawn."""
+        values = asdict(self) | {"pace": "fast", "size": "192x144"} | others
+        values["offset"] = f"{values.pop('offset_us')}us"
+        return "sim://?" + "&".join(f"{name}={value}" for name, value in values.items())
+
+    def open(self, **others: object) -> SimulatedCamera:
+        camera = open_camera(self.uri(**others))
+        assert isinstance(camera, SimulatedCamera)
+        return camera
+
+
+def draw(number: int) -> Drawn:
+    """The camera with this number, the same every time. As in real ones, the converter's steps suit the read noise."""
+    chance = random.Random(f"camera {number}")
+    full_well = chance.randint(4000, 40000)
+    adc = 10 if full_well < 10000 and chance.random() < 0.5 else 12
+    return Drawn(
+        seed=number + 1,
+        delay=chance.randint(0, 9),
+        gain_delay=chance.randint(0, 9),
+        full_well=full_well,
+        read_noise=round(chance.uniform(0.6, 2.5) * full_well / 2**adc, 2),
+        row_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
+        column_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
+        prnu=round(chance.uniform(0.0, 0.01), 4),
+        black=chance.randint(16, 256),
+        adc=adc,
+        vignetting=round(chance.uniform(0.0, 0.6), 3),
+        hot=chance.randint(0, 30),
+        gamma=round(chance.uniform(1.2, 2.8), 2),
+        contrast=round(chance.uniform(-0.3, 0.5), 2),
+        offset_us=chance.randint(0, 60),
+        crosstalk=round(chance.uniform(0.0, 0.35), 2),
+    )
