@@ -73,6 +73,10 @@ class SensorModel:
         return int(raw << self.bits >> self.adc)
 
 
+_TOE = 0.055
+"""sRGB's offset: where the power would be without its straight part."""
+
+
 class Sensor:
     """One sensor with its fixed patterns, drawn from `seed`; height and width even.
 
@@ -123,7 +127,12 @@ class Sensor:
 
     def develop(self, raw: Raw) -> Pixels:
         """The camera's picture of a raw frame: BGR, encoded as the model's response says, uint8 or uint16."""
-        return cv2.cvtColor(_look_up(self._tone, raw), cv2.COLOR_BayerRGGB2BGR_EA)
+        mosaic = _look_up(self._tone, raw)
+        if self.model.response != "linear":
+            return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA)
+        # the raw values are promised, and this demosaicking loses those of the outermost pixels
+        framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+        return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]
 
 
 @dataclass(frozen=True)
@@ -155,13 +164,16 @@ def vignetting_map(loss: float, height: int, width: int) -> Plane:
 def encoded(model: SensorModel, linear: NDArray[np.float64]) -> NDArray[np.float64]:
     """The picture's code, 0..1, for linear light 0..1 above black.
 
-    The curve: a power 1/gamma, with a straight line where it would be steeper than 12.92 (as in sRGB), then an S
-    (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
+    The curve is built as sRGB is, with another exponent 1/gamma: a power, and a straight line near black that touches
+    it. Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
     """
     if model.response == "srgb":
         return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    power = np.minimum(linear ** (1 / model.gamma), 12.92 * linear)
-    return power - model.contrast * np.sin(2 * np.pi * power) / (2 * np.pi)
+    gamma = model.gamma
+    knee = _TOE / (gamma - 1)
+    slope = (1 + _TOE) ** gamma * (gamma - 1) ** (gamma - 1) / (_TOE ** (gamma - 1) * gamma**gamma)
+    power = np.where(linear * slope <= knee, linear * slope, (1 + _TOE) * linear ** (1 / gamma) - _TOE)
+    return np.asarray(power - model.contrast * np.sin(2 * np.pi * power) / (2 * np.pi))
 
 
 def tone_table(model: SensorModel) -> NDArray[Any]:

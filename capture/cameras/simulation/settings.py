@@ -129,7 +129,7 @@ PARAMETERS: dict[str, Reader] = {
     "adc": one_of({"10": 10, "12": 12}),
     "bits": one_of({"8": 8, "16": 16}),
     "response": one_of({name: name for name in RESPONSES}),
-    "gamma": number(1.0, 4.0),
+    "gamma": number(1.2, 4.0),
     "contrast": number(-0.9, 0.9),
     "offset": duration_us,
     "focal": number(0.3, 5.0),
