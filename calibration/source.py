@@ -18,7 +18,7 @@ from calibration.errors import CalibrationError
 from capture.bracket_folder import pictures_in
 from capture.cameras.base import Camera, CameraIdentity, open_camera
 from capture.errors import CaptureError
-from capture.frame import Exposure, Frame, FrameRecord
+from capture.frame import Exposure, Frame, FrameRecord, Pixels
 from capture.pictures import exif_exposure, read_picture
 from capture.plan import quantise
 from capture.recording import Recording, is_recording
@@ -27,7 +27,7 @@ from capture.request_history import MAX_LEAD
 Codes = NDArray[np.float32]
 """BGR, height x width x 3, 0..1 of the dtype's range, encoded as the camera encodes."""
 
-SWEEP_STEPS = 15
+SWEEP_STEPS = 41
 FRAME_LIMIT_S = 5.0
 _SETTLE_LIMIT = 6 * MAX_LEAD
 """Frames after which an exposure that does not come is given up."""
@@ -42,8 +42,8 @@ _BRIGHTEST = 99.5
 class Stack:
     """Frames of one exposure: their mean (codes) and temporal variance (codes squared, over n - 1) at each pixel.
 
-    exposure: as far as the camera tells, else as asked for. record: of the first frame. full_range: the dtype's highest
-    value, code 1. One frame alone has variance 0.
+    exposure: as far as the camera tells, else as asked for. record, first: of the first frame. full_range: the dtype's
+    highest value, code 1. One frame alone has variance 0.
     """
 
     exposure: Exposure
@@ -52,6 +52,7 @@ class Stack:
     frames: int
     record: FrameRecord
     full_range: int
+    first: Pixels
 
     @property
     def black(self) -> float:
@@ -127,7 +128,7 @@ class CameraShots:
 
     def well_exposed(self, frames: int) -> Stack:
         """At an exposure found by trial; the longest or shortest possible if none is right."""
-        return self._stack(self._meter(), frames)
+        return self._stack(self.meter(), frames)
 
     def longest(self, frames: int) -> Stack:
         """At the longest exposure within the frame period, and the lowest gain."""
@@ -136,7 +137,7 @@ class CameraShots:
 
     def frames(self) -> Iterator[Frame]:
         """Frames without end, at an exposure found by trial."""
-        self._settle(self._meter())
+        self._settle(self.meter())
         while True:
             yield self._read()
 
@@ -144,8 +145,11 @@ class CameraShots:
         first = self._settle(exposure)
         return stack_frames(itertools.chain([first], (self._read() for _ in range(frames - 1))), exposure)
 
-    def _meter(self) -> Exposure:
-        """Half the light when clipped, and in proportion otherwise; the pictures' curve is not known, so by steps."""
+    def meter(self) -> Exposure:
+        """An exposure whose brightest pixels are bright but not clipped, or as near as the camera can.
+
+        Half the light when clipped, and in proportion otherwise; the pictures' curve is not known, so by steps.
+        """
         limits, period_us = self.camera.info.limits, 1e6 / self.camera.info.fps
         longest = min(limits.exposure_max_us, period_us)
         time_us = longest / 2
@@ -175,8 +179,12 @@ class CameraShots:
         for _ in range(_SETTLE_LIMIT):
             frame = self._read()
             passed = frame.record.sequence - asked_after
-            if passed > lead + 1 and _has(frame.record, exposure, info.limits.exposure_step_us):
+            if passed <= lead + 1:
+                continue
+            if _has(frame.record, exposure, info.limits.exposure_step_us):
                 return frame
+            self.camera.request(exposure)  # the request was lost
+            asked_after = frame.record.sequence
         raise CalibrationError(
             f"{info.uri}: does not give the exposure that is asked for ({exposure.exposure_us:g} us): "
             "is automatic exposure off?"
@@ -274,7 +282,8 @@ class FolderShots:
 def stack_frames(frames: Iterator[Frame], exposure: Exposure) -> Stack:
     """Mean and temporal variance of frames (one or more) of one exposure."""
     first = next(frames)
-    reference = first.pixels.astype(np.float32)
+    pixels = first.pixels.copy()  # a camera may use its buffer again
+    reference = pixels.astype(np.float32)
     total, squares, count = np.zeros_like(reference), np.zeros_like(reference), 1
     for frame in frames:
         difference = frame.pixels - reference
@@ -285,4 +294,5 @@ def stack_frames(frames: Iterator[Frame], exposure: Exposure) -> Stack:
     mean = (reference + total / count) / full_range
     variance = np.maximum(squares - total * total / count, 0) / max(count - 1, 1) / full_range**2
     told = first.record.measured or exposure
-    return Stack(told, np.asarray(mean, np.float32), np.asarray(variance, np.float32), count, first.record, full_range)
+    means, variances = np.asarray(mean, np.float32), np.asarray(variance, np.float32)
+    return Stack(told, means, variances, count, first.record, full_range, pixels)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 
+import pytest
+
 from capture.cameras.base import open_camera
 from capture.cameras.simulated import SimulatedCamera
 
 CAMERAS = range(50)
+MOST_SLOWLY = [*range(10), *(pytest.param(number, marks=pytest.mark.slow) for number in range(10, 50))]
+"""The same cameras, for what takes seconds each: ten of them in every run."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +49,21 @@ class Drawn:
 
 
 def draw(number: int) -> Drawn:
-    """The camera with this number, the same every time."""
+    """The camera with this number, the same every time. As in real ones, the converter's steps suit the read noise."""
     chance = random.Random(f"camera {number}")
+    full_well = chance.randint(4000, 40000)
+    adc = 10 if full_well < 10000 and chance.random() < 0.5 else 12
     return Drawn(
         seed=number + 1,
         delay=chance.randint(0, 9),
         gain_delay=chance.randint(0, 9),
-        full_well=chance.randint(4000, 40000),
-        read_noise=round(chance.uniform(1.5, 8.0), 2),
-        row_noise=round(chance.uniform(0.0, 1.0), 2),
-        column_noise=round(chance.uniform(0.0, 1.0), 2),
+        full_well=full_well,
+        read_noise=round(chance.uniform(0.6, 2.5) * full_well / 2**adc, 2),
+        row_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
+        column_noise=round(chance.uniform(0.0, 0.2) * full_well / 2**adc, 2),
         prnu=round(chance.uniform(0.0, 0.01), 4),
         black=chance.randint(16, 256),
-        adc=chance.choice((10, 12)),
+        adc=adc,
         vignetting=round(chance.uniform(0.0, 0.6), 3),
         hot=chance.randint(0, 30),
         gamma=round(chance.uniform(1.2, 2.8), 2),
