@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion import definition, pixels
+from fusion.colour_difference import ciede2000, of_pictures
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
@@ -12,7 +13,6 @@ from fusion.motion import alignment, compensation, disagreement, exposure_map
 from fusion.motion.alignment import NO_MOVE, Move
 from fusion.motion.compensation import Compensation, Moments
 from tests.fusion.brackets import Curve, noise, scene
-from tests.fusion.colour_difference import ciede2000, of_pictures
 from tests.fusion.moving_scenes import KINDS, Stage, random_case
 
 SHARMA = [

@@ -1,16 +1,21 @@
 """CIEDE2000: Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", Color Research and Application, 2005."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fusion.colour import decode_table, lab_from_linear
 
 
-def of_pictures(first, second):
+def of_pictures(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:
     """Colour difference of every pixel of two BGR uint8 pictures in sRGB."""
     return ciede2000(*(np.stack(lab_from_linear(decode_table(256)[picture]), -1) for picture in (first, second)))
 
 
-def ciede2000(first, second):
+def ciede2000(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]:
     """Colour difference of CIELAB values (..., 3)."""
     l1, a1, b1 = np.moveaxis(np.asarray(first, float), -1, 0)
     l2, a2, b2 = np.moveaxis(np.asarray(second, float), -1, 0)
@@ -36,4 +41,5 @@ def ciede2000(first, second):
         (c2 - c1) / (1 + 0.045 * chroma),
         2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2)) / (1 + 0.015 * chroma * t),
     )
-    return np.sqrt(np.maximum(0, sum(part**2 for part in parts) + rotation * parts[1] * parts[2]))
+    squared = parts[0] ** 2 + parts[1] ** 2 + parts[2] ** 2 + rotation * parts[1] * parts[2]
+    return np.asarray(np.sqrt(np.maximum(0, squared)))

@@ -1,0 +1,216 @@
+"""The colours of a ColorChecker Classic: found in a picture, measured, and brought to what they should be by a matrix.
+
+The reference is X-Rite's CIELAB (D50) of charts made since November 2014, adapted to D65 after Bradford; differences
+are CIEDE2000.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.drawing import BLACK, Picture, beside, captioned
+from calibration.errors import CalibrationError
+from calibration.flat_field import vignetting_of
+from calibration.profile import ColourSection, FlatSection, Matrix3, ResponseSection, now
+from calibration.response import curve_for
+from calibration.source import Stack
+from fusion.colour import BGR_FROM_XYZ, WHITE_D65, encode, lab_f_inverse, lab_from_linear
+from fusion.colour_difference import ciede2000
+
+Values = NDArray[np.float64]
+
+CHART_LAB_D50 = np.array(
+    [
+        [(37.54, 14.37, 14.92), (64.66, 19.27, 17.50), (49.32, -3.82, -22.54)],
+        [(43.46, -12.74, 22.72), (54.94, 9.61, -24.79), (70.48, -32.26, -0.37)],
+        [(62.73, 35.83, 56.50), (39.43, 10.75, -45.17), (50.57, 48.64, 16.67)],
+        [(30.10, 22.54, -20.87), (71.77, -24.13, 58.19), (71.51, 18.24, 67.37)],
+        [(28.37, 15.42, -49.80), (54.38, -39.72, 32.27), (42.43, 51.05, 28.62)],
+        [(81.80, 2.67, 80.41), (50.63, 51.28, -14.12), (49.57, -29.71, -28.32)],
+        [(95.19, -1.03, 2.93), (81.29, -0.57, 0.44), (66.89, -0.75, -0.06)],
+        [(50.76, -0.13, 0.14), (35.63, -0.46, -0.48), (20.64, 0.07, -0.46)],
+    ]
+).reshape(24, 3)
+"""Row by row from dark skin to black; half a row of the chart in each line."""
+
+_WHITE_D50 = np.array([0.96422, 1.0, 0.82521])
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_PITCH = 1.15
+"""From one patch to the next, in patches."""
+_CENTRAL = 0.45
+"""Share of a patch's side that is measured."""
+_CLIPPED = 0.98
+_SCALES, _CANDIDATES = (1.0, 2.0), 4
+_FAR_OFF = 15.0
+"""Mean difference after correction above which what was measured is no chart."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Where the chart is and what was measured there.
+
+    corners: x, y of the outer corners of the patches dark skin, bluish green, black, white, in pixels. patches: linear
+    BGR of the camera, 24 x 3. corrected: linear BGR (sRGB primaries) after correction.
+    """
+
+    corners: Values
+    patches: Values
+    corrected: Values
+
+
+def reference_bgr() -> Values:
+    """What the patches should be: linear BGR with sRGB's primaries under D65, 24 x 3; cyan lies outside 0..1."""
+    y = (CHART_LAB_D50[:, 0] + 16) / 116
+    compressed = np.stack([y + CHART_LAB_D50[:, 1] / 500, y, y - CHART_LAB_D50[:, 2] / 200], axis=1)
+    xyz = lab_f_inverse(compressed) * _WHITE_D50
+    x, y65 = WHITE_D65
+    white = np.array([x / y65, 1.0, (1 - x - y65) / y65])
+    adaptation = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ white / (_BRADFORD @ _WHITE_D50)) @ _BRADFORD
+    return np.asarray((xyz @ adaptation.T / white) @ BGR_FROM_XYZ.T)
+
+
+def measure_colour(
+    stack: Stack,
+    response: ResponseSection | None,
+    flat: FlatSection | None,
+    corners: Sequence[tuple[float, float]] | None = None,
+) -> tuple[ColourSection, Chart]:
+    """From a well exposed picture of the chart. corners: as in Chart; None: they are looked for.
+
+    Raises CalibrationError if there is no chart, or a patch is clipped.
+    """
+    light = curve_for(stack, response).light(stack.mean)
+    if flat is not None:
+        light = light / np.maximum(vignetting_of(flat, *light.shape[:2]), 0.05)
+    candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
+    best: tuple[float, Values, Values, Values] | None = None
+    for found, turn in itertools.product(candidates, range(4)):  # how the chart was held is not known
+        turned = np.roll(found, turn, axis=0)
+        patches = _patches(light, turned)
+        if patches is None:
+            continue
+        matrix = _fit_matrix(patches)
+        difference = float(np.mean(_differences(patches @ matrix.T)))
+        if best is None or difference < best[0]:
+            best = difference, turned, patches, matrix
+    if best is None or best[0] > _FAR_OFF:
+        raise CalibrationError(
+            "what was found is no ColorChecker Classic: name the outer corners of its patches with --corners"
+        )
+    mean, turned, patches, matrix = best
+    codes = _patches(stack.mean, turned)
+    if codes is not None and codes.max() > _CLIPPED * stack.white:
+        raise CalibrationError("a patch of the chart is clipped: expose less, or light it more evenly")
+    corrected = patches @ matrix.T
+    differences = _differences(corrected)
+    section = ColourSection(
+        date=now(),
+        matrix=_rows(matrix / matrix.sum(axis=1).max()),
+        de00_patches=tuple(round(float(difference), 3) for difference in differences),
+        de00_mean=round(mean, 3),
+        de00_p90=round(float(np.percentile(differences, 90)), 3),
+        de00_max=round(float(differences.max()), 3),
+    )
+    return section, Chart(turned, patches, corrected)
+
+
+def find_charts(light: Values) -> list[Values]:
+    """Where a chart may be: outer corners of the corner patches, around, 4 x 2. Raises CalibrationError for none.
+
+    OpenCV's chart detector comes with OpenCV 5, and with opencv-contrib before. Not all that it finds is a chart, so it
+    looks at the picture in two sizes.
+    """
+    if not hasattr(cv2, "mcc"):
+        raise CalibrationError(
+            "this OpenCV cannot find a chart: name the outer corners of its patches with --corners, or install OpenCV 5"
+        )
+    shown = np.asarray(encode(np.clip(light / np.percentile(light, 99.5, axis=(0, 1)), 0, 1)) * 255, np.uint8)
+    found: list[Values] = []
+    for scale in _SCALES:
+        picture = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
+        if hasattr(detector, "setColorChartType"):
+            detector.setColorChartType(cv2.mcc.MCC24)
+            there = detector.process(picture, _CANDIDATES)
+        else:
+            there = detector.process(picture, cv2.mcc.MCC24, _CANDIDATES)
+        checkers = detector.getListColorChecker() if there else []
+        found += [np.asarray(checker.getBox(), float).reshape(4, 2) / scale for checker in checkers]
+    if not found:
+        raise CalibrationError(
+            "no ColorChecker found: let it fill the picture, or name its patches' corners with --corners"
+        )
+    return found
+
+
+def patch_corners(corners: Values, share: float) -> Values:
+    """Four corners of the middle `share` of each patch, 24 x 4 x 2 (x, y)."""
+    width, height = 5 * _PITCH + 1, 3 * _PITCH + 1
+    chart = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    onto = cv2.getPerspectiveTransform(chart, corners.astype(np.float32))
+    half = share / 2
+    centres = np.array([[column * _PITCH + 0.5, row * _PITCH + 0.5] for row in range(4) for column in range(6)])
+    offsets = np.array([[-half, -half], [half, -half], [half, half], [-half, half]])
+    places = (centres[:, None] + offsets).reshape(1, -1, 2).astype(np.float32)
+    return np.asarray(cv2.perspectiveTransform(places, onto), float).reshape(24, 4, 2)
+
+
+def _patches(picture: NDArray[np.floating[Any]], corners: Values) -> Values | None:
+    """Median of the middle of each patch, 24 x 3; None if one lies outside the picture or is smaller than a pixel."""
+    means = []
+    for outline in patch_corners(corners, _CENTRAL):
+        mask = np.zeros(picture.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, np.round(outline).astype(np.int32), 1)
+        if not mask.any():
+            return None
+        means.append(np.median(picture[mask > 0], axis=0))
+    return np.array(means, float)
+
+
+def _fit_matrix(patches: Values) -> Values:
+    """3 x 3 by least squares; dark patches weigh more, as to the eye (after the slope of CIELAB's lightness)."""
+    wanted = reference_bgr()
+    luminance = np.clip(wanted.mean(axis=1), 0.01, 1)
+    weight = luminance[:, None] ** (-2 / 3)
+    return np.asarray(np.linalg.lstsq(patches * weight, wanted * weight, rcond=None)[0].T)
+
+
+def _differences(corrected: Values) -> Values:
+    seen = np.stack(lab_from_linear(corrected), axis=-1)
+    wanted = np.stack(lab_from_linear(reference_bgr()), axis=-1)
+    return np.asarray(ciede2000(seen, wanted), float)
+
+
+def _rows(matrix: Values) -> Matrix3:
+    first, second, third = ((float(f"{a:.7g}"), float(f"{b:.7g}"), float(f"{c:.7g}")) for a, b, c in matrix)
+    return first, second, third
+
+
+def draw(section: ColourSection, chart: Chart, stack: Stack) -> Picture:
+    """Where the patches were found, and each patch after correction around what it should be."""
+    shown = np.ascontiguousarray((stack.mean / stack.white * 255).clip(0, 255).astype(np.uint8))
+    for outline in patch_corners(chart.corners, _CENTRAL):
+        cv2.polylines(shown, [np.round(outline).astype(np.int32)], True, (255, 255, 255), 1, cv2.LINE_AA)
+    side, wanted = 80, reference_bgr()
+    table = np.full((4 * side, 6 * side, 3), 40, np.uint8)
+    for number, difference in enumerate(section.de00_patches):
+        y, x = (place * side for place in divmod(number, 6))
+        for colour, margin in ((chart.corrected[number], 3), (wanted[number], 22)):
+            code = np.round(encode(np.clip(colour, 0, 1)) * 255).astype(np.uint8)
+            table[y + margin : y + side - margin, x + margin : x + side - margin] = code
+        light = wanted[number].mean() > 0.2
+        ink = BLACK if light else (255, 255, 255)
+        cv2.putText(table, f"{difference:.1f}", (x + 26, y + 44), cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
+    text = f"dE00 mean {section.de00_mean:.2f}, p90 {section.de00_p90:.2f}, max {section.de00_max:.2f}"
+    width = 640
+    scaled = cv2.resize(shown, (width, round(width * shown.shape[0] / shown.shape[1])), interpolation=cv2.INTER_AREA)
+    return beside(
+        captioned(np.asarray(scaled, np.uint8), "found"), captioned(table, f"corrected around wanted: {text}")
+    )
