@@ -11,7 +11,7 @@ import numpy as np
 from calibration.drawing import BLUE, ORANGE, RED, Axes, Picture
 from calibration.errors import CalibrationError
 from calibration.profile import DelaySection, now
-from calibration.source import FRAME_LIMIT_S
+from calibration.source import FRAME_LIMIT_S, CameraShots
 from capture.cameras.base import Camera, CameraInfo
 from capture.frame import Exposure, Frame, brightness
 from capture.labelling_brightness import brightness_level
@@ -21,10 +21,10 @@ from capture.request_history import Leads, RequestHistory, varies
 
 AGREEING = 3
 """So many measurements must agree. A request that was lost or came late spoils one, and rarely two in the same way."""
-MOST_TRIALS = 10
+MOST_TRIALS = 12
 
-_RATIOS = (4.0, 8.0, 16.0, 2.0)
-"""Of light between the steps; tried in turn."""
+_STEPS = ((4.0, 1.0), (8.0, 4.0), (16.0, 2.0), (4.0, 0.5))
+"""Ratio of the exposure times, and the brightest step's light over that of a well exposed picture; tried in turn."""
 
 
 @dataclass
@@ -45,11 +45,11 @@ def measure_delay(camera: Camera) -> tuple[DelaySection, Trial]:
     info = camera.info
     if not info.can_request:
         raise CalibrationError(f"{info.uri}: its exposures cannot be set, so there is no delay to measure")
-    camera.start()
-    camera.read(FRAME_LIMIT_S)
+    well_exposed_us = CameraShots(camera).meter().exposure_us
     trials: list[Trial] = []
     for number in range(MOST_TRIALS):
-        trials.append(_trial(camera, _probe_plan(info, _RATIOS[number % len(_RATIOS)])))
+        ratio, light = _STEPS[number % len(_STEPS)]
+        trials.append(_trial(camera, _probe_plan(info, well_exposed_us * light, ratio)))
         found = Counter(trial.leads for trial in trials if trial.leads is not None)
         if found and found.most_common(1)[0][1] >= AGREEING:
             return _section(trials, found, info)
@@ -75,14 +75,15 @@ def _section(trials: list[Trial], found: Counter[Leads], info: CameraInfo) -> tu
     return section, best
 
 
-def _probe_plan(info: CameraInfo, ratio: float) -> Sequence[Exposure]:
-    """Two exposures `ratio` apart in time, and up to 4 in gain where the camera has that; at most half a frame long."""
+def _probe_plan(info: CameraInfo, brightest_us: float, ratio: float) -> Sequence[Exposure]:
+    """Two exposures `ratio` apart in time, and up to 4 in gain where the camera has that; the last has most light."""
     limits, period_us = info.limits, 1e6 / info.fps
-    longest = min(limits.exposure_max_us, period_us / 2)
     gain = min(limits.gain_max, limits.gain_min * min(ratio, 4.0))
     gain = gain if gain >= MIN_RATIO * limits.gain_min else limits.gain_min
-    dark = quantise(Exposure(longest / ratio, limits.gain_min), limits)
-    bright = quantise(Exposure(longest, gain), limits)
+    shortest_us = max(limits.exposure_min_us, limits.exposure_step_us)
+    bright_us = min(max(brightest_us * limits.gain_min / gain, ratio * shortest_us), period_us)
+    dark = quantise(Exposure(bright_us / ratio, limits.gain_min), limits)
+    bright = quantise(Exposure(bright_us, gain), limits)
     return fit_plan([dark, bright], limits, period_us, reports_exposure=True)
 
 

@@ -7,6 +7,7 @@ that the sensor made: raw or at least linear pictures (response "linear") give i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,21 +16,23 @@ from numpy.typing import NDArray
 
 from calibration.drawing import CHANNELS, Axes, Picture
 from calibration.errors import CalibrationError
-from calibration.mosaic import at_native_sites, native_sites
+from calibration.mosaic import native_sites
 from calibration.profile import NoiseSection, ResponseSection, ThreeChannels, now
 from calibration.response import curve_for
 from calibration.source import Stack
+from capture.frame import Pixels
 
 Values = NDArray[np.float64]
+Site = tuple[int, int, int]
+"""Row and column in a cell of 2 x 2, and channel."""
 
-FEWEST_FRAMES = 8
 TONES = 8
 """Groups of pixels of like brightness in each exposure; each gives one point."""
 _WHOLE = 4.0
 """Standard deviations that a signal keeps off code 0 and off white, where noise is cut off."""
 _LEAST_POINTS = 6
 _BORDER = 2
-"""Rows and columns at the edge that demosaicking may have filled from their neighbours."""
+"""Rows and columns at the edge that demosaicking may have filled from their neighbours; even, for the cells' sake."""
 _FIT_TURNS = 5
 
 
@@ -47,73 +50,70 @@ def measure_noise(stacks: Iterable[Stack], response: ResponseSection | None) -> 
 
     Raises CalibrationError for too few frames, or for exposures that tell too little.
     """
-    taken = list(stacks)
-    brightest = max(taken, key=_unclipped_brightness)
-    if min(stack.frames for stack in taken) < 2:
-        raise CalibrationError("each exposure needs two frames or more, since noise is how they differ")
+    by_site: dict[Site, list[Point]] = {site: [] for site in itertools.product((0, 1), (0, 1), range(3))}
+    brightest: Stack | None = None
+    for stack in stacks:  # one at a time: a stack of a large sensor is large
+        if stack.frames < 2:
+            raise CalibrationError("each exposure needs two frames or more, since noise is how they differ")
+        if brightest is None or _unclipped_brightness(stack) > _unclipped_brightness(brightest):
+            brightest = stack
+        for site, points in _points(stack, response).items():
+            by_site[site] += points
+    assert brightest is not None
     native = native_sites(brightest.variance)
-    points: list[list[Point]] = [[], [], []]
-    for stack in taken:
-        for channel, found in enumerate(_points(stack, native, response)):
-            points[channel] += found
-    fits = []
-    for name, channel_points in zip(("blue", "green", "red"), points, strict=True):
-        if len(channel_points) < _LEAST_POINTS:
-            raise CalibrationError(
-                f"{name}: {len(channel_points)} exposures tell of the noise: a wider range is needed"
-            )
-        fits.append(_fit_line(channel_points))
-    slopes, offsets, residuals = np.array(fits).T
+    of_channels = [
+        [p for site, part in by_site.items() if site[2] == c and native[site] for p in part] for c in range(3)
+    ]
+    for name, points in zip(("blue", "green", "red"), of_channels, strict=True):
+        if len(points) < _LEAST_POINTS:
+            raise CalibrationError(f"{name}: {len(points)} measurements tell of the noise: a wider range is needed")
+    slopes, offsets, residuals = np.array([_fit_line(points) for points in of_channels]).T
     if slopes.min() <= 0:
         raise CalibrationError("the noise does not grow with the light: is the picture denoised?")
-    span = (brightest.white - (brightest.black if brightest.record.response == "linear" else 0)) * brightest.full_range
+    black = brightest.black if brightest.record.response == "linear" else 0.0
     read = np.sqrt(np.maximum(offsets, 0)) / slopes
     section = NoiseSection(
         date=now(),
         gain=brightest.exposure.gain,
-        codes_per_electron=_three(slopes * span),
+        codes_per_electron=_three(slopes * (brightest.white - black) * brightest.full_range),
         read_noise_e=_three(read),
         full_well_e=_three(1 / slopes),
         dynamic_range_stops=_three(np.log2(1 / slopes / np.maximum(read, 0.1))),
         residual=float(f"{np.max(residuals):.4g}"),
     )
-    return section, points
+    return section, of_channels
 
 
 def _unclipped_brightness(stack: Stack) -> float:
     return float(stack.mean.mean()) if np.percentile(stack.mean, 99) < 0.95 * stack.white else -1.0
 
 
-def _points(stack: Stack, native: NDArray[np.bool_], response: ResponseSection | None) -> list[list[Point]]:
-    """Of each channel, TONES points, but none where noise is cut off at code 0 or white."""
+def _points(stack: Stack, response: ResponseSection | None) -> dict[Site, list[Point]]:
+    """For each site, TONES points, but none where noise is cut off at code 0 or white."""
     curve = curve_for(stack, response)
-    slope, light = curve.slope(stack.mean), curve.light(stack.mean)
-    sites = at_native_sites(native, *stack.mean.shape[:2])
-    sites[:_BORDER] = sites[-_BORDER:] = sites[:, :_BORDER] = sites[:, -_BORDER:] = False
-    result = []
-    for channel in range(3):
-        here = sites[..., channel]
-        codes, variances = stack.mean[..., channel][here], stack.variance[..., channel][here]
-        step = _code_step(stack, here, channel)
-        order = np.argsort(codes, kind="stable")
+    inside = slice(_BORDER, -_BORDER)
+    means, variances = stack.mean[inside, inside], stack.variance[inside, inside]
+    first, light, slope = stack.first[inside, inside], curve.light(means), curve.slope(means)
+    result: dict[Site, list[Point]] = {}
+    for y, x, channel in itertools.product((0, 1), (0, 1), range(3)):
+        here = slice(y, None, 2), slice(x, None, 2), channel
+        codes, noise, scale = means[here].ravel(), variances[here].ravel(), slope[here].ravel()
+        rounding = _code_step(first[here], stack.full_range) ** 2 / 12
         found = []
-        for part in np.array_split(order, TONES):
-            deviation = float(np.mean(variances[part])) ** 0.5
-            low, high = float(codes[part[0]]), float(codes[part[-1]])
-            if low - _WHOLE * deviation <= 0 or high + _WHOLE * deviation >= stack.white:
-                continue
-            scale = slope[..., channel][here][part]
-            variance = float(np.mean((variances[part] - step**2 / 12) * scale**2))
-            found.append(Point(float(np.mean(light[..., channel][here][part])), variance, len(part)))
-        result.append(found)
+        for part in np.array_split(np.argsort(codes, kind="stable"), TONES):
+            margin = _WHOLE * float(np.mean(noise[part])) ** 0.5
+            if codes[part[0]] - margin > 0 and codes[part[-1]] + margin < stack.white:
+                variance = float(np.mean((noise[part] - rounding) * scale[part] ** 2))
+                found.append(Point(float(np.mean(light[here].ravel()[part])), variance, len(part)))
+        result[y, x, channel] = found
     return result
 
 
-def _code_step(stack: Stack, sites: NDArray[np.bool_], channel: int) -> float:
+def _code_step(pixels: Pixels, full_range: int) -> float:
     """Distance between the codes that occur: a 12-bit converter's in a 16-bit picture."""
-    codes = np.unique(stack.first[..., channel][sites])
+    codes = np.unique(pixels)
     step = int(np.gcd.reduce(codes - codes[0])) if len(codes) > 1 else 1
-    return max(step, 1) / stack.full_range
+    return max(step, 1) / full_range
 
 
 def _fit_line(points: list[Point]) -> tuple[float, float, float]:

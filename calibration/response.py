@@ -28,7 +28,7 @@ BLOCK = 8
 SAMPLES = 96
 TABLE = 257
 """Entries of the table that is stored."""
-LEAST_COVERED = 0.88
+LEAST_COVERED = 0.85
 """Share of the range that each channel must reach to: the curve cannot be known where there is no light."""
 
 _KNOTS = 40
@@ -124,7 +124,7 @@ def measure_response(stacks: Iterable[Stack]) -> tuple[ResponseSection, Samples]
     if len(lights) < 2 or reach < LEAST_COVERED:
         raise CalibrationError(
             f"the darkest channel reaches to {reach:.0%} of the range only: "
-            "light the scene better, or take longer exposures"
+            "light the scene better, keep it still, or take longer exposures"
         )
     with_offset = len(lights) >= _LEAST_EXPOSURES_FOR_OFFSET
     green = _fit(samples, 1, lights, None if with_offset else 0.0)
@@ -134,7 +134,7 @@ def measure_response(stacks: Iterable[Stack]) -> tuple[ResponseSection, Samples]
     ratios, residual = _consistency(samples, tables, radiance, lights + green.offset_us)
     section = ResponseSection(
         date=now(),
-        black_level=round(float(np.mean([fit.curve[0] for fit in fits])), 6),
+        black_level=round(max(0.0, float(np.mean([fit.curve[0] for fit in fits]))), 6),
         light=_triple(tables),
         exposure_offset_us=round(green.offset_us, 2),
         exposures=tuple(

@@ -128,7 +128,7 @@ class CameraShots:
 
     def well_exposed(self, frames: int) -> Stack:
         """At an exposure found by trial; the longest or shortest possible if none is right."""
-        return self._stack(self._meter(), frames)
+        return self._stack(self.meter(), frames)
 
     def longest(self, frames: int) -> Stack:
         """At the longest exposure within the frame period, and the lowest gain."""
@@ -137,7 +137,7 @@ class CameraShots:
 
     def frames(self) -> Iterator[Frame]:
         """Frames without end, at an exposure found by trial."""
-        self._settle(self._meter())
+        self._settle(self.meter())
         while True:
             yield self._read()
 
@@ -145,8 +145,11 @@ class CameraShots:
         first = self._settle(exposure)
         return stack_frames(itertools.chain([first], (self._read() for _ in range(frames - 1))), exposure)
 
-    def _meter(self) -> Exposure:
-        """Half the light when clipped, and in proportion otherwise; the pictures' curve is not known, so by steps."""
+    def meter(self) -> Exposure:
+        """An exposure whose brightest pixels are bright but not clipped, or as near as the camera can.
+
+        Half the light when clipped, and in proportion otherwise; the pictures' curve is not known, so by steps.
+        """
         limits, period_us = self.camera.info.limits, 1e6 / self.camera.info.fps
         longest = min(limits.exposure_max_us, period_us)
         time_us = longest / 2
@@ -176,8 +179,12 @@ class CameraShots:
         for _ in range(_SETTLE_LIMIT):
             frame = self._read()
             passed = frame.record.sequence - asked_after
-            if passed > lead + 1 and _has(frame.record, exposure, info.limits.exposure_step_us):
+            if passed <= lead + 1:
+                continue
+            if _has(frame.record, exposure, info.limits.exposure_step_us):
                 return frame
+            self.camera.request(exposure)  # the request was lost
+            asked_after = frame.record.sequence
         raise CalibrationError(
             f"{info.uri}: does not give the exposure that is asked for ({exposure.exposure_us:g} us): "
             "is automatic exposure off?"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 
+import pytest
+
 from capture.cameras.base import open_camera
 from capture.cameras.simulated import SimulatedCamera
 
 CAMERAS = range(50)
+MOST_SLOWLY = [*range(10), *(pytest.param(number, marks=pytest.mark.slow) for number in range(10, 50))]
+"""The same cameras, for what takes seconds each: ten of them in every run."""
 
 
 @dataclass(frozen=True)

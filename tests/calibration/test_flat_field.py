@@ -56,10 +56,10 @@ def test_a_dark_field_a_chart_and_a_lit_dark_frame_are_refused() -> None:
     small = "size=320x240&pace=fast&response=linear&bits=16"
     dark = open_shots(f"sim://?scene=dark&{small}").longest(4)
     flat = open_shots(f"sim://?scene=flat&{small}").well_exposed(4)
-    chart = open_shots(f"sim://?scene=chart&{small}").well_exposed(4)
+    board = open_shots(f"sim://?scene=board&motion=0&{small}").well_exposed(4)
     with pytest.raises(CalibrationError, match="too dark"):
         measure_flat(dark, None, None)
     with pytest.raises(CalibrationError, match="uneven"):
-        measure_flat(chart, None, None)
+        measure_flat(board, None, None)
     with pytest.raises(CalibrationError, match="cover the lens"):
         measure_flat(flat, flat, None)
