@@ -10,12 +10,12 @@ from calibration.mosaic import native_sites
 from calibration.noise import draw as draw_noise
 from calibration.noise import measure_noise
 from calibration.source import CameraShots
-from tests.calibration.random_cameras import CAMERAS, draw
+from tests.calibration.random_cameras import MOST_SLOWLY, draw
 
 RAW = {"scene": "flat", "response": "linear", "bits": 16, "fps": 6}
 
 
-@pytest.mark.parametrize("number", CAMERAS)
+@pytest.mark.parametrize("number", MOST_SLOWLY)
 def test_gain_read_noise_and_full_well_of_a_random_camera(number: int) -> None:
     drawn = draw(number)
     camera = drawn.open(**RAW)
