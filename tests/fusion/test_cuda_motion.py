@@ -7,21 +7,11 @@ import pytest
 
 from fusion.cuda_motion import Remake, RemakeRoom
 from fusion.cuda_plan import Picture, Step
-from fusion.motion import exposure_map, remake
+from fusion.motion import remake
 from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.compensation import Compensation
 from tests.fusion.brackets import noise
 from tests.fusion.cuda.host_kernels import POISON, host_library, launch
-
-
-def plan(shape, move, filled, seed=1):
-    rng = np.random.default_rng(seed)
-    mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
-    coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
-    fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
-    maps = exposure_map.of_light_ratio(4.0)
-    curve = maps.darker if filled else maps.brighter
-    return Compensation(move, mask, curve, fill, np.zeros((*shape, 3), np.float32))
+from tests.fusion.test_motion import plan
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
