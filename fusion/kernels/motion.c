@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATCH 32 /* pixels of a row that are replaced together: what moves is small */
+#define SPAN 32  /* pixels that are replaced together, at most */
 #define STEPS 16 /* places are rounded to such parts of a pixel, so that weights are whole 256ths */
 
 static int32_t limited(int32_t value, int32_t last) { return value < 0 ? 0 : value > last ? last : value; }
@@ -106,28 +106,6 @@ static const float *grid_row(const Compensation *job, int32_t row)
     return job->mask + (size_t)limited(row, job->grid_height - 1) * (size_t)job->grid_width;
 }
 
-static int any_positive(const float *values, int32_t count)
-{
-    int any = 0;
-    for (int32_t i = 0; i < count; i++)
-        any |= values[i] > 0;
-    return any;
-}
-
-/* Between grid rows first and first + 1. */
-static void turn_to(const Compensation *job, Shares *shares, int32_t first)
-{
-    const float *above = grid_row(job, first), *below = grid_row(job, first + 1);
-    int32_t width = job->other.width;
-    shares->first = first;
-    shares->any = any_positive(above, job->grid_width) || any_positive(below, job->grid_width);
-    for (int32_t x = 0; shares->any && x < width; x += PATCH) {
-        int32_t last = x + PATCH < width ? x + PATCH - 1 : width - 1, left = shares->left[3 * x];
-        int32_t cells = limited(shares->left[3 * last] + 1, job->grid_width - 1) - left + 1;
-        shares->touched[x / PATCH] = any_positive(above + left, cells) || any_positive(below + left, cells);
-    }
-}
-
 VECTORISED static void between_rows(const float *restrict above, const float *restrict below, float down, int32_t count,
                                     float *restrict out)
 {
@@ -135,158 +113,150 @@ VECTORISED static void between_rows(const float *restrict above, const float *re
         out[i] = above[i] + down * (below[i] - above[i]);
 }
 
-/* `cells` has one more than the grid. */
-VECTORISED static void between_columns(const float *restrict cells, const int32_t *restrict left,
-                                       const float *restrict along, int32_t count, float *restrict out)
-{
-    for (int32_t i = 0; i < count; i++) {
-        float low = cells[left[i]], next = cells[left[i] + 1];
-        out[i] = low + along[i] * (next - low);
-    }
-}
-
-VECTORISED static int any_above8(const uint8_t *restrict codes, int32_t limit, int32_t count)
+VECTORISED static int any_positive(const float *values, int32_t count)
 {
     int any = 0;
     for (int32_t i = 0; i < count; i++)
-        any |= codes[i] > limit;
+        any |= values[i] > 0;
     return any;
 }
 
-/* The fill at column x, between its rows `above` and the next. */
-static void fill_of(const Compensation *job, int32_t x, int32_t above, float down, float *bgr)
+/* The reference's shares on row y, by cell, and one more: as the last. Whether there are any. */
+static int turn_to(const Compensation *job, Shares *shares, int32_t y)
 {
-    float along;
-    int32_t left = between(x, job->other.width, job->fill_width, &along);
-    int32_t right = limited(left + 1, job->fill_width - 1), below = limited(above + 1, job->fill_height - 1);
-    const float *upper = job->fill + 3 * (size_t)above * (size_t)job->fill_width;
-    const float *lower = job->fill + 3 * (size_t)below * (size_t)job->fill_width;
-    for (int c = 0; c < 3; c++) {
-        float top = upper[3 * left + c] + along * (upper[3 * right + c] - upper[3 * left + c]);
-        float bottom = lower[3 * left + c] + along * (lower[3 * right + c] - lower[3 * left + c]);
-        bgr[c] = top + down * (bottom - top);
-    }
+    float down;
+    int32_t first = between(y, job->other.height, job->grid_height, &down);
+    between_rows(grid_row(job, first), grid_row(job, first + 1), down, job->grid_width, shares->cells);
+    shares->cells[job->grid_width] = shares->cells[job->grid_width - 1];
+    return any_positive(shares->cells, job->grid_width);
+}
+
+/* The fill on row y, by its cells, and one more: as the last. */
+static void turn_fill_to(const Compensation *job, Shares *shares, int32_t y)
+{
+    float down;
+    int32_t above = between(y, job->other.height, job->fill_height, &down), samples = 3 * job->fill_width;
+    int32_t below = limited(above + 1, job->fill_height - 1);
+    between_rows(job->fill + (size_t)above * samples, job->fill + (size_t)below * samples, down, samples, shares->fill);
+    memcpy(shares->fill + samples, shares->fill + samples - 3, 3 * sizeof *shares->fill);
 }
 
 /* Where the reference clips, the other exposure shows no less than the fill. */
-static void fill_patch(const Compensation *job, const void *reference, int32_t x, int32_t y, int32_t count,
-                       const float *share, float *made)
+static void fill_pixel(const Compensation *job, const float *left, float along, const int32_t *codes, float *made)
 {
-    int bytes = job->other.bytes_per_sample;
+    float bgr[3], clips[3], bright = 1;
+    for (int c = 0; c < 3; c++) { /* the channels that do not clip tell how bright it can be */
+        bgr[c] = left[c] + along * (left[c + 3] - left[c]);
+        float clip = ((float)codes[c] - job->clip_start) * job->clip_scale;
+        clips[c] = clip < 0 ? 0 : clip < 1 ? clip : 1;
+        float least = bgr[c] > job->least_fill ? bgr[c] : job->least_fill;
+        float part = clips[c] + (1 - clips[c]) * made[c] / least;
+        bright = part < bright ? part : bright;
+    }
+    for (int c = 0; c < 3; c++) {
+        float more = bright * bgr[c] - made[c];
+        made[c] += clips[c] * (more > 0 ? more : 0);
+    }
+}
+
+static void fill_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count, float *made)
+{
     int32_t start = (int32_t)job->clip_start;
-    if (bytes == 1 && !any_above8((const uint8_t *)reference + 3 * (size_t)x, start, 3 * count))
-        return;
-    float down;
-    int32_t above = between(y, job->other.height, job->fill_height, &down);
     for (int32_t i = 0; i < count; i++) {
-        int32_t codes[3] = {code(reference, bytes, 3 * (x + i)), code(reference, bytes, 3 * (x + i) + 1),
-                            code(reference, bytes, 3 * (x + i) + 2)};
-        if (share[3 * i] <= 0 || (codes[0] <= start && codes[1] <= start && codes[2] <= start))
-            continue;
-        float bgr[3], clips[3], bright = 1;
-        fill_of(job, x + i, above, down, bgr);
-        for (int c = 0; c < 3; c++) { /* the channels that do not clip tell how bright it can be */
-            float clip = ((float)codes[c] - job->clip_start) * job->clip_scale;
-            clips[c] = clip < 0 ? 0 : clip < 1 ? clip : 1;
-            float least = bgr[c] > job->least_fill ? bgr[c] : job->least_fill;
-            float part = clips[c] + (1 - clips[c]) * made[3 * i + c] / least;
-            bright = part < bright ? part : bright;
-        }
+        int32_t codes[3], any = 0;
         for (int c = 0; c < 3; c++) {
-            float more = bright * bgr[c] - made[3 * i + c];
-            made[3 * i + c] += clips[c] * (more > 0 ? more : 0);
+            codes[c] = code(reference, job->other.bytes_per_sample, 3 * (x + i) + c);
+            any |= codes[c] > start;
         }
+        if (!any)
+            continue;
+        float along;
+        int32_t left = between(x + i, job->other.width, job->fill_width, &along);
+        fill_pixel(job, shares->fill + 3 * left, along, codes, made + 3 * i);
     }
 }
 
-VECTORISED static void mix8(const float *restrict made, const float *restrict share, int32_t count, uint8_t *restrict out)
+/* Samples of a share that rises by `step` from one cell to the next. */
+VECTORISED static void mix8(const float *restrict made, const float *restrict along, float share, float step, int32_t count,
+                            uint8_t *restrict out)
 {
     for (int32_t i = 0; i < count; i++) {
         float there = out[i];
-        out[i] = (uint8_t)(int32_t)(there + share[i] * (made[i] - there) + 0.5f);
+        out[i] = (uint8_t)(int32_t)(there + (share + along[i] * step) * (made[i] - there) + 0.5f);
     }
 }
 
-VECTORISED static void mix16(const float *restrict made, const float *restrict share, int32_t count, uint16_t *restrict out)
+VECTORISED static void mix16(const float *restrict made, const float *restrict along, float share, float step, int32_t count,
+                             uint16_t *restrict out)
 {
     for (int32_t i = 0; i < count; i++) {
         float there = out[i];
-        out[i] = (uint16_t)(int32_t)(there + share[i] * (made[i] - there) + 0.5f);
+        out[i] = (uint16_t)(int32_t)(there + (share + along[i] * step) * (made[i] - there) + 0.5f);
     }
 }
 
-static void replace_patch(const Compensation *job, const Shares *shares, int32_t y, int32_t x, int32_t count, void *out)
+/* Pixels that lie between two cells, of which the left one has `share`. */
+static void replace_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count,
+                         float share, float step, void *out)
 {
-    float made[3 * PATCH], share[3 * PATCH];
-    const void *reference = row_of(&job->reference, y);
+    float made[3 * SPAN];
     size_t start = 3 * (size_t)x;
-    if (job->other.bytes_per_sample == 1)
-        for (int32_t i = 0; i < 3 * count; i++)
-            made[i] = job->table[((const uint8_t *)reference)[start + i]];
-    else
-        for (int32_t i = 0; i < 3 * count; i++)
-            made[i] = job->table[((const uint16_t *)reference)[start + i]];
-    between_columns(shares->cells, shares->left + start, shares->along + start, 3 * count, share);
+    int bytes = job->other.bytes_per_sample;
+    for (int32_t i = 0; i < 3 * count; i++)
+        made[i] = job->table[code(reference, bytes, (int32_t)start + i)];
     if (job->fill)
-        fill_patch(job, reference, x, y, count, share, made);
-    if (job->other.bytes_per_sample == 1)
-        mix8(made, share, 3 * count, (uint8_t *)out + start);
+        fill_span(job, shares, reference, x, count, made);
+    if (bytes == 1)
+        mix8(made, shares->along + start, share, step, 3 * count, (uint8_t *)out + start);
     else
-        mix16(made, share, 3 * count, (uint16_t *)out + start);
+        mix16(made, shares->along + start, share, step, 3 * count, (uint16_t *)out + start);
 }
 
-static void replace_row(const Compensation *job, const Shares *shares, int32_t y, float down, void *out)
+static void replace_row(const Compensation *job, Shares *shares, int32_t y, void *out)
 {
-    int32_t width = job->other.width;
-    between_rows(grid_row(job, shares->first), grid_row(job, shares->first + 1), down, job->grid_width, shares->cells);
-    shares->cells[job->grid_width] = shares->cells[job->grid_width - 1];
-    for (int32_t x = 0; x < width; x += PATCH)
-        if (shares->touched[x / PATCH])
-            replace_patch(job, shares, y, x, width - x < PATCH ? width - x : PATCH, out);
+    const float *cells = shares->cells;
+    const void *reference = row_of(&job->reference, y);
+    if (job->fill)
+        turn_fill_to(job, shares, y);
+    for (int32_t cell = 0; cell < job->grid_width; cell++) {
+        if (cells[cell] <= 0 && cells[cell + 1] <= 0)
+            continue;
+        for (int32_t x = shares->starts[cell], end = shares->starts[cell + 1]; x < end; x += SPAN)
+            replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN, cells[cell], cells[cell + 1] - cells[cell], out);
+    }
 }
 
 int start_shares(const Compensation *job, Shares *shares)
 {
-    size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1;
-    size_t samples = 3 * width * (sizeof(int32_t) + sizeof(float) + sizeof(uint16_t)) + width * sizeof(int32_t);
-    shares->left = malloc(samples + cells * sizeof(float) + width / PATCH + 1);
-    if (!shares->left)
+    size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1, fill = 3 * ((size_t)job->fill_width + 1);
+    size_t bytes = (cells + 3 * width + fill) * sizeof(float) + (cells + width) * sizeof(int32_t);
+    shares->cells = malloc(bytes + 3 * width * (size_t)job->other.bytes_per_sample);
+    if (!shares->cells)
         return 1;
-    shares->ends = shares->left + 3 * width;
-    shares->along = (float *)(shares->ends + width);
-    shares->cells = shares->along + 3 * width;
-    shares->row = shares->cells + cells;
-    shares->touched = (char *)shares->row + 3 * width * sizeof(uint16_t);
-    shares->first = -1;
-    for (int32_t x = 0; x < job->other.width; x++) {
-        float along;
-        int32_t left = between(x, job->other.width, job->grid_width, &along);
-        for (int c = 0; c < 3; c++) {
-            shares->left[3 * x + c] = left;
-            shares->along[3 * x + c] = along;
-        }
-    }
+    shares->along = shares->cells + cells;
+    shares->fill = shares->along + 3 * width;
+    shares->starts = (int32_t *)(shares->fill + fill);
+    shares->ends = shares->starts + cells;
+    shares->row = shares->ends + width;
+    lay_out(job->other.width, job->grid_width, 3, shares->along, shares->starts);
     if (job->across)
         find_spans(job, shares->ends);
     return 0;
 }
 
-void end_shares(Shares *shares) { free(shares->left); }
+void end_shares(Shares *shares) { free(shares->cells); }
 
 const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
 {
-    float down;
-    int32_t first = between(y, job->other.height, job->grid_height, &down);
-    if (first != shares->first)
-        turn_to(job, shares, first);
-    if (!shares->any && !job->across)
+    int any = turn_to(job, shares, y);
+    if (!any && !job->across)
         return row_of(&job->other, y);
     if (job->across)
         move_row(job, shares->ends, y, shares->row);
     else
         memcpy(shares->row, row_of(&job->other, y), 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample);
-    if (shares->any)
-        replace_row(job, shares, y, down, shares->row);
+    if (any)
+        replace_row(job, shares, y, shares->row);
     return shares->row;
 }
 

@@ -18,14 +18,12 @@ typedef struct {
 
 /* Where the reference has a share, and what a row needs at hand. */
 typedef struct {
-    int32_t *left; /* for each sample of a row: the grid column left of its pixel's centre, */
-    float *along;  /* and how far it is on the way to the next */
-    int32_t *ends; /* where the spans of columns end that lie equally far down in the other exposure, if it is moved */
-    float *cells;  /* a row of the grid: shares */
-    void *row;     /* room for a row of the picture */
-    char *touched; /* for each block of a row: whether the reference has any share in it, between grid rows first, first + 1 */
-    int32_t first; /* -1 before the first use */
-    int any;
+    float *cells;    /* a row of the grid: the reference's shares */
+    float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
+    float *fill;     /* a row of the fill */
+    int32_t *starts; /* first column that lies right of each cell's centre, and the width */
+    int32_t *ends;   /* where the spans of columns end that lie equally far down in the other exposure, if it is moved */
+    void *row;       /* room for a row of the picture */
 } Shares;
 
 /* 0, or 1 if out of memory. */

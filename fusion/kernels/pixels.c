@@ -598,14 +598,7 @@ static int start_steering(const Job *job, Steering *steering)
     steering->along = memory + 2 * STEERING * width;
     steering->starts = (int32_t *)(memory + (2 * STEERING + 1) * width);
     steering->first = -1;
-    int32_t reached = -1;
-    for (int32_t x = 0; x < job->under.width; x++) {
-        int32_t left = between(x, job->under.width, job->small_width, steering->along + x);
-        while (reached < left)
-            steering->starts[++reached] = x;
-    }
-    while (reached < job->small_width)
-        steering->starts[++reached] = job->under.width;
+    lay_out(job->under.width, job->small_width, 1, steering->along, steering->starts);
     return 0;
 }
 

@@ -38,4 +38,21 @@ static inline int32_t between(int32_t index, int32_t size, int32_t small, float 
     return first;
 }
 
+/* The same for every pixel of a row: how far along, once for each of its `samples`, and the first pixel that lies right of
+ * each small pixel's centre, and the end, small + 1 in all. */
+static inline void lay_out(int32_t size, int32_t small, int32_t samples, float *along, int32_t *starts)
+{
+    int32_t reached = -1;
+    for (int32_t x = 0; x < size; x++) {
+        float part;
+        int32_t left = between(x, size, small, &part);
+        while (reached < left)
+            starts[++reached] = x;
+        for (int32_t s = 0; s < samples; s++)
+            along[samples * x + s] = part;
+    }
+    while (reached < small)
+        starts[++reached] = size;
+}
+
 #endif
