@@ -6,7 +6,7 @@ from setuptools import Extension, setup
 
 pixels = Extension(
     "fusion._pixels",
-    sources=["fusion/kernels/alignment.c", "fusion/kernels/motion.c", "fusion/kernels/pixels.c"],
+    sources=[f"fusion/kernels/{name}.c" for name in ("alignment", "disagreement", "motion", "pixels")],
     depends=["fusion/kernels/motion.h", "fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
     extra_compile_args=[
         "-O3",

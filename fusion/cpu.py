@@ -102,22 +102,23 @@ class CpuFuser:
         return nullcontext()
 
     def _compensated(
-        self, exposures: Sequence[Pixels], grids: list[Plane], moments: Moments
+        self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments
     ) -> tuple[list[Exposure], list[Plane], MotionReport]:
         """The exposures and their small pictures as of one moment."""
         height, width = exposures[0].shape[:2]
-        reference, plans = compensation.compensations(grids, height, self.settings.motion, moments, self.loops)
+        settings = self.settings
+        found = compensation.at_one_moment(
+            grids, (height, width), settings.small_lines, settings.motion, moments, self.loops
+        )
         inputs = [Exposure(pixels) for pixels in exposures]
-        for index, todo in plans.items():
-            grids[index] = todo.grid
+        for index, todo in found.plans.items():
             if not todo.idle:
-                inputs[index] = Exposure(exposures[index], exposures[reference], todo)
-                if not self.settings.network_lines:  # read twice: for the whole lightness, and for the pixels
+                inputs[index] = Exposure(exposures[index], exposures[found.reference], todo)
+                if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
                     room = self._room(index, exposures[index])
                     self._rows(height, self.loops.remake(inputs[index], room))
                     inputs[index] = Exposure(room)
-        smalls = [compensation.small_picture(grid, height, width, self.settings.small_lines) for grid in grids]
-        return inputs, smalls, compensation.report(reference, plans)
+        return inputs, found.smalls, found.report()
 
     def _room(self, index: int, like: Pixels) -> Pixels:
         room = self._moved.get(index)

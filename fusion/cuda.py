@@ -27,7 +27,8 @@ from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
 from fusion.kernels.build import BINARY
 from fusion.motion import compensation
-from fusion.motion.compensation import UNKNOWN, Compensation, DefinedLoops, Moments, MotionReport
+from fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
+from fusion.motion.remake import Compensation
 
 WAIT_LIMIT_S = 4.0
 """A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
@@ -228,15 +229,15 @@ class CudaFuser:
         lane.mark("shrink", self._early)
         lane.wait()
         grids = list(memory.grids[: len(pictures)])
-        reference, plans = compensation.compensations(grids, plan.height, self.settings.motion, moments, self._loops)
-        for index, todo in plans.items():
-            grids[index] = todo.grid
+        settings, size = self.settings, (plan.height, plan.width)
+        found = compensation.at_one_moment(grids, size, settings.small_lines, settings.motion, moments, self._loops)
+        for index, todo in found.plans.items():
             if not todo.idle:
-                pictures[index] = self._remake(room, index, todo, pictures[reference], pictures[index])
-        for small, grid in zip(memory.smalls, grids, strict=True):
-            small[:] = compensation.small_picture(grid, plan.height, plan.width, self.settings.small_lines)
+                pictures[index] = self._remake(room, index, todo, pictures[found.reference], pictures[index])
+        for room_for_it, small in zip(memory.smalls, found.smalls, strict=True):
+            room_for_it[:] = small
         lane.mark("motion", self._stream)
-        return compensation.report(reference, plans)
+        return found.report()
 
     def _remake(self, room: Room, index: int, todo: Compensation, reference: Picture, other: Picture) -> Picture:
         memory = room.motion

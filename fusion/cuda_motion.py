@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.cuda_plan import Picture, offsets
-from fusion.motion import compensation, exposure_map, remake
+from fusion.motion import clipping, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE
-from fusion.motion.compensation import Compensation
+from fusion.motion.remake import Compensation
 
 
 class Remake(Structure):
@@ -101,7 +101,7 @@ class RemakeRoom:
         """The kernel's argument. block: its address on the device; `arrays`: the names of those that are in it."""
         places, _ = offsets(self.sizes())
         top = 256**self.itemsize - 1
-        starts, ends = top * compensation.CLIP_START, top * compensation.CLIP_END
+        starts, ends = top * clipping.CLIP_START, top * clipping.CLIP_END
         fill = (0, 0) if todo.fill is None else todo.fill.shape[:2]
         return Remake(
             reference=reference.address,
@@ -119,5 +119,5 @@ class RemakeRoom:
             fill_width=fill[1],
             clip_start=starts,
             clip_scale=1 / (ends - starts),
-            least_fill=top * compensation.LEAST_FILL,
+            least_fill=top * clipping.LEAST_FILL,
         )

@@ -52,12 +52,11 @@ def at_one_moment(
     height, width = exposures[0].shape[:2]
     shape = compensation.grid_shape(height, width, settings.small_lines)
     grids = [_averages(pixels, *shape).astype(np.float32) for pixels in exposures]
-    reference, plans = compensation.compensations(grids, height, settings.motion, moments)
+    found = compensation.at_one_moment(grids, (height, width), settings.small_lines, settings.motion, moments)
     still = list(exposures)
-    for index, todo in plans.items():
-        still[index] = remake.exposure(exposures[reference], exposures[index], todo)
-        grids[index] = todo.grid
-    return still, [compensation.small_picture(grid, height, width, settings.small_lines) for grid in grids]
+    for index, todo in found.plans.items():
+        still[index] = remake.exposure(exposures[found.reference], exposures[index], todo)
+    return still, found.smalls
 
 
 def fuse_pair(

@@ -17,7 +17,8 @@ from capture.frame import Pixels
 from fusion import colour, definition, shrink, small, upsample
 from fusion.fuser import FusionSettings
 from fusion.motion import remake
-from fusion.motion.compensation import Compensation, DefinedLoops, GridLoops
+from fusion.motion.compensation import DefinedLoops, GridLoops
+from fusion.motion.remake import Compensation
 
 Plane = NDArray[np.float32]
 Planes = NDArray[np.float64]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, addressof, byref, c_double, c_float, c_int, c_int32, c_ssize_t, c_void_p
+from dataclasses import replace
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -22,9 +23,10 @@ from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
 from fusion.kernel_constants import Constants, constants
 from fusion.loops import Exposure, Job, Plane, Planes, Rows
-from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
-from fusion.motion.alignment import NO_MOVE, Move, Normal, Still
+from fusion.motion import alignment, clipping, disagreement, exposure_map, remake
+from fusion.motion.alignment import NO_MOVE, Move
 from fusion.motion.disagreement import Allowed, Grid, Mask
+from fusion.motion.remake import Compensation
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
 """Table sizes: small enough for the caches, fine enough for 0.02 of a 16-bit code."""
@@ -92,24 +94,33 @@ class _Compensation(Structure):
     ]
 
 
-class _Alignment(Structure):
+class _Moved(Structure):
     _fields_ = [
-        ("still", c_void_p),
-        ("along", c_void_p),
-        ("down", c_void_p),
-        ("other", c_void_p),
+        ("cells", c_void_p),
         ("height", c_int32),
         ("width", c_int32),
-        ("move", c_double * 6),
+        ("channels", c_int32),
+        ("across", c_double * 2),
+        ("down", c_double * 2),
+    ]
+
+
+class _Search(Structure):
+    _fields_ = [
         ("ceiling", c_float),
         ("tolerance", c_float),
+        ("enough", c_double),
+        ("gain", c_double),
+        ("least_seen", c_double),
+        ("regular", c_double),
+        ("steps", c_int32),
+        ("smallest_side", c_int32),
     ]
 
 
 class _Allowed(Structure):
     _fields_ = [
-        ("expected", c_void_p),
-        ("noise", c_void_p),
+        ("levels", c_void_p),
         ("knots", c_int32),
         ("contrast_part", c_float),
         ("sure", c_float),
@@ -144,10 +155,14 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.fuse_rows.restype = c_int
     library.compensate_rows.argtypes = [POINTER(_Compensation), c_void_p, c_ssize_t, *rows]
     library.compensate_rows.restype = c_int
+    library.remake_cells.argtypes = [POINTER(_Compensation), c_int32, c_void_p]
+    library.remake_cells.restype = c_int
     library.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *rows, c_void_p]
-    library.disagreement.restype = c_int
-    library.alignment_sums.argtypes = [POINTER(_Alignment), c_void_p]
-    library.alignment_sums.restype = c_int
+    library.disagreement.restype = None
+    library.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
+    library.moved_cells.restype = c_int
+    library.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *rows, POINTER(c_double)]
+    library.find_move.restype = c_int
     return library
 
 
@@ -219,7 +234,7 @@ class CompiledLoops:
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
         numbers, tables, steering = constants(), _tables(_codes(job.out)), _steering(job)
-        motions = _compensation(job.under), _compensation(job.over)
+        motions = _motion(job.under), _motion(job.over)
         call = _Job(
             under=_picture(job.under.pixels),
             over=_picture(job.over.pixels),
@@ -241,35 +256,49 @@ class CompiledLoops:
     def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
         """See PixelLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
-        curves = [curve.astype(np.float32) for curve in (allowed.expected, allowed.noise)]
+        levels = np.column_stack([allowed.expected, allowed.noise]).astype(np.float32)
         limits = disagreement.CONTRAST_PART, disagreement.SURE, disagreement.CERTAIN
-        call = _Allowed(*[curve.ctypes.data for curve in curves], exposure_map.KNOTS, *limits)
+        call = _Allowed(levels.ctypes.data, exposure_map.KNOTS, *limits)
         result = np.empty(under.shape[:2], np.float32)
         data = under.ctypes.data, over.ctypes.data
-        _check(self._library.disagreement(byref(call), *data, *result.shape, result.ctypes.data))
+        self._library.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
         return result
 
-    def normal_equations(self, still: Still, other: Mask, move: Move) -> Normal:
+    def moved(self, picture: Grid, move: Move) -> Grid:
         """See PixelLoops."""
-        height, width = other.shape
-        call = _Alignment(
-            *[plane.ctypes.data for plane in (still.plane, still.along, still.down, other)],
-            height=height,
-            width=width,
-            move=(c_double * 6)(*move.matrix(height, width).ravel()),
+        picture = np.ascontiguousarray(picture, np.float32)
+        result, call = np.empty_like(picture), _moved(picture, move)
+        _check(self._library.moved_cells(byref(call), result.ctypes.data))
+        return result
+
+    def remade(self, reference: Grid, there: Grid, todo: Compensation) -> Grid:
+        """See PixelLoops."""
+        result, call = np.empty_like(there), _compensation(there, reference, replace(todo, move=NO_MOVE))
+        _check(self._library.remake_cells(byref(call), exposure_map.KNOTS, result.ctypes.data))
+        return result
+
+    def find_move(self, reference: Mask, other: Mask) -> Move:
+        """See PixelLoops."""
+        call = _Search(
             ceiling=alignment.CEILING,
             tolerance=alignment.ROBUST**-2,
+            enough=alignment.ENOUGH,
+            gain=alignment.GAIN,
+            least_seen=alignment.LEAST_SEEN,
+            regular=alignment.REGULAR,
+            steps=alignment.STEPS,
+            smallest_side=alignment.SMALLEST_SIDE,
         )
-        sums = np.empty(11)
-        _check(self._library.alignment_sums(byref(call), sums.ctypes.data))
-        matrix = sums[[0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(3, 3)
-        seen, loss = sums[9:]
-        return Normal(matrix, sums[6:9], seen / other.size, loss / max(1, seen))
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
+        found = (c_double * 3)()
+        _check(self._library.find_move(byref(call), *[plane.ctypes.data for plane in planes], *other.shape, found))
+        return Move(*found)
 
     def remake(self, exposure: Exposure, out: Pixels) -> Rows:
         """See PixelLoops."""
-        call = _compensation(exposure)
-        assert call is not None
+        assert exposure.reference is not None
+        assert exposure.todo is not None
+        call = _compensation(exposure.pixels, exposure.reference, exposure.todo)
 
         def rows(top: int, bottom: int) -> None:
             _check(self._library.compensate_rows(byref(call), out.ctypes.data, out.strides[0], top, bottom))
@@ -293,6 +322,12 @@ def _picture(pixels: Pixels) -> _Picture:
     return _Picture(pixels.ctypes.data, pixels.strides[0], height, width, pixels.itemsize)
 
 
+def _moved(picture: Grid, move: Move) -> _Moved:
+    """A packed picture, h x w x channels, and where it has gone."""
+    across, down = move.offsets(*picture.shape[:2])
+    return _Moved(picture.ctypes.data, *picture.shape, (c_double * 2)(*across), (c_double * 2)(*down))
+
+
 def _steering(job: Job) -> NDArray[np.float32]:
     """The small planes, h x 4 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, then chroma parts."""
     height, width = job.chroma.shape
@@ -303,14 +338,19 @@ def _steering(job: Job) -> NDArray[np.float32]:
     return np.ascontiguousarray(planes, np.float32)
 
 
-def _compensation(exposure: Exposure) -> _Compensation | None:
-    """What is to be done to the exposure, with the arrays it points into kept alive; None: nothing."""
-    other, reference, todo = exposure.pixels, exposure.reference, exposure.todo
-    if todo is None or reference is None:
+def _motion(exposure: Exposure) -> _Compensation | None:
+    """What is to be done to the exposure; None: nothing."""
+    if exposure.todo is None or exposure.reference is None:
         return None
-    top = _codes(other) - 1
-    clips = top * compensation.CLIP_START, top * compensation.CLIP_END
-    table = exposure_map.code_table(todo.curve, other.dtype).astype(np.float32)
+    return _compensation(exposure.pixels, exposure.reference, exposure.todo)
+
+
+def _compensation(other: NDArray[Any], reference: NDArray[Any], todo: Compensation) -> _Compensation:
+    """Of pictures in codes or of grids, with the arrays it points into kept alive."""
+    codes = other.dtype != np.float32
+    top = _codes(other) - 1 if codes else 1
+    clips = top * clipping.CLIP_START, top * clipping.CLIP_END
+    table = (exposure_map.code_table(todo.curve, other.dtype) if codes else todo.curve).astype(np.float32)
     mask = np.ascontiguousarray(todo.mask, np.float32)
     call = _Compensation(
         reference=_picture(reference),
@@ -321,7 +361,7 @@ def _compensation(exposure: Exposure) -> _Compensation | None:
         grid_width=mask.shape[1],
         clip_start=clips[0],
         clip_scale=1 / (clips[1] - clips[0]),
-        least_fill=top * compensation.LEAST_FILL,
+        least_fill=top * clipping.LEAST_FILL,
     )
     call.arrays = [table, mask]
     if todo.move != NO_MOVE:

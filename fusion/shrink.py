@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,15 @@ def small_shape(height: int, width: int, lines: int) -> tuple[int, int]:
     if shorter <= lines:
         return height, width
     return max(1, round(height * lines / shorter)), max(1, round(width * lines / shorter))
+
+
+def mean_cells(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Average a plane (h x w, or h x w x channels) over height x width equal rectangles."""
+    if plane.shape[:2] == (height, width):
+        return plane
+    halved = plane.shape[:2] == (2 * height, 2 * width)  # then both ways give the mean of four, and this one is quicker
+    way = cv2.INTER_LINEAR if halved else cv2.INTER_AREA
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=way), np.float32)
 
 
 def area_average(

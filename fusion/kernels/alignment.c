@@ -1,58 +1,127 @@
-/* One step of the search for the move of the whole picture (fusion/motion/alignment.py). No state. */
+/* The search for the move of the whole picture, and small pictures without it (fusion/motion/alignment.py). No state. */
 #include "rows.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A picture (height x width x channels), and where its cell (x, y) has gone: x + across[0] y + across[1], y + down[0] x + down[1]. */
 typedef struct {
-    const float *still, *along, *down; /* height x width: the reference and its slopes */
-    const float *other;
-    int32_t height, width;
-    double move[6];  /* place in the other of a cell: x' = m0 x + m1 y + m2, y' = m3 x + m4 y + m5 */
-    float ceiling;   /* from here up a cell clips */
-    float tolerance; /* 1 / difference^2 at which a cell's say is halved */
-} Alignment;
+    const float *cells;
+    int32_t height, width, channels;
+    double across[2], down[2];
+} Moved;
+
+/* See the constants of fusion/motion/alignment.py. */
+typedef struct {
+    float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's say is halved */
+    double enough, gain, least_seen, regular;
+    int32_t steps, smallest_side;
+} Search;
+
+/* The reference (height x width) with its slopes to the right and down, and room for a row of the other exposure. */
+typedef struct {
+    float *plane, *along, *down, *columns, *row;
+} Still;
 
 /* Normal equations of (dx, dy, turn): upper triangle of the matrix, right side, usable cells, sum of robust differences. */
 #define SUMS 11
 
-/* What the other exposure shows at the place of each cell of row y; outside of it, as much as if it clipped. */
-VECTORISED static void sample_row(const Alignment *job, int32_t y, float *restrict out)
+static int32_t limited(double value, int32_t last) { return value < 0 ? 0 : value > last ? last : (int32_t)value; }
+static float part(float value) { return value < 0 ? 0 : value > 1 ? 1 : value; }
+
+/* Samples between those of two rows and `step` samples to the right. Each lies `start` + `slope` times its column below the upper
+ * row. */
+VECTORISED static void between_cells(const float *restrict above, const float *restrict below, int32_t step, float along,
+                                     float start, float slope, const float *restrict columns, int32_t count,
+                                     float *restrict out)
 {
-    const float *restrict other = job->other;
-    const int32_t width = job->width, most_left = width > 1 ? width - 2 : 0, most_above = job->height > 1 ? job->height - 2 : 0;
-    const int32_t right = width > 1, below = job->height > 1 ? width : 0;
-    const float last_x = (float)(width - 1), last_y = (float)(job->height - 1), ceiling = job->ceiling;
-    const float x_part = (float)job->move[0], y_part = (float)job->move[3];
-    const float x_start = (float)(job->move[1] * y + job->move[2]), y_start = (float)(job->move[4] * y + job->move[5]);
-    for (int32_t i = 0; i < width; i++) {
-        float x = x_part * (float)i + x_start, y_place = y_part * (float)i + y_start;
-        int within = x >= 0 && x <= last_x && y_place >= 0 && y_place <= last_y;
-        int32_t left = (int32_t)x, above = (int32_t)y_place;
-        left = left < 0 ? 0 : left < most_left ? left : most_left;
-        above = above < 0 ? 0 : above < most_above ? above : most_above;
-        int32_t place = above * width + left;
-        float along = x - (float)left, down = y_place - (float)above;
-        float top = other[place] + along * (other[place + right] - other[place]);
-        float bottom = other[place + below] + along * (other[place + below + right] - other[place + below]);
-        float there = top + down * (bottom - top);
-        out[i] = within ? there : ceiling;
+    for (int32_t i = 0; i < count; i++) {
+        float top = above[i] + along * (above[i + step] - above[i]);
+        float bottom = below[i] + along * (below[i + step] - below[i]);
+        out[i] = top + part(start + slope * columns[i]) * (bottom - top);
     }
 }
 
-VECTORISED static void add_row(const Alignment *job, int32_t y, const float *restrict there, double *restrict out)
+/* Columns first..last of row y, all of which lie between the same two rows of the picture; beyond its border the nearest cell. */
+static void moved_span(const Moved *plane, const float *columns, int32_t y, int32_t first, int32_t last, double place, float *out)
 {
-    size_t start = (size_t)y * job->width;
-    const float *restrict still = job->still + start, *restrict along = job->along + start, *restrict down = job->down + start;
-    const float ceiling = job->ceiling, tolerance = job->tolerance;
-    const float middle_x = 0.5f * (float)(job->width - 1), below_middle = (float)y - 0.5f * (float)(job->height - 1);
+    int32_t channels = plane->channels, samples = plane->width * channels;
+    int32_t row = limited(floor(place), plane->height > 1 ? plane->height - 2 : 0);
+    const float *above = plane->cells + (size_t)row * samples, *below = plane->height > 1 ? above + samples : above;
+    double shift = plane->across[0] * y + plane->across[1], left = floor(shift);
+    float start = (float)(y + plane->down[1] - row), slope = (float)plane->down[0];
+    int32_t begin = first + limited(-left - first, last - first); /* the first column whose place has cells either side */
+    int32_t end = begin + limited(plane->width - 1 - left - begin, last - begin);
+    if (end > begin) {
+        ptrdiff_t from = ((ptrdiff_t)left + begin) * channels, to = (ptrdiff_t)begin * channels;
+        between_cells(above + from, below + from, channels, (float)(shift - left), start, slope, columns + to,
+                      (end - begin) * channels, out + to);
+    }
+    for (int32_t x = first; x < last; x++) {
+        if (x == begin)
+            x = end;
+        if (x < last) {
+            int32_t nearest = limited(x + left, plane->width - 1) * channels, to = x * channels;
+            between_cells(above + nearest, below + nearest, 0, 0, start, slope, columns + to, channels, out + to);
+        }
+    }
+}
+
+/* Row y of the picture without the move. `columns`: of every sample of a row. */
+static void moved_row(const Moved *plane, const float *columns, int32_t y, float *out)
+{
+    double slope = plane->down[0];
+    for (int32_t first = 0, last; first < plane->width; first = last) {
+        double place = y + plane->down[1] + slope * first, row = floor(place), far = plane->width;
+        if (slope != 0)
+            far = slope > 0 ? ceil((row + 1 - place) / slope) : floor((row - place) / slope) + 1;
+        last = first + 1 + limited(far - 1, plane->width - first - 1);
+        moved_span(plane, columns, y, first, last, place, out);
+    }
+}
+
+static void number_columns(const Moved *plane, float *columns)
+{
+    for (int32_t x = 0; x < plane->width; x++)
+        for (int32_t c = 0; c < plane->channels; c++)
+            *columns++ = (float)x;
+}
+
+/* The whole picture without the move. 0, or 1 if out of memory. */
+int moved_cells(const Moved *plane, float *out)
+{
+    float *columns = malloc((size_t)plane->width * plane->channels * sizeof *columns);
+    if (!columns)
+        return 1;
+    number_columns(plane, columns);
+    for (int32_t y = 0; y < plane->height; y++)
+        moved_row(plane, columns, y, out + (size_t)y * plane->width * plane->channels);
+    free(columns);
+    return 0;
+}
+
+/* ---- the search ---- */
+
+VECTORISED static void add_row(const Search *search, const Still *still, const Moved *other, int32_t y, double *restrict out)
+{
+    size_t first = (size_t)y * other->width;
+    const float *restrict plane = still->plane + first, *restrict along = still->along + first, *restrict down = still->down + first;
+    const float *restrict columns = still->columns, *restrict there = still->row;
+    const float ceiling = search->ceiling, tolerance = search->tolerance;
+    const float middle_x = 0.5f * (float)(other->width - 1), below_middle = (float)y - 0.5f * (float)(other->height - 1);
+    const float last_x = (float)(other->width - 1), last_y = (float)(other->height - 1);
+    const float shift = (float)(other->across[0] * y + other->across[1]);
+    const float start = (float)(y + other->down[1]), slope = (float)other->down[0];
     float xx = 0, xy = 0, xt = 0, yy = 0, yt = 0, tt = 0, xr = 0, yr = 0, tr = 0, cells = 0, loss = 0;
 #pragma omp simd reduction(+ : xx, xy, xt, yy, yt, tt, xr, yr, tr, cells, loss)
-    for (int32_t i = 0; i < job->width; i++) {
-        float tells = still[i] < ceiling && there[i] < ceiling ? 1.0f : 0.0f;
-        float residual = there[i] - still[i], square = residual * residual * tolerance;
+    for (int32_t i = 0; i < other->width; i++) {
+        float x = columns[i] + shift, place = start + slope * columns[i];
+        int within = (x >= 0) & (x <= last_x) & (place >= 0) & (place <= last_y);
+        float tells = within & (plane[i] < ceiling) & (there[i] < ceiling) ? 1.0f : 0.0f;
+        float residual = there[i] - plane[i], square = residual * residual * tolerance;
         float weight = tells / (1.0f + square);
-        float turning = down[i] * ((float)i - middle_x) - along[i] * below_middle;
+        float turning = down[i] * (columns[i] - middle_x) - along[i] * below_middle;
         float right = weight * along[i], below = weight * down[i], t = weight * turning;
         xx += right * along[i];
         xy += right * down[i];
@@ -71,17 +140,113 @@ VECTORISED static void add_row(const Alignment *job, int32_t y, const float *res
         out[i] += sums[i];
 }
 
-/* 0, or 1 if out of memory. */
-int alignment_sums(const Alignment *job, double *out)
+/* `move`: dx, dy in cells, turn about the middle. See Move.offsets. */
+static void add_up(const Search *search, const Still *still, Moved *other, const double *move, double *sums)
 {
-    float *there = malloc((size_t)job->width * sizeof *there);
-    if (!there)
-        return 1;
-    memset(out, 0, SUMS * sizeof *out);
-    for (int32_t y = 0; y < job->height; y++) {
-        sample_row(job, y, there);
-        add_row(job, y, there, out);
+    double x = 0.5 * (other->width - 1), y = 0.5 * (other->height - 1);
+    other->across[0] = -move[2], other->across[1] = move[0] + move[2] * y;
+    other->down[0] = move[2], other->down[1] = move[1] - move[2] * x;
+    memset(sums, 0, SUMS * sizeof *sums);
+    for (int32_t row = 0; row < other->height; row++) {
+        moved_row(other, still->columns, row, still->row);
+        add_row(search, still, other, row, sums);
     }
-    free(there);
+}
+
+static double seen(const Moved *other, const double *sums) { return sums[9] / ((double)other->height * other->width); }
+
+/* The step that the sums ask for: a symmetric system of three, by its adjoint. */
+static void solve(const double *sums, double regular, double *step)
+{
+    double a = sums[0] + regular, b = sums[1], c = sums[2], d = sums[3] + regular, e = sums[4], f = sums[5] + regular;
+    double aa = d * f - e * e, ab = c * e - b * f, ac = b * e - c * d, bb = a * f - c * c, bc = b * c - a * e, cc = a * d - b * b;
+    double determinant = a * aa + b * ab + c * ac;
+    const double *side = sums + 6;
+    step[0] = -(aa * side[0] + ab * side[1] + ac * side[2]) / determinant;
+    step[1] = -(ab * side[0] + bb * side[1] + bc * side[2]) / determinant;
+    step[2] = -(ac * side[0] + bc * side[1] + cc * side[2]) / determinant;
+}
+
+static void refine(const Search *search, const Still *still, Moved *other, double *move)
+{
+    for (int32_t n = 0; n < search->steps; n++) {
+        double sums[SUMS], step[3];
+        add_up(search, still, other, move, sums);
+        if (seen(other, sums) < search->least_seen) {
+            memset(move, 0, 3 * sizeof *move);
+            return;
+        }
+        solve(sums, search->regular, step);
+        for (int i = 0; i < 3; i++)
+            move[i] += step[i];
+        if (hypot(step[0], step[1]) + fabs(step[2]) * hypot(other->height, other->width) / 2 < search->enough)
+            return;
+    }
+}
+
+/* Slopes by Sobel's weights, over the place mirrored at the border (the border's own cells once). */
+static void find_slopes(const Still *still, int32_t height, int32_t width)
+{
+    for (int32_t y = 0; y < height; y++) {
+        const float *row = still->plane + (size_t)y * width;
+        const float *above = y > 0 ? row - width : height > 1 ? row + width : row;
+        const float *below = y < height - 1 ? row + width : height > 1 ? row - width : row;
+        float *along = still->along + (size_t)y * width, *down = still->down + (size_t)y * width;
+        for (int32_t x = 0; x < width; x++) {
+            int32_t left = x > 0 ? x - 1 : width > 1 ? 1 : 0, right = x < width - 1 ? x + 1 : width > 1 ? width - 2 : 0;
+            along[x] = ((above[right] - above[left]) + 2 * (row[right] - row[left]) + (below[right] - below[left])) / 8;
+            down[x] = ((below[left] - above[left]) + 2 * (below[x] - above[x]) + (below[right] - above[right])) / 8;
+        }
+    }
+}
+
+static void halve(const float *plane, int32_t height, int32_t width, float *out)
+{
+    for (int32_t y = 0; y < height / 2; y++) {
+        const float *above = plane + 2 * (size_t)y * width, *below = above + width;
+        for (int32_t x = 0; x < width / 2; x++)
+            *out++ = (above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]) / 4;
+    }
+}
+
+/* From coarse to fine: at each level, made from the one below, the move found so far is refined. */
+static void descend(const Search *search, Still still, Moved other, float *room, double *move)
+{
+    int32_t height = other.height, width = other.width;
+    if ((height < width ? height : width) >= 2 * search->smallest_side) {
+        size_t cells = (size_t)(height / 2) * (width / 2);
+        Still coarse = still;
+        coarse.plane = room;
+        halve(still.plane, height, width, room);
+        halve(other.cells, height, width, room + cells);
+        descend(search, coarse, (Moved){.cells = room + cells, .height = height / 2, .width = width / 2, .channels = 1},
+                room + 2 * cells, move);
+    }
+    find_slopes(&still, height, width);
+    move[0] *= 2, move[1] *= 2;
+    refine(search, &still, &other, move);
+}
+
+/* The move of `other` from `reference` (height x width each): dx, dy in cells, turn; zeros if undoing it is no gain. 0, or 1
+ * if out of memory. */
+int find_move(const Search *search, float *reference, const float *other, int32_t height, int32_t width, double *move)
+{
+    size_t cells = (size_t)height * width;
+    float *memory = malloc((3 * cells + 2 * (size_t)width) * sizeof *memory); /* all levels below take less than the first */
+    if (!memory)
+        return 1;
+    Still still = {reference, memory, memory + cells, memory + 2 * cells, memory + 2 * cells + width};
+    Moved moved = {.cells = other, .height = height, .width = width, .channels = 1};
+    double before[SUMS], after[SUMS];
+    const double none[3] = {0};
+    number_columns(&moved, still.columns);
+    memset(move, 0, 3 * sizeof *move);
+    descend(search, still, moved, still.row + width, move);
+    add_up(search, &still, &moved, none, before);
+    add_up(search, &still, &moved, move, after);
+    int tells = seen(&moved, before) >= search->least_seen && seen(&moved, after) >= search->least_seen;
+    if (!tells || after[10] * before[9] > search->gain * before[10] * after[9])
+        memset(move, 0, 3 * sizeof *move);
+    free(memory);
     return 0;
 }

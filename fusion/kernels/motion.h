@@ -22,7 +22,8 @@ typedef struct {
     float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
     float *fill;     /* a row of the fill */
     int32_t *starts; /* first column that lies right of each cell's centre, and the width */
-    int32_t *ends;   /* where the spans of columns end that lie equally far down in the other exposure, if it is moved */
+    int32_t *ends;   /* if the other exposure is moved, where the spans of columns end that lie below one of its rows, */
+    uint16_t *parts; /* and for each sample of a row, how far below */
     void *row;       /* room for a row of the picture */
 } Shares;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion import shrink
 from fusion.motion import exposure_map
 from fusion.motion.exposure_map import ExposureMap
 
@@ -29,6 +31,8 @@ SMALLEST_SIDE = 16
 """Cells; the search begins on planes about so small: a move by a tenth of the picture is a cell or two there."""
 LEAST_SEEN = 0.05
 """Part of the cells that must tell something."""
+REGULAR = 1e-6
+"""Added to the normal equations' diagonal: a picture without slopes tells of no move."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,16 @@ class Move:
         """For a picture `factor` times as large."""
         return Move(self.dx * factor, self.dy * factor, self.turn)
 
-    def matrix(self, height: int, width: int) -> NDArray[np.float64]:
-        """2 x 3: from (x, y) of the reference to the other exposure's, pixel centres at whole numbers."""
+    def offsets(self, height: int, width: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(a, b), (c, d): the place of (x, y) in the other exposure is (x + a y + b, y + c x + d), pixel centres at
+        whole numbers.
+        """
         x, y = (width - 1) / 2, (height - 1) / 2
-        return np.array([[1, -self.turn, self.dx + self.turn * y], [self.turn, 1, self.dy - self.turn * x]])
+        return (-self.turn, self.dx + self.turn * y), (self.turn, self.dy - self.turn * x)
 
     def reach(self, height: int, width: int) -> float:
         """The largest shift of any pixel, at most."""
-        return float(np.hypot(self.dx, self.dy) + abs(self.turn) * np.hypot(height, width) / 2)
+        return math.hypot(self.dx, self.dy) + abs(self.turn) * math.hypot(height, width) / 2
 
 
 NO_MOVE = Move()
@@ -86,44 +92,43 @@ class Normal:
     loss: float
 
 
-NormalEquations = Callable[[Still, Plane, Move], Normal]
-"""Of the reference, the other exposure's plane, and the move so far."""
-
-
 def estimate(
     reference: Plane,
     other: Plane,
     exposures: ExposureMap,
     reference_is_over: bool,
-    equations: NormalEquations | None = None,
+    find: Callable[[Plane, Plane], Move] | None = None,
 ) -> Move:
-    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if undoing it is no gain."""
+    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if undoing it is no gain.
+
+    `find`: what does as `find_move`, if not that.
+    """
     factor = max(1, round(max(reference.shape) / LARGEST_SIDE))
     still, stirred = (
         _comparable(grid, exposures, is_over, factor)
         for grid, is_over in ((reference, reference_is_over), (other, not reference_is_over))
     )
-    return _estimate(still, stirred, equations or normal_equations).scaled(factor)
+    return (find or find_move)(still, stirred).scaled(factor)
 
 
 def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int) -> Plane:
     """Luma as the brighter exposure shows it, short of clipping, on fewer cells."""
-    size = grid.shape[1] // factor, grid.shape[0] // factor
-    luma = cv2.cvtColor(grid[: size[1] * factor, : size[0] * factor], cv2.COLOR_BGR2GRAY)
-    small = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
-    return np.minimum(small if is_over else exposure_map.nearest(exposures.brighter, small), np.float32(CEILING))
+    height, width = grid.shape[0] // factor, grid.shape[1] // factor
+    fewer = shrink.mean_cells(grid[: height * factor, : width * factor], height, width)
+    luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
+    return np.minimum(luma if is_over else exposure_map.nearest(exposures.brighter, luma), np.float32(CEILING))
 
 
-def _estimate(reference: Plane, other: Plane, equations: NormalEquations) -> Move:
-    """From coarse to fine."""
+def find_move(reference: Plane, other: Plane) -> Move:
+    """The move of a plane (h x w, 0..1) in its cells, from coarse to fine. NO_MOVE if undoing it is no gain."""
     levels = [(reference, other)]
     while min(levels[-1][0].shape) >= 2 * SMALLEST_SIDE:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
     move = NO_MOVE
     for coarse, stirred in reversed(levels):
         still = Still.of(coarse)
-        move = _refined(still, stirred, move.scaled(2.0), equations)
-    before, after = equations(still, other, NO_MOVE), equations(still, other, move)
+        move = _refined(still, stirred, move.scaled(2.0))
+    before, after = normal_equations(still, other, NO_MOVE), normal_equations(still, other, move)
     return move if min(before.seen, after.seen) >= LEAST_SEEN and after.loss <= GAIN * before.loss else NO_MOVE
 
 
@@ -132,54 +137,50 @@ def _halved(plane: Plane) -> Plane:
     return np.asarray(cv2.resize(plane[: 2 * size[1], : 2 * size[0]], size, interpolation=cv2.INTER_AREA))
 
 
-def warped(plane: Plane, move: Move) -> Plane:
-    """The plane as it would be without the move; beyond its border the nearest cell."""
-    height, width = plane.shape[:2]
-    return np.asarray(
-        cv2.warpAffine(
-            plane,
-            move.matrix(height, width),
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    )
+def moved(picture: NDArray[np.float32], move: Move) -> NDArray[np.float32]:
+    """The picture (h x w, or h x w x channels) as it would be without the move; beyond its border the nearest cell."""
+    height, width = picture.shape[:2]
+    x, y = _places(move, height, width)
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, above = x.astype(int), y.astype(int)
+    right, below = np.minimum(left + 1, width - 1), np.minimum(above + 1, height - 1)
+    along, down = (part.reshape(*part.shape, *[1] * (picture.ndim - 2)) for part in (x - left, y - above))
+    upper = picture[above, left] + along * (picture[above, right] - picture[above, left])
+    lower = picture[below, left] + along * (picture[below, right] - picture[below, left])
+    return np.asarray(upper + down * (lower - upper), np.float32)
 
 
-def _refined(still: Still, other: Plane, move: Move, equations: NormalEquations) -> Move:
+def _places(move: Move, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y in the other exposure of every cell."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    across, down = move.offsets(height, width)
+    return x + across[0] * y + across[1], y + down[0] * x + down[1]
+
+
+def _refined(still: Still, other: Plane, move: Move) -> Move:
     """Gauss-Newton on shift and turn, each cell weighted down by its difference (Lucas and Kanade 1981)."""
     for _ in range(STEPS):
-        normal = equations(still, other, move)
+        normal = normal_equations(still, other, move)
         if normal.seen < LEAST_SEEN:
             return NO_MOVE
-        step = np.linalg.solve(normal.matrix + 1e-6 * np.eye(3), -normal.side)
-        move = Move(move.dx + float(step[0]), move.dy + float(step[1]), move.turn + float(step[2]))
-        if Move(*step).reach(*other.shape) < ENOUGH:
+        step = Move(*np.linalg.solve(normal.matrix + REGULAR * np.eye(3), -normal.side).tolist())
+        move = Move(move.dx + step.dx, move.dy + step.dy, move.turn + step.turn)
+        if step.reach(*other.shape) < ENOUGH:
             break
     return move
 
 
 def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
     """See Normal. A cell tells something if it clips in neither plane and its place lies in the other."""
-    y, x = np.mgrid[0 : other.shape[0], 0 : other.shape[1]].astype(np.float64)
-    there = _between(other, *np.tensordot(move.matrix(*other.shape), [x, y, np.ones_like(x)], axes=1))
-    usable = (still.plane < CEILING) & (there < CEILING)  # false where NaN
+    height, width = other.shape
+    (x, y), there = _places(move, height, width), moved(other, move)
+    within = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    usable = within & (still.plane < CEILING) & (there < CEILING)
     residual = (there - still.plane)[usable]
-    middle_y, middle_x = (other.shape[0] - 1) / 2, (other.shape[1] - 1) / 2
-    turning = still.down * (x - middle_x) - still.along * (y - middle_y)
+    rows, columns = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
+    turning = still.down * columns - still.along * rows
     slopes = np.stack([still.along[usable], still.down[usable], turning[usable]], axis=-1).astype(np.float64)
     weighted = slopes / (1 + np.square(residual / ROBUST))[:, None]
     losses = np.square(residual) / (np.square(residual) + ROBUST**2)
     loss = losses.sum() / max(1, losses.size)
     return Normal(weighted.T @ slopes, weighted.T @ residual, float(usable.mean()), float(loss))
-
-
-def _between(plane: Plane, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The plane at places between its cells; NaN outside."""
-    height, width = plane.shape
-    outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-    left, above = np.clip(x, 0, width - 1).astype(int), np.clip(y, 0, height - 1).astype(int)
-    right, below = np.minimum(left + 1, width - 1), np.minimum(above + 1, height - 1)
-    upper = plane[above, left] + (x - left) * (plane[above, right] - plane[above, left])
-    lower = plane[below, left] + (x - left) * (plane[below, right] - plane[below, left])
-    return np.asarray(np.where(outside, np.nan, upper + (y - above) * (lower - upper)))

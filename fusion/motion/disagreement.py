@@ -63,12 +63,12 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
     parts = min(LEVELS, len(levels))
     order = np.argsort(levels)[len(levels) % parts :].reshape(parts, -1)
     middle = order.shape[1] // 2
-    difference = (exposure_map.at(exposures.brighter, levels) - seen)[order]
+    difference = (exposure_map.nearest(exposures.brighter, levels) - seen)[order]
     medians = np.sort(difference, axis=1)[:, middle]
     spreads = SPREAD_OF_MAD * np.sort(np.abs(difference - medians[:, None]), axis=1)[:, middle]
     centres = levels[order[:, middle]]
-    slope = np.gradient(exposures.brighter, 1 / exposure_map.KNOTS)
-    most_bias, least_spread, most_spread = 0.05 + CODE * slope, CODE * (1 + 0.25 * slope), 0.03 + 2 * CODE * slope
+    code = CODE * exposures.slope
+    most_bias, least_spread, most_spread = 0.05 + code, CODE + 0.25 * code, 0.03 + 2 * code
     bias = np.minimum(np.maximum(np.interp(LEVEL, centres, medians), -most_bias), most_bias)
     spread = np.minimum(np.maximum(np.interp(LEVEL, centres, spreads), least_spread), most_spread)
     return Allowed(np.minimum(np.maximum(exposures.brighter - bias, 0), 1), np.square(spread))
@@ -81,6 +81,7 @@ def contrast(grid: Grid) -> Grid:
 
 
 def soft_mask(disagreement: Mask) -> Mask:
-    """Where the reference exposure shall stand alone, 0..1: disagreements, without gaps and a cell wider."""
-    whole = cv2.morphologyEx(disagreement, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    return np.asarray(cv2.dilate(whole, np.ones((3, 3), np.uint8)), np.float32)
+    """Where the reference exposure shall stand alone, 0..1 in 255ths: disagreements, without gaps and a cell wider."""
+    codes = cv2.convertScaleAbs(disagreement, alpha=255)  # ten times as quick as floats
+    whole = cv2.morphologyEx(codes, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return cv2.dilate(whole, np.ones((3, 3), np.uint8)) * np.float32(1 / 255)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,11 @@ class ExposureMap:
 
     brighter: Curve
     darker: Curve
+
+    @cached_property
+    def slope(self) -> Curve:
+        """Of `brighter`, at the knots."""
+        return np.gradient(self.brighter, 1 / KNOTS)
 
 
 def at(curve: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,40 @@ from capture.frame import Pixels
 from fusion import upsample
 from fusion.motion import exposure_map
 from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.compensation import Compensation, with_fill
+from fusion.motion.clipping import with_fill
+from fusion.motion.disagreement import Grid, Mask
+from fusion.motion.exposure_map import Curve
 
 STEPS = 16
 """Places between pixels are rounded to such parts: then the four weights are whole 256ths, and all machines agree."""
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """What makes the other exposure one of the reference's moment.
+
+    move: pixels. mask: part of the reference, cells. curve: encoded values of the other for those of the reference.
+    fill: what the other exposure shows where the reference clips, see clipping.behind_clipping; None where the
+    reference is the darker one.
+    """
+
+    move: Move
+    mask: Mask
+    curve: Curve
+    fill: Grid | None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing has to be done."""
+        return self.move == NO_MOVE and not self.mask.any()
+
+
+def grid(reference: Grid, there: Grid, todo: Compensation) -> Grid:
+    """The other exposure's grid at the reference's moment; `there`: the grid without the move."""
+    made, (height, width) = exposure_map.nearest(todo.curve, reference), todo.mask.shape
+    if todo.fill is not None:
+        made = with_fill(made, upsample.bilinear_rows(todo.fill.astype(np.float64), height, width), reference)
+    return np.asarray(there + todo.mask[..., None] * (made - there), np.float32)
 
 
 def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
@@ -32,9 +64,8 @@ def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0,
 
 def places(move: Move, height: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """How far across (for each row) and down (for each column) a pixel lies in the other exposure, STEPS-ths of one."""
-    matrix = move.matrix(height, width)
-    across = matrix[0, 1] * np.arange(height) + matrix[0, 2]
-    down = matrix[1, 0] * np.arange(width) + matrix[1, 2]
+    (a, b), (c, d) = move.offsets(height, width)
+    across, down = a * np.arange(height) + b, c * np.arange(width) + d
     rounded = (np.floor(STEPS * offsets + 0.5).astype(np.int32) for offsets in (across, down))
     return next(rounded), next(rounded)
 

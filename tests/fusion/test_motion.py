@@ -11,7 +11,8 @@ from fusion.fuser import FusionSettings
 from fusion.loops import Exposure, NumpyLoops
 from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.compensation import Compensation, Moments
+from fusion.motion.compensation import Moments
+from fusion.motion.remake import Compensation
 from tests.fusion.brackets import Curve, noise, scene
 from tests.fusion.moving_scenes import KINDS, Stage, random_case
 
@@ -36,6 +37,11 @@ def grid(height=120, width=200, seed=0):
 
 def exposed(picture, ratio):
     return exposure_map.at(exposure_map.of_light_ratio(ratio).brighter, picture)
+
+
+def plans_of(grids, mode, moments):
+    """For grids whose cells are pixels."""
+    return compensation.at_one_moment(grids, grids[0].shape[:2], 90, mode, moments).plans
 
 
 @pytest.mark.parametrize(("first", "second", "difference"), SHARMA)
@@ -69,7 +75,7 @@ def test_an_unknown_ratio_is_told_from_the_pictures_even_if_they_moved():
 def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     whole = grid(160, 260)
     move = Move(dx, dy, turn)
-    moved = alignment.warped(whole, Move(-dx, -dy, -turn))[20:-20, 20:-20]
+    moved = alignment.moved(whole, Move(-dx, -dy, -turn))[20:-20, 20:-20]
     still = whole[20:-20, 20:-20]
     maps = exposure_map.of_light_ratio(4.0)
     pair = (exposed(still, 4.0), moved) if reference_is_over else (still, exposed(moved, 4.0))
@@ -84,7 +90,7 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
 def test_what_is_still_is_let_be():
     dark = grid() + np.random.default_rng(1).normal(0, 0.004, (120, 200, 3)).astype(np.float32)
     bright = exposed(grid(), 8.0)
-    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 8.0), 1))
+    plans = plans_of([dark, bright], "full", Moments((1.0, 8.0), 1))
     assert plans[0].move == NO_MOVE
     assert plans[0].mask.mean() < 0.01
 
@@ -93,7 +99,7 @@ def test_what_is_still_is_let_be():
 def test_what_moved_is_taken_from_the_reference_and_nothing_else_is(reference):
     dark, bright = grid(), exposed(grid(), 8.0)
     (dark, bright)[1 - reference][40:70, 80:110] = 0.02 if reference else 0.1
-    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 8.0), reference))
+    plans = plans_of([dark, bright], "full", Moments((1.0, 8.0), reference))
     mask = plans[1 - reference].mask
     assert mask[45:65, 85:105].min() == 1
     mask[34:76, 74:116] = 0
@@ -103,7 +109,7 @@ def test_what_moved_is_taken_from_the_reference_and_nothing_else_is(reference):
 def test_clipping_is_no_disagreement():
     dark = np.linspace(0.5, 1, 120 * 200 * 3, dtype=np.float32).reshape(120, 200, 3)
     bright = np.ones_like(dark)
-    _, plans = compensation.compensations([dark, bright], 120, "full", Moments((1.0, 16.0), 1))
+    plans = plans_of([dark, bright], "full", Moments((1.0, 16.0), 1))
     assert plans[0].idle
 
 
@@ -113,7 +119,7 @@ def plan(shape, move=NO_MOVE, filled=True, seed=1):
     coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
     fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
     maps = exposure_map.of_light_ratio(4.0)
-    return Compensation(move, mask, maps.darker if filled else maps.brighter, fill, np.zeros((*shape, 3), np.float32))
+    return Compensation(move, mask, maps.darker if filled else maps.brighter, fill)
 
 
 @needs_compiled
@@ -133,22 +139,44 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
 
 
 @needs_compiled
-@pytest.mark.parametrize("move", [NO_MOVE, Move(1.7, -0.4), Move(-2.0, 3.5, 0.02), Move(500.0, 0.0)])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (30, 47)])
-def test_the_compiled_normal_equations_are_those_of_the_definition(move, shape):
-    rng = np.random.default_rng(2)
-    plane, other = (rng.uniform(0, 1.02, shape).astype(np.float32) for _ in range(2))
-    arguments = alignment.Still.of(plane), other, move
-    found, wanted = pixels.CompiledLoops().normal_equations(*arguments), alignment.normal_equations(*arguments)
-    scale = np.abs(wanted.matrix).max() + 1e-3
-    np.testing.assert_allclose(found.matrix / scale, wanted.matrix / scale, atol=1e-4)
-    np.testing.assert_allclose(found.side / scale, wanted.side / scale, atol=1e-4)
-    assert (found.seen, found.loss) == pytest.approx((wanted.seen, wanted.loss), abs=1e-4)
+@pytest.mark.parametrize("move", [NO_MOVE, Move(1.7, -0.4), Move(-2.0, 3.5, 0.02), Move(4, -5, -0.1), Move(500.0, 0.0)])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 1), (30, 47, 3), (60, 20, 1)])
+def test_a_picture_is_moved_as_by_the_definition(move, shape):
+    picture = np.random.default_rng(2).uniform(0, 1, shape).astype(np.float32)
+    found, wanted = pixels.CompiledLoops().moved(picture, move), alignment.moved(picture, move)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 @needs_compiled
-def test_the_compiled_disagreement_is_that_of_the_definition():
-    under, over = grid(seed=1), exposed(grid(seed=2), 3.0)
+@pytest.mark.parametrize("move", [NO_MOVE, Move(1.7, -0.4), Move(-2.0, 3.5, 0.02), Move(4, -5, -0.1), Move(500.0, 0.0)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (33, 47), (90, 160), (163, 75)])
+@pytest.mark.parametrize("scatter", [0.0, 0.1, 0.6])
+def test_the_compiled_search_finds_the_move_of_the_definition(move, shape, scatter):
+    """In pictures that clip and in part have nothing to do with each other, too."""
+    plane = 2 * grid(*shape)[..., 0]
+    rng = np.random.default_rng(3)
+    other = alignment.moved(plane, move) + scatter * rng.normal(0, 1, shape).astype(np.float32) * (plane > 0.7)
+    planes = [np.clip(values, 0, 0.97).astype(np.float32) for values in (plane, other)]
+    found, wanted = pixels.CompiledLoops().find_move(*planes), alignment.find_move(*planes)
+    assert (found.dx, found.dy) == pytest.approx((wanted.dx, wanted.dy), rel=1e-3, abs=2e-3)
+    assert found.turn == pytest.approx(wanted.turn, rel=1e-3, abs=2e-5)
+
+
+@needs_compiled
+@pytest.mark.parametrize("filled", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (90, 67)])
+def test_the_compiled_grid_is_that_of_the_definition(shape, filled):
+    reference, there = (1.6 * grid(*shape, seed=seed) for seed in (1, 2))
+    todo = plan(shape, filled=filled)
+    found = pixels.CompiledLoops().remade(reference, there, todo)
+    np.testing.assert_allclose(found, remake.grid(reference, there, todo), atol=1e-5)
+
+
+@needs_compiled
+@pytest.mark.parametrize("shape", [(1, 1), (2, 31), (40, 32), (120, 200)])
+def test_the_compiled_disagreement_is_that_of_the_definition(shape):
+    under, over = grid(*shape, seed=1), exposed(grid(*shape, seed=1), 3.0)
+    over[:, shape[1] // 2 :] = exposed(grid(*shape, seed=2), 3.0)[:, shape[1] // 2 :]
     allowed = disagreement.allowed_differences(under, over, exposure_map.of_light_ratio(3.0))
     found = pixels.CompiledLoops().disagreement(under, over, allowed)
     np.testing.assert_allclose(found, disagreement.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)

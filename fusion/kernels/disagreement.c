@@ -1,0 +1,114 @@
+/* Where two exposures show different things (fusion/motion/disagreement.py), for the CPU. No state. */
+#include "rows.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BLOCK_CELLS 32
+
+typedef struct {
+    const float (*levels)[2]; /* knots + 1: for each of the darker exposure's values the brighter one's, and their difference's
+                               * variance */
+    int32_t knots;
+    float contrast_part, sure, certain;
+} Allowed;
+
+/* Largest and smallest of three rows, by sample. */
+VECTORISED static void extremes_of_rows(const float *restrict above, const float *restrict row, const float *restrict below,
+                                        int32_t samples, float *restrict most, float *restrict least)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        float high = above[i] > below[i] ? above[i] : below[i], low = above[i] < below[i] ? above[i] : below[i];
+        most[i] = row[i] > high ? row[i] : high;
+        least[i] = row[i] < low ? row[i] : low;
+    }
+}
+
+/* Largest less smallest of the 3 x 3 cells around; `most` and `least` have a cell more at either end. */
+VECTORISED static void contrast_of_row(const float *restrict most, const float *restrict least, int32_t samples,
+                                       float *restrict out)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        float high = most[i] > most[i + 6] ? most[i] : most[i + 6], low = least[i] < least[i + 6] ? least[i] : least[i + 6];
+        high = most[i + 3] > high ? most[i + 3] : high;
+        low = least[i + 3] < low ? least[i + 3] : low;
+        out[i] = high - low;
+    }
+}
+
+/* One by one: gathering them costs more on some machines. */
+static void look_up_row(const Allowed *allowed, const float *restrict under, int32_t samples, float (*restrict out)[2])
+{
+    const float knots = (float)allowed->knots;
+    for (int32_t i = 0; i < samples; i++)
+        memcpy(out[i], allowed->levels[(int32_t)(under[i] * knots + 0.5f)], sizeof *out);
+}
+
+VECTORISED static void squares_of_row(const float (*restrict levels)[2], const float *restrict over, float contrast_part,
+                                      int32_t samples, float *restrict contrast)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        float blur = contrast_part * contrast[i], difference = levels[i][0] - over[i];
+        contrast[i] = difference * difference / (levels[i][1] + blur * blur);
+    }
+}
+
+VECTORISED static void ramp_of_row(const Allowed *allowed, const float *restrict squares, int32_t cells, float *restrict out)
+{
+    const float sure = allowed->sure, scale = 1.0f / (allowed->certain - allowed->sure);
+    for (int32_t i = 0; i < cells; i++) {
+        float most = squares[3 * i] > squares[3 * i + 1] ? squares[3 * i] : squares[3 * i + 1];
+        most = most > squares[3 * i + 2] ? most : squares[3 * i + 2];
+        float ramp = (sqrtf(most) - sure) * scale;
+        out[i] = ramp < 0 ? 0 : ramp < 1 ? ramp : 1;
+    }
+}
+
+/* Most agree before their surroundings' contrast is looked at, which only ever excuses. */
+VECTORISED static int any_suspect(const float (*restrict levels)[2], const float *restrict over, float sure, int32_t samples)
+{
+    int any = 0;
+    for (int32_t i = 0; i < samples; i++) {
+        float difference = levels[i][0] - over[i];
+        any |= difference * difference > sure * sure * levels[i][1];
+    }
+    return any;
+}
+
+/* Contrast around `count` cells of row y from column x. */
+static void contrast_of_block(const float *over, int32_t height, int32_t width, int32_t x, int32_t y, int32_t count, float *out)
+{
+    float most[3 * (BLOCK_CELLS + 2)], least[3 * (BLOCK_CELLS + 2)];
+    int32_t first = x > 0 ? x - 1 : 0, last = x + count < width ? x + count + 1 : width, skipped = 3 * (first - x + 1);
+    const float *row = over + 3 * ((size_t)y * width + first);
+    const float *above = y > 0 ? row - 3 * width : row, *below = y < height - 1 ? row + 3 * width : row;
+    extremes_of_rows(above, row, below, 3 * (last - first), most + skipped, least + skipped);
+    if (x == 0) {
+        memcpy(most, most + 3, 3 * sizeof *most);
+        memcpy(least, least + 3, 3 * sizeof *least);
+    }
+    if (x + count == width) {
+        memcpy(most + 3 * (count + 1), most + 3 * count, 3 * sizeof *most);
+        memcpy(least + 3 * (count + 1), least + 3 * count, 3 * sizeof *least);
+    }
+    contrast_of_row(most, least, 3 * count, out);
+}
+
+/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1. */
+void disagreement(const Allowed *allowed, const float *under, const float *over, int32_t height, int32_t width, float *out)
+{
+    float levels[3 * BLOCK_CELLS][2], squares[3 * BLOCK_CELLS];
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x += BLOCK_CELLS) {
+            int32_t count = width - x < BLOCK_CELLS ? width - x : BLOCK_CELLS;
+            size_t first = (size_t)y * width + x;
+            look_up_row(allowed, under + 3 * first, 3 * count, levels);
+            if (!any_suspect(levels, over + 3 * first, allowed->sure, 3 * count)) {
+                memset(out + first, 0, (size_t)count * sizeof *out);
+                continue;
+            }
+            contrast_of_block(over, height, width, x, y, count, squares);
+            squares_of_row(levels, over + 3 * first, allowed->contrast_part, 3 * count, squares);
+            ramp_of_row(allowed, squares, count, out + first);
+        }
+}

@@ -1,0 +1,58 @@
+"""What would the darker exposure have shown where the brighter one, the reference, clips and does not tell?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion import shrink
+from fusion.motion.disagreement import Grid, Mask
+
+CLIP_START, CLIP_END = 0.95, 0.99
+"""Encoded values between which a pixel of the brighter exposure comes to be taken for clipped."""
+LEAST_FILL = 1e-3
+LINES = 45
+"""Of the fill, along the shorter side."""
+RADII = (1, 3, 9)
+FARTHER = 0.02
+"""Weight of each radius over the one before."""
+
+
+def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+    """The fill (LINES down or across x 3, encoded 0..1): what the darker exposure shows nearby where the brighter one
+    clips and nothing moved; None if not needed.
+
+    It stands for what has come into view there.
+    """
+    finer = shrink.small_shape(mask.shape[0], mask.shape[1], 2 * LINES)
+    reference, other, mask = (shrink.mean_cells(plane, *finer) for plane in (reference, other, mask))
+    clips, replaced = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START,) * 3) == 0, mask > 0
+    if not (clips & replaced).any():
+        return None
+    known = (clips & ~replaced).view(np.uint8)
+    seen = np.asarray(
+        cv2.copyTo(cv2.cvtColor(other, cv2.COLOR_BGR2BGRA), known), np.float32
+    )  # the fourth: the part that is known
+    seen = shrink.mean_cells(seen, *shrink.small_shape(mask.shape[0], mask.shape[1], LINES))
+    total = np.zeros(seen.shape, np.float32)
+    for step, radius in enumerate(RADII):
+        window = (2 * radius + 1, 2 * radius + 1)
+        near = np.asarray(cv2.boxFilter(seen, -1, window, borderType=cv2.BORDER_REPLICATE), np.float32)
+        total += np.float32(FARTHER**step) * near
+    part = cv2.cvtColor(np.maximum(total[..., 3], 1e-6), cv2.COLOR_GRAY2BGR)
+    return np.asarray(cv2.cvtColor(total, cv2.COLOR_BGRA2BGR) / part, np.float32)
+
+
+def with_fill(
+    made: NDArray[np.floating[Any]], fill: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Values ... x 3 of the darker exposure, encoded 0..1, where the reference, the brighter one, may clip.
+
+    A channel that clips there is at least what the fill says, as far as the other channels let the fill be so bright.
+    """
+    clips = np.clip((reference - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
+    bright = np.min(clips + (1 - clips) * made / np.maximum(fill, LEAST_FILL), axis=-1, keepdims=True)
+    return np.asarray(made + clips * np.maximum(np.minimum(bright, 1) * fill - made, 0))
