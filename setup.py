@@ -6,7 +6,7 @@ from setuptools import Extension, setup
 
 pixels = Extension(
     "fusion._pixels",
-    sources=[f"fusion/kernels/{name}.c" for name in ("alignment", "disagreement", "motion", "pixels")],
+    sources=[f"fusion/kernels/{name}.c" for name in ("alignment", "disagreement", "motion", "pixels", "small")],
     depends=["fusion/kernels/motion.h", "fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
     extra_compile_args=[
         "-O3",

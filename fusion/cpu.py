@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from capture.frame import Pixels
 from engine.runtime import LightnessNet
-from fusion import pixels as compiled
 from fusion import shrink, small, tiles, tone
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out, is_packed
+from fusion.kernels.library import compiled
 from fusion.loops import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
+from fusion.pixels import CompiledLoops
 
 STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
@@ -58,7 +59,7 @@ class CpuFuser:
         self.settings = settings
         self.model_sha256 = net.sha256
         self.threads = threads or usable_cores()
-        self.loops = loops or (compiled.CompiledLoops() if compiled.compiled() else NumpyLoops())
+        self.loops = loops or (CompiledLoops() if compiled() else NumpyLoops())
         self._net = net
         self._tile = tile
         self._moved: dict[int, Pixels] = {}  # room for exposures that have to be changed, kept from bracket to bracket

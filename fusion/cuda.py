@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from capture.frame import Pixels
 from engine.runtime import CudaNet
 from fusion import cuda_plan
-from fusion import pixels as compiled
 from fusion.cuda_memory import Locked, Room, driver_library, lock_pages
 from fusion.cuda_motion import Remake
 from fusion.cuda_plan import BLOCK, Pair, PairPlan, Picture, Step
 from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
+from fusion.grid_loops import CompiledGridLoops
 from fusion.kernels.build import BINARY
+from fusion.kernels.library import compiled
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
 from fusion.motion.remake import Compensation
@@ -133,7 +134,7 @@ class CudaFuser:
         self._mapped = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
         self._context = device.retain_primary_context()
         self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
-        self._loops = compiled.CompiledLoops() if compiled.compiled() else DefinedLoops()
+        self._loops = CompiledGridLoops() if compiled() else DefinedLoops()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
         with self.on_device():

@@ -24,8 +24,8 @@ from capture.frame import Pixels
 from fusion import colour
 from fusion.cpu import usable_cores
 from fusion.fuser import Fuser, FusionSettings, open_fuser
+from fusion.kernels.library import compiled
 from fusion.motion.compensation import Moments
-from fusion.pixels import compiled
 from tools.config_sources import load_config
 from tools.exits import UserError
 from tools.options import (

@@ -9,6 +9,7 @@ from fusion import definition, pixels, tiles
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
+from fusion.kernels.library import compiled
 from fusion.loops import NumpyLoops
 from tests.fusion.brackets import Curve, extremes, noise, scene
 
@@ -19,7 +20,7 @@ LOOPS = [
     pytest.param(
         pixels.CompiledLoops,
         id="compiled",
-        marks=pytest.mark.skipif(not pixels.compiled(), reason="the compiled loops are not built here"),
+        marks=pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here"),
     ),
 ]
 MODES = [

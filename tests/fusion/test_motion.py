@@ -8,6 +8,7 @@ from fusion.colour_difference import ciede2000, of_pictures
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
+from fusion.kernels.library import compiled
 from fusion.loops import Exposure, NumpyLoops
 from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move
@@ -24,7 +25,7 @@ SHARMA = [
     ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
     ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
 ]
-needs_compiled = pytest.mark.skipif(not pixels.compiled(), reason="the compiled loops are not built here")
+needs_compiled = pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
 
 
 def grid(height=120, width=200, seed=0):

@@ -1,0 +1,171 @@
+"""The compiled loops over the motion grid (kernels/alignment.c, disagreement.c, motion.c) from Python."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.kernels.library import Picture, check, codes_of, library, picture_of
+from fusion.motion import alignment, clipping, disagreement, exposure_map, remake
+from fusion.motion.alignment import NO_MOVE, Move
+from fusion.motion.disagreement import Allowed, Grid, Mask
+from fusion.motion.remake import Compensation
+
+
+class CompensationCall(Structure):
+    """See `Compensation` in kernels/motion.h."""
+
+    _fields_ = [
+        ("reference", Picture),
+        ("other", Picture),
+        ("table", c_void_p),
+        ("mask", c_void_p),
+        ("grid_height", c_int32),
+        ("grid_width", c_int32),
+        ("across", c_void_p),
+        ("down", c_void_p),
+        ("fill", c_void_p),
+        ("fill_height", c_int32),
+        ("fill_width", c_int32),
+        ("clip_start", c_float),
+        ("clip_scale", c_float),
+        ("least_fill", c_float),
+    ]
+
+
+class _Moved(Structure):
+    _fields_ = [
+        ("cells", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("channels", c_int32),
+        ("across", c_double * 2),
+        ("down", c_double * 2),
+    ]
+
+
+class _Search(Structure):
+    _fields_ = [
+        ("ceiling", c_float),
+        ("tolerance", c_float),
+        ("enough", c_double),
+        ("gain", c_double),
+        ("least_seen", c_double),
+        ("regular", c_double),
+        ("steps", c_int32),
+        ("smallest_side", c_int32),
+    ]
+
+
+class _Allowed(Structure):
+    _fields_ = [
+        ("levels", c_void_p),
+        ("knots", c_int32),
+        ("contrast_part", c_float),
+        ("sure", c_float),
+        ("certain", c_float),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    loops, shape = library(), [c_int32, c_int32]
+    loops.remake_cells.argtypes = [POINTER(CompensationCall), c_int32, c_void_p]
+    loops.remake_cells.restype = c_int
+    loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *shape, c_void_p]
+    loops.disagreement.restype = None
+    loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
+    loops.moved_cells.restype = c_int
+    loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
+    loops.find_move.restype = c_int
+    return loops
+
+
+class CompiledGridLoops:
+    """The GridLoops, compiled. Raises RuntimeError where they are not built."""
+
+    def __init__(self) -> None:
+        self._grids = _library()
+
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """See GridLoops."""
+        under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
+        levels = np.column_stack([allowed.expected, allowed.noise]).astype(np.float32)
+        limits = disagreement.CONTRAST_PART, disagreement.SURE, disagreement.CERTAIN
+        call = _Allowed(levels.ctypes.data, exposure_map.KNOTS, *limits)
+        result = np.empty(under.shape[:2], np.float32)
+        data = under.ctypes.data, over.ctypes.data
+        self._grids.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
+        return result
+
+    def moved(self, picture: Grid, move: Move) -> Grid:
+        """See GridLoops."""
+        picture = np.ascontiguousarray(picture, np.float32)
+        result, call = np.empty_like(picture), _moved(picture, move)
+        check(self._grids.moved_cells(byref(call), result.ctypes.data))
+        return result
+
+    def remade(self, reference: Grid, there: Grid, todo: Compensation) -> Grid:
+        """See GridLoops."""
+        result, call = np.empty_like(there), compensation_call(there, reference, replace(todo, move=NO_MOVE))
+        check(self._grids.remake_cells(byref(call), exposure_map.KNOTS, result.ctypes.data))
+        return result
+
+    def find_move(self, reference: Mask, other: Mask) -> Move:
+        """See GridLoops."""
+        call = _Search(
+            ceiling=alignment.CEILING,
+            tolerance=alignment.ROBUST**-2,
+            enough=alignment.ENOUGH,
+            gain=alignment.GAIN,
+            least_seen=alignment.LEAST_SEEN,
+            regular=alignment.REGULAR,
+            steps=alignment.STEPS,
+            smallest_side=alignment.SMALLEST_SIDE,
+        )
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
+        found = (c_double * 3)()
+        check(self._grids.find_move(byref(call), *[plane.ctypes.data for plane in planes], *other.shape, found))
+        return Move(*found)
+
+
+def _moved(picture: Grid, move: Move) -> _Moved:
+    """A packed picture, h x w x channels, and where it has gone."""
+    across, down = move.offsets(*picture.shape[:2])
+    return _Moved(picture.ctypes.data, *picture.shape, (c_double * 2)(*across), (c_double * 2)(*down))
+
+
+def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compensation) -> CompensationCall:
+    """Of pictures in codes or of grids, with the arrays it points into kept alive."""
+    codes = other.dtype != np.float32
+    top = codes_of(other) - 1 if codes else 1
+    clips = top * clipping.CLIP_START, top * clipping.CLIP_END
+    table = (exposure_map.code_table(todo.curve, other.dtype) if codes else todo.curve).astype(np.float32)
+    mask = np.ascontiguousarray(todo.mask, np.float32)
+    call = CompensationCall(
+        reference=picture_of(reference),
+        other=picture_of(other),
+        table=table.ctypes.data,
+        mask=mask.ctypes.data,
+        grid_height=mask.shape[0],
+        grid_width=mask.shape[1],
+        clip_start=clips[0],
+        clip_scale=1 / (clips[1] - clips[0]),
+        least_fill=top * clipping.LEAST_FILL,
+    )
+    call.arrays = [table, mask]
+    if todo.move != NO_MOVE:
+        across, down = remake.places(todo.move, *other.shape[:2])
+        call.across, call.down = across.ctypes.data, down.ctypes.data
+        call.arrays += [across, down]
+    if todo.fill is not None:
+        fill = np.ascontiguousarray(todo.fill * top, np.float32)
+        call.fill, call.fill_height, call.fill_width = fill.ctypes.data, *fill.shape[:2]
+        call.arrays.append(fill)
+    return call

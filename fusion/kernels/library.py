@@ -1,0 +1,67 @@
+"""The compiled loops (kernels/*.c) as a library for ctypes: found, and given pictures. Calls run without the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import Structure, c_int32, c_ssize_t, c_void_p
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Picture(Structure):
+    """See kernels/rows.h."""
+
+    _fields_ = [
+        ("pixels", c_void_p),
+        ("stride", c_ssize_t),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("bytes_per_sample", c_int32),
+    ]
+
+
+@lru_cache(maxsize=1)
+def _found() -> ctypes.CDLL | None:
+    folder = Path(__file__).parents[1]
+    for suffix in EXTENSION_SUFFIXES:
+        path = folder / f"_pixels{suffix}"
+        if path.exists():
+            return ctypes.CDLL(str(path))
+    return None
+
+
+def compiled() -> bool:
+    """Whether the compiled loops are there (they are built at installation where a C compiler is)."""
+    return _found() is not None
+
+
+def library() -> ctypes.CDLL:
+    """The compiled loops. Raises RuntimeError where they are not built."""
+    found = _found()
+    if found is None:
+        raise RuntimeError("the compiled pixel loops are not built")
+    return found
+
+
+def check(failed: int) -> None:
+    """Raise MemoryError if a call has failed: they fail of nothing else."""
+    if failed:
+        raise MemoryError("the pixel loops could not allocate their row buffers")
+
+
+def codes_of(pixels: NDArray[Any]) -> int:
+    """How many codes there are: 256 or 65536."""
+    return int(np.iinfo(pixels.dtype).max) + 1
+
+
+def picture_of(pixels: NDArray[Any]) -> Picture:
+    """A picture (H x W x 3); rows may be padded. Raises ValueError where the pixels of a row are not."""
+    height, width = pixels.shape[:2]
+    if pixels.strides[1:] != (3 * pixels.itemsize, pixels.itemsize) or not pixels.flags.aligned:
+        raise ValueError("pixels must be packed within a row")
+    return Picture(pixels.ctypes.data, pixels.strides[0], height, width, pixels.itemsize)

@@ -1,0 +1,227 @@
+/* The small picture, and what is told from it (fusion/shrink.py, fusion/upsample.py), for the CPU. No state. */
+#include "rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AFFINE_PRODUCTS 8
+#define MOST_PLANES 8
+
+/* Sums of 8-bit samples are kept in 16 bits for up to MOST_ROWS rows. */
+#define MOST_ROWS 257
+
+VECTORISED static void add_whole8(uint16_t *restrict sums, const uint8_t *restrict row, int32_t samples)
+{
+    for (int32_t i = 0; i < samples; i++)
+        sums[i] += row[i];
+}
+
+VECTORISED static void flush_whole8(uint16_t *restrict whole, float *restrict sums, int32_t samples)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        sums[i] += (float)whole[i];
+        whole[i] = 0;
+    }
+}
+
+VECTORISED static void add_part(float *restrict sums, const void *restrict row, int bytes, float weight, int32_t samples)
+{
+    const uint8_t *row8 = row;
+    const uint16_t *row16 = row;
+    if (bytes == 1)
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += weight * (float)row8[i];
+    else
+        for (int32_t i = 0; i < samples; i++)
+            sums[i] += weight * (float)row16[i];
+}
+
+/* The cells of one of `parts` equal intervals of `size` cells: first..last inclusive, all whole but the two ends. */
+typedef struct {
+    int32_t first, last;
+    float first_weight, last_weight; /* the latter 0 if the interval ends with its first cell */
+} Interval;
+
+static Interval interval(int32_t index, int32_t size, int32_t parts)
+{
+    double start = index * ((double)size / parts), end = (index + 1) * ((double)size / parts);
+    Interval cells = {(int32_t)start, (int32_t)ceil(end) - 1, 0, 0};
+    cells.last = cells.last < size ? cells.last : size - 1;
+    if (cells.last <= cells.first) {
+        cells.last = cells.first;
+        cells.first_weight = (float)(end - start);
+    } else {
+        cells.first_weight = (float)(cells.first + 1 - start);
+        cells.last_weight = (float)(end - cells.last);
+    }
+    return cells;
+}
+
+static float weight_of(Interval cells, int32_t index)
+{
+    return index == cells.first ? cells.first_weight : index == cells.last ? cells.last_weight : 1.0f;
+}
+
+/* Sums of the rows of an interval, ends weighted. `whole`: zeros, and zeros again afterwards. */
+static void sum_rows(const Picture *picture, Interval cells, uint16_t *whole, float *sums)
+{
+    int32_t samples = 3 * picture->width, pending = 0;
+    memset(sums, 0, (size_t)samples * sizeof *sums);
+    for (int32_t row = cells.first; row <= cells.last; row++) {
+        float weight = weight_of(cells, row);
+        if (picture->bytes_per_sample == 1 && weight == 1.0f) {
+            add_whole8(whole, row_of(picture, row), samples);
+            if (++pending == MOST_ROWS) {
+                flush_whole8(whole, sums, samples);
+                pending = 0;
+            }
+        } else {
+            add_part(sums, row_of(picture, row), picture->bytes_per_sample, weight, samples);
+        }
+    }
+    if (pending)
+        flush_whole8(whole, sums, samples);
+}
+
+static void sum_columns(const float *sums, const Interval *columns, int32_t parts, float scale, float *out)
+{
+    for (int32_t x = 0; x < parts; x++) {
+        Interval cells = columns[x];
+        const float *first = sums + 3 * (size_t)cells.first, *last = sums + 3 * (size_t)cells.last;
+        float blue = cells.first_weight * first[0] + cells.last_weight * last[0];
+        float green = cells.first_weight * first[1] + cells.last_weight * last[1];
+        float red = cells.first_weight * first[2] + cells.last_weight * last[2];
+        for (const float *cell = first + 3; cell < last; cell += 3) {
+            blue += cell[0];
+            green += cell[1];
+            red += cell[2];
+        }
+        out[3 * x] = blue * scale;
+        out[3 * x + 1] = green * scale;
+        out[3 * x + 2] = red * scale;
+    }
+}
+
+/* Rows top..bottom of a small picture (height x width x 3, encoded 0..1): averages over equal rectangles. 0, or 1 if out of
+ * memory. */
+int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t width, int32_t top, int32_t bottom)
+{
+    size_t samples = 3 * (size_t)picture->width;
+    char *memory = calloc(1, samples * (sizeof(float) + sizeof(uint16_t)) + (size_t)width * sizeof(Interval));
+    if (!memory)
+        return 1;
+    Interval *columns = (Interval *)memory;
+    float *sums = (float *)(columns + width);
+    uint16_t *whole = (uint16_t *)(sums + samples);
+    for (int32_t x = 0; x < width; x++)
+        columns[x] = interval(x, picture->width, width);
+    double area = ((double)picture->height / height) * ((double)picture->width / width);
+    float scale = (float)(1.0 / (area * (picture->bytes_per_sample == 1 ? 255.0 : 65535.0)));
+    for (int32_t y = top; y < bottom; y++) {
+        sum_rows(picture, interval(y, picture->height, height), whole, sums);
+        sum_columns(sums, columns, width, scale, small + (size_t)y * width * 3);
+    }
+    free(memory);
+    return 0;
+}
+
+/* One row of window sums, `planes` values a pixel, from column sums; each divided by the window's pixels. */
+static inline __attribute__((always_inline)) void slide(const double *restrict column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
+                    double *restrict out)
+{
+    double sums[MOST_PLANES] = {0};
+    for (int32_t x = 0; x < radius && x < width; x++)
+        for (int32_t p = 0; p < planes; p++)
+            sums[p] += column_sums[x * planes + p];
+    for (int32_t x = 0; x < width; x++) {
+        int32_t first = x - radius > 0 ? x - radius : 0, last = x + radius < width ? x + radius : width - 1;
+        double mean = 1.0 / (rows * (last - first + 1));
+        if (x + radius < width)
+            for (int32_t p = 0; p < planes; p++)
+                sums[p] += column_sums[(x + radius) * planes + p];
+        if (x - radius > 0)
+            for (int32_t p = 0; p < planes; p++)
+                sums[p] -= column_sums[(x - radius - 1) * planes + p];
+        for (int32_t p = 0; p < planes; p++)
+            out[x * planes + p] = sums[p] * mean;
+    }
+}
+
+/* With the number of planes known to the compiler where it matters. */
+VECTORISED static void slide_row(const double *column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
+                                 double *out)
+{
+    if (planes == AFFINE_PRODUCTS)
+        slide(column_sums, width, AFFINE_PRODUCTS, radius, rows, out);
+    else
+        slide(column_sums, width, planes, radius, rows, out);
+}
+
+VECTORISED static void add_row(double *restrict sums, const double *restrict row, double sign, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        sums[i] += sign * row[i];
+}
+
+/* Means over windows of 2 radius + 1 pixels a side, cut off at the border; height x width x planes, planes <= MOST_PLANES.
+ * 0, or 1 if out of memory. */
+int box_mean(const double *in, int32_t height, int32_t width, int32_t planes, int32_t radius, double *out)
+{
+    int32_t row = width * planes;
+    double *sums = calloc((size_t)row, sizeof *sums);
+    if (!sums)
+        return 1;
+    for (int32_t y = 0; y < radius && y < height; y++)
+        add_row(sums, in + (size_t)y * row, 1.0, row);
+    for (int32_t y = 0; y < height; y++) {
+        int32_t first = y - radius > 0 ? y - radius : 0, last = y + radius < height ? y + radius : height - 1;
+        if (y + radius < height)
+            add_row(sums, in + (size_t)(y + radius) * row, 1.0, row);
+        if (y - radius > 0)
+            add_row(sums, in + (size_t)(y - radius - 1) * row, -1.0, row);
+        slide_row(sums, width, planes, radius, last - first + 1, out + (size_t)y * row);
+    }
+    free(sums);
+    return 0;
+}
+
+/* Statistics of one pixel for the local affine model: the two guides, the target, and their products. */
+VECTORISED static void affine_products(const float *under, const float *over, const double *target, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, out += AFFINE_PRODUCTS) {
+        double u = under[i], o = over[i], t = target[i];
+        out[0] = u, out[1] = o, out[2] = t;
+        out[3] = u * u, out[4] = o * o, out[5] = u * o, out[6] = u * t, out[7] = o * t;
+    }
+}
+
+VECTORISED static void affine_solve(const double *means, double eps, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, means += AFFINE_PRODUCTS, out += 3) {
+        double u = means[0], o = means[1], t = means[2];
+        double var_u = means[3] - u * u + eps, var_o = means[4] - o * o + eps, cov = means[5] - u * o;
+        double with_u = means[6] - u * t, with_o = means[7] - o * t;
+        double determinant = var_u * var_o - cov * cov;
+        out[0] = (with_u * var_o - with_o * cov) / determinant;
+        out[1] = (with_o * var_u - with_u * cov) / determinant;
+        out[2] = t - out[0] * u - out[1] * o;
+    }
+}
+
+/* Smoothed coefficients A, B, C (height x width x 3) of target ~ A under + B over + C. 0, or 1 if out of memory. */
+int affine_coefficients(const float *under, const float *over, const double *target, int32_t height, int32_t width,
+                        int32_t radius, double eps, double *out)
+{
+    int32_t count = height * width;
+    double *products = malloc((size_t)count * 2 * AFFINE_PRODUCTS * sizeof *products);
+    if (!products)
+        return 1;
+    double *means = products + (size_t)count * AFFINE_PRODUCTS;
+    affine_products(under, over, target, count, products);
+    int failed = box_mean(products, height, width, AFFINE_PRODUCTS, radius, means);
+    affine_solve(means, eps, count, products);
+    failed = failed || box_mean(products, height, width, 3, radius, out);
+    free(products);
+    return failed;
+}
