@@ -39,6 +39,7 @@ class Remake(Structure):
         ("clip_start", c_float),
         ("clip_scale", c_float),
         ("least_fill", c_float),
+        ("like", c_float),
     ]
 
 
@@ -120,4 +121,5 @@ class RemakeRoom:
             clip_start=starts,
             clip_scale=1 / (ends - starts),
             least_fill=top * clipping.LEAST_FILL,
+            like=clipping.LIKE,
         )

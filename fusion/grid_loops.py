@@ -36,6 +36,7 @@ class CompensationCall(Structure):
         ("clip_start", c_float),
         ("clip_scale", c_float),
         ("least_fill", c_float),
+        ("like", c_float),
     ]
 
 
@@ -158,6 +159,7 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         clip_start=clips[0],
         clip_scale=1 / (clips[1] - clips[0]),
         least_fill=top * clipping.LEAST_FILL,
+        like=clipping.LIKE,
     )
     call.arrays = [table, mask]
     if todo.move != NO_MOVE:

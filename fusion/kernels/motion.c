@@ -146,7 +146,8 @@ static void turn_fill_to(const Compensation *job, float *fill, int32_t y)
 }
 
 /* Where the reference clips, the other exposure shows no less than the fill. */
-static void fill_pixel(const Compensation *job, const float *left, float along, const float *seen, float *made)
+static void fill_pixel(const Compensation *job, const float *left, float along, const float *seen, const float *there,
+                       float *made)
 {
     float bgr[3], clips[3], bright = 1;
     for (int c = 0; c < 3; c++) { /* the channels that do not clip tell how bright it can be */
@@ -159,28 +160,38 @@ static void fill_pixel(const Compensation *job, const float *left, float along, 
             bright = part < bright ? part : bright;
         }
     }
+    float differs = 0;
+    for (int c = 0; c < 3; c++) { /* a channel that clips may have been brighter */
+        float level = made[c] > job->least_fill ? made[c] : job->least_fill, more = there[c] - made[c];
+        float part = (more < 0 ? -more : (1 - clips[c]) * more) / level;
+        differs = part > differs ? part : differs;
+    }
+    float stays = differs < job->like ? 1 - differs / job->like : 0;
     for (int c = 0; c < 3; c++) {
-        float more = bright * bgr[c] - made[c];
+        float more = stays * there[c] + (1 - stays) * bright * bgr[c] - made[c];
         made[c] += clips[c] * (more > 0 ? more : 0);
     }
 }
 
-static void fill_if_clipping(const Compensation *job, const float *fill, int32_t x, const float *seen, float *made)
+static void fill_if_clipping(const Compensation *job, const float *fill, int32_t x, const float *seen, const float *there,
+                             float *made)
 {
     if (seen[0] <= job->clip_start && seen[1] <= job->clip_start && seen[2] <= job->clip_start)
         return;
     float along;
     int32_t left = between(x, job->other.width, job->fill_width, &along);
-    fill_pixel(job, fill + 3 * left, along, seen, made);
+    fill_pixel(job, fill + 3 * left, along, seen, there, made);
 }
 
 static void fill_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count, float *made)
 {
     for (int32_t i = 0; i < count; i++) {
-        float seen[3];
-        for (int c = 0; c < 3; c++)
+        float seen[3], there[3];
+        for (int c = 0; c < 3; c++) {
             seen[c] = (float)code(reference, job->other.bytes_per_sample, 3 * (x + i) + c);
-        fill_if_clipping(job, shares->fill, x + i, seen, made + 3 * i);
+            there[c] = (float)code(shares->row, job->other.bytes_per_sample, 3 * (x + i) + c);
+        }
+        fill_if_clipping(job, shares->fill, x + i, seen, there, made + 3 * i);
     }
 }
 
@@ -292,7 +303,7 @@ static void remake_cell(const Compensation *job, const float *fill, int32_t knot
     for (int c = 0; c < 3; c++)
         made[c] = job->table[(int32_t)(seen[c] * (float)knots + 0.5f)];
     if (fill)
-        fill_if_clipping(job, fill, x, seen, made);
+        fill_if_clipping(job, fill, x, seen, out, made);
     for (int c = 0; c < 3; c++)
         out[c] += share * (made[c] - out[c]);
 }

@@ -47,17 +47,20 @@ template <typename Sample> PIXEL_FN void other_at(const Remake &p, int32_t x, in
     }
 }
 
-/* Where the reference clips, the other exposure shows no less than the fill, as bright as the other channels allow. */
-PIXEL_FN void fill_in(const Remake &p, int32_t x, int32_t y, const float *reference, float *made)
+/* Where the reference clips: see with_fill of fusion/motion/clipping.py. */
+PIXEL_FN void fill_in(const Remake &p, int32_t x, int32_t y, const float *reference, const uint32_t *there, float *made)
 {
-    float clips[3], fill[3], bright = 1.0f;
+    float clips[3], fill[3], bright = 1.0f, differs = 0.0f;
     for (int c = 0; c < 3; c++) {
         clips[c] = within((reference[c] - p.clip_start) * p.clip_scale, 0.0f, 1.0f);
         fill[c] = plane_at(p, p.fill + c, p.fill_height, p.fill_width, 3, x, y);
         bright = smaller(bright, clips[c] + (1.0f - clips[c]) * made[c] / larger(fill[c], p.least_fill));
+        float more = (float)there[c] - made[c]; /* a channel that clips may have been brighter */
+        differs = larger(differs, larger(-more, (1.0f - clips[c]) * more) / larger(made[c], p.least_fill));
     }
+    float stays = larger(1.0f - differs / p.like, 0.0f);
     for (int c = 0; c < 3; c++)
-        made[c] += clips[c] * larger(bright * fill[c] - made[c], 0.0f);
+        made[c] += clips[c] * larger(stays * (float)there[c] + (1.0f - stays) * bright * fill[c] - made[c], 0.0f);
 }
 
 /* A thread a pixel. */
@@ -78,7 +81,7 @@ template <typename Sample> PIXEL_FN void remake(const Remake &p)
             largest = larger(largest, reference[c]);
         }
         if (p.fill && largest > p.clip_start)
-            fill_in(p, x, y, reference, made);
+            fill_in(p, x, y, reference, codes, made);
         for (int c = 0; c < 3; c++)
             codes[c] = (uint32_t)((float)codes[c] + share * (made[c] - (float)codes[c]) + 0.5f);
     }

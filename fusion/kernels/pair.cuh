@@ -70,6 +70,7 @@ struct Remake {
     const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
     int32_t height, width, grid_height, grid_width, fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
+    float like;                               /* see fusion/motion/clipping.py */
 };
 
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }

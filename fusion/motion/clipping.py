@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from fusion import shrink
 from fusion.motion.disagreement import Grid, Mask
 
+Values = NDArray[np.floating[Any]]
+
 CLIP_START, CLIP_END = 0.95, 0.99
 """Encoded values between which a pixel of the brighter exposure comes to be taken for clipped."""
 LEAST_FILL = 1e-3
+LIKE = 0.25
+"""Part by which a pixel's values may differ from one moment to the other for it to be taken for the same thing."""
 LINES = 45
 """Of the fill, along the shorter side."""
 RADII = (1, 3, 9)
@@ -46,13 +50,17 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
     return np.asarray(cv2.cvtColor(total, cv2.COLOR_BGRA2BGR) / part, np.float32)
 
 
-def with_fill(
-    made: NDArray[np.floating[Any]], fill: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]
-) -> NDArray[np.floating[Any]]:
+def with_fill(made: Values, fill: Values, reference: Values, there: Values) -> Values:
     """Values ... x 3 of the darker exposure, encoded 0..1, where the reference, the brighter one, may clip.
 
-    A channel that clips there is at least what the fill says, as far as the other channels let the fill be so bright.
+    made: as the reference's values tell, `there`: of the other moment. A channel that clips is at least what is made of
+    it. Where there was much the same thing, which would have clipped too, it stays as it was; else it becomes what the
+    fill says, as far as the other channels let the fill be so bright.
     """
     clips = np.clip((reference - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
     bright = np.min(clips + (1 - clips) * made / np.maximum(fill, LEAST_FILL), axis=-1, keepdims=True)
-    return np.asarray(made + clips * np.maximum(np.minimum(bright, 1) * fill - made, 0))
+    more = (there - made) / np.maximum(made, LEAST_FILL)
+    differs = np.where(more < 0, -more, (1 - clips) * more)  # a channel that clips may have been brighter
+    stays = 1 - np.minimum(differs.max(axis=-1, keepdims=True) / LIKE, 1)
+    behind = stays * there + (1 - stays) * np.minimum(bright, 1) * fill
+    return np.asarray(made + clips * np.maximum(behind - made, 0))

@@ -43,7 +43,7 @@ def grid(reference: Grid, there: Grid, todo: Compensation) -> Grid:
     """The other exposure's grid at the reference's moment; `there`: the grid without the move."""
     made, (height, width) = exposure_map.nearest(todo.curve, reference), todo.mask.shape
     if todo.fill is not None:
-        made = with_fill(made, upsample.bilinear_rows(todo.fill.astype(np.float64), height, width), reference)
+        made = with_fill(made, upsample.bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there)
     return np.asarray(there + todo.mask[..., None] * (made - there), np.float32)
 
 
@@ -57,7 +57,7 @@ def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0,
     made = exposure_map.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
     if todo.fill is not None:
         fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
-        made = white * np.asarray(with_fill(made / white, fill, seen / white), np.float64)
+        made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white), np.float64)
     share = upsample.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
     return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
 

@@ -262,25 +262,39 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
     assert np.std(means) < 0.1
 
 
-@pytest.mark.parametrize("number", [5, 8, 9])
-def test_the_lightness_of_moving_objects_does_not_alternate(fusers, number):
-    """With sliding brackets the reference alternates between the short and the long exposure.
-
-    Objects that hide one another, or cross the window, change their lightness for other reasons.
-    """
-    case = random_case(number, "objects")
+def alternation(fusers, case):
+    """How far the mean lightness of each object scatters about that of the stopped scenes, as the exposures take turns
+    at being the newest (standard deviation from second differences, so that a drift does not count)."""
     stage = Stage(case)
-    lightness = {mover: [] for mover in range(len(case.scene.movers))}
+    errors = [[] for _ in case.scene.movers]
     for newest in range(2, 10):
         exposures, reference = stage.bracket(newest)
         fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
-        for mover, seen in lightness.items():
-            shown = fused[stage.object_pixels(case.scene.movers[mover], newest)]
-            seen.append(colour.lab_from_linear(colour.decode(colour.from_codes(shown)))[0].mean())
-    for seen in lightness.values():
-        assert (
-            np.std(np.diff(seen, 2)) / np.sqrt(6) < 0.5
-        )  # of values that scatter by s, second differences by s sqrt(6)
+        truth = fusers["off"].fuse(stage.truth(newest)).pixels
+        for mover, found in zip(case.scene.movers, errors, strict=True):
+            shown, wanted = (picture[stage.object_pixels(mover, newest)] for picture in (fused, truth))
+            found.append(mean_lightness(shown) - mean_lightness(wanted))
+    return [np.std(np.diff(found, 2)) / np.sqrt(6) for found in errors]
+
+
+def mean_lightness(codes):
+    return colour.lab_from_linear(colour.decode(colour.from_codes(codes)))[0].mean()
+
+
+@pytest.mark.parametrize("number", [5, 6, 9])
+def test_the_lightness_of_moving_objects_does_not_alternate(fusers, number):
+    """In 6 they clip in part in the long exposure, and there most of what they are must come from the short one."""
+    assert max(alternation(fusers, random_case(number, "objects"))) < 0.5
+
+
+@pytest.mark.slow
+def test_the_lightness_of_many_moving_objects_does_not_alternate(fusers, capsys):
+    """The one above .5, at .57, is 30 pixels a frame fast in front of a window: its edges are half window by blur."""
+    found = np.concatenate([alternation(fusers, random_case(number, "objects")) for number in range(10)])
+    with capsys.disabled():
+        print(f"{len(found)} objects: median {np.median(found):.2f} L*, largest {np.sort(found)[-3:].round(2)}")
+    assert (found < 0.5).mean() > 0.95
+    assert found.max() < 0.6
 
 
 @pytest.mark.slow
