@@ -29,6 +29,9 @@ GRID_LINES = 180
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
 """Pixels; a smaller move of the picture, and a turn that moves no corner by more, are let be: none would see it."""
 
+STILL_IMPORTANCE = 0.02
+"""Of cells where nothing moves, for the choice of the reference, over those where all does."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -120,19 +123,30 @@ def at_one_moment(
     loops: GridLoops | None = None,
 ) -> OneMoment:
     """What is to be done to pictures of size = (height, width), dark to bright, of which the grids are given."""
-    reference = best_exposed(grids) if moments.reference is None else moments.reference
-    cell, made, plans = size[0] / len(grids[reference]), list(grids), {}
-    for other in range(len(grids)):
-        if other != reference:
-            pair = _pair(grids, reference, other, moments)
-            plans[other], made[other] = _compensated(pair, mode, cell, loops or DefinedLoops())
-    small_shape = shrink.small_shape(*size, small_lines)
-    return OneMoment(reference, plans, [shrink.mean_cells(grid, *small_shape) for grid in made])
+
+    def of(reference: int) -> OneMoment:
+        cell, made, plans = size[0] / len(grids[reference]), list(grids), {}
+        for other in range(len(grids)):
+            if other != reference:
+                pair = _pair(grids, reference, other, moments)
+                plans[other], made[other] = _compensated(pair, mode, cell, loops or DefinedLoops())
+        small_shape = shrink.small_shape(*size, small_lines)
+        return OneMoment(reference, plans, [shrink.mean_cells(grid, *small_shape) for grid in made])
+
+    if moments.reference is not None:
+        return of(moments.reference)
+    found = of(best_exposed(grids))
+    better = best_exposed(grids, found.report().mask)
+    return found if better == found.reference else of(better)
 
 
-def best_exposed(grids: Sequence[Grid]) -> int:
-    """The exposure with the fewest cells that are black or clipped."""
-    return int(np.argmax([np.mean((grid.min(axis=2) > 0.05) & (grid.max(axis=2) < CLIP_START)) for grid in grids]))
+def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
+    """The exposure with the fewest cells that are black or clipped; if it is known what is `moving`, above all there,
+    where the picture will be of that exposure alone.
+    """
+    importance = 1.0 if moving is None else moving + np.float32(STILL_IMPORTANCE)
+    bad = [importance * ((grid.min(axis=2) <= 0.05) | (grid.max(axis=2) >= CLIP_START)) for grid in grids]
+    return int(np.argmin([cells.mean() for cells in bad]))
 
 
 @dataclass(frozen=True)

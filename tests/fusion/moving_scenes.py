@@ -83,8 +83,8 @@ class Case:
 class Stage:
     """Takes pictures of a case."""
 
-    def __init__(self, case: Case) -> None:
-        self.case, self._model = case, QUIET
+    def __init__(self, case: Case, model: SensorModel = QUIET) -> None:
+        self.case, self._model = case, model
         self._sensor = Sensor(self._model, case.height, case.width, case.seed)
 
     def take(self, number: int, stopped_s: float | None = None):

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capture.cameras.simulation.sensor import SensorModel
 from fusion import colour, definition, pixels
 from fusion.colour_difference import ciede2000, of_pictures
 from fusion.cpu import CpuFuser
@@ -112,6 +115,17 @@ def test_clipping_is_no_disagreement():
     bright = np.ones_like(dark)
     plans = plans_of([dark, bright], "full", Moments((1.0, 16.0), 1))
     assert plans[0].idle
+
+
+def test_what_moves_decides_which_exposure_is_the_moment():
+    bright = grid()
+    dark = exposure_map.at(exposure_map.of_light_ratio(64.0).darker, bright)  # black nearly everywhere
+    dark[40:70], bright[40:70] = 0.6, 1.0  # but for a path in the sun, on which somebody walks
+    for picture, left in ((dark, 60), (bright, 120)):
+        picture[45:65, left : left + 12] = 0.09 if picture is dark else 0.6
+    assert compensation.best_exposed([dark, bright]) == 1
+    found = compensation.at_one_moment([dark, bright], (120, 200), 90, "full", Moments((1.0, 64.0)))
+    assert found.reference == 0
 
 
 def plan(shape, move=NO_MOVE, filled=True, seed=1):
@@ -285,6 +299,17 @@ def mean_lightness(codes):
 def test_the_lightness_of_moving_objects_does_not_alternate(fusers, number):
     """In 6 they clip in part in the long exposure, and there most of what they are must come from the short one."""
     assert max(alternation(fusers, random_case(number, "objects"))) < 0.5
+
+
+@pytest.mark.parametrize("ev_gap", [2.0, 3.0, 4.0, 5.0])
+def test_the_noise_of_a_small_sensor_is_no_motion(fusers, ev_gap):
+    case = replace(random_case(3, "still"), ev_gap=ev_gap)
+    stage = Stage(case, SensorModel(full_well=5000.0, read_noise=4.0))
+    for newest in (4, 5):
+        exposures, reference = stage.bracket(newest)
+        fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference))
+        assert fused.motion.shift == (0, 0)
+        assert of_pictures(fused.pixels, fusers["off"].fuse(exposures).pixels).mean() < 0.1
 
 
 @pytest.mark.slow
