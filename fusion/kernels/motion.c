@@ -160,13 +160,12 @@ static void fill_pixel(const Compensation *job, const float *left, float along, 
             bright = part < bright ? part : bright;
         }
     }
-    float differs = 0;
-    for (int c = 0; c < 3; c++) { /* a channel that clips may have been brighter */
-        float level = made[c] > job->least_fill ? made[c] : job->least_fill, more = there[c] - made[c];
-        float part = (more < 0 ? -more : (1 - clips[c]) * more) / level;
-        differs = part > differs ? part : differs;
+    float stays = 1;
+    for (int c = 0; c < 3 && stays > 0; c++) { /* a channel that clips may have been brighter */
+        float allowed = job->like * (made[c] > job->least_fill ? made[c] : job->least_fill), more = there[c] - made[c];
+        float differs = more < 0 ? -more : (1 - clips[c]) * more, left = differs < allowed ? 1 - differs / allowed : 0;
+        stays = left < stays ? left : stays;
     }
-    float stays = differs < job->like ? 1 - differs / job->like : 0;
     for (int c = 0; c < 3; c++) {
         float more = stays * there[c] + (1 - stays) * bright * bgr[c] - made[c];
         made[c] += clips[c] * (more > 0 ? more : 0);
