@@ -17,7 +17,7 @@ from capture.frame import Pixels
 from engine.runtime import LightnessNet
 from fusion import shrink, small, tiles, tone
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out, is_packed
-from fusion.kernels.library import compiled
+from fusion.kernels.shared_library import compiled
 from fusion.loops import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, Moments, MotionReport

@@ -26,7 +26,7 @@ from fusion.errors import FusionError
 from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
 from fusion.grid_loops import CompiledGridLoops
 from fusion.kernels.build import BINARY
-from fusion.kernels.library import compiled
+from fusion.kernels.shared_library import compiled
 from fusion.motion import compensation
 from fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
 from fusion.motion.remake import Compensation

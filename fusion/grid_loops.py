@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.kernels.library import Picture, check, codes_of, library, picture_of
+from fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
 from fusion.motion import alignment, clipping, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move
 from fusion.motion.disagreement import Allowed, Grid, Mask

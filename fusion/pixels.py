@@ -19,7 +19,7 @@ from fusion import chroma_map, colour, small
 from fusion.fuser import FusionSettings
 from fusion.grid_loops import CompensationCall, CompiledGridLoops, compensation_call
 from fusion.kernel_constants import Constants, constants
-from fusion.kernels.library import Picture, check, codes_of, library, picture_of
+from fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
 from fusion.loops import Exposure, Job, Plane, Planes, Rows
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096

@@ -24,7 +24,7 @@ from capture.frame import Pixels
 from fusion import colour
 from fusion.cpu import usable_cores
 from fusion.fuser import Fuser, FusionSettings, open_fuser
-from fusion.kernels.library import compiled
+from fusion.kernels.shared_library import compiled
 from fusion.motion.compensation import Moments
 from tools.config_sources import load_config
 from tools.exits import UserError

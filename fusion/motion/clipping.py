@@ -37,9 +37,8 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
     if not (clips & replaced).any():
         return None
     known = (clips & ~replaced).view(np.uint8)
-    seen = np.asarray(
-        cv2.copyTo(cv2.cvtColor(other, cv2.COLOR_BGR2BGRA), known), np.float32
-    )  # the fourth: the part that is known
+    with_part = cv2.cvtColor(other, cv2.COLOR_BGR2BGRA)  # the fourth channel: the part that is known
+    seen = np.asarray(cv2.copyTo(with_part, known), np.float32)
     seen = shrink.mean_cells(seen, *shrink.small_shape(mask.shape[0], mask.shape[1], LINES))
     total = np.zeros(seen.shape, np.float32)
     for step, radius in enumerate(RADII):

@@ -9,7 +9,7 @@ from fusion import definition, pixels, tiles
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
-from fusion.kernels.library import compiled
+from fusion.kernels.shared_library import compiled
 from fusion.loops import NumpyLoops
 from tests.fusion.brackets import Curve, extremes, noise, scene
 

@@ -11,7 +11,7 @@ from fusion.colour_difference import ciede2000, of_pictures
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
 from fusion.fuser import FusionSettings
-from fusion.kernels.library import compiled
+from fusion.kernels.shared_library import compiled
 from fusion.loops import Exposure, NumpyLoops
 from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
 from fusion.motion.alignment import NO_MOVE, Move

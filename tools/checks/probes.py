@@ -166,7 +166,7 @@ def zeromq() -> list[Finding]:
 
 def pixels() -> list[Finding]:
     """Whether the pixel loops are the compiled ones."""
-    from fusion.kernels.library import compiled
+    from fusion.kernels.shared_library import compiled
 
     if compiled():
         return [Finding("Fusion", "compiled pixel loops", "ok", "built for this machine")]
