@@ -135,13 +135,14 @@ def test_a_stopped_source_says_so(source: Rig) -> None:
 
 
 def test_opening_and_closing_leaves_nothing(source: Rig) -> None:
-    def open_and_close() -> int:
-        open_camera(source.uri).close()
+    def descriptors_after(openings: int) -> int:
+        for _ in range(openings):
+            open_camera(source.uri).close()
         gc.collect()  # picamera2's objects refer to each other
         return len(os.listdir("/proc/self/fd"))
 
-    first = [open_and_close() for _ in range(3)][-1]
-    assert [open_and_close() for _ in range(source.openings - 3)][-1] <= first
+    first = descriptors_after(3)
+    assert descriptors_after(source.openings - 3) <= first
 
 
 def test_an_exposure_outside_the_range_is_refused(source: Rig) -> None:
