@@ -77,8 +77,8 @@ class _Allowed(Structure):
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
-    loops.remake_cells.argtypes = [POINTER(CompensationCall), c_int32, c_void_p]
-    loops.remake_cells.restype = c_int
+    loops.remake_means.argtypes = [POINTER(CompensationCall), *shape, c_void_p]
+    loops.remake_means.restype = c_int
     loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
     loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
@@ -112,10 +112,10 @@ class CompiledGridLoops:
         check(self._grids.moved_cells(byref(call), result.ctypes.data))
         return result
 
-    def remade(self, reference: Grid, there: Grid, todo: Compensation) -> Grid:
+    def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
-        result, call = np.empty_like(there), compensation_call(there, reference, replace(todo, move=NO_MOVE))
-        check(self._grids.remake_cells(byref(call), exposure_map.KNOTS, result.ctypes.data))
+        result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
+        check(self._grids.remake_means(byref(call), exposure_map.KNOTS, len(there) // len(small), result.ctypes.data))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:

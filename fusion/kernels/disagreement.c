@@ -36,12 +36,19 @@ VECTORISED static void contrast_of_row(const float *restrict most, const float *
     }
 }
 
-/* One by one: gathering them costs more on some machines. */
-static void look_up_row(const Allowed *allowed, const float *restrict under, int32_t samples, float (*restrict out)[2])
+VECTORISED static void places_of_row(const float *restrict under, float knots, int32_t samples, int32_t *restrict out)
 {
-    const float knots = (float)allowed->knots;
     for (int32_t i = 0; i < samples; i++)
-        memcpy(out[i], allowed->levels[(int32_t)(under[i] * knots + 0.5f)], sizeof *out);
+        out[i] = (int32_t)(under[i] * knots + 0.5f);
+}
+
+/* One by one: gathering them costs more on some machines. */
+static void look_up_row(const Allowed *allowed, const float *under, int32_t samples, float (*restrict out)[2])
+{
+    int32_t places[3 * BLOCK_CELLS];
+    places_of_row(under, (float)allowed->knots, samples, places);
+    for (int32_t i = 0; i < samples; i++)
+        memcpy(out[i], allowed->levels[places[i]], sizeof *out);
 }
 
 VECTORISED static void squares_of_row(const float (*restrict levels)[2], const float *restrict over, float contrast_part,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPAN 32  /* pixels that are replaced together, at most */
+#define SPAN 64  /* pixels that are replaced together, at most */
 #define STEPS 16 /* places are rounded to such parts of a pixel, so that weights are whole 256ths */
 
 static int32_t limited(int32_t value, int32_t last) { return value < 0 ? 0 : value > last ? last : value; }
@@ -23,15 +23,15 @@ typedef struct {
     int32_t right;
 } Between;
 
-/* Differences may be negative: what counts is that each sum, modulo 2^16, lies within 0..255 * 256. */
+/* lower - upper may be negative: what counts is that the sum, modulo 2^16, lies within 0..255 * 256. */
 VECTORISED static void shift8(Between at, int32_t from, int32_t to, int32_t count, uint8_t *restrict out)
 {
     const uint8_t *restrict above = (const uint8_t *)at.above + from, *restrict below = (const uint8_t *)at.below + from;
     const uint16_t *restrict down = at.down + to;
-    uint16_t right = (uint16_t)at.right;
+    uint16_t right = (uint16_t)at.right, left = (uint16_t)(STEPS - right);
     for (int32_t i = 0; i < count; i++) {
         uint16_t a = above[i], b = above[i + 3], c = below[i], d = below[i + 3];
-        uint16_t upper = (uint16_t)(STEPS * a + right * (uint16_t)(b - a)), lower = (uint16_t)(STEPS * c + right * (uint16_t)(d - c));
+        uint16_t upper = (uint16_t)(left * a + right * b), lower = (uint16_t)(left * c + right * d);
         out[to + i] = (uint8_t)((uint16_t)(STEPS * upper + down[i] * (uint16_t)(lower - upper) + STEPS * STEPS / 2) >> 8);
     }
 }
@@ -125,14 +125,32 @@ VECTORISED static int any_positive(const float *values, int32_t count)
     return any;
 }
 
-/* The reference's shares on row y, by cell, and one more: as the last. Whether there are any. */
+/* The stretches of spans, each between two cells, where one of the four cells around has a share: the same for all rows of
+ * pixels between `upper` and the row of cells below it. */
+static void find_stretches(const Compensation *job, Shares *shares, int32_t upper)
+{
+    const float *above = grid_row(job, upper), *below = grid_row(job, upper + 1);
+    int32_t *edge = shares->stretches, inside = 0, last = job->grid_width - 1;
+    for (int32_t cell = 0; cell <= last; cell++) {
+        int32_t next = cell < last ? cell + 1 : last;
+        int has = above[cell] > 0 || below[cell] > 0 || above[next] > 0 || below[next] > 0;
+        if (has != inside)
+            *edge++ = cell;
+        inside = has;
+    }
+    if (inside)
+        *edge++ = job->grid_width;
+    shares->stretches_end = edge;
+    shares->upper = upper;
+}
+
+/* Whether the reference has a share on row y. */
 static int turn_to(const Compensation *job, Shares *shares, int32_t y)
 {
-    float down;
-    int32_t first = between(y, job->other.height, job->grid_height, &down);
-    between_rows(grid_row(job, first), grid_row(job, first + 1), down, job->grid_width, shares->cells);
-    shares->cells[job->grid_width] = shares->cells[job->grid_width - 1];
-    return any_positive(shares->cells, job->grid_width);
+    int32_t upper = between(y, job->other.height, job->grid_height, &shares->below_upper);
+    if (upper != shares->upper)
+        find_stretches(job, shares, upper);
+    return shares->stretches_end > shares->stretches;
 }
 
 /* The fill on row y, by its cells, and one more: as the last. */
@@ -146,115 +164,150 @@ static void turn_fill_to(const Compensation *job, float *fill, int32_t y)
 }
 
 /* Where the reference clips, the other exposure shows no less than the fill. */
-static void fill_pixel(const Compensation *job, const float *left, float along, const float *seen, const float *there,
-                       float *made)
+static inline __attribute__((always_inline)) void fill_pixel(const Compensation *job, const float *fill, const float *seen,
+                                                             const float *there, float *made)
 {
-    float bgr[3], clips[3], bright = 1;
-    for (int c = 0; c < 3; c++) { /* the channels that do not clip tell how bright it can be */
-        bgr[c] = left[c] + along * (left[c + 3] - left[c]);
+    float clips[3], bright = 1, stays = 1;
+    for (int c = 0; c < 3; c++) {
         float clip = (seen[c] - job->clip_start) * job->clip_scale;
         clips[c] = clip < 0 ? 0 : clip < 1 ? clip : 1;
-        if (clips[c] < 1) {
-            float least = bgr[c] > job->least_fill ? bgr[c] : job->least_fill;
-            float part = clips[c] + (1 - clips[c]) * made[c] / least;
-            bright = part < bright ? part : bright;
-        }
+        float part = clips[c] + (1 - clips[c]) * made[c] / (fill[c] > job->least_fill ? fill[c] : job->least_fill);
+        bright = part < bright ? part : bright; /* the channels that do not clip tell how bright it can be */
+        float more = there[c] - made[c], differs = more < 0 ? -more : (1 - clips[c]) * more; /* one that clips may have been brighter */
+        float alike = 1 - differs / (job->like * (made[c] > job->least_fill ? made[c] : job->least_fill));
+        stays = alike < stays ? alike : stays;
     }
-    float stays = 1;
-    for (int c = 0; c < 3 && stays > 0; c++) { /* a channel that clips may have been brighter */
-        float allowed = job->like * (made[c] > job->least_fill ? made[c] : job->least_fill), more = there[c] - made[c];
-        float differs = more < 0 ? -more : (1 - clips[c]) * more, left = differs < allowed ? 1 - differs / allowed : 0;
-        stays = left < stays ? left : stays;
-    }
+    stays = stays < 0 ? 0 : stays;
     for (int c = 0; c < 3; c++) {
-        float more = stays * there[c] + (1 - stays) * bright * bgr[c] - made[c];
+        float more = stays * there[c] + (1 - stays) * bright * fill[c] - made[c];
         made[c] += clips[c] * (more > 0 ? more : 0);
     }
 }
 
-static void fill_if_clipping(const Compensation *job, const float *fill, int32_t x, const float *seen, const float *there,
-                             float *made)
+/* The fill at a pixel, from a row of its cells. */
+static inline void fill_at(const Compensation *job, const float *row, int32_t x, float *fill)
 {
-    if (seen[0] <= job->clip_start && seen[1] <= job->clip_start && seen[2] <= job->clip_start)
-        return;
     float along;
-    int32_t left = between(x, job->other.width, job->fill_width, &along);
-    fill_pixel(job, fill + 3 * left, along, seen, there, made);
+    const float *left = row + 3 * between(x, job->other.width, job->fill_width, &along);
+    for (int c = 0; c < 3; c++)
+        fill[c] = left[c] + along * (left[c + 3] - left[c]);
+}
+
+typedef struct {
+    float fill[3][SPAN], seen[3][SPAN], there[3][SPAN], made[3][SPAN];
+} Planes;
+
+VECTORISED static void fill_planes(const Compensation *job, Planes *restrict planes, int32_t count)
+{
+    const Compensation constants = *job;
+    for (int32_t i = 0; i < count; i++) {
+        float fill[3], seen[3], there[3], made[3];
+        for (int c = 0; c < 3; c++)
+            fill[c] = planes->fill[c][i], seen[c] = planes->seen[c][i], there[c] = planes->there[c][i], made[c] = planes->made[c][i];
+        fill_pixel(&constants, fill, seen, there, made);
+        for (int c = 0; c < 3; c++)
+            planes->made[c][i] = made[c];
+    }
 }
 
 static void fill_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count, float *made)
 {
+    Planes planes;
+    int bytes = job->other.bytes_per_sample;
     for (int32_t i = 0; i < count; i++) {
-        float seen[3], there[3];
+        float fill[3];
+        fill_at(job, shares->fill, x + i, fill);
         for (int c = 0; c < 3; c++) {
-            seen[c] = (float)code(reference, job->other.bytes_per_sample, 3 * (x + i) + c);
-            there[c] = (float)code(shares->row, job->other.bytes_per_sample, 3 * (x + i) + c);
+            planes.fill[c][i] = fill[c];
+            planes.seen[c][i] = (float)code(reference, bytes, 3 * (x + i) + c);
+            planes.there[c][i] = (float)code(shares->row, bytes, 3 * (x + i) + c);
+            planes.made[c][i] = made[3 * i + c];
         }
-        fill_if_clipping(job, shares->fill, x + i, seen, there, made + 3 * i);
     }
+    fill_planes(job, &planes, count);
+    for (int32_t i = 0; i < count; i++)
+        for (int c = 0; c < 3; c++)
+            made[3 * i + c] = planes.made[c][i];
 }
 
-/* Samples of a share that rises by `step` from one cell to the next. */
-VECTORISED static void mix8(const float *restrict made, const float *restrict along, float share, float step, int32_t count,
-                            uint8_t *restrict out)
+VECTORISED static void mix8(const float *restrict made, const float *restrict share, int32_t samples, uint8_t *restrict out)
 {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < samples; i++) {
         float there = out[i];
-        out[i] = (uint8_t)(int32_t)(there + (share + along[i] * step) * (made[i] - there) + 0.5f);
+        out[i] = (uint8_t)(int32_t)(there + share[i] * (made[i] - there) + 0.5f);
     }
 }
 
-VECTORISED static void mix16(const float *restrict made, const float *restrict along, float share, float step, int32_t count,
-                             uint16_t *restrict out)
+VECTORISED static void mix16(const float *restrict made, const float *restrict share, int32_t samples, uint16_t *restrict out)
 {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < samples; i++) {
         float there = out[i];
-        out[i] = (uint16_t)(int32_t)(there + (share + along[i] * step) * (made[i] - there) + 0.5f);
+        out[i] = (uint16_t)(int32_t)(there + share[i] * (made[i] - there) + 0.5f);
     }
 }
 
-/* Pixels that lie between two cells, of which the left one has `share`. */
-static void replace_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count,
-                         float share, float step, void *out)
+/* `count` pixels from column x on. */
+static void replace_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count)
 {
     float made[3 * SPAN];
-    size_t start = 3 * (size_t)x;
     int bytes = job->other.bytes_per_sample;
-    for (int32_t i = 0; i < 3 * count; i++)
-        made[i] = job->table[code(reference, bytes, (int32_t)start + i)];
-    if (job->fill)
+    int32_t start = 3 * x, most = 0;
+    for (int32_t i = 0; i < 3 * count; i++) {
+        int32_t seen = code(reference, bytes, start + i);
+        most = seen > most ? seen : most;
+        made[i] = job->table[seen];
+    }
+    if (job->fill && (float)most > job->clip_start)
         fill_span(job, shares, reference, x, count, made);
     if (bytes == 1)
-        mix8(made, shares->along + start, share, step, 3 * count, (uint8_t *)out + start);
+        mix8(made, shares->share + start, 3 * count, (uint8_t *)shares->row + start);
     else
-        mix16(made, shares->along + start, share, step, 3 * count, (uint16_t *)out + start);
+        mix16(made, shares->share + start, 3 * count, (uint16_t *)shares->row + start);
 }
 
-static void replace_row(const Compensation *job, Shares *shares, int32_t y, void *out)
+/* The reference's shares in the samples of the spans first..last (exclusive). */
+VECTORISED static void widen_shares(const Compensation *job, Shares *shares, int32_t first, int32_t last)
 {
-    const float *cells = shares->cells;
-    const void *reference = row_of(&job->reference, y);
+    const float *above = grid_row(job, shares->upper), *below = grid_row(job, shares->upper + 1);
+    const float *restrict along = shares->along;
+    float *restrict share = shares->share, down = shares->below_upper, left = above[first] + down * (below[first] - above[first]);
+    for (int32_t cell = first; cell < last; cell++) {
+        int32_t next = limited(cell + 1, job->grid_width - 1);
+        float right = above[next] + down * (below[next] - above[next]);
+        for (int32_t i = 3 * shares->starts[cell]; i < 3 * shares->starts[cell + 1]; i++)
+            share[i] = left + along[i] * (right - left);
+        left = right;
+    }
+}
+
+static void replace_stretch(const Compensation *job, Shares *shares, const void *reference, int32_t first, int32_t last)
+{
+    widen_shares(job, shares, first, last);
+    for (int32_t x = shares->starts[first], end = shares->starts[last]; x < end; x += SPAN)
+        replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN);
+}
+
+static void replace_row(const Compensation *job, Shares *shares, int32_t y)
+{
     if (job->fill)
         turn_fill_to(job, shares->fill, y);
-    for (int32_t cell = 0; cell < job->grid_width; cell++) {
-        if (cells[cell] <= 0 && cells[cell + 1] <= 0)
-            continue;
-        for (int32_t x = shares->starts[cell], end = shares->starts[cell + 1]; x < end; x += SPAN)
-            replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN, cells[cell], cells[cell + 1] - cells[cell], out);
-    }
+    for (const int32_t *edge = shares->stretches; edge < shares->stretches_end; edge += 2)
+        replace_stretch(job, shares, row_of(&job->reference, y), edge[0], edge[1]);
 }
 
 int start_shares(const Compensation *job, Shares *shares)
 {
     size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1, fill = 3 * ((size_t)job->fill_width + 1);
-    size_t bytes = (cells + 3 * width + fill) * sizeof(float) + (cells + width) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
-    shares->cells = malloc(bytes + 3 * width * (size_t)job->other.bytes_per_sample);
-    if (!shares->cells)
+    size_t bytes = (6 * width + fill) * sizeof(float) + (2 * cells + width) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
+    shares->share = malloc(bytes + 3 * width * (size_t)job->other.bytes_per_sample);
+    if (!shares->share)
         return 1;
-    shares->along = shares->cells + cells;
+    shares->along = shares->share + 3 * width;
     shares->fill = shares->along + 3 * width;
     shares->starts = (int32_t *)(shares->fill + fill);
-    shares->ends = shares->starts + cells;
+    shares->stretches = shares->starts + cells;
+    shares->upper = -1;
+    shares->ends = shares->stretches + cells;
     shares->parts = (uint16_t *)(shares->ends + width);
     shares->row = shares->parts + 3 * width;
     lay_out(job->other.width, job->grid_width, 3, shares->along, shares->starts);
@@ -263,7 +316,7 @@ int start_shares(const Compensation *job, Shares *shares)
     return 0;
 }
 
-void end_shares(Shares *shares) { free(shares->cells); }
+void end_shares(Shares *shares) { free(shares->share); }
 
 const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
 {
@@ -275,7 +328,7 @@ const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
     else
         memcpy(shares->row, row_of(&job->other, y), 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample);
     if (any)
-        replace_row(job, shares, y, shares->row);
+        replace_row(job, shares, y);
     return shares->row;
 }
 
@@ -294,37 +347,40 @@ int compensate_rows(const Compensation *job, void *out, ptrdiff_t out_stride, in
 
 /* ---- the grid ---- */
 
-/* A cell of the grid, as a pixel of a picture; its values are encoded, 0..1. */
-static void remake_cell(const Compensation *job, const float *fill, int32_t knots, int32_t x, float share, const float *seen,
-                        float *out)
+/* A cell of the grid, a pixel of a picture whose values are encoded, 0..1, changes the mean of which it has the part `share`. */
+static void add_change(const Compensation *job, const float *fill, int32_t knots, int32_t x, float share, const float *seen,
+                       const float *there, float *mean)
 {
     float made[3];
     for (int c = 0; c < 3; c++)
         made[c] = job->table[(int32_t)(seen[c] * (float)knots + 0.5f)];
-    if (fill)
-        fill_if_clipping(job, fill, x, seen, out, made);
+    if (fill && (seen[0] > job->clip_start || seen[1] > job->clip_start || seen[2] > job->clip_start)) {
+        float behind[3];
+        fill_at(job, fill, x, behind);
+        fill_pixel(job, behind, seen, there, made);
+    }
     for (int c = 0; c < 3; c++)
-        out[c] += share * (made[c] - out[c]);
+        mean[c] += share * (made[c] - there[c]);
 }
 
-/* The other exposure's grid, already without the move, as it would have been; job->table holds the curve at knots + 1 places.
- * 0, or 1 if out of memory. */
-int remake_cells(const Compensation *job, int32_t knots, float *out)
+/* Means of cells x cells of the other exposure's grid, already without the move, become as they would have been; job->table
+ * holds the curve at knots + 1 places. 0, or 1 if out of memory. */
+int remake_means(const Compensation *job, int32_t knots, int32_t cells, float *means)
 {
     int32_t width = job->other.width;
-    float *fill = NULL;
+    float *fill = NULL, part = 1.0f / (float)(cells * cells);
     if (job->fill && !(fill = malloc(3 * ((size_t)job->fill_width + 1) * sizeof *fill)))
         return 1;
-    for (int32_t y = 0; y < job->other.height; y++, out += 3 * (size_t)width) {
-        const float *seen = row_of(&job->reference, y), *share = job->mask + (size_t)y * width;
-        memcpy(out, row_of(&job->other, y), 3 * (size_t)width * sizeof *out);
+    for (int32_t y = 0; y < job->other.height; y++) {
+        const float *seen = row_of(&job->reference, y), *there = row_of(&job->other, y), *share = job->mask + (size_t)y * width;
+        float *row = means + 3 * (size_t)(y / cells) * (width / cells);
         if (!any_positive(share, width))
             continue;
         if (fill)
             turn_fill_to(job, fill, y);
         for (int32_t x = 0; x < width; x++)
             if (share[x] > 0)
-                remake_cell(job, fill, knots, x, share[x], seen + 3 * x, out + 3 * x);
+                add_change(job, fill, knots, x, part * share[x], seen + 3 * x, there + 3 * x, row + 3 * (x / cells));
     }
     free(fill);
     return 0;

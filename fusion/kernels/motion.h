@@ -19,10 +19,13 @@ typedef struct {
 
 /* Where the reference has a share, and what a row needs at hand. */
 typedef struct {
-    float *cells;    /* a row of the grid: the reference's shares */
+    float *share;    /* the reference's share, for each sample of a row that has any */
     float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
     float *fill;     /* a row of the fill */
     int32_t *starts; /* first column that lies right of each cell's centre, and the width */
+    int32_t *stretches, *stretches_end; /* where a row has shares: first cell, and the one after the last, of each stretch */
+    int32_t upper;                      /* row of cells above the pixels, -1 before the first use, and */
+    float below_upper;                  /* how far below it they lie */
     int32_t *ends;   /* if the other exposure is moved, where the spans of columns end that lie below one of its rows, */
     uint16_t *parts; /* and for each sample of a row, how far below */
     void *row;       /* room for a row of the picture */

@@ -29,10 +29,9 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
     """The fill (LINES down or across x 3, encoded 0..1): what the darker exposure shows nearby where the brighter one
     clips and nothing moved; None if not needed.
 
-    It stands for what has come into view there.
+    It stands for what has come into view there. The exposures are small pictures, the mask is of the grid.
     """
-    finer = shrink.small_shape(mask.shape[0], mask.shape[1], 2 * LINES)
-    reference, other, mask = (shrink.mean_cells(plane, *finer) for plane in (reference, other, mask))
+    mask = shrink.mean_cells(mask, *reference.shape[:2])
     clips, replaced = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START,) * 3) == 0, mask > 0
     if not (clips & replaced).any():
         return None

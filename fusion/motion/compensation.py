@@ -89,8 +89,8 @@ class GridLoops(Protocol):
         """See alignment.moved."""
         ...
 
-    def remade(self, reference: Grid, there: Grid, todo: Compensation) -> Grid:
-        """See remake.grid."""
+    def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
+        """See remake.small_picture."""
         ...
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
@@ -103,7 +103,7 @@ class DefinedLoops:
 
     disagreement = staticmethod(disagreement)
     moved = staticmethod(alignment.moved)
-    remade = staticmethod(remake.grid)
+    remade = staticmethod(remake.small_picture)
     find_move = staticmethod(alignment.find_move)
 
 
@@ -123,15 +123,16 @@ def at_one_moment(
     loops: GridLoops | None = None,
 ) -> OneMoment:
     """What is to be done to pictures of size = (height, width), dark to bright, of which the grids are given."""
+    shape = shrink.small_shape(*size, small_lines)
+    views = [_View(grid, shrink.mean_cells(grid, *shape)) for grid in grids]
 
     def of(reference: int) -> OneMoment:
-        cell, made, plans = size[0] / len(grids[reference]), list(grids), {}
+        cell, smalls, plans = size[0] / len(grids[reference]), [view.small for view in views], {}
         for other in range(len(grids)):
             if other != reference:
-                pair = _pair(grids, reference, other, moments)
-                plans[other], made[other] = _compensated(pair, mode, cell, loops or DefinedLoops())
-        small_shape = shrink.small_shape(*size, small_lines)
-        return OneMoment(reference, plans, [shrink.mean_cells(grid, *small_shape) for grid in made])
+                pair = _pair(views, reference, other, moments)
+                plans[other], smalls[other] = _compensated(pair, mode, cell, loops or DefinedLoops())
+        return OneMoment(reference, plans, smalls)
 
     if moments.reference is not None:
         return of(moments.reference)
@@ -150,54 +151,70 @@ def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
 
 
 @dataclass(frozen=True)
+class _View:
+    """A grid, and the small picture of it."""
+
+    grid: Grid
+    small: Grid
+
+
+@dataclass(frozen=True)
 class _Pair:
-    reference: Grid
-    other: Grid
+    reference: _View
+    other: _View
     over_is_reference: bool
     maps: ExposureMap
 
 
-def _pair(grids: Sequence[Grid], reference: int, other: int, moments: Moments) -> _Pair:
+def _pair(views: Sequence[_View], reference: int, other: int, moments: Moments) -> _Pair:
     dark, bright = sorted((reference, other))
     if moments.lights is None:
-        maps = exposure_map.of_pictures(grids[dark], grids[bright])
+        maps = exposure_map.of_pictures(views[dark].grid, views[bright].grid)
     else:
         maps = exposure_map.of_light_ratio(moments.lights[bright] / moments.lights[dark])
-    return _Pair(grids[reference], grids[other], reference == bright, maps)
+    return _Pair(views[reference], views[other], reference == bright, maps)
 
 
 def _compensated(pair: _Pair, mode: MotionMode, cell: float, loops: GridLoops) -> tuple[Compensation, Grid]:
-    """What is to be done to the other exposure, and its grid when that is done. cell: its side in pixels."""
-    maps, reference, there = pair.maps, pair.reference, pair.other
-    move = alignment.estimate(reference, there, maps, pair.over_is_reference, loops.find_move)
-    move = _worthwhile(move, cell, there.shape)
-    if move != NO_MOVE:
-        there = loops.moved(there, move)
-    mask = _unseen(there.shape, move)
+    """What is to be done to the other exposure, and its small picture when that is done. cell: its side in pixels."""
+    maps, reference = pair.maps, pair.reference
+    move = _move(pair, cell, loops)
+    there = pair.other if move == NO_MOVE else _moved(pair.other, move, loops)
+    mask = np.zeros(there.grid.shape[:2], np.float32)
     if mode == "full":
-        under, over = (there, reference) if pair.over_is_reference else (reference, there)
-        differs = loops.disagreement(under, over, allowed_differences(under, over, maps))
-        mask = np.maximum(mask, soft_mask(differs))
+        under, over = (there.grid, reference.grid) if pair.over_is_reference else (reference.grid, there.grid)
+        mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps)))
+    _cover_unseen(mask, move)
     curve, fill = maps.brighter, None
     if pair.over_is_reference:
-        curve, fill = maps.darker, behind_clipping(reference, there, mask)
+        curve, fill = maps.darker, behind_clipping(reference.small, there.small, mask)
     todo = Compensation(move.scaled(cell), mask, curve, fill)
-    return todo, loops.remade(reference, there, todo)
+    return todo, loops.remade(reference.grid, there.grid, todo, there.small)
 
 
-def _unseen(shape: tuple[int, ...], move: Move) -> Mask:
-    """1 where a grid without the move shows nothing, and the nearest cell stands in: at the borders that look beyond
-    the other exposure's anywhere.
+def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
+    """Of the other exposure's grid, in cells; told from the small pictures unless these are very small."""
+    enough = max(pair.other.small.shape) >= alignment.LARGEST_SIDE / 2
+    reference, other = (view.small if enough else view.grid for view in (pair.reference, pair.other))
+    move = alignment.estimate(reference, other, pair.maps, pair.over_is_reference, loops.find_move)
+    return _worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
+
+
+def _moved(view: _View, move: Move, loops: GridLoops) -> _View:
+    grid = loops.moved(view.grid, move)
+    return _View(grid, shrink.mean_cells(grid, *view.small.shape[:2]))
+
+
+def _cover_unseen(mask: Mask, move: Move) -> None:
+    """Set the mask where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
+    look beyond the other exposure's anywhere.
     """
-    height, width = shape[:2]
-    if move == NO_MOVE:
-        return np.zeros((height, width), np.float32)
+    height, width = mask.shape
     across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
     left, right = (max(0, math.ceil(across + shift)) for shift in (-move.dx, move.dx))
     top, bottom = (max(0, math.ceil(down + shift)) for shift in (-move.dy, move.dy))
-    unseen = np.ones((height, width), np.float32)
-    unseen[top : max(0, height - bottom), left : max(0, width - right)] = 0
-    return unseen
+    mask[:top], mask[max(0, height - bottom) :] = 1, 1
+    mask[:, :left], mask[:, max(0, width - right) :] = 1, 1
 
 
 def _worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.frame import Pixels
-from fusion import upsample
+from fusion import shrink, upsample
 from fusion.motion import exposure_map
 from fusion.motion.alignment import NO_MOVE, Move
 from fusion.motion.clipping import with_fill
@@ -39,12 +39,17 @@ class Compensation:
         return self.move == NO_MOVE and not self.mask.any()
 
 
-def grid(reference: Grid, there: Grid, todo: Compensation) -> Grid:
-    """The other exposure's grid at the reference's moment; `there`: the grid without the move."""
+def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
+    """The other exposure's small picture at the reference's moment.
+
+    reference, there: grids, the latter without the move. small: its small picture, each pixel the mean of as many
+    cells.
+    """
     made, (height, width) = exposure_map.nearest(todo.curve, reference), todo.mask.shape
     if todo.fill is not None:
         made = with_fill(made, upsample.bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there)
-    return np.asarray(there + todo.mask[..., None] * (made - there), np.float32)
+    changes = np.asarray(todo.mask[..., None] * (made - there), np.float32)
+    return small + shrink.mean_cells(changes, *small.shape[:2])
 
 
 def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:

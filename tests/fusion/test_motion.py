@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capture.cameras.simulation.sensor import SensorModel
-from fusion import colour, definition, pixels
+from fusion import colour, definition, pixels, shrink
 from fusion.colour_difference import ciede2000, of_pictures
 from fusion.cpu import CpuFuser
 from fusion.errors import FusionError
@@ -179,12 +179,15 @@ def test_the_compiled_search_finds_the_move_of_the_definition(move, shape, scatt
 
 @needs_compiled
 @pytest.mark.parametrize("filled", [True, False])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (90, 67)])
-def test_the_compiled_grid_is_that_of_the_definition(shape, filled):
-    reference, there = (1.6 * grid(*shape, seed=seed) for seed in (1, 2))
-    todo = plan(shape, filled=filled)
-    found = pixels.CompiledLoops().remade(reference, there, todo)
-    np.testing.assert_allclose(found, remake.grid(reference, there, todo), atol=1e-5)
+@pytest.mark.parametrize("cells", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (30, 67)])
+def test_the_compiled_small_picture_is_that_of_the_definition(shape, cells, filled):
+    shape = tuple(cells * side for side in shape)
+    reference, there = (np.minimum(1.6 * grid(*shape, seed=seed), 1) for seed in (1, 2))
+    todo, small = plan(shape, filled=filled), shrink.mean_cells(there, shape[0] // cells, shape[1] // cells)
+    found = pixels.CompiledLoops().remade(reference, there, todo, small)
+    assert np.abs(found - small).max() > 0.01
+    np.testing.assert_allclose(found, remake.small_picture(reference, there, todo, small), atol=1e-5)
 
 
 @needs_compiled
