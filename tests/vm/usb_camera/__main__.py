@@ -18,7 +18,7 @@ from capture.cameras.simulated import SimulatedCamera
 from capture.frame import Exposure, Pixels
 from tests.vm import watermark
 from tests.vm.usb_camera.usbip import UsbIpLink
-from tests.vm.usb_camera.uvc import HEADER_BYTES, UvcDevice
+from tests.vm.usb_camera.uvc import HEADER_BYTES, Stream, UvcDevice
 
 AUTOMATIC_US = 15600.0
 """What this camera's automatic exposure takes, whatever the scene."""
@@ -70,25 +70,26 @@ class UsbCamera:
 
     def _stream(self, link: UsbIpLink) -> None:
         while self._link is link:
-            if self._device.streaming:
-                self._frames(link)
+            stream = self._device.streaming
+            if stream:
+                self._frames(link, stream)
             else:
                 link.wait(0.2)
 
-    def _frames(self, link: UsbIpLink) -> None:
+    def _frames(self, link: UsbIpLink, stream: Stream) -> None:
         """One stream, from its start to its stop. Frames are made at the pace at which they are sent."""
         self._camera.start()
         asked = None
         toggle = 0
         due = time.monotonic()
-        while self._link is link and self._device.streaming:
+        while self._link is link and self._device.streaming is stream:
             begun = time.monotonic()
             pixels = self._picture()
-            payload = _payload_header(begun, toggle) + encode(pixels, self._device.streaming or "YUYV")
+            payload = _payload_header(begun, toggle) + encode(pixels, stream.pixel_format)
             toggle ^= 1
             due = max(due + self._period_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic(), self._stalled_until - time.monotonic()))
-            if not link.transfer(payload):
+            if not link.transfer(payload, stream):
                 return
             wish = self._device.exposure.value * 100.0 if self._device.manual else AUTOMATIC_US
             if wish != asked:

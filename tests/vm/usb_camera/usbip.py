@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
-from tests.vm.usb_camera.uvc import STALL, UvcDevice
+from tests.vm.usb_camera.uvc import STALL, Stream, UvcDevice
 
 _CONTROLLER = Path("/sys/devices/platform/vhci_hcd.0")
 _HIGH_SPEED, _DEVICE_ID = 3, 0x10001
@@ -33,13 +33,13 @@ class UsbIpLink:
         self._reader = threading.Thread(target=self._serve, daemon=True)
         self._reader.start()
 
-    def transfer(self, data: bytes) -> bool:
-        """Send one payload, in as many transfers as the host asks for. False if the stream was stopped meanwhile."""
+    def transfer(self, data: bytes, stream: Stream) -> bool:
+        """Send one payload, in as many transfers as the host asks for. False if the stream is no longer on."""
         sent = 0
         while sent < len(data):
             with self._changed:
-                self._changed.wait_for(lambda: self._asked or self._gone or not self._device.streaming, 1.0)
-                if self._gone or not self._device.streaming:
+                self._changed.wait_for(lambda: self._asked or self._gone or self._device.streaming is not stream, 1.0)
+                if self._gone or self._device.streaming is not stream:
                     return False
                 if not self._asked:
                     continue

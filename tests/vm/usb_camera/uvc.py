@@ -51,8 +51,15 @@ class Control:
         return values[request].to_bytes(self.size, "little") if request in values else STALL
 
 
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """What the host has started; another start is another stream."""
+
+    pixel_format: str
+
+
 class UvcDevice:
-    """Answers the host's control requests. `streaming` names the format in use, None while the stream is off."""
+    """Answers the host's control requests. `streaming`: the stream that is on, None while none is."""
 
     def __init__(self, width: int, height: int, fps: float) -> None:
         self.width, self.height = width, height
@@ -72,7 +79,7 @@ class UvcDevice:
         }
         self._committed = 1
         self._probed = 1
-        self.streaming: str | None = None
+        self.streaming: Stream | None = None
 
     @property
     def frame_bytes(self) -> int:
@@ -114,7 +121,7 @@ class UvcDevice:
                 self._probed = data[2]
             if selector == 2:
                 self._committed = self._probed
-                self.streaming = FORMATS[self._committed][0]
+                self.streaming = Stream(FORMATS[self._committed][0])
             return b""
         if request == _GET_LEN:
             return struct.pack("<H", 34)
