@@ -168,7 +168,7 @@ def test_keys_that_a_later_writer_added_are_passed_over():
     described["pipeline"]["reconnects"] = 3
     described["sources"][0]["temperature"] = 41.5
     message = wire.decode([parts[0], json.dumps(described).encode(), parts[2]])
-    assert message == replace(wire.decode(parts), pixels=message.pixels)
+    assert replace(message, pixels=None) == replace(wire.decode(parts), pixels=None)
 
 
 def assert_message_or_one_line(result):
