@@ -40,10 +40,9 @@ VECTORISED static void shift16(Between at, int32_t from, int32_t to, int32_t cou
 {
     const uint16_t *restrict above = (const uint16_t *)at.above + from, *restrict below = (const uint16_t *)at.below + from;
     const uint16_t *restrict down = at.down + to;
-    int32_t right = at.right;
+    int32_t right = at.right, left = STEPS - right;
     for (int32_t i = 0; i < count; i++) {
-        int32_t upper = STEPS * above[i] + right * (above[i + 3] - above[i]);
-        int32_t lower = STEPS * below[i] + right * (below[i + 3] - below[i]);
+        int32_t upper = left * above[i] + right * above[i + 3], lower = left * below[i] + right * below[i + 3];
         out[to + i] = (uint16_t)((STEPS * upper + down[i] * (lower - upper) + STEPS * STEPS / 2) >> 8);
     }
 }

@@ -180,10 +180,11 @@ def _compensated(pair: _Pair, mode: MotionMode, cell: float, loops: GridLoops) -
     maps, reference = pair.maps, pair.reference
     move = _move(pair, cell, loops)
     there = pair.other if move == NO_MOVE else _moved(pair.other, move, loops)
-    mask = np.zeros(there.grid.shape[:2], np.float32)
     if mode == "full":
         under, over = (there.grid, reference.grid) if pair.over_is_reference else (reference.grid, there.grid)
         mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps)))
+    else:
+        mask = np.zeros(there.grid.shape[:2], np.float32)
     _cover_unseen(mask, move)
     curve, fill = maps.brighter, None
     if pair.over_is_reference:

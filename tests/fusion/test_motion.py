@@ -91,6 +91,17 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     assert found.turn == pytest.approx(move.turn, abs=0.002)
 
 
+@pytest.mark.parametrize("small_lines", [16, 60, 135])
+def test_a_move_is_found_however_small_the_small_picture_is(small_lines):
+    whole = grid(200, 320)
+    still, moved = whole[10:-10, 10:-10], whole[7:-13, 15:-5]
+    shape = compensation.grid_shape(180, 300, small_lines)
+    grids = [shrink.mean_cells(picture, *shape) for picture in (still, exposed(moved, 4.0))]
+    found = compensation.at_one_moment(grids, (180, 300), small_lines, "global", Moments((1.0, 4.0), 0)).plans[1]
+    assert (found.move.dx, found.move.dy) == pytest.approx((-5, 3), abs=0.25)
+    assert found.move.turn == pytest.approx(0, abs=0.002)
+
+
 def test_what_is_still_is_let_be():
     dark = grid() + np.random.default_rng(1).normal(0, 0.004, (120, 200, 3)).astype(np.float32)
     bright = exposed(grid(), 8.0)
