@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
 
-VM_TESTS := $(addprefix tests/capture/,test_camera_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
+VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
 .PHONY: setup live test test-slow test-gpu test-cameras lint format kernels clean
 
@@ -56,7 +56,7 @@ format: .venv/.ready-test
 
 # The CUDA kernels' binary, after a change of their sources.
 kernels: .venv/.ready
-	$(BIN)/python -m fusion.kernels.build
+	$(BIN)/python -m livemef.fusion.kernels.build
 
 clean:
 	rm -rf .venv build *.egg-info tests/vm/cache

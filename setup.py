@@ -5,8 +5,8 @@ import os
 from setuptools import Extension, setup
 
 pixels = Extension(
-    "fusion._pixels",
-    sources=[f"fusion/kernels/{name}.c" for name in ("alignment", "disagreement", "motion", "pixels", "small")],
+    "livemef.fusion._pixels",
+    sources=[f"fusion/kernels/{name}.c" for name in ("ghost_mask", "motion", "pixels", "registration", "small")],
     depends=["fusion/kernels/motion.h", "fusion/kernels/pixels.h", "fusion/kernels/rows.h"],
     extra_compile_args=[
         "-O3",

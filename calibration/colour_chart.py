@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drawing import BLACK, Picture, beside, captioned
-from calibration.errors import CalibrationError
-from calibration.flat_field import vignetting_of
-from calibration.profile import ColourSection, FlatSection, Matrix3, ResponseSection, now
-from calibration.response import curve_for
-from calibration.source import Stack
-from fusion.colour import BGR_FROM_XYZ, WHITE_D65, encode, lab_f_inverse, lab_from_linear
-from fusion.colour_difference import ciede2000
+from livemef.calibration.drawing import BLACK, Picture, beside, captioned
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.flat_field import vignetting_of
+from livemef.calibration.profile import ColourSection, FlatSection, Matrix3, ResponseSection, now
+from livemef.calibration.response import curve_for
+from livemef.calibration.source import Stack
+from livemef.fusion.method.colour import BGR_FROM_XYZ, WHITE_D65, encode, lab_f_inverse, lab_from_linear
+from livemef.fusion.metrics.ciede2000 import ciede2000
 
 Values = NDArray[np.float64]
 

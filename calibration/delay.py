@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibration.drawing import BLUE, ORANGE, RED, Axes, Picture
-from calibration.errors import CalibrationError
-from calibration.profile import DelaySection, now
-from calibration.source import FRAME_LIMIT_S, CameraShots
-from capture.cameras.base import Camera, CameraInfo
-from capture.frame import Exposure, Frame, brightness
-from capture.labelling_brightness import brightness_level
-from capture.plan import MIN_RATIO, fit_plan, quantise
-from capture.probing import Probe
-from capture.request_history import Leads, RequestHistory, varies
+from livemef.calibration.drawing import BLUE, ORANGE, RED, Axes, Picture
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import DelaySection, now
+from livemef.calibration.source import FRAME_LIMIT_S, CameraShots
+from livemef.capture.bracketing.delay_probe import Probe
+from livemef.capture.bracketing.labelling_brightness import brightness_level
+from livemef.capture.bracketing.plan import MIN_RATIO, fit_plan, quantise
+from livemef.capture.bracketing.request_history import Leads, RequestHistory, varies
+from livemef.capture.cameras.base import Camera, CameraInfo
+from livemef.capture.frame import Exposure, Frame, brightness
 
 AGREEING = 3
 """So many measurements must agree. A request that was lost or came late spoils one, and rarely two in the same way."""

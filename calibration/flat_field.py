@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drawing import RED, Picture, beside, captioned, colour_map
-from calibration.errors import CalibrationError
-from calibration.mosaic import at_native_sites, native_sites
-from calibration.profile import FlatSection, ResponseSection, now
-from calibration.response import curve_for
-from calibration.source import Stack
+from livemef.calibration.drawing import RED, Picture, beside, captioned, colour_map
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.mosaic import at_native_sites, native_sites
+from livemef.calibration.profile import FlatSection, ResponseSection, now
+from livemef.calibration.response import curve_for
+from livemef.calibration.source import Stack
 
 Values = NDArray[np.float64]
 

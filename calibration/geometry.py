@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drawing import GREEN, RED, Picture, captioned
-from calibration.errors import CalibrationError
-from calibration.profile import GeometrySection, Matrix3, RegistrationSection, now
-from capture.frame import Frame, Pixels
-from capture.pictures import to_8_bit
+from livemef.calibration.drawing import GREEN, RED, Picture, captioned
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import GeometrySection, Matrix3, RegistrationSection, now
+from livemef.capture.files.image_io import to_8_bit
+from livemef.capture.frame import Frame, Pixels
 
 Values = NDArray[np.float64]
 

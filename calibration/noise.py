@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drawing import CHANNELS, Axes, Picture
-from calibration.errors import CalibrationError
-from calibration.mosaic import native_sites
-from calibration.profile import NoiseSection, ResponseSection, ThreeChannels, now
-from calibration.response import curve_for
-from calibration.source import Stack
-from capture.frame import Pixels
+from livemef.calibration.drawing import CHANNELS, Axes, Picture
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.mosaic import native_sites
+from livemef.calibration.profile import NoiseSection, ResponseSection, ThreeChannels, now
+from livemef.calibration.response import curve_for
+from livemef.calibration.source import Stack
+from livemef.capture.frame import Pixels
 
 Values = NDArray[np.float64]
 Site = tuple[int, int, int]

@@ -20,11 +20,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from calibration.errors import CalibrationError
-from capture.cameras.base import CameraIdentity
-from capture.errors import CaptureError
-from capture.known_camera import KnownCamera
-from capture.pictures import write_atomically
+from livemef.calibration.errors import CalibrationError
+from livemef.capture.cameras.base import CameraIdentity, KnownCamera
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.image_io import write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.drawing import CHANNELS, GREY, Axes, Picture
-from calibration.errors import CalibrationError
-from calibration.profile import ResponseSection, now
-from calibration.source import Codes, Stack
-from capture.frame import Exposure
-from fusion.colour import decode
+from livemef.calibration.drawing import CHANNELS, GREY, Axes, Picture
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import ResponseSection, now
+from livemef.calibration.source import Codes, Stack
+from livemef.capture.frame import Exposure
+from livemef.fusion.method.colour import decode
 
 Values = NDArray[np.float64]
 

@@ -14,15 +14,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.errors import CalibrationError
-from capture.bracket_folder import pictures_in
-from capture.cameras.base import Camera, CameraIdentity, open_camera
-from capture.errors import CaptureError
-from capture.frame import Exposure, Frame, FrameRecord, Pixels
-from capture.pictures import exif_exposure, read_picture
-from capture.plan import quantise
-from capture.recording import Recording, is_recording
-from capture.request_history import MAX_LEAD
+from livemef.calibration.errors import CalibrationError
+from livemef.capture.bracketing.plan import quantise
+from livemef.capture.bracketing.request_history import MAX_LEAD
+from livemef.capture.cameras.base import Camera, CameraIdentity
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.bracket_folder import pictures_in
+from livemef.capture.files.image_io import exif_exposure, read_picture
+from livemef.capture.files.recording import Recording, is_recording
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
 Codes = NDArray[np.float32]
 """BGR, height x width x 3, 0..1 of the dtype's range, encoded as the camera encodes."""

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from capture.cameras.base import CameraInfo, open_camera
-from capture.child import Lifeline, run_child
-from capture.errors import CameraStalled, CaptureError, EndOfStream
-from capture.frame import Frame
-from capture.frame_json import record_to_dict
-from capture.known_camera import KnownCamera
-from capture.link import LinkServer
-from capture.plan import describe
-from capture.ring import Ring, SlotPool
-from capture.session import CaptureSession, open_session
+from livemef.capture.bracketing.plan import describe
+from livemef.capture.cameras.base import CameraInfo, KnownCamera
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.child import Lifeline, run_child
+from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
+from livemef.capture.frame import Frame
+from livemef.capture.session import CaptureSession, open_session
+from livemef.capture.transport.frame_json import record_to_dict
+from livemef.capture.transport.ring import Ring, SlotPool
+from livemef.capture.transport.slot_link import LinkServer
 
 TURN_S = 0.01
 BEAT_TURN_S = 0.5

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capture.auto_bracketing import AutoBracketing, look_at
-from capture.bracketing import BracketingController, ControlStatus, Counters, Delays
-from capture.cameras.base import Camera, CameraInfo
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame, FrameRecord, brightness
-from capture.known_camera import KnownCamera
-from capture.plan import parse_plan, refuse_outside
+from livemef.capture.bracketing.auto_exposure import AutoBracketing, look_at
+from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
+from livemef.capture.bracketing.plan import parse_plan, refuse_outside
+from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame, FrameRecord, brightness
 
 AUTO = "auto"
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from capture.errors import CaptureError
+from livemef.capture.errors import CaptureError
 
 Value = TypeVar("Value")
 Reader = Callable[[str], Any]

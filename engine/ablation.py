@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.dataset import PairCache, PairEntry
-from engine.errors import EngineError
-from engine.losses import SMALLEST_SIDE, mef_ssim
-from engine.training import fuse_lightness
-from engine.unet import LightnessUNet
-from engine.validation import label_mix, load_planes
+from livemef.engine.dataset import PairCache, PairEntry
+from livemef.engine.errors import EngineError
+from livemef.engine.losses import SMALLEST_SIDE, mef_ssim
+from livemef.engine.training import fuse_lightness
+from livemef.engine.unet import LightnessUNet
+from livemef.engine.validation import label_mix, load_planes
 
 Plane = NDArray[np.float64]
 FuseLightness = Callable[[Tensor], Tensor]

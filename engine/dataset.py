@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from livemef.engine.errors import EngineError
 
 FORMAT = 1
 FULL = 65535.0

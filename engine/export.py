@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.unet import INPUTS, UNSHUFFLE, LightnessUNet
+from livemef.engine.unet import INPUTS, UNSHUFFLE, LightnessUNet
 
 OPSET = 17
 IR_VERSION = 8

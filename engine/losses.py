@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.lightness import channels, to_grey_code
+from livemef.engine.lightness import channels, to_grey_code
 
 WINDOW = 11
 COUNT = WINDOW * WINDOW

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
-from engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
+from livemef.engine.errors import EngineError
+from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
 
 
 class OnnxLightnessNet:

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.dataset import FULL, PairCache, PairEntry
-from engine.lightness import from_luminance, to_luminance
+from livemef.engine.dataset import FULL, PairCache, PairEntry
+from livemef.engine.lightness import from_luminance, to_luminance
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.25, 4.0
 MEAN_DECAY = 0.99

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EngineError
+from livemef.engine.errors import EngineError
 
 Facts = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import EngineError
+from livemef.engine.errors import EngineError
 
 TAKEN = {"Conv", "Relu", "MaxPool", "Resize", "Concat", "Sigmoid", "Reshape", "Transpose", "Clip", "Add", "Mul"}
 """What is rewritten: operations whose floating-point inputs and outputs may be fp16 throughout."""

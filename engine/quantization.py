@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
-from engine.precision import is_half, is_quantised, metadata, parsed
-from engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
+from livemef.engine.errors import EngineError
+from livemef.engine.precision import is_half, is_quantised, metadata, parsed
+from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
 
 Planes = tuple[NDArray[np.float32], NDArray[np.float32]]
 

@@ -10,9 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from engine import precision
-from engine.errors import EngineError
-from engine.runtime import DEFAULT_MULTIPLE, checked_multiple
+from livemef.engine import precision
+from livemef.engine.errors import EngineError
+from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
 
 FREE = {"Relu", "Sigmoid", "Clip", "Reshape", "QuantizeLinear", "DequantizeLinear"}
 """Done in passing by the layer before, or only another view of the same memory."""

@@ -1,17 +1,15 @@
-"""What lightness does the network give for this bracket: the one interface that fusion calls, and how to open it."""
+"""What lightness does the network give for this bracket: the one interface that fusion calls,"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from livemef.engine.errors import EngineError
 
-MODELS = Path(__file__).resolve().parent / "models"
 DEFAULT_MULTIPLE = 16
 Plane = NDArray[np.float32]
 
@@ -50,53 +48,6 @@ class CudaNet(Protocol):
     def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
         """Put a run into the stream: device addresses of the input (2 x height x width) and of the output."""
         ...
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Names of the models that come with livemef."""
-    return tuple(sorted(path.stem for path in MODELS.glob("*.onnx")))
-
-
-def find_model(model: str | Path) -> Path:
-    """The file of a shipped model's name (such as "cbm"), else the path itself.
-
-    Raises EngineError where there is neither.
-    """
-    shipped = MODELS / f"{model}.onnx"
-    if isinstance(model, str) and model in shipped_models():
-        return shipped
-    if Path(model).is_file():
-        return Path(model)
-    names = ", ".join(shipped_models()) or "none"
-    raise EngineError(
-        f"model {str(model)!r}: neither a shipped model ({names}) nor an ONNX file; check the name or path"
-    )
-
-
-def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | None = None) -> LightnessNet:
-    """Open a model: a shipped one by name, or an ONNX file by path.
-
-    device: "auto" or "cpu". threads: CPU threads, None for one a physical core. Raises EngineError.
-    """
-    if device not in ("auto", "cpu"):
-        raise EngineError(f"device {device!r}: this runtime knows auto and cpu; choose one of them")
-    if threads is not None and threads < 1:
-        raise EngineError(f"threads {threads}: must be at least 1")
-    path = find_model(model)
-    from engine.onnx_runtime import OnnxLightnessNet
-
-    return OnnxLightnessNet(path, threads)
-
-
-def open_cuda_net(model: str | Path = "cbm", told: Callable[[str], None] | None = None) -> CudaNet:
-    """Open a model, by name or file, for the CUDA device here. `told` hears of plans being built.
-
-    Raises EngineError: no model, no device, no TensorRT.
-    """
-    path = find_model(model)
-    from engine.tensorrt_runtime import TensorRtNet
-
-    return TensorRtNet(path, told)
 
 
 def checked_multiple(path: Path, text: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import EngineError
+from livemef.engine.errors import EngineError
 
 MODULES = ("tensorrt", "tensorrt_rtx")
 WORKSPACE_BYTES = 1 << 30

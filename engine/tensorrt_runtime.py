@@ -17,12 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine import precision, tensorrt_build
-from engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
-from engine.errors import EngineError
-from engine.plan_cache import PlanCache
-from engine.runtime import DEFAULT_MULTIPLE, checked_multiple
-from engine.tensorrt_build import Built, Told
+from livemef.engine import precision, tensorrt_build
+from livemef.engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
+from livemef.engine.errors import EngineError
+from livemef.engine.plan_cache import PlanCache
+from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
+from livemef.engine.tensorrt_build import Built, Told
 
 MOST_GRAPHS = 8
 TURN_S, BUILD_LIMIT_S = 0.5, 1800.0

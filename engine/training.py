@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from engine import patches as patching
-from engine.dataset import PairCache, PairEntry
-from engine.errors import EngineError
-from engine.losses import LossShares, patch_loss
-from engine.patches import Patches, RunningMeans, Spoiling
-from engine.unet import LightnessUNet, NetShape
-from engine.upsampling import shrink, upsample
+from livemef.engine import patches as patching
+from livemef.engine.dataset import PairCache, PairEntry
+from livemef.engine.errors import EngineError
+from livemef.engine.losses import LossShares, patch_loss
+from livemef.engine.patches import Patches, RunningMeans, Spoiling
+from livemef.engine.unet import LightnessUNet, NetShape
+from livemef.engine.upsampling import shrink, upsample
 
 FORMAT = "livemef training 1"
 CANDIDATES = 4

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.lightness import channels
+from livemef.engine.lightness import channels
 
 RADIUS = 4
 EPSILON = 1.0 / 100.0**2

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.dataset import FULL, PairCache, PairEntry
-from engine.errors import EngineError
-from engine.losses import SMALLEST_SIDE, absolute_error, mef_ssim
-from engine.training import fuse_lightness
-from engine.unet import LightnessUNet
+from livemef.engine.dataset import FULL, PairCache, PairEntry
+from livemef.engine.errors import EngineError
+from livemef.engine.losses import SMALLEST_SIDE, absolute_error, mef_ssim
+from livemef.engine.training import fuse_lightness
+from livemef.engine.unet import LightnessUNet
 
 LIVE_LINES = 135
 

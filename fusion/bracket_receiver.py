@@ -14,11 +14,11 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Bracket, Pixels
-from capture.frame_json import record_from_dict
-from capture.grouping import BracketGrouper
-from capture.link import LinkClient
-from capture.ring import Ring
+from livemef.capture.bracketing.grouping import BracketGrouper
+from livemef.capture.frame import Bracket, Pixels
+from livemef.capture.transport.frame_json import record_from_dict
+from livemef.capture.transport.ring import Ring
+from livemef.capture.transport.slot_link import LinkClient
 
 TURN_S = 0.2
 

@@ -1,81 +1,19 @@
-"""What a fuser is, how it is set, and how one is opened for a device."""
+"""What a fuser is: the interface of all devices, and what it accepts."""
 
 from __future__ import annotations
 
-import ctypes
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from engine.errors import EngineError
-from fusion.chroma_map import Rule, Transfer
-from fusion.errors import FusionError
-from fusion.motion.compensation import UNKNOWN, Moments, MotionMode, MotionReport
-from fusion.tone import Gamma
-
-STILLS_LINES = 135
-"""Lines of the small picture of the regional statistics when the network itself sees the whole picture."""
-
-
-@dataclass(frozen=True)
-class FusionSettings:
-    """How a bracket is fused. Raises FusionError for a value outside its range.
-
-    network_lines: lines along the shorter side that the network sees, 16..4320; 0 = all of them, the paper's way.
-    gamma: exponent on the fused lightness, 0.25..4, below 1 brightens; "adaptive": from the picture's mean lightness.
-    adaptive_target: mean lightness, 0..1 exclusive, that the adaptive exponent aims at.
-    chroma: "select" (a*, b* of the exposure with the larger chroma) or "weighted" (mean weighted by chroma).
-    colour: "chromaticity" (the exposures' light is scaled to the fused lightness, so that hue and saturation
-    stay as they were seen) or "lab" (a*, b* as they are in the exposures, whatever the lightness becomes: the paper).
-    window_radius: 1..64, half the window of the local affine model, in pixels of the small picture.
-    window_eps: > 0, L* squared; contrast below its root inside a window counts as noise and is not amplified.
-    motion: what is done about exposures of different moments: "off"; "global" (the picture as a whole is moved back,
-    where that helps); "full" (and where they still disagree, the picture is of the reference exposure alone).
-    """
-
-    network_lines: int = 90
-    gamma: Gamma = 1.0
-    adaptive_target: float = 0.5
-    chroma: Rule = "select"
-    colour: Transfer = "chromaticity"
-    window_radius: int = 4
-    window_eps: float = 0.25
-    motion: MotionMode = "full"
-
-    def __post_init__(self) -> None:
-        _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")
-        _check(self.gamma == "adaptive" or _within(self.gamma, 0.25, 4), "gamma", self, "0.25..4 or 'adaptive'")
-        _check(_within(self.adaptive_target, 0.01, 0.99), "adaptive_target", self, "0.01..0.99")
-        _check(self.chroma in ("select", "weighted"), "chroma", self, "'select' or 'weighted'")
-        _check(self.colour in ("chromaticity", "lab"), "colour", self, "'chromaticity' or 'lab'")
-        _check(1 <= self.window_radius <= 64, "window_radius", self, "1..64")
-        _check(self.motion in ("off", "global", "full"), "motion", self, "'off', 'global' or 'full'")
-        _check(_within(self.window_eps, 1e-6, 1e6), "window_eps", self, "1e-6..1e6")
-
-    @property
-    def small_lines(self) -> int:
-        """Lines of the small picture along its shorter side."""
-        return self.network_lines or STILLS_LINES
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain names and values, for headers and reports."""
-        return asdict(self)
-
-
-def _within(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
-
-
-def _check(valid: bool, name: str, settings: FusionSettings, allowed: str) -> None:
-    if not valid:
-        raise FusionError(f"fusion setting {name} is {getattr(settings, name)!r}; it must be {allowed}")
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
+from livemef.fusion.settings import FusionSettings
 
 
 @dataclass
@@ -130,52 +68,6 @@ class Fuser(Protocol):
     def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
         """While this lasts, exposures that lie in `memory` are read in place where the device can do so."""
         ...
-
-
-def open_fuser(
-    settings: FusionSettings | None = None,
-    model: str | Path = "cbm",
-    device: str = "auto",
-    threads: int | None = None,
-    told: Callable[[str], None] | None = None,
-) -> Fuser:
-    """Open a fuser with the given network on "cpu", "cuda", or "auto"; `threads` None = one per usable core.
-
-    "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
-    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. `told` hears of
-    what takes long, and why CUDA is not used although a GPU is here.
-    Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
-    """
-    settings, told = settings or FusionSettings(), told or (lambda line: None)
-    if device not in ("auto", "cpu", "cuda"):
-        raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
-    if device == "cuda":
-        return _cuda_fuser(settings, model, told)
-    if device == "auto" and settings.network_lines and driver_is_here():
-        try:
-            return _cuda_fuser(settings, model, told)
-        except (EngineError, FusionError) as error:
-            told(f"fusing on the CPU: {error}")
-    from engine.runtime import open_net
-    from fusion.cpu import CpuFuser
-
-    return CpuFuser(open_net(model, "cpu", threads), settings, threads)
-
-
-def _cuda_fuser(settings: FusionSettings, model: str | Path, told: Callable[[str], None]) -> Fuser:
-    from engine.runtime import open_cuda_net
-    from fusion.cuda import CudaFuser
-
-    return CudaFuser(open_cuda_net(model, told), settings)
-
-
-def driver_is_here() -> bool:
-    """Whether NVIDIA's driver library can be loaded, which is quick to find out and needs no package."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
 
 
 def check_exposures(exposures: Sequence[Pixels]) -> None:

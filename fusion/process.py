@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from capture.child import Lifeline, run_child
-from capture.errors import CaptureError
-from capture.frame import Bracket, Pixels
-from engine.errors import EngineError
-from fusion.errors import FusionError
-from fusion.fuser import Fused, Fuser, FusionSettings, Pending, open_fuser
-from fusion.inbox import Delivery, Inbox
-from fusion.motion.compensation import Moments, MotionReport
-from fusion.stream.header import Header, Motion, Pipeline, bracket_header, exposure_header
-from fusion.stream.publisher import Publisher
-from fusion.stream.wire import MOTION, exposure_topic
+from livemef.capture.child import Lifeline, run_child
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Bracket, Pixels
+from livemef.engine.errors import EngineError
+from livemef.fusion.bracket_receiver import Delivery, Inbox
+from livemef.fusion.errors import FusionError
+from livemef.fusion.fuser import Fused, Fuser, Pending
+from livemef.fusion.motion.compensation import Moments, MotionReport
+from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.settings import FusionSettings
+from livemef.fusion.stream.header import Header, Motion, Pipeline, bracket_header, exposure_header
+from livemef.fusion.stream.publisher import Publisher
+from livemef.fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2

@@ -1,9 +1,11 @@
-"""The first law of the house: imports go one way, capture and engine to fusion and calibration, and these to tools."""
+"""The first law of the house: imports go one way, in no circle, and under the one name that is installed."""
 
 import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("capture", "engine", "fusion", "calibration", "tools")
@@ -14,33 +16,81 @@ MAY_IMPORT = {
     "calibration": {"calibration", "capture", "fusion"},
     "tools": set(ROOMS),
 }
-FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+ENGINE_FOR_FUSION = {"livemef.engine.runtime", "livemef.engine.open_net", "livemef.engine.errors"}
+FUSION_FOR_CALIBRATION = {"livemef.fusion.method.colour", "livemef.fusion.metrics.ciede2000"}
+LONGEST_FILE = 400
 
 
-def imported(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Every file of the rooms by its module's name."""
+    files = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+    return {module_of(path): ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in files}
+
+
+def module_of(path: Path) -> str:
+    return ".".join(("livemef", *path.with_suffix("").parts)).removesuffix(".__init__")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Modules, and names that may be modules, that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide the room"
-            names.add(node.module or "")
+            assert node.level == 0, "relative imports hide the room"
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_follow_the_table(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0]
-    ours = {name.split(".")[0] for name in imported(path)} & {*ROOMS, "tests"}
-    assert ours <= MAY_IMPORT[room]
+def at_loading(tree: ast.Module) -> ast.Module:
+    """The file without the bodies of its functions: what happens when it is imported."""
+    body = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
+    return ast.Module(body, [])
+
+
+def test_imports_follow_the_table() -> None:
+    for module, tree in sources().items():
+        room = module.split(".")[1]
+        for name in imported(tree):
+            top, *rest = name.split(".")
+            assert top not in {*ROOMS, "tests"}, f"{module} imports {name}: write livemef.{name}"
+            if top == "livemef" and rest:
+                assert rest[0] in MAY_IMPORT[room], f"{module} imports {name}"
+
+
+def test_there_is_no_circle_of_files() -> None:
+    files = sources()
+    graph = {module: (imported(at_loading(tree)) & files.keys()) - {module} for module, tree in files.items()}
+    list(TopologicalSorter(graph).static_order())  # CycleError names the circle
 
 
 def test_fusion_knows_of_the_engine_only_its_runtime() -> None:
-    engine = {name for path in (ROOT / "fusion").rglob("*.py") for name in imported(path) if name.startswith("engine.")}
-    assert engine <= {"engine.runtime", "engine.errors"}
+    for module, tree in sources().items():
+        engine = {name for name in imported(tree) & sources().keys() if name.startswith("livemef.engine.")}
+        if module.startswith("livemef.fusion."):
+            assert engine <= ENGINE_FOR_FUSION, module
 
 
 def test_calibration_knows_of_the_fusion_only_its_colour() -> None:
-    paths = (ROOT / "calibration").rglob("*.py")
-    fusion = {name for path in paths for name in imported(path) if name.startswith("fusion.")}
-    assert fusion <= {"fusion.colour", "fusion.colour_difference"}
+    for module, tree in sources().items():
+        fusion = {name for name in imported(tree) & sources().keys() if name.startswith("livemef.fusion.")}
+        if module.startswith("livemef.calibration."):
+            assert fusion <= {*FUSION_FOR_CALIBRATION, "livemef.fusion.method", "livemef.fusion.metrics"}, module
+
+
+def test_no_file_is_too_long_and_every_package_is_typed() -> None:
+    for room in (*ROOMS, "tests"):
+        for path in (ROOT / room).rglob("*.py"):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
+            if room != "tests":
+                assert (path.parent / "py.typed").exists(), path.parent
+
+
+def test_a_folder_with_rooms_of_its_own_changes_nothing(tmp_path: Path) -> None:
+    for room in ROOMS:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text("raise RuntimeError('not this one')")
+    (tmp_path / "use.py").write_text("import livemef.tools.cli, livemef.capture.frame, livemef.fusion.open_fuser")
+    subprocess.run([sys.executable, "use.py"], cwd=tmp_path, check=True, timeout=60)

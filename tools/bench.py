@@ -20,15 +20,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from capture.frame import Pixels
-from fusion import colour
-from fusion.cpu import usable_cores
-from fusion.fuser import Fuser, FusionSettings, open_fuser
-from fusion.kernels.shared_library import compiled
-from fusion.motion.compensation import Moments
-from tools.config_sources import load_config
-from tools.exits import UserError
-from tools.options import (
+from livemef.capture.frame import Pixels
+from livemef.fusion.cpu.fuser import usable_cores
+from livemef.fusion.fuser import Fuser
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.method import colour
+from livemef.fusion.motion.compensation import Moments
+from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.config.sources import load_config
+from livemef.tools.exits import UserError
+from livemef.tools.options import (
     ChromaOption,
     ConfigOption,
     DeviceOption,
@@ -39,7 +41,7 @@ from tools.options import (
     NetworkLinesOption,
     ThreadsOption,
 )
-from tools.progress import now_and_then
+from livemef.tools.progress import now_and_then
 
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
 """The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
@@ -239,7 +241,7 @@ def bench_command(
     flags = {
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
-        "fusion.motion": motion,
+        "livemef.fusion.motion": motion,
         "fusion.network_lines": network_lines,
         "runtime.model": model,
         "runtime.device": device,
@@ -260,7 +262,7 @@ def bench_command(
 
 
 def _show_roofline(model: str, size: tuple[int, int], settings: FusionSettings, json_output: bool) -> None:
-    from tools import roofline
+    from livemef.tools import roofline
 
     estimates = [roofline.estimate(model, size, settings, device) for device in roofline.DEVICES]
     if json_output:

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from engine.cuda_device import first_device
-from engine.runtime import open_cuda_net
-from fusion.cuda_plan import PairPlan
-from fusion.kernels import build as kernels
-from tools.bench import parse_size
-from tools.config_sources import load_config
-from tools.options import ConfigOption, ModelOption, NetworkLinesOption
+from livemef.engine.cuda_device import first_device
+from livemef.engine.open_net import open_cuda_net
+from livemef.fusion.cuda.launch_plan import PairPlan
+from livemef.fusion.kernels import build as kernels
+from livemef.tools.bench import parse_size
+from livemef.tools.config.sources import load_config
+from livemef.tools.options import ConfigOption, ModelOption, NetworkLinesOption
 
 
 def build_command(

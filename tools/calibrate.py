@@ -11,16 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from calibration import colour_chart, flat_field, geometry, noise, response
-from calibration import delay as delay_of
-from calibration.drawing import Picture
-from calibration.errors import CalibrationError
-from calibration.profile import load_profile, new_profile, profile_name, save_profile
-from calibration.source import CameraShots, Shots, open_shots
-from capture.cameras.base import CameraIdentity, open_camera
-from capture.pictures import write_picture
-from tools.exits import DONE
-from tools.options import JsonOption
+from livemef.calibration import colour_chart, flat_field, geometry, noise, response
+from livemef.calibration import delay as delay_of
+from livemef.calibration.drawing import Picture
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import load_profile, new_profile, profile_name, save_profile
+from livemef.calibration.source import CameraShots, Shots, open_shots
+from livemef.capture.cameras.base import CameraIdentity
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.files.image_io import write_picture
+from livemef.tools.exits import DONE
+from livemef.tools.options import JsonOption
 
 CameraOption = Annotated[
     str, typer.Option("--camera", metavar="URI|DIR", help="What to measure on: a camera, or a folder taken with it.")

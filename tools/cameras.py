@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from capture.frame import Exposure
-from capture.plan import describe
-from tools.exits import DONE, SURROUNDINGS
-from tools.options import JsonOption
+from livemef.capture.bracketing.plan import describe
+from livemef.capture.frame import Exposure
+from livemef.tools.exits import DONE, SURROUNDINGS
+from livemef.tools.options import JsonOption
 
 KINDS = ("csi", "v4l2", "argus")
 LIMIT_S = 40.0
@@ -25,7 +25,7 @@ UrisArgument = Annotated[list[str] | None, typer.Argument(metavar="URI", help="O
 
 
 def _ask(what: str, of: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tools.checks.cameras", what, of]
+    command = [sys.executable, "-m", "livemef.tools.doctor.cameras", what, of]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -7,44 +7,11 @@ import sys
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
-from tools.exits import finish
-from tools.verbs import VERBS, Verb
-
-HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
-
-
-def _light_command(verb: Verb) -> Any:
-    """The verb as the list of verbs needs it: a name and a line. It does nothing but become the real one."""
-    return typer.core.TyperCommand(
-        verb.name, callback=None, help=verb.summary, short_help=verb.summary, rich_help_panel=verb.panel
-    )
-
-
-def _real_command(verb: Verb) -> Any:
-    loaded = verb.load()
-    if isinstance(loaded, typer.Typer):  # a verb with verbs of its own
-        return typer.main.get_command(loaded)
-    app = typer.Typer(add_completion=False)
-    app.command(name=verb.name, short_help=verb.summary, context_settings=HELP_OPTIONS)(loaded)
-    return typer.main.get_command(app)
-
-
-class _Verbs(typer.core.TyperGroup):
-    """A group that imports a verb's file only when that verb was typed."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self._verbs = {verb.name: verb for verb in VERBS}
-        self.commands = {verb.name: _light_command(verb) for verb in VERBS}
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Name, command and remaining arguments of what was typed."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and name in self._verbs:
-            command = _real_command(self._verbs[name])
-        return name, command, rest
+from livemef.tools.exits import finish
+from livemef.tools.research.verbs import LAB_VERBS
+from livemef.tools.verb_group import HELP_OPTIONS, verb_group
+from livemef.tools.verbs import VERBS
 
 
 def _show_version(wanted: bool) -> None:
@@ -66,8 +33,8 @@ def _globals(
 
 
 def application() -> Any:
-    """The whole command line as one command object."""
-    app = typer.Typer(cls=_Verbs, context_settings=HELP_OPTIONS, add_completion=True)
+    """The whole command line as one command object. The verbs of `livemef lab` also work without that word."""
+    app = typer.Typer(cls=verb_group(VERBS, hidden=LAB_VERBS), context_settings=HELP_OPTIONS, add_completion=True)
     app.callback()(_globals)
     return typer.main.get_command(app)
 

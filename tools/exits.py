@@ -8,10 +8,10 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from calibration.errors import CalibrationError
-from capture.errors import CaptureError
-from engine.errors import EngineError
-from fusion.errors import FusionError
+from livemef.calibration.errors import CalibrationError
+from livemef.capture.errors import CaptureError
+from livemef.engine.errors import EngineError
+from livemef.fusion.errors import FusionError
 
 DONE = 0
 OUR_BUG = 1

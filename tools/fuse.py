@@ -13,14 +13,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from capture.pictures import PICTURE_SUFFIXES, write_picture
-from fusion.fuser import Fuser, open_fuser
-from fusion.motion.compensation import MotionReport
-from tools.config import Config
-from tools.config_sources import load_config
-from tools.config_text import print_config
-from tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain
-from tools.options import (
+from livemef.capture.files.image_io import PICTURE_SUFFIXES, write_picture
+from livemef.fusion.fuser import Fuser
+from livemef.fusion.motion.compensation import MotionReport
+from livemef.fusion.open_fuser import open_fuser
+from livemef.tools.config.schema import Config
+from livemef.tools.config.sources import load_config
+from livemef.tools.config.text import print_config
+from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain
+from livemef.tools.options import (
     ChromaOption,
     ConfigOption,
     DeviceOption,
@@ -32,8 +33,8 @@ from tools.options import (
     PrintConfigOption,
     ThreadsOption,
 )
-from tools.progress import now_and_then, progress_bar
-from tools.scenes import Scene, find_scenes, read_scene
+from livemef.tools.progress import now_and_then, progress_bar
+from livemef.tools.scenes import Scene, find_scenes, read_scene
 
 SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
 

@@ -15,19 +15,20 @@ from typing import Annotated
 
 import typer
 
-from calibration.profile import profile_in_force
-from capture.cameras.base import Camera, open_camera
-from capture.errors import EndOfStream
-from capture.frame import Frame
-from capture.grouping import BracketGrouper, Grouped
-from capture.plan import describe
-from capture.recording import RecordingWriter
-from capture.session import CaptureSession, open_session
-from tools.config import CaptureConfig
-from tools.config_sources import load_config
-from tools.config_text import print_config
-from tools.exits import DONE, SURROUNDINGS, UserError
-from tools.options import (
+from livemef.calibration.profile import profile_in_force
+from livemef.capture.bracketing.grouping import BracketGrouper, Grouped
+from livemef.capture.bracketing.plan import describe
+from livemef.capture.cameras.base import Camera
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import EndOfStream
+from livemef.capture.files.recording import RecordingWriter
+from livemef.capture.frame import Frame
+from livemef.capture.session import CaptureSession, open_session
+from livemef.tools.config.schema import CaptureConfig
+from livemef.tools.config.sources import load_config
+from livemef.tools.config.text import print_config
+from livemef.tools.exits import DONE, SURROUNDINGS, UserError
+from livemef.tools.options import (
     CameraOption,
     ConfigOption,
     ExposuresOption,
@@ -36,7 +37,7 @@ from tools.options import (
     PrintConfigOption,
     ProfileOption,
 )
-from tools.progress import progress_bar
+from livemef.tools.progress import progress_bar
 
 PATIENCE_S = 60.0
 """How long a source that waits for us is made to wait for the disk."""

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from engine.roofline import LayerCost, layer_costs, multiple_of
-from engine.runtime import find_model
-from fusion.cuda_plan import WINDOW_PLANES, PairPlan
-from fusion.fuser import FusionSettings
+from livemef.engine.open_net import find_model
+from livemef.engine.roofline import LayerCost, layer_costs, multiple_of
+from livemef.fusion.cuda.launch_plan import WINDOW_PLANES, PairPlan
+from livemef.fusion.settings import FusionSettings
 
 TENSOR_PART, MEMORY_PART, ISSUE_PART = 0.25, 0.7, 0.6
 """Parts of the peaks assumed to be reached: few channels leave tensor cores half empty. Within a factor of two."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.bracket_folder import dark_to_bright, pictures_in
-from capture.frame import Pixels, brightness
-from capture.pictures import PICTURE_SUFFIXES, exif_exposure, read_picture
-from tools.exits import UserError
+from livemef.capture.files.bracket_folder import dark_to_bright, pictures_in
+from livemef.capture.files.image_io import PICTURE_SUFFIXES, exif_exposure, read_picture
+from livemef.capture.frame import Pixels, brightness
+from livemef.tools.exits import UserError
 
 
 @dataclass(frozen=True)

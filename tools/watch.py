@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from fusion.errors import FusionError
-from fusion.stream.codecs import compress
-from fusion.stream.subscriber import Subscriber
-from fusion.stream.wire import Message
-from tools.watch_counts import WatchCounts
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.codecs import compress
+from livemef.fusion.stream.subscriber import Subscriber
+from livemef.fusion.stream.wire import Message
+from livemef.tools.watch_counts import WatchCounts
 
 POLL_S = 0.25
 """How often the status line is refreshed while no frame comes."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capture.cameras.base import CameraInfo, CameraLimits
-from capture.frame import Exposure, Pixels
-from capture.plan import quantise
+from livemef.capture.bracketing.plan import quantise
+from livemef.capture.cameras.base import CameraInfo, CameraLimits
+from livemef.capture.frame import Exposure, Pixels
 
 MOST_CLIPPED, MOST_DROWNED = 0.005, 0.01
 """Parts of the picture that may clip in the short exposure, and lie below the noise floor in the long one."""

@@ -1,8 +1,7 @@
 """Which exposure to ask for next, and which exposure each frame really has. Pure: no device, clock or thread.
 
-The parts: `capture.plan` (the exposures), `capture.request_history` (what is in force when),
-`capture.probing` (the delay, measured), `capture.labelling_reported` and `capture.labelling_brightness` (what
-a frame is), `capture.grouping` (frames to brackets).
+The parts: `plan` (the exposures), `request_history` (what is in force when), `delay_probe` (the delay, measured),
+`labelling_reported` and `labelling_brightness` (what a frame is), `grouping` (frames to brackets).
 """
 
 from __future__ import annotations
@@ -13,20 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from capture.cameras.base import CameraInfo, CameraLimits
-from capture.errors import CaptureError
-from capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
-from capture.labelling_brightness import BrightnessLabeller, brightness_level
-from capture.labelling_reported import DeliveredPlan, light_level, match_measured
-from capture.plan import fit_plan
-from capture.probing import Probe
-from capture.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads, varies
+from livemef.capture.bracketing.delay_probe import Probe
+from livemef.capture.bracketing.labelling_brightness import BrightnessLabeller, brightness_level
+from livemef.capture.bracketing.labelling_reported import DeliveredPlan, light_level, match_measured
+from livemef.capture.bracketing.plan import fit_plan
+from livemef.capture.bracketing.request_history import (
+    MAX_LEAD,
+    Leads,
+    RequestHistory,
+    candidate_leads,
+    fitting_leads,
+    varies,
+)
+from livemef.capture.cameras.base import CameraInfo, CameraLimits
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
 
 _STRIKES = 3
 """Disagreements without a round of agreement between them, after which the delay is looked into."""
 _PROBE_PAUSE = 120
-"""Frames between a measurement of the delay and the next, so that a restless scene does not starve the
-picture."""
+"""Frames between a measurement of the delay and the next: a restless scene must not starve the picture."""
 _FIT_EV = 0.12
 
 
@@ -155,7 +160,7 @@ class BracketingController:
     def on_frame(self, record: FrameRecord, brightness: float | None = None) -> Decision:
         """Label one frame and say what to ask for next.
 
-        brightness: 0..1 as capture.frame.brightness gives it; None if not measured.
+        brightness: 0..1 as livemef.capture.frame.brightness gives it; None if not measured.
         """
         self.counters.received += 1
         if self._is_duplicate(record):
@@ -383,12 +388,10 @@ class BracketingController:
         else:
             self.counters.unknown += 1
 
-    def _labelled(
-        self, record: FrameRecord, label: _Label, requested: Exposure | None, flags: FrameFlag
-    ) -> FrameRecord:
+    def _labelled(self, record: FrameRecord, label: _Label, asked: Exposure | None, flags: FrameFlag) -> FrameRecord:
         return replace(
             record,
-            requested=requested,
+            requested=asked,
             index=label.index,
             label_source=label.source,
             confidence=label.confidence,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capture.frame import Exposure
-from capture.labelling_brightness import follows_light
-from capture.plan import MIN_RATIO
-from capture.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads
+from livemef.capture.bracketing.labelling_brightness import follows_light
+from livemef.capture.bracketing.plan import MIN_RATIO
+from livemef.capture.bracketing.request_history import MAX_LEAD, Leads, RequestHistory, candidate_leads, fitting_leads
+from livemef.capture.frame import Exposure
 
 HOLD = MAX_LEAD + 3
 """Frames for which each step is held: even at the longest lead three frames show it."""

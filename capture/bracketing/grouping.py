@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from capture.frame import Bracket, FrameRecord, LabelSource, Verdict
+from livemef.capture.frame import Bracket, FrameRecord, LabelSource, Verdict
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from capture.frame import Exposure
-from capture.labelling_reported import light_level
-from capture.plan import mixtures
+from livemef.capture.bracketing.labelling_reported import light_level
+from livemef.capture.bracketing.plan import mixtures
+from livemef.capture.frame import Exposure
 
 _GAP_SHARE = 0.3
 """How much of the way to the next possible exposure a frame may stand off its own: well under a half, so

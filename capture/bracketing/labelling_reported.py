@@ -7,8 +7,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from capture.frame import Exposure
-from capture.plan import MIN_RATIO
+from livemef.capture.bracketing.plan import MIN_RATIO
+from livemef.capture.frame import Exposure
 
 _TOLERANCE_EV = 0.3
 _GAP_SHARE = 0.3

@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from capture.cameras.base import CameraLimits
-from capture.errors import CaptureError
-from capture.frame import Exposure, darkest_first
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, darkest_first
 
 MIN_RATIO = 1.3
 """Smallest ratio of light between two exposures that a frame can be told apart by."""

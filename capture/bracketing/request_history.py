@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from capture.frame import Exposure
+from livemef.capture.frame import Exposure
 
 MAX_LEAD = 10
 """Longest lead that is looked for, in frames: sensor delays reach 6, and drivers add buffers of their own."""

@@ -14,12 +14,12 @@ import cv2
 import gi
 import numpy as np
 
-from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
-from capture.cameras.modes import suggested_plan
-from capture.cameras.patience import NoAnswer, call_within
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame, FrameRecord, Pixels
-from capture.uri import CameraUri, Reader, duration_us, number, picture_size, read_query, span
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.modes import suggested_plan
+from livemef.capture.cameras.timeouts import NoAnswer, call_within
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
+from livemef.capture.uri import CameraUri, Reader, duration_us, number, picture_size, read_query, span
 
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst  # noqa: E402

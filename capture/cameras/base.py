@@ -1,11 +1,12 @@
-"""What every camera source offers, and how one is opened from a URI."""
+"""What every camera source offers, and what is known of one before it is opened."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from capture.frame import Exposure, Frame
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,36 @@ class CameraInfo:
         return CameraIdentity(self.model or self.name, self.serial, self.width, self.height, self.dtype)
 
 
+@dataclass(frozen=True)
+class KnownCamera:
+    """What a calibration knows of one camera in one mode, as far as capture makes use of it.
+
+    source: the file it stands in, for messages. exposure_delay, gain_delay: as in CameraInfo.
+    """
+
+    source: str
+    identity: CameraIdentity
+    exposure_delay: int | None = None
+    gain_delay: int | None = None
+
+    def applied_to(self, info: CameraInfo) -> CameraInfo:
+        """The camera's description with what is known filled in.
+
+        Measured delays take the place of stated ones; bracketing checks them on the first frames and measures again if
+        they do not hold. Raises CaptureError if this is another camera or another mode.
+        """
+        if info.identity != self.identity:
+            raise CaptureError(
+                f"profile {self.source}: is of {self.identity}, but {info.uri} is {info.identity}: "
+                "take its own profile, or make one with livemef calibrate"
+            )
+        return replace(
+            info,
+            exposure_delay=info.exposure_delay if self.exposure_delay is None else self.exposure_delay,
+            gain_delay=info.gain_delay if self.gain_delay is None else self.gain_delay,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class FoundCamera:
     """A camera that is here, not opened. `modes`: what it offers, in words. `problem`: why it cannot be opened."""
@@ -101,10 +132,3 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Free the device. May be called twice."""
-
-
-def open_camera(uri: str) -> Camera:
-    """Open a camera from its URI: sim://, file://DIR, ... Raises CaptureError, naming the known schemes."""
-    from capture.cameras.registry import open_registered
-
-    return open_registered(uri)

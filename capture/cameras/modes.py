@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capture.frame import Exposure
+from livemef.capture.frame import Exposure
 
 LIVE_PIXELS = 1280 * 720
 LIVE_FPS = 24.0

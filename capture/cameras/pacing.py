@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from capture.errors import CameraStalled
+from livemef.capture.errors import CameraStalled
 
 BUFFERS = 4
 """Finished frames that wait for a late reader, as in a driver's queue; older ones are lost."""

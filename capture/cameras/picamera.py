@@ -19,14 +19,14 @@ import libcamera
 import numpy as np
 from picamera2 import Picamera2
 
-from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
-from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
-from capture.cameras.patience import NoAnswer, call_within
-from capture.cameras.picamera_frames import PROCESSED, Delivered, Stream, exposure_in, native_plan, to_frame
-from capture.cameras.raw_development import parse_raw_format, unpacked
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame
-from capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
+from livemef.capture.cameras.picamera_frames import PROCESSED, Delivered, Stream, exposure_in, native_plan, to_frame
+from livemef.capture.cameras.raw_development import parse_raw_format, unpacked
+from livemef.capture.cameras.timeouts import NoAnswer, call_within
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame
+from livemef.capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query
 
 BUFFERS = 4
 """Each one more is a frame more of delay from a request to its frame."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.pixel_formats import FORMATS, bgr
-from capture.cameras.raw_development import RawFormat, develop
-from capture.frame import Exposure, Frame, FrameRecord, Pixels
+from livemef.capture.cameras.pixel_formats import FORMATS, bgr
+from livemef.capture.cameras.raw_development import RawFormat, develop
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
 PROCESSED = {"RGB888": bgr} | {name: FORMATS[name].decode for name in ("NV12", "YUYV", "MJPEG")}
 """By libcamera's name (its RGB888 has blue first in memory), best first."""

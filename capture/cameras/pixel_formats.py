@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
+from livemef.capture.frame import Pixels
 
 Bytes = NDArray[np.uint8]
 _Decoder = Callable[[Bytes, int, int, int], "Pixels | None"]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
+from livemef.capture.frame import Pixels
 
 _NAME = re.compile(r"(?:S(?P<order>RGGB|BGGR|GRBG|GBRG)|R)(?P<bits>8|10|12|14|16)")
 _DEMOSAIC = {

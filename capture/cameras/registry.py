@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import cast
 
-from capture.cameras.base import Camera, FoundCamera
-from capture.errors import CaptureError
-from capture.uri import CameraUri, nearest, parse_uri
+from livemef.capture.cameras.base import Camera, FoundCamera
+from livemef.capture.errors import CaptureError
+from livemef.capture.uri import CameraUri, nearest, parse_uri
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Source:
 
 
 _PICAMERA = Source(
-    "capture.cameras.picamera",
+    "livemef.capture.cameras.picamera",
     "open_picamera",
     "on a Raspberry Pi: sudo apt install python3-picamera2, and make the environment with --system-site-packages",
     "find_picamera",
 )
 SCHEMES: dict[str, Source] = {
-    "sim": Source("capture.cameras.simulated", "open_simulated"),
-    "file": Source("capture.cameras.replay", "open_replay"),
-    "v4l2": Source("capture.cameras.v4l2", "open_v4l2", "pip install 'livemef[v4l2]'", "find_v4l2"),
+    "sim": Source("livemef.capture.cameras.simulated", "open_simulated"),
+    "file": Source("livemef.capture.cameras.replay", "open_replay"),
+    "v4l2": Source("livemef.capture.cameras.v4l2", "open_v4l2", "pip install 'livemef[v4l2]'", "find_v4l2"),
     "csi": _PICAMERA,
     "libcamera": _PICAMERA,
     "argus": Source(
-        "capture.cameras.argus",
+        "livemef.capture.cameras.argus",
         "open_argus",
         "on a Jetson: sudo apt install python3-gi gstreamer1.0-tools nvidia-l4t-gstreamer, "
         "and make the environment with --system-site-packages",
@@ -46,8 +46,8 @@ SCHEMES: dict[str, Source] = {
 """By scheme. The module is imported when a camera of its kind is opened, not before."""
 
 
-def open_registered(uri: str) -> Camera:
-    """Open the camera that a URI names. Raises CaptureError for an unknown scheme or what its file refuses."""
+def open_camera(uri: str) -> Camera:
+    """Open a camera from its URI: sim://, file://DIR, ... Raises CaptureError, naming the known schemes."""
     parsed = parse_uri(uri)
     if parsed.scheme not in SCHEMES:
         raise CaptureError(f"camera '{uri}': unknown kind '{parsed.scheme}://': {nearest(parsed.scheme, SCHEMES)}")

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from capture.cameras.base import CameraInfo
-from capture.cameras.pacing import oldest_kept, wait_for
-from capture.cameras.reels import BracketReel, RecordingReel, Reel
-from capture.errors import CaptureError, EndOfStream
-from capture.frame import Exposure, Frame, FrameRecord
-from capture.recording import is_recording
-from capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, switch
+from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.cameras.pacing import oldest_kept, wait_for
+from livemef.capture.cameras.replay_sources import BracketReel, RecordingReel, Reel
+from livemef.capture.errors import CaptureError, EndOfStream
+from livemef.capture.files.recording import is_recording
+from livemef.capture.frame import Exposure, Frame, FrameRecord
+from livemef.capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, switch
 
 PACES = {"recorded": "realtime", "realtime": "realtime", "fast": "fast", "stepped": "stepped"}
 

@@ -11,12 +11,12 @@ from typing import Protocol
 
 import cv2
 
-from capture.bracket_folder import BracketFolder, estimated_ratio, find_brackets
-from capture.cameras.base import CameraInfo, CameraLimits
-from capture.errors import CaptureError
-from capture.frame import Exposure, Frame, FrameRecord, Pixels
-from capture.pictures import read_picture
-from capture.recording import Recording
+from livemef.capture.cameras.base import CameraInfo, CameraLimits
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.bracket_folder import BracketFolder, estimated_ratio, find_brackets
+from livemef.capture.files.image_io import read_picture
+from livemef.capture.files.recording import Recording
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
 
 class Reel(Protocol):

@@ -7,19 +7,19 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from capture.cameras.base import CameraInfo
-from capture.cameras.pacing import oldest_kept, wait_for
-from capture.cameras.simulation.controls import DelayedControls
-from capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
-from capture.cameras.simulation.room import room_scene
-from capture.cameras.simulation.scene import Scene, bars_scene, filtered, flat_scene, map_scene
-from capture.cameras.simulation.sensor import Sensor, SensorModel
-from capture.cameras.simulation.settings import SimulatedSettings, read_settings
-from capture.cameras.simulation.targets import Lens, board_scene, chart_scene
-from capture.cameras.simulation.view import Lamps, Shutter, View
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame, FrameRecord
-from capture.uri import CameraUri
+from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.cameras.pacing import oldest_kept, wait_for
+from livemef.capture.cameras.simulation.controls import DelayedControls
+from livemef.capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
+from livemef.capture.cameras.simulation.room import room_scene
+from livemef.capture.cameras.simulation.scene import Scene, bars_scene, filtered, flat_scene, map_scene
+from livemef.capture.cameras.simulation.sensor import Sensor, SensorModel
+from livemef.capture.cameras.simulation.settings import SimulatedSettings, read_settings
+from livemef.capture.cameras.simulation.targets import Lens, board_scene, chart_scene
+from livemef.capture.cameras.simulation.view import Lamps, Shutter, View
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame, FrameRecord
+from livemef.capture.uri import CameraUri
 
 _TRUTHS = 1024
 

@@ -25,12 +25,12 @@ from linuxpy.video.device import (
     VideoCapture,
 )
 
-from capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
-from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
-from capture.cameras.pixel_formats import FORMATS
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame, FrameRecord
-from capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query, whole
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
+from livemef.capture.cameras.pixel_formats import FORMATS
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame, FrameRecord
+from livemef.capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query, whole
 
 EXPOSURE_UNIT_US = 100.0
 """V4L2_CID_EXPOSURE_ABSOLUTE counts in these."""

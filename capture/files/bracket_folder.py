@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.errors import CaptureError
-from capture.frame import Exposure, Pixels, brightness
-from capture.pictures import PICTURE_SUFFIXES, exif_exposure, read_picture
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.image_io import PICTURE_SUFFIXES, exif_exposure, read_picture
+from livemef.capture.frame import Exposure, Pixels, brightness
 
 _TELLING_RATIO = 1.05
 """EXIF exposures closer than this are one setting written into all the pictures, not a bracket."""

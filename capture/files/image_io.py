@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from capture.errors import CaptureError
-from capture.frame import Exposure, Pixels
-from capture.truncation import truncation
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.truncation import truncation
+from livemef.capture.frame import Exposure, Pixels
 
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
 SUFFIXES_16_BIT = frozenset({".png", ".tif", ".tiff"})

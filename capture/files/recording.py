@@ -13,11 +13,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
-from capture.cameras.base import CameraInfo
-from capture.errors import CaptureError
-from capture.frame import Bracket, Frame, FrameRecord, Verdict
-from capture.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
-from capture.pictures import read_picture, write_atomically, write_picture
+from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.image_io import read_picture, write_atomically, write_picture
+from livemef.capture.frame import Bracket, Frame, FrameRecord, Verdict
+from livemef.capture.transport.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
 
 FORMAT = "livemef-recording"
 VERSION = 1

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from capture.cameras.base import CameraInfo, CameraLimits
-from capture.errors import CaptureError
-from capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
+from livemef.capture.cameras.base import CameraInfo, CameraLimits
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
 
 Json = dict[str, Any]
 

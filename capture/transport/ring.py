@@ -1,7 +1,7 @@
 """Frames in shared memory, and the bookkeeping of who owns which slot. No process logic.
 
 The memory is one memfd, mapped by both sides: it has no name, so nothing can leak, and the kernel frees it
-with the last process that has it. Its file descriptor travels over a Unix socket (see capture/link.py). A slot
+with the last process that has it. Its file descriptor travels over a Unix socket (see slot_link.py). A slot
 belongs to one side at a time and is handed over by message (the system calls that carry it order memory, on Arm too).
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from capture.errors import CaptureError
+from livemef.capture.errors import CaptureError
 
 T = TypeVar("T")
 _PAGE = 4096

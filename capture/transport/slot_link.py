@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from capture.errors import CaptureError
+from livemef.capture.errors import CaptureError
 
 Message = dict[str, Any]
 MESSAGE_BYTES = 1 << 16

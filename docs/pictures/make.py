@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from capture.cameras.base import open_camera
-from capture.session import CaptureSession
-from fusion.fuser import open_fuser
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.session import CaptureSession
+from livemef.fusion.open_fuser import open_fuser
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """The compiled pixel loops (kernels/pixels.c) from Python: fed with constants, called without the GIL.
 
-All constants and tables come from `fusion.colour` and `fusion.chroma_map`. Results are the same for any number of
-threads; between machines with and without fused multiply-add they may differ by a code here and there.
+All constants and tables come from `fusion.method.colour` and `fusion.method.chroma_map`. Results are the same
+for any number of threads; between machines with and without fused multiply-add they may differ by a code here
+and there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion import chroma_map, colour, small
-from fusion.fuser import FusionSettings
-from fusion.grid_loops import CompensationCall, CompiledGridLoops, compensation_call
-from fusion.kernel_constants import Constants, constants
-from fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
-from fusion.loops import Exposure, Job, Plane, Planes, Rows
+from livemef.capture.frame import Pixels
+from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
+from livemef.fusion.cpu.row_kernels import Exposure, Job, Plane, Planes, Rows
+from livemef.fusion.kernels.constants import Constants, constants
+from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
+from livemef.fusion.method import chroma_map, colour, guide_planes
+from livemef.fusion.settings import FusionSettings
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
 """Table sizes: small enough for the caches, fine enough for 0.02 of a 16-bit code."""
@@ -113,7 +114,7 @@ class CompiledLoops(CompiledGridLoops):
         result = np.empty_like(planes)
         height, width, count = planes.shape
         data = planes.ctypes.data, result.ctypes.data
-        check(self._library.box_mean(data[0], height, width, count, small.CHROMA_RADIUS, data[1]))
+        check(self._library.box_mean(data[0], height, width, count, guide_planes.CHROMA_RADIUS, data[1]))
         return chroma_map.under_part(result[..., 0], result[..., 1]).astype(np.float64)
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:

@@ -1,4 +1,4 @@
-"""The compiled loops over the motion grid (kernels/alignment.c, disagreement.c, motion.c) from Python."""
+"""The compiled loops over the motion grid (kernels/registration.c, ghost_mask.c, motion.c) from Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
-from fusion.motion import alignment, clipping, disagreement, exposure_map, remake
-from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.disagreement import Allowed, Grid, Mask
-from fusion.motion.remake import Compensation
+from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
+from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.registration import NO_MOVE, Move
 
 
 class CompensationCall(Structure):
@@ -98,8 +98,8 @@ class CompiledGridLoops:
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         levels = np.column_stack([allowed.expected, allowed.noise]).astype(np.float32)
-        limits = disagreement.CONTRAST_PART, disagreement.SURE, disagreement.CERTAIN
-        call = _Allowed(levels.ctypes.data, exposure_map.KNOTS, *limits)
+        limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
+        call = _Allowed(levels.ctypes.data, intensity_mapping.KNOTS, *limits)
         result = np.empty(under.shape[:2], np.float32)
         data = under.ctypes.data, over.ctypes.data
         self._grids.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
@@ -115,20 +115,22 @@ class CompiledGridLoops:
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
         result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
-        check(self._grids.remake_means(byref(call), exposure_map.KNOTS, len(there) // len(small), result.ctypes.data))
+        check(
+            self._grids.remake_means(byref(call), intensity_mapping.KNOTS, len(there) // len(small), result.ctypes.data)
+        )
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
         """See GridLoops."""
         call = _Search(
-            ceiling=alignment.CEILING,
-            tolerance=alignment.ROBUST**-2,
-            enough=alignment.ENOUGH,
-            gain=alignment.GAIN,
-            least_seen=alignment.LEAST_SEEN,
-            regular=alignment.REGULAR,
-            steps=alignment.STEPS,
-            smallest_side=alignment.SMALLEST_SIDE,
+            ceiling=registration.CEILING,
+            tolerance=registration.ROBUST**-2,
+            enough=registration.ENOUGH,
+            gain=registration.GAIN,
+            least_seen=registration.LEAST_SEEN,
+            regular=registration.REGULAR,
+            steps=registration.STEPS,
+            smallest_side=registration.SMALLEST_SIDE,
         )
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
         found = (c_double * 3)()
@@ -146,8 +148,8 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     """Of pictures in codes or of grids, with the arrays it points into kept alive."""
     codes = other.dtype != np.float32
     top = codes_of(other) - 1 if codes else 1
-    clips = top * clipping.CLIP_START, top * clipping.CLIP_END
-    table = (exposure_map.code_table(todo.curve, other.dtype) if codes else todo.curve).astype(np.float32)
+    clips = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
+    table = (intensity_mapping.code_table(todo.curve, other.dtype) if codes else todo.curve).astype(np.float32)
     mask = np.ascontiguousarray(todo.mask, np.float32)
     call = CompensationCall(
         reference=picture_of(reference),
@@ -158,12 +160,12 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         grid_width=mask.shape[1],
         clip_start=clips[0],
         clip_scale=1 / (clips[1] - clips[0]),
-        least_fill=top * clipping.LEAST_FILL,
-        like=clipping.LIKE,
+        least_fill=top * saturation_fill.LEAST_FILL,
+        like=saturation_fill.LIKE,
     )
     call.arrays = [table, mask]
     if todo.move != NO_MOVE:
-        across, down = remake.places(todo.move, *other.shape[:2])
+        across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
         call.across, call.down = across.ctypes.data, down.ctypes.data
         call.arrays += [across, down]
     if todo.fill is not None:

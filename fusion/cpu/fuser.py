@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from engine.runtime import LightnessNet
-from fusion import shrink, small, tiles, tone
-from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out, is_packed
-from fusion.kernels.shared_library import compiled
-from fusion.loops import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
-from fusion.motion import compensation
-from fusion.motion.compensation import UNKNOWN, Moments, MotionReport
-from fusion.pixels import CompiledLoops
+from livemef.capture.frame import Pixels
+from livemef.engine.runtime import LightnessNet
+from livemef.fusion.cpu import tiling
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.row_kernels import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
+from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.method import downscale, guide_planes
+from livemef.fusion.method.gamma import compensate
+from livemef.fusion.motion import compensation
+from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
+from livemef.fusion.settings import FusionSettings
 
 STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
@@ -54,7 +57,7 @@ class CpuFuser:
         settings: FusionSettings,
         threads: int | None = None,
         loops: PixelLoops | None = None,
-        tile: int = tiles.TILE,
+        tile: int = tiling.TILE,
     ) -> None:
         self.settings = settings
         self.model_sha256 = net.sha256
@@ -137,20 +140,20 @@ class CpuFuser:
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
-                fused = small.network_lightness(self._net, lightness_u, lightness_o)
+                fused = guide_planes.network_lightness(self._net, lightness_u, lightness_o)
             with _timed(stages, "affine"):
-                target = small.target_lightness(fused, settings)
+                target = guide_planes.target_lightness(fused, settings)
                 affine = self.loops.affine_planes(lightness_u, lightness_o, target, settings)
         else:
             with _timed(stages, "network"):
-                gamma = small.full_gamma(lightness_u, lightness_o, self._net, settings)
+                gamma = guide_planes.full_gamma(lightness_u, lightness_o, self._net, settings)
                 lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, gamma)
         with _timed(stages, "pixels"):
             job = Job(*pair, out, settings, chroma, affine, lightness)
             self._rows(out.shape[0], self.loops.fuse(job))
 
     def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
-        return shrink.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
+        return downscale.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
 
     def _averages(self, exposures: Sequence[Pixels], shape: tuple[int, int]) -> list[Plane]:
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
@@ -160,10 +163,10 @@ class CpuFuser:
     def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
         height, width = under.shape[:2]
         result = np.empty((height, width), np.float32)
-        for rows in tiles.spans(height, self._net.multiple, self._tile):
-            for columns in tiles.spans(width, self._net.multiple, self._tile):
+        for rows in tiling.spans(height, self._net.multiple, self._tile):
+            for columns in tiling.spans(width, self._net.multiple, self._tile):
                 dark, bright = (self._lightness(pixels[rows.read, columns.read]) for pixels in (under, over))
-                fused = tone.compensate(small.network_lightness(self._net, dark, bright), gamma)
+                fused = compensate(guide_planes.network_lightness(self._net, dark, bright), gamma)
                 result[rows.keep, columns.keep] = 100 * fused[rows.inner, columns.inner]
         return result
 

@@ -1,6 +1,6 @@
 """The per-pixel work of a fusion as a few loops over rows: the seam between the CPU fuser and whoever runs them.
 
-`fusion.pixels` has them compiled, `NumpyLoops` here in plain numpy: slower by more than an order of magnitude, but with
+`compiled.py` has them compiled, `NumpyLoops` here in plain numpy: slower by more than an order of magnitude, but with
 nothing to compile, and the definition's own functions. Every loop may run on any rows in any order, in many threads.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion import colour, definition, shrink, small, upsample
-from fusion.fuser import FusionSettings
-from fusion.motion import remake
-from fusion.motion.compensation import DefinedLoops, GridLoops
-from fusion.motion.remake import Compensation
+from livemef.capture.frame import Pixels
+from livemef.fusion.method import colour, downscale, guide_planes, guided_upsampling, reference
+from livemef.fusion.motion import exposure_synthesis
+from livemef.fusion.motion.compensation import DefinedLoops, GridLoops
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.float32]
 Planes = NDArray[np.float64]
@@ -95,7 +95,7 @@ class NumpyLoops(DefinedLoops):
         height, width = shrunk.shape[:2]
 
         def rows(top: int, bottom: int) -> None:
-            averages = shrink.area_average(pixels, height, width, top, bottom)
+            averages = downscale.area_average(pixels, height, width, top, bottom)
             shrunk[top:bottom] = averages / np.iinfo(pixels.dtype).max
 
         return rows
@@ -107,11 +107,11 @@ class NumpyLoops(DefinedLoops):
 
     def chroma_part(self, under: Plane, over: Plane) -> Planes:
         """See PixelLoops."""
-        return small.chroma_part(under, over)
+        return guide_planes.chroma_part(under, over)
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
-        return small.affine_planes(under, over, target, settings)
+        return guide_planes.affine_planes(under, over, target, settings)
 
     def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
         """See PixelLoops."""
@@ -153,15 +153,15 @@ def _strips(top: int, bottom: int, width: int) -> list[slice]:
 def _fuse_strip(job: Job, rows: slice) -> None:
     height, width = job.out.shape[:2]
     under, over = _linear(_codes(job.under, rows)), _linear(_codes(job.over, rows))
-    chroma = upsample.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
-    bgr = definition.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
+    chroma = guided_upsampling.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
+    bgr = reference.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
     job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
 
 
 def _codes(exposure: Exposure, rows: slice) -> Pixels:
     if exposure.todo is None or exposure.reference is None:
         return exposure.pixels[rows]
-    return remake.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
+    return exposure_synthesis.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
 
 
 def _linear(pixels: Pixels) -> NDArray[np.floating[Any]]:
@@ -175,6 +175,6 @@ def _lightness(
         return job.lightness[rows].astype(np.float64)
     assert job.affine is not None
     height, width = job.out.shape[:2]
-    coefficients = upsample.bilinear_rows(job.affine, height, width, rows.start, rows.stop)
+    coefficients = guided_upsampling.bilinear_rows(job.affine, height, width, rows.start, rows.stop)
     lightness_u, lightness_o = colour.lab_from_linear(under)[0], colour.lab_from_linear(over)[0]
-    return definition.affine_lightness(coefficients, lightness_u, lightness_o)
+    return reference.affine_lightness(coefficients, lightness_u, lightness_o)

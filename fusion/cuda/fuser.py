@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from engine.runtime import CudaNet
-from fusion import cuda_plan
-from fusion.cuda_memory import Locked, Room, driver_library, lock_pages
-from fusion.cuda_motion import Remake
-from fusion.cuda_plan import BLOCK, Pair, PairPlan, Picture, Step
-from fusion.errors import FusionError
-from fusion.fuser import Fused, FusionSettings, check_exposures, checked_out
-from fusion.grid_loops import CompiledGridLoops
-from fusion.kernels.build import BINARY
-from fusion.kernels.shared_library import compiled
-from fusion.motion import compensation
-from fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
-from fusion.motion.remake import Compensation
+from livemef.capture.frame import Pixels
+from livemef.engine.runtime import CudaNet
+from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
+from livemef.fusion.cuda import launch_plan
+from livemef.fusion.cuda.launch_plan import BLOCK, Pair, PairPlan, Picture, Step
+from livemef.fusion.cuda.memory import Locked, Room, driver_library, lock_pages
+from livemef.fusion.cuda.motion import Remake
+from livemef.fusion.errors import FusionError
+from livemef.fusion.fuser import Fused, check_exposures, checked_out
+from livemef.fusion.kernels.build import BINARY
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.motion import compensation
+from livemef.fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.settings import FusionSettings
 
 WAIT_LIMIT_S = 4.0
 """A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
@@ -266,7 +267,7 @@ class CudaFuser:
 
     def _table_addresses(self, itemsize: int) -> dict[str, int]:
         if itemsize not in self._tables:
-            arrays = cuda_plan.tables(itemsize)
+            arrays = launch_plan.tables(itemsize)
             self._tables[itemsize] = {name: self._driver.to_device(array) for name, array in arrays.items()}
         return {name: int(table) for name, table in self._tables[itemsize].items()}
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import chroma_map, colour, shrink, tone
-from fusion.fuser import FusionSettings
-from fusion.kernel_constants import Constants, constants
-from fusion.motion import compensation
-from fusion.small import CHROMA_RADIUS
+from livemef.fusion.kernels.constants import Constants, constants
+from livemef.fusion.method import chroma_map, colour, downscale
+from livemef.fusion.method.gamma import ADAPTIVE_RANGE
+from livemef.fusion.method.guide_planes import CHROMA_RADIUS
+from livemef.fusion.motion import compensation
+from livemef.fusion.settings import FusionSettings
 
 FINE_STEPS = 8192
 ENCODE_STEPS = {1: 1024, 2: 4096}
@@ -122,7 +123,7 @@ class PairPlan:
     @property
     def small_shape(self) -> tuple[int, int]:
         """Height and width of the small picture."""
-        return shrink.small_shape(self.height, self.width, self.settings.small_lines)
+        return downscale.small_shape(self.height, self.width, self.settings.small_lines)
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -261,8 +262,8 @@ class PairPlan:
             full=self.full,
             chroma_offset=chroma_map.CHROMA_OFFSET,
             adaptive_target=settings.adaptive_target,
-            lowest_exponent=tone.ADAPTIVE_RANGE[0],
-            highest_exponent=tone.ADAPTIVE_RANGE[1],
+            lowest_exponent=ADAPTIVE_RANGE[0],
+            highest_exponent=ADAPTIVE_RANGE[1],
         )
 
     def grid_pair(self, pictures: Sequence[Picture], addresses: Mapping[str, int]) -> Pair:

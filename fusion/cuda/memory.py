@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fusion import cuda_plan
-from fusion.cuda_motion import RemakeRoom
-from fusion.cuda_plan import PairPlan, offsets
+from livemef.fusion.cuda import launch_plan
+from livemef.fusion.cuda.launch_plan import PairPlan, offsets
+from livemef.fusion.cuda.motion import RemakeRoom
 
 REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
 
@@ -40,7 +40,7 @@ class Room:
         self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(exposures + 1)]
         self.mapped = mapped
         row = plan.width * 3 * plan.itemsize
-        self.row_bytes, self.stride = row, -(-row // cuda_plan.ALIGNMENT) * cuda_plan.ALIGNMENT
+        self.row_bytes, self.stride = row, -(-row // launch_plan.ALIGNMENT) * launch_plan.ALIGNMENT
         self.pictures = [] if mapped else [driver.mem_alloc(self.stride * plan.height) for _ in self.staging]
         moving = plan.settings.motion != "off"
         self.motion = MotionRoom(driver, plan, exposures, self.stride) if moving else None

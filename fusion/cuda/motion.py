@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.cuda_plan import Picture, offsets
-from fusion.motion import clipping, exposure_map, remake
-from fusion.motion.alignment import NO_MOVE
-from fusion.motion.remake import Compensation
+from livemef.fusion.cuda.launch_plan import Picture, offsets
+from livemef.fusion.motion import exposure_synthesis, intensity_mapping, saturation_fill
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.registration import NO_MOVE
 
 
 class Remake(Structure):
@@ -75,11 +75,11 @@ class RemakeRoom:
         """What goes into the block."""
         dtype = np.dtype(f"u{self.itemsize}")
         arrays: dict[str, NDArray[np.number]] = {
-            "table": exposure_map.code_table(todo.curve, dtype).astype(np.float32),
+            "table": intensity_mapping.code_table(todo.curve, dtype).astype(np.float32),
             "mask": todo.mask,
         }
         if todo.move != NO_MOVE:
-            arrays["across"], arrays["down"] = remake.places(todo.move, self.height, self.width)
+            arrays["across"], arrays["down"] = exposure_synthesis.places(todo.move, self.height, self.width)
         if todo.fill is not None:
             arrays["fill"] = (todo.fill * np.iinfo(dtype).max).astype(np.float32)
         return arrays
@@ -102,7 +102,7 @@ class RemakeRoom:
         """The kernel's argument. block: its address on the device; `arrays`: the names of those that are in it."""
         places, _ = offsets(self.sizes())
         top = 256**self.itemsize - 1
-        starts, ends = top * clipping.CLIP_START, top * clipping.CLIP_END
+        starts, ends = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
         fill = (0, 0) if todo.fill is None else todo.fill.shape[:2]
         return Remake(
             reference=reference.address,
@@ -120,6 +120,6 @@ class RemakeRoom:
             fill_width=fill[1],
             clip_start=starts,
             clip_scale=1 / (ends - starts),
-            least_fill=top * clipping.LEAST_FILL,
-            like=clipping.LIKE,
+            least_fill=top * saturation_fill.LEAST_FILL,
+            like=saturation_fill.LIKE,
         )

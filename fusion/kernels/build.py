@@ -1,4 +1,4 @@
-"""Compile the CUDA kernels into one binary for all GPUs in question: `python -m fusion.kernels.build`.
+"""Compile the CUDA kernels into one binary for all GPUs in question: `python -m livemef.fusion.kernels.build`.
 
 The binary is shipped, so that a device needs no compiler. A note beside it says from which sources it was made; the
 test suite holds both together. Rebuild it after any change of a source, or where a driver is older than its compiler:
@@ -18,7 +18,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusion.errors import FusionError
+from livemef.fusion.errors import FusionError
 
 FOLDER = Path(__file__).parent
 SOURCES = ("fusion.cu", "motion.cuh", "small.cuh", "pair.cuh", "pixels.h")

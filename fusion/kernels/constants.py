@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import chroma_map, colour
+from livemef.fusion.method import chroma_map, colour
 
 
 class Ramp(Structure):
@@ -49,7 +49,7 @@ def _matrix(values: NDArray[np.floating[Any]]) -> Any:
 
 @lru_cache(maxsize=1)
 def constants() -> Constants:
-    """From fusion.colour and fusion.chroma_map. Not to be changed."""
+    """From livemef.fusion.method.colour and fusion.chroma_map. Not to be changed."""
     delta = colour.LAB_DELTA
     dark = [(lightness + 16) / 116 for lightness in chroma_map.DARK_RAMP]
     return Constants(

@@ -1,4 +1,4 @@
-/* One exposure as it would have been at another's moment: fusion/motion/remake.py, pixel by pixel. */
+/* One exposure as it would have been at another's moment: fusion/motion/exposure_synthesis.py, pixel by pixel. */
 #pragma once
 
 #include "pair.cuh"
@@ -47,7 +47,7 @@ template <typename Sample> PIXEL_FN void other_at(const Remake &p, int32_t x, in
     }
 }
 
-/* Where the reference clips: see with_fill of fusion/motion/clipping.py. */
+/* Where the reference clips: see with_fill of fusion/motion/saturation_fill.py. */
 PIXEL_FN void fill_in(const Remake &p, int32_t x, int32_t y, const float *reference, const uint32_t *there, float *made)
 {
     float clips[3], fill[3], bright = 1.0f, differs = 0.0f;

@@ -14,7 +14,7 @@ typedef struct {
     const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
     int32_t fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
-    float like;                               /* see fusion/motion/clipping.py */
+    float like;                               /* see fusion/motion/saturation_fill.py */
 } Compensation; /* across and down NULL: not moved */
 
 /* Where the reference has a share, and what a row needs at hand. */

@@ -1,6 +1,6 @@
 /* What the CUDA kernels have in common: one bracket's pictures, planes and settings, and twelve bytes of a row at a time.
  *
- * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda_plan.py fills. All device memory is the
+ * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda/launch_plan.py fills. All device memory is the
  * caller's. No shared memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the
  * same source runs on the host, thread by thread.
  */
@@ -58,7 +58,7 @@ struct Pair {
     float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
 };
 
-/* One exposure, and what makes it one of the reference's moment: filled by fusion/cuda_motion.py. */
+/* One exposure, and what makes it one of the reference's moment: filled by fusion/cuda/motion.py. */
 struct Remake {
     const uint8_t *reference, *other;
     uint8_t *out;
@@ -70,7 +70,7 @@ struct Remake {
     const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
     int32_t height, width, grid_height, grid_width, fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
-    float like;                               /* see fusion/motion/clipping.py */
+    float like;                               /* see fusion/motion/saturation_fill.py */
 };
 
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }

@@ -1,4 +1,4 @@
-/* The method's loops over rows, for the CPU. Called through ctypes (fusion/pixels.py), in many threads at once: no state.
+/* The method's loops over rows, for the CPU. Called through ctypes (fusion/cpu/compiled.py), in many threads at once: no state.
  *
  * Pictures are BGR, uint8 or uint16 (bytes_per_sample 1 or 2), rows `stride` bytes apart, pixels packed within a row. A row
  * is done in blocks that stay in the first-level cache: table look-ups one by one, everything between in loops that the

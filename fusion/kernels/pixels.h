@@ -1,6 +1,6 @@
 /* The method's arithmetic for one pixel, in single precision, for CPU loops and GPU kernels alike.
  *
- * Every number comes in through `Constants`, which fusion/pixels.py fills from fusion/colour.py and fusion/chroma_map.py.
+ * Every number comes in through `Constants`, which fusion/cpu/compiled.py fills from fusion/method/colour.py and fusion/method/chroma_map.py.
  * Nothing here branches, so that a compiler can turn a loop over pixels into vector instructions. Tristimulus values are
  * over the white's; "f" is CIELAB's compressed value: L* = 116 fy - 16, a* = 500 (fx - fy), b* = 200 (fy - fz).
  */

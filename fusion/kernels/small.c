@@ -1,4 +1,4 @@
-/* The small picture, and what is told from it (fusion/shrink.py, fusion/upsample.py), for the CPU. No state. */
+/* The small picture, and what is told from it (fusion/method/downscale.py, fusion/method/guided_upsampling.py), for the CPU. No state. */
 #include "rows.h"
 
 #include <math.h>

@@ -144,7 +144,7 @@ KERNEL(compensate_gamma, 6)
         p.target[(size_t)y * p.fused_width + x] = 100.0f * powf(from_network(p, y, x), *p.exponent);
 }
 
-/* ---- the local affine model: fusion/upsample.py ---- */
+/* ---- the local affine model: fusion/method/guided_upsampling.py ---- */
 
 /* Variances are small differences of large sums. These GPUs do a double-precision operation in the time of 64 others, so the
  * sums are whole numbers instead, of 2^-16 a lightness and 2^-32 a product, and exact: 129 x 129 products of 100 x 100 fit in. */

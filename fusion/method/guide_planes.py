@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.runtime import LightnessNet
-from fusion import chroma_map, tone, upsample
-from fusion.fuser import FusionSettings
+from livemef.engine.runtime import LightnessNet
+from livemef.fusion.method import chroma_map, guided_upsampling
+from livemef.fusion.method.gamma import compensate, exponent
+from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
 Planes = NDArray[np.float64]
@@ -25,25 +26,25 @@ def network_lightness(net: LightnessNet, under: Plane, over: Plane) -> NDArray[n
 
 def target_lightness(fused: Plane, settings: FusionSettings) -> Planes:
     """The L* (0..100) that the small picture shall have, from the network's 0..1: gamma compensation."""
-    gamma = tone.exponent(settings.gamma, fused, settings.adaptive_target)
-    return np.asarray(100 * tone.compensate(fused.astype(np.float64), gamma), np.float64)
+    gamma = exponent(settings.gamma, fused, settings.adaptive_target)
+    return np.asarray(100 * compensate(fused.astype(np.float64), gamma), np.float64)
 
 
 def affine_planes(under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
     """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L* planes."""
     guides = under.astype(np.float64), over.astype(np.float64)
-    return upsample.affine_coefficients(*guides, target, settings.window_radius, settings.window_eps)
+    return guided_upsampling.affine_coefficients(*guides, target, settings.window_radius, settings.window_eps)
 
 
 def full_gamma(under: Plane, over: Plane, net: LightnessNet, settings: FusionSettings) -> float:
     """The exponent for a picture whose network runs at full size: adaptive ones are read from the small picture."""
     if settings.gamma != "adaptive":
         return float(settings.gamma)
-    return tone.exponent("adaptive", network_lightness(net, under, over), settings.adaptive_target)
+    return exponent("adaptive", network_lightness(net, under, over), settings.adaptive_target)
 
 
 def chroma_part(chroma_under: Plane, chroma_over: Plane) -> Planes:
     """The under-exposed picture's part (h x w) of the regional chroma scales, from the small pictures' C*ab planes."""
     planes = np.stack([chroma_under, chroma_over], axis=-1).astype(np.float64)
-    part = chroma_map.under_part(*np.moveaxis(upsample.box_mean(planes, CHROMA_RADIUS), -1, 0))
+    part = chroma_map.under_part(*np.moveaxis(guided_upsampling.box_mean(planes, CHROMA_RADIUS), -1, 0))
     return part.astype(np.float64)

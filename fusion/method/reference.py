@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from engine.runtime import LightnessNet
-from fusion import chroma_map, colour, shrink, small, tone, upsample
-from fusion.fuser import FusionSettings, check_exposures
-from fusion.motion import compensation, remake
-from fusion.motion.compensation import UNKNOWN, Moments
+from livemef.capture.frame import Pixels
+from livemef.engine.runtime import LightnessNet
+from livemef.fusion.fuser import check_exposures
+from livemef.fusion.method import chroma_map, colour, downscale, guide_planes, guided_upsampling
+from livemef.fusion.method.gamma import compensate
+from livemef.fusion.motion import compensation, exposure_synthesis
+from livemef.fusion.motion.compensation import UNKNOWN, Moments
+from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
 Lab = tuple[Plane, Plane, Plane]
@@ -55,7 +57,7 @@ def at_one_moment(
     found = compensation.at_one_moment(grids, (height, width), settings.small_lines, settings.motion, moments)
     still = list(exposures)
     for index, todo in found.plans.items():
-        still[index] = remake.exposure(exposures[found.reference], exposures[index], todo)
+        still[index] = exposure_synthesis.exposure(exposures[found.reference], exposures[index], todo)
     return still, found.smalls
 
 
@@ -66,29 +68,29 @@ def fuse_pair(
     under, over = pair
     height, width = under.shape[:2]
     small_under, small_over = (small_lab(encoded) for encoded in smalls)
-    part = small.chroma_part(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
+    part = guide_planes.chroma_part(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
     linear_under, linear_over = (colour.decode(colour.from_codes(pixels)) for pixels in (under, over))
     under_l, over_l = (colour.lab_from_linear(linear)[0] for linear in (linear_under, linear_over))
     if settings.network_lines:
-        fused = small.network_lightness(net, small_under[0], small_over[0])
-        target = small.target_lightness(fused, settings)
-        planes = small.affine_planes(small_under[0], small_over[0], target, settings)
-        lightness = affine_lightness(upsample.bilinear_rows(planes, height, width), under_l, over_l)
+        fused = guide_planes.network_lightness(net, small_under[0], small_over[0])
+        target = guide_planes.target_lightness(fused, settings)
+        planes = guide_planes.affine_planes(small_under[0], small_over[0], target, settings)
+        lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), under_l, over_l)
     else:
-        gamma = small.full_gamma(small_under[0], small_over[0], net, settings)
-        lightness = 100 * tone.compensate(small.network_lightness(net, under_l, over_l).astype(np.float64), gamma)
-    part = upsample.bilinear_rows(part[..., None], height, width)[..., 0]
+        gamma = guide_planes.full_gamma(small_under[0], small_over[0], net, settings)
+        lightness = 100 * compensate(guide_planes.network_lightness(net, under_l, over_l).astype(np.float64), gamma)
+    part = guided_upsampling.bilinear_rows(part[..., None], height, width)[..., 0]
     bgr = colour_pixels(linear_under, linear_over, lightness, part, settings)
     return colour.to_codes(colour.encode(bgr), under.dtype)
 
 
 def small_picture(pixels: Pixels, settings: FusionSettings) -> Plane:
     """The small picture, h x w x 3, encoded 0..1: codes are averaged."""
-    return _averages(pixels, *shrink.small_shape(pixels.shape[0], pixels.shape[1], settings.small_lines))
+    return _averages(pixels, *downscale.small_shape(pixels.shape[0], pixels.shape[1], settings.small_lines))
 
 
 def _averages(pixels: Pixels, height: int, width: int) -> Plane:
-    return shrink.area_average(pixels, height, width) / np.iinfo(pixels.dtype).max
+    return downscale.area_average(pixels, height, width) / np.iinfo(pixels.dtype).max
 
 
 def small_lab(encoded: Plane) -> Lab:

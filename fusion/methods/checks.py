@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
 
 SMALLEST_SIDE = 16
 """Pixels; below this the pyramids and windows of the methods have nothing to work on."""

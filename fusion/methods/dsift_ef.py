@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.methods.checks import check_exposures, to_uint8
+from livemef.capture.frame import Pixels
+from livemef.fusion.methods.checks import check_exposures, to_uint8
 
 Plane = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from capture.frame import Pixels
-from fusion.methods.checks import check_exposures, to_uint8
+from livemef.capture.frame import Pixels
+from livemef.fusion.methods.checks import check_exposures, to_uint8
 
 
 def fuse(exposures: Sequence[Pixels]) -> Pixels:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.methods.checks import check_exposures, to_uint8
+from livemef.capture.frame import Pixels
+from livemef.fusion.methods.checks import check_exposures, to_uint8
 
 SIGMAS = (15.0, 80.0, 250.0)
 """Surround scales in pixels at a short side of 512."""

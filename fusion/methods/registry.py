@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
 
 FuseFunction = Callable[[Sequence[Pixels]], Pixels]
 
@@ -37,7 +37,8 @@ def _from_module(module: str, function: str = "fuse") -> Callable[[], FuseFuncti
 
 def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:
     def load() -> FuseFunction:
-        from fusion.fuser import FusionSettings, open_fuser
+        from livemef.fusion.open_fuser import open_fuser
+        from livemef.fusion.settings import FusionSettings
 
         fuser = open_fuser(FusionSettings(network_lines=0, motion="off", **settings), model=model)
         return lambda exposures: fuser.fuse(exposures).pixels

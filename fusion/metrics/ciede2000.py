@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusion.colour import decode_table, lab_from_linear
+from livemef.fusion.method.colour import decode_table, lab_from_linear
 
 
 def of_pictures(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:

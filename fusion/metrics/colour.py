@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.colour import decode_table, lab_from_linear
+from livemef.capture.frame import Pixels
+from livemef.fusion.method.colour import decode_table, lab_from_linear
 
 Lab = NDArray[np.floating[Any]]
 

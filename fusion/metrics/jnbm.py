@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.metrics_mef_ssim import grey
+from livemef.capture.frame import Pixels
+from livemef.fusion.metrics.mef_ssim import grey
 
 Plane = NDArray[np.float64]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capture.frame import Pixels
-from fusion.metrics_colour import ColourFidelity, colour_fidelity
-from fusion.metrics_detail import average_gradient, edge_transfer, entropy, spatial_frequency
-from fusion.metrics_jnbm import jnbm
-from fusion.metrics_mef_ssim import mef_ssim, mef_ssim_colour
+from livemef.capture.frame import Pixels
+from livemef.fusion.metrics.colour import ColourFidelity, colour_fidelity
+from livemef.fusion.metrics.detail import average_gradient, edge_transfer, entropy, spatial_frequency
+from livemef.fusion.metrics.jnbm import jnbm
+from livemef.fusion.metrics.mef_ssim import mef_ssim, mef_ssim_colour
 
 __all__ = [
     "ColourFidelity",

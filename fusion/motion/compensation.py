@@ -10,19 +10,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from fusion import shrink
-from fusion.motion import alignment, exposure_map, remake
-from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.clipping import CLIP_START, behind_clipping
-from fusion.motion.disagreement import Allowed, Grid, Mask, allowed_differences, disagreement, soft_mask
-from fusion.motion.exposure_map import ExposureMap
-from fusion.motion.remake import Compensation
-
-MotionMode = Literal["off", "global", "full"]
+from livemef.fusion.method import downscale
+from livemef.fusion.motion import exposure_synthesis, intensity_mapping, registration
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask, allowed_differences, disagreement, soft_mask
+from livemef.fusion.motion.intensity_mapping import ExposureMap
+from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.saturation_fill import CLIP_START, behind_clipping
+from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
 """Lines of the motion grid along the shorter side, about: cells of 6 pixels at 1080p."""
@@ -86,15 +85,15 @@ class GridLoops(Protocol):
         ...
 
     def moved(self, picture: Grid, move: Move) -> Grid:
-        """See alignment.moved."""
+        """See registration.moved."""
         ...
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
-        """See remake.small_picture."""
+        """See exposure_synthesis.small_picture."""
         ...
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
-        """See alignment.find_move."""
+        """See registration.find_move."""
         ...
 
 
@@ -102,14 +101,14 @@ class DefinedLoops:
     """The GridLoops as they are defined."""
 
     disagreement = staticmethod(disagreement)
-    moved = staticmethod(alignment.moved)
-    remade = staticmethod(remake.small_picture)
-    find_move = staticmethod(alignment.find_move)
+    moved = staticmethod(registration.moved)
+    remade = staticmethod(exposure_synthesis.small_picture)
+    find_move = staticmethod(registration.find_move)
 
 
 def grid_shape(height: int, width: int, small_lines: int) -> tuple[int, int]:
     """Cells down and across: as many to each pixel of the small picture, so that this is the mean of its cells."""
-    shape = shrink.small_shape(height, width, small_lines)
+    shape = downscale.small_shape(height, width, small_lines)
     cells = max(1, min(round(GRID_LINES / small_lines), height // shape[0], width // shape[1]))
     return shape[0] * cells, shape[1] * cells
 
@@ -123,8 +122,8 @@ def at_one_moment(
     loops: GridLoops | None = None,
 ) -> OneMoment:
     """What is to be done to pictures of size = (height, width), dark to bright, of which the grids are given."""
-    shape = shrink.small_shape(*size, small_lines)
-    views = [_View(grid, shrink.mean_cells(grid, *shape)) for grid in grids]
+    shape = downscale.small_shape(*size, small_lines)
+    views = [_View(grid, downscale.mean_cells(grid, *shape)) for grid in grids]
 
     def of(reference: int) -> OneMoment:
         cell, smalls, plans = size[0] / len(grids[reference]), [view.small for view in views], {}
@@ -169,9 +168,9 @@ class _Pair:
 def _pair(views: Sequence[_View], reference: int, other: int, moments: Moments) -> _Pair:
     dark, bright = sorted((reference, other))
     if moments.lights is None:
-        maps = exposure_map.of_pictures(views[dark].grid, views[bright].grid)
+        maps = intensity_mapping.of_pictures(views[dark].grid, views[bright].grid)
     else:
-        maps = exposure_map.of_light_ratio(moments.lights[bright] / moments.lights[dark])
+        maps = intensity_mapping.of_light_ratio(moments.lights[bright] / moments.lights[dark])
     return _Pair(views[reference], views[other], reference == bright, maps)
 
 
@@ -195,15 +194,15 @@ def _compensated(pair: _Pair, mode: MotionMode, cell: float, loops: GridLoops) -
 
 def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
     """Of the other exposure's grid, in cells; told from the small pictures unless these are very small."""
-    enough = max(pair.other.small.shape) >= alignment.LARGEST_SIDE / 2
+    enough = max(pair.other.small.shape) >= registration.LARGEST_SIDE / 2
     reference, other = (view.small if enough else view.grid for view in (pair.reference, pair.other))
-    move = alignment.estimate(reference, other, pair.maps, pair.over_is_reference, loops.find_move)
+    move = registration.estimate(reference, other, pair.maps, pair.over_is_reference, loops.find_move)
     return _worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
 
 
 def _moved(view: _View, move: Move, loops: GridLoops) -> _View:
     grid = loops.moved(view.grid, move)
-    return _View(grid, shrink.mean_cells(grid, *view.small.shape[:2]))
+    return _View(grid, downscale.mean_cells(grid, *view.small.shape[:2]))
 
 
 def _cover_unseen(mask: Mask, move: Move) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion import shrink, upsample
-from fusion.motion import exposure_map
-from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.clipping import with_fill
-from fusion.motion.disagreement import Grid, Mask
-from fusion.motion.exposure_map import Curve
+from livemef.capture.frame import Pixels
+from livemef.fusion.method import downscale, guided_upsampling
+from livemef.fusion.motion import intensity_mapping
+from livemef.fusion.motion.ghost_mask import Grid, Mask
+from livemef.fusion.motion.intensity_mapping import Curve
+from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.saturation_fill import with_fill
 
 STEPS = 16
 """Places between pixels are rounded to such parts: then the four weights are whole 256ths, and all machines agree."""
@@ -45,11 +45,13 @@ def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid)
     reference, there: grids, the latter without the move. small: its small picture, each pixel the mean of as many
     cells.
     """
-    made, (height, width) = exposure_map.nearest(todo.curve, reference), todo.mask.shape
+    made, (height, width) = intensity_mapping.nearest(todo.curve, reference), todo.mask.shape
     if todo.fill is not None:
-        made = with_fill(made, upsample.bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there)
+        made = with_fill(
+            made, guided_upsampling.bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there
+        )
     changes = np.asarray(todo.mask[..., None] * (made - there), np.float32)
-    return small + shrink.mean_cells(changes, *small.shape[:2])
+    return small + downscale.mean_cells(changes, *small.shape[:2])
 
 
 def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
@@ -59,11 +61,11 @@ def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0,
     white = float(np.iinfo(other.dtype).max)
     seen = reference[top:bottom]
     there = moved(other, todo.move, top, bottom).astype(np.float64)
-    made = exposure_map.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
+    made = intensity_mapping.code_table(todo.curve, other.dtype)[seen].astype(np.float64)
     if todo.fill is not None:
-        fill = upsample.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
+        fill = guided_upsampling.bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
         made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white), np.float64)
-    share = upsample.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
+    share = guided_upsampling.bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
     return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
 
 

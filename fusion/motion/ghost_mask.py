@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.motion import exposure_map
-from fusion.motion.exposure_map import Curve, ExposureMap
+from livemef.fusion.motion import intensity_mapping
+from livemef.fusion.motion.intensity_mapping import Curve, ExposureMap
 
 Grid = NDArray[np.float32]
 """A picture of the motion grid: cells down x cells across x 3, BGR, encoded 0..1."""
@@ -24,7 +24,7 @@ SURE, CERTAIN = 4.0, 7.0
 CONTRAST_PART = 0.08
 """Part of the contrast between neighbouring cells that is put down to edges not lying quite the same."""
 SPREAD_OF_MAD = 1.4826
-LEVEL = np.linspace(0, 1, exposure_map.KNOTS + 1)
+LEVEL = np.linspace(0, 1, intensity_mapping.KNOTS + 1)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
     Compared as the brighter exposure shows it: where it clips the darker one may say what it likes from there up, and
     in the dark the darker one's noise, enlarged by the ratio, allows for itself.
     """
-    variance = exposure_map.nearest(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
-    squares = (np.square(exposure_map.nearest(allowed.expected, under) - over) / variance).max(axis=2)
+    variance = intensity_mapping.nearest(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
+    squares = (np.square(intensity_mapping.nearest(allowed.expected, under) - over) / variance).max(axis=2)
     return np.asarray(np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1), np.float32)
 
 
@@ -63,7 +63,7 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
     parts = min(LEVELS, len(levels))
     order = np.argsort(levels)[len(levels) % parts :].reshape(parts, -1)
     middle = order.shape[1] // 2
-    difference = (exposure_map.nearest(exposures.brighter, levels) - seen)[order]
+    difference = (intensity_mapping.nearest(exposures.brighter, levels) - seen)[order]
     medians = np.sort(difference, axis=1)[:, middle]
     spreads = SPREAD_OF_MAD * np.sort(np.abs(difference - medians[:, None]), axis=1)[:, middle]
     centres = levels[order[:, middle]]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import colour
+from livemef.fusion.method import colour
 
 Curve = NDArray[np.float64]
 """Encoded values 0..1 at KNOTS + 1 equally spaced encoded values 0..1, never falling."""

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import shrink
-from fusion.motion import exposure_map
-from fusion.motion.exposure_map import ExposureMap
+from livemef.fusion.method import downscale
+from livemef.fusion.motion import intensity_mapping
+from livemef.fusion.motion.intensity_mapping import ExposureMap
 
 Plane = NDArray[np.float32]
 
@@ -114,9 +114,9 @@ def estimate(
 def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int) -> Plane:
     """Luma as the brighter exposure shows it, short of clipping, on fewer cells."""
     height, width = grid.shape[0] // factor, grid.shape[1] // factor
-    fewer = shrink.mean_cells(grid[: height * factor, : width * factor], height, width)
+    fewer = downscale.mean_cells(grid[: height * factor, : width * factor], height, width)
     luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
-    return np.minimum(luma if is_over else exposure_map.nearest(exposures.brighter, luma), np.float32(CEILING))
+    return np.minimum(luma if is_over else intensity_mapping.nearest(exposures.brighter, luma), np.float32(CEILING))
 
 
 def find_move(reference: Plane, other: Plane) -> Move:

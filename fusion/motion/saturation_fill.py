@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import shrink
-from fusion.motion.disagreement import Grid, Mask
+from livemef.fusion.method import downscale
+from livemef.fusion.motion.ghost_mask import Grid, Mask
 
 Values = NDArray[np.floating[Any]]
 
@@ -31,14 +31,14 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
 
     It stands for what has come into view there. The exposures are small pictures, the mask is of the grid.
     """
-    mask = shrink.mean_cells(mask, *reference.shape[:2])
+    mask = downscale.mean_cells(mask, *reference.shape[:2])
     clips, replaced = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START,) * 3) == 0, mask > 0
     if not (clips & replaced).any():
         return None
     known = (clips & ~replaced).view(np.uint8)
     with_part = cv2.cvtColor(other, cv2.COLOR_BGR2BGRA)  # the fourth channel: the part that is known
     seen = np.asarray(cv2.copyTo(with_part, known), np.float32)
-    seen = shrink.mean_cells(seen, *shrink.small_shape(mask.shape[0], mask.shape[1], LINES))
+    seen = downscale.mean_cells(seen, *downscale.small_shape(mask.shape[0], mask.shape[1], LINES))
     total = np.zeros(seen.shape, np.float32)
     for step, radius in enumerate(RADII):
         window = (2 * radius + 1, 2 * radius + 1)

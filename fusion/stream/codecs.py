@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
 
 JPEG_QUALITY = 90
 PNG_COMPRESSION = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import zmq
 
-from fusion.errors import FusionError
+from livemef.fusion.errors import FusionError
 
 LONGEST_IPC_PATH = 107
 """Bytes that a Unix socket's path may have (sockaddr_un less its final zero)."""

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
-from fusion.stream.codecs import Codec, Encoding
+from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
+from livemef.fusion.stream.codecs import Codec, Encoding
 
 VERSION = 1
 LONGEST_SIDE = 65535

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fusion.stream.header import Header
-from fusion.stream.wire import header_json
+from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.wire import header_json
 
 
 def described(header: Header) -> list[bytes]:

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import zmq
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
-from fusion.stream import imagezmq_wire
-from fusion.stream.buffers import BufferPool
-from fusion.stream.codecs import Codec
-from fusion.stream.endpoint import Attachment, parse_endpoint
-from fusion.stream.header import Header
-from fusion.stream.wire import FUSED, STATUS, encode, filled, header_json
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream import imagezmq_wire
+from livemef.fusion.stream.buffers import BufferPool
+from livemef.fusion.stream.codecs import Codec
+from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
+from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.wire import FUSED, STATUS, encode, filled, header_json
 
 SEND_HIGH_WATER = 6
 """Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and

@@ -9,9 +9,9 @@ from typing import Any
 
 import zmq
 
-from fusion.errors import FusionError
-from fusion.stream import wire
-from fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream import wire
+from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
 
 RECEIVE_HIGH_WATER = 4
 LARGEST_MESSAGE = 1 << 30

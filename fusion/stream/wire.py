@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
-from fusion.stream import codecs
-from fusion.stream.header import LONGEST_SIDE, VERSION, Header
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream import codecs
+from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header
 
 FUSED = "fused"
 MOTION = "motion"

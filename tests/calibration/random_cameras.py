@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import pytest
 
-from capture.cameras.base import open_camera
-from capture.cameras.simulated import SimulatedCamera
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.cameras.simulated import SimulatedCamera
 
 CAMERAS = range(50)
 MOST_SLOWLY = [*range(10), *(pytest.param(number, marks=pytest.mark.slow) for number in range(10, 50))]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from calibration.colour_chart import CHART_LAB_D50, measure_colour, reference_bgr
-from calibration.colour_chart import draw as draw_colour
-from calibration.errors import CalibrationError
-from calibration.flat_field import measure_flat
-from calibration.response import measure_response
-from calibration.source import CameraShots, open_shots
-from capture.cameras.simulation.targets import CHART_LINEAR_RGB
+from livemef.calibration.colour_chart import CHART_LAB_D50, measure_colour, reference_bgr
+from livemef.calibration.colour_chart import draw as draw_colour
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.flat_field import measure_flat
+from livemef.calibration.response import measure_response
+from livemef.calibration.source import CameraShots, open_shots
+from livemef.capture.cameras.simulation.targets import CHART_LINEAR_RGB
 from tests.calibration.random_cameras import MOST_SLOWLY, draw
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from calibration.delay import draw as draw_delay
-from calibration.delay import measure_delay
-from calibration.errors import CalibrationError
-from calibration.profile import load_profile
-from capture.cameras.base import open_camera
+from livemef.calibration.delay import draw as draw_delay
+from livemef.calibration.delay import measure_delay
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import load_profile
+from livemef.capture.cameras.registry import open_camera
 from tests.calibration.random_cameras import CAMERAS, draw
 from tests.tools.command import assert_one_line, livemef
 

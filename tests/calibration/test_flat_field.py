@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from calibration.errors import CalibrationError
-from calibration.flat_field import draw as draw_flat
-from calibration.flat_field import interpolated, measure_flat, vignetting_of
-from calibration.source import CameraShots, open_shots
-from capture.cameras.simulation.sensor import vignetting_map
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.flat_field import draw as draw_flat
+from livemef.calibration.flat_field import interpolated, measure_flat, vignetting_of
+from livemef.calibration.source import CameraShots, open_shots
+from livemef.capture.cameras.simulation.sensor import vignetting_map
 from tests.calibration.random_cameras import MOST_SLOWLY, draw
 
 RAW = {"response": "linear", "bits": 16, "fps": 6}

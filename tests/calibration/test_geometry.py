@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.errors import CalibrationError
-from calibration.geometry import (
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.geometry import (
     VIEWS,
     BoardFinder,
     all_views,
@@ -20,8 +20,8 @@ from calibration.geometry import (
     paired_views,
     still_views,
 )
-from calibration.source import open_shots
-from capture.pictures import write_picture
+from livemef.calibration.source import open_shots
+from livemef.capture.files.image_io import write_picture
 
 BOARD = "sim://?scene=board&size=640x480&pace=fast"
 

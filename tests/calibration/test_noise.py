@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from calibration.errors import CalibrationError
-from calibration.mosaic import native_sites
-from calibration.noise import draw as draw_noise
-from calibration.noise import measure_noise
-from calibration.source import CameraShots
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.mosaic import native_sites
+from livemef.calibration.noise import draw as draw_noise
+from livemef.calibration.noise import measure_noise
+from livemef.calibration.source import CameraShots
 from tests.calibration.random_cameras import MOST_SLOWLY, draw
 
 RAW = {"scene": "flat", "response": "linear", "bits": 16, "fps": 6}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.errors import CalibrationError
-from calibration.profile import (
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.profile import (
     CameraProfile,
     ColourSection,
     DelaySection,
@@ -19,9 +19,10 @@ from calibration.profile import (
     profile_name,
     save_profile,
 )
-from capture.cameras.base import CameraIdentity, open_camera
-from capture.errors import CaptureError
-from capture.session import CaptureSession
+from livemef.capture.cameras.base import CameraIdentity
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CaptureError
+from livemef.capture.session import CaptureSession
 
 IDENTITY = CameraIdentity("simulated camera", "7", 96, 64, "uint8")
 CAMERA = "sim://?scene=bars&size=96x64&seed=7&pace=fast"

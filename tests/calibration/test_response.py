@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from calibration.errors import CalibrationError
-from calibration.response import draw as draw_response
-from calibration.response import measure_response
-from calibration.source import CameraShots, open_shots
-from capture.cameras.simulation.sensor import SensorModel, encoded
+from livemef.calibration.errors import CalibrationError
+from livemef.calibration.response import draw as draw_response
+from livemef.calibration.response import measure_response
+from livemef.calibration.source import CameraShots, open_shots
+from livemef.capture.cameras.simulation.sensor import SensorModel, encoded
 from tests.calibration.random_cameras import MOST_SLOWLY, draw
 
 TELLING = {"scene": "chart", "fps": 6, "size": "320x240"}

@@ -1,7 +1,7 @@
 import pytest
 
-from capture.process import least_slots
-from capture.ring import SlotPool
+from livemef.capture.process import least_slots
+from livemef.capture.transport.ring import SlotPool
 
 
 @pytest.mark.parametrize("exposures", [2, 3, 5])

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.bracketing import ControlStatus
-from capture.cameras.base import open_camera
-from capture.errors import CameraStalled, CaptureError, EndOfStream
-from capture.frame import Exposure, LabelSource
-from capture.grouping import BracketGrouper
-from capture.plan import PlanError
-from capture.session import CaptureSession, planned_exposures
+from livemef.capture.bracketing.controller import ControlStatus
+from livemef.capture.bracketing.grouping import BracketGrouper
+from livemef.capture.bracketing.plan import PlanError
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
+from livemef.capture.frame import Exposure, LabelSource
+from livemef.capture.session import CaptureSession, planned_exposures
 
 SMALL = "sim://?scene=bars&size=96x64&pace=fast&seed=3"
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.dataset import PairCache, PairEntry, open_cache, write_index, write_pair
+from livemef.engine.dataset import PairCache, PairEntry, open_cache, write_index, write_pair
 
 
 def lightness_scene(rng: np.random.Generator, height: int, width: int) -> list[np.ndarray]:

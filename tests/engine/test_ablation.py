@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.ablation import cut, measure_fusion, without_slope
-from engine.dataset import PairEntry, open_cache, write_index, write_pair
-from engine.errors import EngineError
+from livemef.engine.ablation import cut, measure_fusion, without_slope
+from livemef.engine.dataset import PairEntry, open_cache, write_index, write_pair
+from livemef.engine.errors import EngineError
 
 SHARES = {"mitm": 1.0}
 

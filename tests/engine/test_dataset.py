@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.dataset import PairCache, PairEntry, open_cache, write_index, write_pair
-from engine.errors import EngineError
+from livemef.engine.dataset import PairCache, PairEntry, open_cache, write_index, write_pair
+from livemef.engine.errors import EngineError
 
 
 def test_planes_come_back_to_half_a_code(tmp_path: Path) -> None:

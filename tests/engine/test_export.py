@@ -5,9 +5,9 @@ import onnx
 import pytest
 import torch
 
-from engine.export import onnx_model, write_onnx
-from engine.runtime import open_net
-from engine.unet import LightnessUNet, NetShape
+from livemef.engine.export import onnx_model, write_onnx
+from livemef.engine.open_net import open_net
+from livemef.engine.unet import LightnessUNet, NetShape
 
 ALLOWED = {"Conv", "Relu", "MaxPool", "Resize", "Concat", "Sigmoid", "Reshape", "Transpose"}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.lightness import from_luminance, to_grey_code, to_luminance
-from engine.losses import LossShares, coarse_error, gradient_error, mef_ssim, patch_loss
-from fusion.colour import decode, lab_f
-from fusion.metrics_mef_ssim import mef_ssim as measured
+from livemef.engine.lightness import from_luminance, to_grey_code, to_luminance
+from livemef.engine.losses import LossShares, coarse_error, gradient_error, mef_ssim, patch_loss
+from livemef.fusion.method.colour import decode, lab_f
+from livemef.fusion.metrics.mef_ssim import mef_ssim as measured
 
 SIZES = [(96, 120), (101, 87), (44, 45)]
 

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import patches as patching
-from engine.dataset import PairCache
-from engine.patches import Patches, RunningMeans, Spoiling, no_spoiling
+from livemef.engine import patches as patching
+from livemef.engine.dataset import PairCache
+from livemef.engine.patches import Patches, RunningMeans, Spoiling, no_spoiling
 
 positive = st.floats(1e-4, 1.0)
 

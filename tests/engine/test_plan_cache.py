@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from engine.errors import EngineError
-from engine.plan_cache import PlanCache, default_folder, key_of
+from livemef.engine.errors import EngineError
+from livemef.engine.plan_cache import PlanCache, default_folder, key_of
 
 FACTS = {"onnx_sha256": "0" * 64, "shape": [96, 160], "gpu": "Orin", "driver": 12060}
 

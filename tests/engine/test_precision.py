@@ -3,10 +3,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from engine import precision
-from engine.errors import EngineError
-from engine.quantization import quantised
-from engine.runtime import find_model, open_net, shipped_models
+from livemef.engine import precision
+from livemef.engine.errors import EngineError
+from livemef.engine.open_net import find_model, open_net, shipped_models
+from livemef.engine.quantization import quantised
 from tests.engine.conftest import lightness_scene
 
 

@@ -4,9 +4,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from engine.errors import EngineError
-from engine.roofline import layer_costs, multiple_of
-from engine.runtime import find_model
+from livemef.engine.errors import EngineError
+from livemef.engine.open_net import find_model
+from livemef.engine.roofline import layer_costs, multiple_of
 
 
 def test_a_convolution_costs_what_one_counts_by_hand():

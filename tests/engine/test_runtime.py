@@ -7,10 +7,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from engine.errors import EngineError
-from engine.export import write_onnx
-from engine.runtime import MODELS, open_net, pad_to_multiple, shipped_models
-from engine.unet import LightnessUNet, NetShape
+from livemef.engine.errors import EngineError
+from livemef.engine.export import write_onnx
+from livemef.engine.open_net import MODELS, open_net, shipped_models
+from livemef.engine.runtime import pad_to_multiple
+from livemef.engine.unet import LightnessUNet, NetShape
 
 
 @pytest.fixture(scope="module")

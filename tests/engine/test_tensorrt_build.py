@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import precision, quantization, tensorrt_build, tensorrt_runtime
-from engine.errors import EngineError
-from engine.runtime import find_model, shipped_models
+from livemef.engine import precision, quantization, tensorrt_build, tensorrt_runtime
+from livemef.engine.errors import EngineError
+from livemef.engine.open_net import find_model, shipped_models
 from tests.engine.conftest import lightness_scene
 from tests.gpu_tools import lacking
 

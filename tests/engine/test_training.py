@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.dataset import PairCache
-from engine.errors import EngineError
-from engine.losses import LossShares
-from engine.patches import no_spoiling
-from engine.training import (
+from livemef.engine.dataset import PairCache
+from livemef.engine.errors import EngineError
+from livemef.engine.losses import LossShares
+from livemef.engine.patches import no_spoiling
+from livemef.engine.training import (
     RECIPES,
     Observer,
     Schedule,
@@ -26,8 +26,8 @@ from engine.training import (
     trained_net,
     with_overrides,
 )
-from engine.validation import score_net
-from tools.train import train
+from livemef.engine.validation import score_net
+from livemef.tools.research.train import train
 
 TINY = TrainingConfig(
     name="tiny",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from engine.unet import LightnessUNet, NetShape
+from livemef.engine.unet import LightnessUNet, NetShape
 
 
 @pytest.mark.parametrize(("widths", "multiple"), [((8,), 2), ((8, 8), 4), ((16, 24, 32, 48), 16)])

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from engine.upsampling import shrink, upsample
-from fusion.upsample import affine_coefficients, bilinear_rows
+from livemef.engine.upsampling import shrink, upsample
+from livemef.fusion.method.guided_upsampling import affine_coefficients, bilinear_rows
 
 
 def test_training_brings_small_planes_back_as_fusion_does() -> None:

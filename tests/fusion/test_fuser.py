@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from fusion.errors import FusionError
-from fusion.fuser import FusionSettings, check_exposures, open_fuser
+from livemef.fusion.errors import FusionError
+from livemef.fusion.fuser import check_exposures
+from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.settings import FusionSettings
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from fusion.cuda import CudaFuser
-from fusion.fuser import FusionSettings
+from livemef.fusion.cuda.fuser import CudaFuser
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise
 from tests.gpu.net_on_host import NetOnHost
 

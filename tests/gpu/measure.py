@@ -10,15 +10,15 @@ import json
 import statistics
 from functools import partial
 
-from engine.cuda_device import first_device
-from engine.runtime import open_cuda_net
-from fusion.cuda import CudaFuser, open_driver
-from fusion.cuda_plan import PairPlan
-from fusion.fuser import FusionSettings
+from livemef.engine.cuda_device import first_device
+from livemef.engine.open_net import open_cuda_net
+from livemef.fusion.cuda.fuser import CudaFuser, open_driver
+from livemef.fusion.cuda.launch_plan import PairPlan
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.bench import bench_bracket
+from livemef.tools.roofline import kernel_work
 from tests.fusion.brackets import Curve
 from tests.gpu.net_on_host import NetOnHost
-from tools.bench import bench_bracket
-from tools.roofline import kernel_work
 
 still = partial(FusionSettings, motion="off")
 

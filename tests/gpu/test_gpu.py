@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.runtime import open_cuda_net, open_net
-from fusion import definition
-from fusion.cpu import CpuFuser
-from fusion.cuda import CudaFuser
-from fusion.fuser import FusionSettings
-from fusion.metrics_mef_ssim import mef_ssim
+from livemef.engine.open_net import open_cuda_net, open_net
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.cuda.fuser import CudaFuser
+from livemef.fusion.method import reference
+from livemef.fusion.metrics.mef_ssim import mef_ssim
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
-from tests.fusion.test_metrics import DATA
+from tests.fusion.metrics.test_metrics import DATA
 from tests.gpu.net_on_host import NetOnHost
 
 still = partial(FusionSettings, motion="off")
@@ -45,7 +45,7 @@ def test_kernels_are_within_a_code_of_the_definition(shape, make, dtype, lines, 
     settings = still(network_lines=lines, gamma=gamma, colour=colour)
     pair = make(*shape, dtype)
     found = CudaFuser(NetOnHost(Curve()), settings).fuse(pair).pixels.astype(int)
-    difference = np.abs(found - definition.fuse(pair, Curve(), settings))
+    difference = np.abs(found - reference.fuse(pair, Curve(), settings))
     assert (difference <= 1).mean() >= 0.9999
 
 

@@ -15,7 +15,7 @@ def livemef(*arguments: object, cwd: Path = ROOT, **variables: str) -> subproces
     """`livemef ARGUMENTS` in a process of its own, with these variables and none other of LIVEMEF_*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIVEMEF_")}
     environment = inherited | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | variables
-    command = [sys.executable, "-m", "tools.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "livemef.tools.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 

@@ -4,12 +4,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fusion.cpu import CpuFuser
-from fusion.fuser import FusionSettings
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.bench import bench, bench_bracket, copy_bandwidth, parse_size, render
+from livemef.tools.exits import UserError
 from tests.fusion.brackets import Curve
 from tests.tools.command import assert_one_line, livemef, mean_network
-from tools.bench import bench, bench_bracket, copy_bandwidth, parse_size, render
-from tools.exits import UserError
 
 still = partial(FusionSettings, motion="off")
 

@@ -20,7 +20,7 @@ def test_what_tensorrt_says_comes_through(tmp_path):
     """On the stand-in NVIDIA's builder works and its runtime does not: the plan is built, and not kept."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
         lacking("no tensorrt-rtx: livemef build is not run")
-    done = run_on_stand_in("-m", "tools.cli", "build", "--size", "640x480", XDG_CACHE_HOME=str(tmp_path))
+    done = run_on_stand_in("-m", "livemef.tools.cli", "build", "--size", "640x480", XDG_CACHE_HOME=str(tmp_path))
     assert_one_line(done, "does not load the plan", "CUDA driver")
     folder = tmp_path / "livemef/plans"
     assert oct(folder.stat().st_mode & 0o777) == "0o700"

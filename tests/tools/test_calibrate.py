@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from calibration.profile import load_profile
+from livemef.calibration.profile import load_profile
 from tests.tools.command import assert_one_line, livemef
 
 MODE = "size=320x240&pace=fast&seed=4&fps=6&response=curve&bits=16&vignetting=0.4&hot=20&crosstalk=0.2"

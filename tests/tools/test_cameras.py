@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from capture.frame_json import info_from_dict
+from livemef.capture.transport.frame_json import info_from_dict
+from livemef.tools.doctor.cameras import attempt, find
 from tests.tools.command import livemef
-from tools.checks.cameras import attempt, find
 
 SIM = "sim://?scene=bars&motion=0&size=160x120&fps=100&metadata=off"
 

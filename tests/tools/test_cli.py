@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import tools.verbs
-from capture.errors import CameraStalled, CaptureError
-from engine.errors import EngineError
-from fusion.errors import FusionError
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.engine.errors import EngineError
+from livemef.fusion.errors import FusionError
+from livemef.tools.cli import main
+from livemef.tools.exits import UserError, explain, finish
+from livemef.tools.verbs import VERBS, Verb
 from tests.tools.command import ROOT, assert_one_line, livemef
-from tools.cli import main
-from tools.exits import UserError, explain, finish
-from tools.verbs import VERBS, Verb
 
 HEAVY = ("cv2", "numpy", "onnxruntime", "torch", "zmq", "aiohttp", "pydantic_settings")
 
@@ -32,7 +31,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, tools.cli; tools.cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    code = "import sys, livemef.tools.cli; livemef.tools.cli.main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert set(done.stderr.split()).isdisjoint(HEAVY)
 
@@ -69,7 +68,7 @@ def test_optional_package_that_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['torch'] = None")  # as if it were not there
     done = livemef("train", "nowhere", "-o", "nowhere", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert_one_line(done, "torch", "livemef[train]")
-    assert explain(ModuleNotFoundError("No module named 'tools.oops'", name="tools.oops"))[0] == 1
+    assert explain(ModuleNotFoundError("No module named 'livemef.tools.oops'", name="livemef.tools.oops"))[0] == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), AssertionError(), RuntimeError("two\nlines")])
@@ -84,7 +83,7 @@ def test_traceback_only_with_debug(capsys: pytest.CaptureFixture[str], monkeypat
     def broken() -> None:
         raise RuntimeError("something we did not think of")
 
-    monkeypatch.setattr(tools.verbs.Verb, "load", lambda self: broken)
+    monkeypatch.setattr(Verb, "load", lambda self: broken)
     assert main(["doctor"]) == 1
     quiet = capsys.readouterr().err
     assert len(quiet.strip().splitlines()) == 1
@@ -96,7 +95,7 @@ def test_traceback_only_with_debug(capsys: pytest.CaptureFixture[str], monkeypat
 
 def test_exit_code_of_a_verb_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for code in (0, 2):
-        monkeypatch.setattr(tools.verbs.Verb, "load", lambda self, code=code: lambda: code)
+        monkeypatch.setattr(Verb, "load", lambda self, code=code: lambda: code)
         assert main(["doctor"]) == code
 
 
@@ -108,8 +107,11 @@ def test_interruption() -> None:
 
 
 def test_ctrl_c_in_a_verb_that_does_not_handle_it(tmp_path: Path) -> None:
-    script = "import sys, tools.verbs, tools.cli, time\ntools.verbs.Verb.load = lambda self: body\n"
-    script += "def body():\n    print('there', flush=True)\n    time.sleep(30)\nsys.exit(tools.cli.main(['doctor']))\n"
+    script = (
+        "import sys, livemef.tools.verbs, livemef.tools.cli, time\nlivemef.tools.verbs.Verb.load = lambda self: body\n"
+    )
+    script += "def body():\n    print('there', flush=True)\n    time.sleep(30)\n"
+    script += "sys.exit(livemef.tools.cli.main(['doctor']))\n"
     child = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -126,7 +128,7 @@ def test_reader_that_has_gone_is_no_error() -> None:
     for arguments in (["--help"], ["doctor", "--help"], ["fuse", "--print-config"]):
         reading, writing = os.pipe()
         os.close(reading)
-        command = [sys.executable, "-m", "tools.cli", *arguments]
+        command = [sys.executable, "-m", "livemef.tools.cli", *arguments]
         with os.fdopen(writing, "w") as gone:
             done = subprocess.run(command, cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == 0

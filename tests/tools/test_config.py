@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livemef.tools.config.schema import Config
+from livemef.tools.config.sources import LoadedConfig, flatten, known_keys, load_config, nearest, variable_name
+from livemef.tools.config.text import annotated_default, effective_toml
+from livemef.tools.exits import UserError
 from tests.tools.command import assert_one_line, livemef
-from tools.config import Config
-from tools.config_sources import LoadedConfig, flatten, known_keys, load_config, nearest, variable_name
-from tools.config_text import annotated_default, effective_toml
-from tools.exits import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib

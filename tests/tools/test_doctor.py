@@ -8,11 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
+from livemef.tools.doctor import command, machine
+from livemef.tools.doctor.finding import Finding, package
+from livemef.tools.doctor.probes import PROBES
 from tests.tools.command import livemef
-from tools import doctor
-from tools.checks import machine
-from tools.checks.finding import Finding, package
-from tools.checks.probes import PROBES
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ class TestThisMachine:
     def test_all_areas_are_looked_at(self, report: tuple[int, dict[str, object]]) -> None:
         findings = report[1]["findings"]
         assert isinstance(findings, list)
-        assert {found["area"] for found in findings} == set(doctor.AREAS)
+        assert {found["area"] for found in findings} == set(command.AREAS)
 
     def test_what_is_not_well_has_a_remedy(self, report: tuple[int, dict[str, object]]) -> None:
         findings = report[1]["findings"]
@@ -71,7 +70,7 @@ class TestProbes:
             "    sys.orig_argv\n" + "".join(f"    {line}\n" for line in body.splitlines())
         )
         with patch.dict(os.environ, {"PYTHONPATH": str(tmp_path)}):
-            return doctor.run_probe("zeromq", limit_s)
+            return command.run_probe("zeromq", limit_s)
 
     def test_crash(self, tmp_path: Path) -> None:
         (found,) = self.run(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
@@ -92,9 +91,9 @@ class TestProbes:
         assert [one.state for one in found] == ["ok", "ok", "ok"]
 
     def test_every_probe_has_an_area(self) -> None:
-        assert set(doctor.AREA_OF_PROBE) == set(PROBES)
-        assert set(doctor.AREA_OF_PROBE.values()) <= set(doctor.AREAS)
-        assert set(doctor.NEEDED_PROBES) <= set(PROBES)
+        assert set(command.AREA_OF_PROBE) == set(PROBES)
+        assert set(command.AREA_OF_PROBE.values()) <= set(command.AREAS)
+        assert set(command.NEEDED_PROBES) <= set(PROBES)
 
 
 class TestMachineChecks:
@@ -134,6 +133,6 @@ def test_harm_alone_decides(capsys: pytest.CaptureFixture[str]) -> None:
     optional = Finding("GPU", "CUDA", "missing", "no driver", "install it")
     needed = Finding("System", "memfd", "broken", "refused", "another kernel", needed=True)
     for findings, code, word in (([optional], 0, "Fit to run"), ([optional, needed], 2, "Not fit to run")):
-        with patch.object(doctor, "examine", return_value=findings):
-            assert doctor.doctor_command() == code
+        with patch.object(command, "examine", return_value=findings):
+            assert command.doctor_command() == code
         assert word in capsys.readouterr().out

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from livemef.tools.cli import main
 from tests.tools.command import assert_one_line, bracket, livemef, mean_network, write_scene
-from tools.cli import main
 
 DATA = Path(os.environ.get("LIVEMEF_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -1,4 +1,4 @@
-from tools.progress import now_and_then
+from livemef.tools.progress import now_and_then
 
 
 def test_of_many_lines_one_is_said_each_period(capsys):

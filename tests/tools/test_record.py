@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.recording import Recording
+from livemef.capture.files.recording import Recording
+from livemef.tools.cli import main
 from tests.tools.command import ROOT, assert_one_line, livemef
-from tools.cli import main
 
 CAMERA = "sim://?scene=bars&size=96x64&seed=5"
 
@@ -66,7 +66,7 @@ def test_recording_of_a_replay_is_the_same_pixel_for_pixel(tmp_path: Path, capsy
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_recording_is_whole(tmp_path: Path, signal_number: int) -> None:
     folder = tmp_path / "recording"
-    command = [sys.executable, "-m", "tools.cli", "record", "--camera", CAMERA, "-o", str(folder), "--json"]
+    command = [sys.executable, "-m", "livemef.tools.cli", "record", "--camera", CAMERA, "-o", str(folder), "--json"]
     child = subprocess.Popen([*command, "--brackets", "100000"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 40

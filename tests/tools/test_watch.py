@@ -13,13 +13,13 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion.stream.publisher import Publisher
-from tests.fusion.stream_samples import header, ramp
-from tools.watch_counts import WatchCounts
+from livemef.fusion.stream.publisher import Publisher
+from livemef.tools.watch_counts import WatchCounts
+from tests.fusion.stream.stream_samples import header, ramp
 
 
 def watching(*arguments):
-    command = [sys.executable, "-m", "tools.cli", "watch", *arguments]
+    command = [sys.executable, "-m", "livemef.tools.cli", "watch", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,11 +1,11 @@
 """The truth of a frame, drawn into it: its number and its exposure, in squares that survive YUV and JPEG.
 
-Two rows of 16 squares of 8 pixels, between the rows that capture.frame.brightness looks at.
+Two rows of 16 squares of 8 pixels, between the rows that livemef.capture.frame.brightness looks at.
 """
 
 import numpy as np
 
-from capture.frame import Pixels
+from livemef.capture.frame import Pixels
 
 _SQUARE, _BITS = 8, 16
 _TOPS = (0, 16)

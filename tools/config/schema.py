@@ -1,6 +1,6 @@
 """Everything that can be set, with its built-in default. The rooms define their own settings; this composes them.
 
-`tools/settings/livemef.toml` says the same with a comment for every key; who overrides whom: `tools/config_sources.py`.
+`tools/config/livemef.toml` says the same with a comment for every key; who overrides whom: `tools/config/sources.py`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from fusion.fuser import FusionSettings
-from fusion.motion.compensation import MotionMode
-from tools.restart_policy import RestartPolicy
+from livemef.fusion.settings import FusionSettings, MotionMode
+from livemef.tools.run.restart_policy import RestartPolicy
 
 
 class _Table(BaseModel):

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fusion.errors import FusionError
-from tools.config import Config
-from tools.exits import UserError
+from livemef.fusion.errors import FusionError
+from livemef.tools.config.schema import Config
+from livemef.tools.exits import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib

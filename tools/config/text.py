@@ -7,14 +7,14 @@ import re
 from importlib import resources
 from typing import Any
 
-from tools.config_sources import IN_LINES_OR_FULL, LoadedConfig, flatten
+from livemef.tools.config.sources import IN_LINES_OR_FULL, LoadedConfig, flatten
 
 SECRETS = ("preview.token",)
 
 
 def annotated_default() -> str:
     """The shipped file: every key with its comment and its built-in default."""
-    return resources.files("tools.settings").joinpath("livemef.toml").read_text(encoding="utf-8")
+    return resources.files("livemef.tools.config").joinpath("livemef.toml").read_text(encoding="utf-8")
 
 
 def toml_value(key: str, value: Any) -> str:

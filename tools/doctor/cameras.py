@@ -1,6 +1,7 @@
 """Cameras found and tried: each in a process of its own, for their libraries may crash or hang.
 
-`python -m tools.checks.cameras find SCHEME` and `... try URI` print JSON, one line; a CaptureError is {"problem": ...}.
+`python -m livemef.tools.doctor.cameras find SCHEME` and `... try URI` print one line of JSON;
+a CaptureError is {"problem": ...}.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from capture.bracketing import ControlStatus
-from capture.cameras.base import Camera, open_camera
-from capture.cameras.registry import find_cameras
-from capture.errors import CaptureError
-from capture.frame_json import info_to_dict
-from capture.session import CaptureSession
+from livemef.capture.bracketing.controller import ControlStatus
+from livemef.capture.cameras.base import Camera
+from livemef.capture.cameras.registry import find_cameras, open_camera
+from livemef.capture.errors import CaptureError
+from livemef.capture.session import CaptureSession
+from livemef.capture.transport.frame_json import info_to_dict
 
 FOLLOWS = (ControlStatus.FOLLOWING, ControlStatus.CLIPPING)
 FRAME_LIMIT_S = 3.0

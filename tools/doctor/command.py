@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tools.checks import machine
-from tools.checks.finding import Finding
-from tools.checks.probes import PROBES
-from tools.exits import DONE, SURROUNDINGS
-from tools.options import JsonOption
+from livemef.tools.doctor import machine
+from livemef.tools.doctor.finding import Finding
+from livemef.tools.doctor.probes import PROBES
+from livemef.tools.exits import DONE, SURROUNDINGS
+from livemef.tools.options import JsonOption
 
 PROBE_LIMIT_S = 30.0
 TOGETHER = 2
@@ -57,10 +57,10 @@ def run_probe(name: str, limit_s: float = PROBE_LIMIT_S) -> list[Finding]:
     """Run a probe in a process of its own. Its crash or silence is a finding as well."""
 
     def broken(detail: str) -> list[Finding]:
-        remedy = f"python -m tools.checks.probes {name} shows it all"
+        remedy = f"python -m livemef.tools.doctor.probes {name} shows it all"
         return [Finding(AREA_OF_PROBE[name], name, "broken", detail, remedy, name in NEEDED_PROBES)]
 
-    command = [sys.executable, "-m", "tools.checks.probes", name]
+    command = [sys.executable, "-m", "livemef.tools.doctor.probes", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
     except subprocess.TimeoutExpired:

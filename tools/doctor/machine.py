@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tools.checks.finding import Finding, package
+from livemef.tools.doctor.finding import Finding, package
 
 
 def v4l2_devices(classes: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Checks that load foreign code (drivers, runtimes): each runs in a process of its own, which may crash or hang alone.
 
-`python -m tools.checks.probes NAME` prints the findings as JSON, one line.
+`python -m livemef.tools.doctor.probes NAME` prints the findings as JSON, one line.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.tensorrt_build import MODULES
-from tools.checks.finding import Finding
+from livemef.engine.tensorrt_build import MODULES
+from livemef.tools.doctor.finding import Finding
 
 CUDA_ERRORS = {100: "no CUDA device", 803: "driver and library versions differ", 999: "unknown error"}
 COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76  # CUdevice_attribute, cuda.h
@@ -105,8 +105,8 @@ def network() -> list[Finding]:
     import numpy as np
     import onnxruntime
 
-    import engine
-    from engine.runtime import open_net
+    from livemef import engine
+    from livemef.engine.open_net import open_net
 
     findings = [Finding("Network", "onnxruntime", "ok", onnxruntime.__version__, needed=True)]
     ramp = np.linspace(0, 1, 64 * 96, dtype=np.float32).reshape(64, 96)
@@ -166,7 +166,7 @@ def zeromq() -> list[Finding]:
 
 def pixels() -> list[Finding]:
     """Whether the pixel loops are the compiled ones."""
-    from fusion.kernels.shared_library import compiled
+    from livemef.fusion.kernels.shared_library import compiled
 
     if compiled():
         return [Finding("Fusion", "compiled pixel loops", "ok", "built for this machine")]
@@ -176,7 +176,7 @@ def pixels() -> list[Finding]:
 
 def simulated_camera() -> list[Finding]:
     """The simulated camera delivers a frame: everything up to the fusion works without a device."""
-    from capture.cameras.base import open_camera
+    from livemef.capture.cameras.registry import open_camera
 
     camera = open_camera("sim://?scene=bars&size=320x180&pace=fast")
     try:

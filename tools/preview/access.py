@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
-from fusion.errors import FusionError
+from livemef.fusion.errors import FusionError
 
 
 def is_loopback(host: str) -> bool:

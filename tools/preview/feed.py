@@ -17,10 +17,10 @@ import numpy as np
 import zmq
 import zmq.asyncio
 
-from fusion.stream.endpoint import parse_endpoint
-from fusion.stream.header import Header
-from fusion.stream.subscriber import GapCounter, open_sub
-from fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
+from livemef.fusion.stream.endpoint import parse_endpoint
+from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.subscriber import GapCounter, open_sub
+from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
 
 PICTURE_TOPICS = (FUSED, "exposure/", MOTION)
 RATE_WINDOW_S = 2.0

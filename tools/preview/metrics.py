@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tools.preview.feed import Feed
+from livemef.tools.preview.feed import Feed
 
 
 class _FeedCollector(Collector):

@@ -9,8 +9,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from capture.child import Lifeline, run_child
-from fusion.errors import FusionError
+from livemef.capture.child import Lifeline, run_child
+from livemef.fusion.errors import FusionError
 
 
 def main(pipe: Connection, parent_pid: int, source_endpoint: str, host: str, port: int, token: str | None) -> None:
@@ -30,7 +30,7 @@ def _body(arguments: tuple[str, str, int, str | None], lifeline: Lifeline) -> Ma
 def _server() -> Any:
     """The server's module, which needs the "web" extra. Raises FusionError where that is missing."""
     try:
-        from tools.preview import server
+        from livemef.tools.preview import server
     except ImportError as error:
         raise FusionError(
             f"the preview needs {error.name}: pip install 'livemef[web]', or run with --no-preview"

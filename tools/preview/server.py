@@ -13,13 +13,13 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from fusion.errors import FusionError
-from fusion.stream.codecs import compress
-from fusion.stream.wire import WireError, decode
-from tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
-from tools.preview.feed import STALE_S, Feed, Received
-from tools.preview.metrics import metrics_text
-from tools.preview.views import SNAPSHOT_QUALITY, ViewMaker, described_header, to_jpeg
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.codecs import compress
+from livemef.fusion.stream.wire import WireError, decode
+from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
+from livemef.tools.preview.feed import STALE_S, Feed, Received
+from livemef.tools.preview.metrics import metrics_text
+from livemef.tools.preview.views import SNAPSHOT_QUALITY, ViewMaker, described_header, to_jpeg
 
 PAGE = Path(__file__).with_name("page.html")
 IDLE_PERIOD_S = 0.5

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
-from fusion.stream.header import Header
-from fusion.stream.wire import FUSED, MOTION, decode, header_json
-from tools.preview.feed import Feed, Received
+from livemef.capture.frame import Pixels
+from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.wire import FUSED, MOTION, decode, header_json
+from livemef.tools.preview.feed import Feed, Received
 
 FUSED_WIDTH = 1280
 EXPOSURE_WIDTH = 640

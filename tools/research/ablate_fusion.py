@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from fusion.fuser import FusionSettings, open_fuser
-from fusion.methods.registry import FuseFunction
-from tools.ablation_table import Runs, print_comparison
-from tools.evaluate import evaluate_scenes
-from tools.exits import UserError
-from tools.options import JsonOption
-from tools.progress import progress_bar
-from tools.scenes import find_scenes
+from livemef.fusion.methods.registry import FuseFunction
+from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.exits import UserError
+from livemef.tools.options import JsonOption
+from livemef.tools.progress import progress_bar
+from livemef.tools.research.ablation_table import Runs, print_comparison
+from livemef.tools.research.evaluate import evaluate_scenes
+from livemef.tools.scenes import find_scenes
 
 ARMS: Mapping[str, FusionSettings] = {
     "select, gamma 1": FusionSettings(network_lines=0, motion="off"),

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from engine.ablation import measure
-from engine.dataset import open_cache
-from engine.training import RECIPES, Schedule, load_checkpoint, trained_net
-from tools.ablation_table import Runs, print_comparison
-from tools.exits import UserError
-from tools.options import JsonOption
-from tools.train import train
+from livemef.engine.ablation import measure
+from livemef.engine.dataset import open_cache
+from livemef.engine.training import RECIPES, Schedule, load_checkpoint, trained_net
+from livemef.tools.exits import UserError
+from livemef.tools.options import JsonOption
+from livemef.tools.research.ablation_table import Runs, print_comparison
+from livemef.tools.research.train import train
 
 ARMS: Mapping[str, Mapping[str, str]] = {
     "uniform": {"weighting": "uniform"},

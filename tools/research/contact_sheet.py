@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from capture.frame import Pixels
+from livemef.capture.frame import Pixels
 
 _CELL_WIDTH = 320
 _GAP = 6

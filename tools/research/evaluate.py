@@ -19,14 +19,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from capture.frame import Pixels
-from capture.pictures import PICTURE_SUFFIXES, to_8_bit, write_picture
-from fusion.methods.registry import METHODS, FuseFunction, find_method
-from fusion.metrics import score
-from tools.contact_sheet import SheetRow, contact_sheet, thumbnail
-from tools.exits import UserError
-from tools.options import JsonOption
-from tools.scenes import Scene, find_scenes, read_scene
+from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_picture
+from livemef.capture.frame import Pixels
+from livemef.fusion.methods.registry import METHODS, FuseFunction, find_method
+from livemef.fusion.metrics.registry import score
+from livemef.tools.exits import UserError
+from livemef.tools.options import JsonOption
+from livemef.tools.research.contact_sheet import SheetRow, contact_sheet, thumbnail
+from livemef.tools.scenes import Scene, find_scenes, read_scene
 
 Scores = dict[str, float]
 """Metric by name, and `ms`, the milliseconds that fusing took."""

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import EngineError
-from engine.export import write_onnx
-from engine.training import load_checkpoint, trained_net
+from livemef.engine.errors import EngineError
+from livemef.engine.export import write_onnx
+from livemef.engine.training import load_checkpoint, trained_net
 
 
 def export_command(

@@ -15,11 +15,11 @@ import typer
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from capture.frame import Pixels
-from engine.dataset import PairEntry, write_index, write_pair
-from fusion.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
-from fusion.errors import FusionError
-from fusion.methods import mertens, mitm
+from livemef.capture.frame import Pixels
+from livemef.engine.dataset import PairEntry, write_index, write_pair
+from livemef.fusion.errors import FusionError
+from livemef.fusion.method.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
+from livemef.fusion.methods import mertens, mitm
 
 SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 LABELS = ("mitm", "mertens")

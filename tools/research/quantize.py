@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import EngineError
-from engine.quantization import Planes, quantised
-from engine.runtime import find_model
-from fusion.definition import small_lab, small_picture
-from fusion.fuser import FusionSettings
-from tools.options import ModelOption
-from tools.scenes import find_scenes, read_scene
+from livemef.engine.errors import EngineError
+from livemef.engine.open_net import find_model
+from livemef.engine.quantization import Planes, quantised
+from livemef.fusion.method.reference import small_lab, small_picture
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.options import ModelOption
+from livemef.tools.scenes import find_scenes, read_scene
 
 
 def quantize_command(

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from engine.dataset import PairCache, PairEntry, open_cache
-from engine.errors import EngineError
-from engine.training import RECIPES, Observer, Schedule, Score, Trainer, load_checkpoint, run, with_overrides
-from engine.unet import LightnessUNet
-from engine.validation import score_net, write_samples
+from livemef.engine.dataset import PairCache, PairEntry, open_cache
+from livemef.engine.errors import EngineError
+from livemef.engine.training import RECIPES, Observer, Schedule, Score, Trainer, load_checkpoint, run, with_overrides
+from livemef.engine.unet import LightnessUNet
+from livemef.engine.validation import score_net, write_samples
 
 CURVE_COLUMNS = ("step", "loss", "learning_rate", "score", "full", "live", "error")
 SAMPLES = 6

@@ -19,21 +19,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from calibration.profile import profile_in_force
-from capture.process import CaptureJob
-from capture.process import main as capture_main
-from fusion.fuser import driver_is_here
-from fusion.process import FusionJob, Outlet
-from fusion.process import main as fusion_main
-from tools import options
-from tools.config import Config
-from tools.config_sources import load_config
-from tools.config_text import print_config
-from tools.device_choice import DeviceChoice
-from tools.exits import UserError
-from tools.run_status import status, status_line
-from tools.sd_notify import sd_notify
-from tools.supervisor import ChildSpec, StartFailed, Supervisor
+from livemef.calibration.profile import profile_in_force
+from livemef.capture.process import CaptureJob
+from livemef.capture.process import main as capture_main
+from livemef.fusion.open_fuser import driver_is_here
+from livemef.fusion.process import FusionJob, Outlet
+from livemef.fusion.process import main as fusion_main
+from livemef.tools import options
+from livemef.tools.config.schema import Config
+from livemef.tools.config.sources import load_config
+from livemef.tools.config.text import print_config
+from livemef.tools.device_choice import DeviceChoice
+from livemef.tools.exits import UserError
+from livemef.tools.run.sd_notify import sd_notify
+from livemef.tools.run.status import status, status_line
+from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
 
 TURN_S = 0.1
 REPORT_PERIOD_S = 1.0
@@ -93,7 +93,7 @@ def child_specs(
 
     specs = [ChildSpec("capture", capture_main, lambda: (capture,)), ChildSpec("fusion", fusion_main, fusion)]
     if config.preview.enabled:
-        from tools.preview.process import main as preview_main
+        from livemef.tools.preview.process import main as preview_main
 
         page = (f"sub+connect:{preview_source}", config.preview.host, config.preview.port, config.preview.token or None)
         specs.append(ChildSpec("preview", preview_main, lambda: page))
@@ -230,7 +230,7 @@ def run_command(
         "runtime.model": model,
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
-        "fusion.motion": motion,
+        "livemef.fusion.motion": motion,
         "fusion.network_lines": network_lines,
     } | preview_flags(preview, no_preview)
     loaded = load_config(Path(config) if config else None, flags)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from capture.bracketing import ControlStatus
-from tools.supervisor import Child
+from livemef.capture.bracketing.controller import ControlStatus
+from livemef.tools.run.supervisor import Child
 
 CAPTURE_COUNTERS = ("captured", "labelled", "transitional", "unknown", "duplicates", "dropped", "not_taken")
 FUSION_COUNTERS = ("brackets", "superseded", "fused", "published", "unsent")

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from capture.child import Report
-from tools.restart_policy import RestartPolicy
+from livemef.capture.child import Report
+from livemef.tools.run.restart_policy import RestartPolicy
 
 SPAWN = multiprocessing.get_context("spawn")
 STOP_GRACE_S = 0.9

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from capture.cameras.simulation.motion import Sway
-from capture.cameras.simulation.scene import Mover, margin_of
-from capture.cameras.simulation.textures import step
+from livemef.capture.cameras.simulation.motion import Sway
+from livemef.capture.cameras.simulation.scene import Mover, margin_of
+from livemef.capture.cameras.simulation.textures import step
 
 _LIGHT_FROM = (0.55, 0.30, 0.35)
 """Direction towards the window, as seen on the balloon (x right, y up, z to the viewer)."""

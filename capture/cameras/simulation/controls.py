@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from capture.cameras.base import CameraLimits
-from capture.frame import Exposure
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.frame import Exposure
 
 _REMEMBERED = 256
 """Requests kept; frames are rendered in order, and a delay is ten frames at most."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.raycast import Floats, Solid
-from capture.cameras.simulation.room_light import daylight
+from livemef.capture.cameras.simulation.raycast import Floats, Solid
+from livemef.capture.cameras.simulation.room_light import daylight
 
 SPACING = 5
 """Pixels between points of the grid."""

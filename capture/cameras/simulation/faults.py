@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capture.cameras.simulation.settings import SimulatedSettings
+from livemef.capture.cameras.simulation.settings import SimulatedSettings
 
 _FRAMES, _REQUESTS = 1, 2
 

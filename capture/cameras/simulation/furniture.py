@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from capture.cameras.simulation.raycast import Box, Cylinder, Ellipsoid, Floats, Solid
-from capture.cameras.simulation.textures import Colour, chance, fabric, mix, noise, plain, step, wood
+from livemef.capture.cameras.simulation.raycast import Box, Cylinder, Ellipsoid, Floats, Solid
+from livemef.capture.cameras.simulation.textures import Colour, chance, fabric, mix, noise, plain, step, wood
 
 Paint = Callable[[Floats], Floats]
 """Reflectance (3, n), linear BGR, at points (3, n)."""

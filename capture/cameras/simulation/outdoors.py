@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from capture.cameras.simulation.raycast import Floats
-from capture.cameras.simulation.textures import Colour, mix, noise, plain, step
+from livemef.capture.cameras.simulation.raycast import Floats
+from livemef.capture.cameras.simulation.textures import Colour, mix, noise, plain, step
 
 _HORIZON: Colour = (11.0, 10.0, 8.8)
 _ZENITH: Colour = (9.0, 4.6, 2.2)

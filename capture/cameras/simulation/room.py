@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.balloon import balloon
-from capture.cameras.simulation.scene import Scene, margin_of, swaying_window
+from livemef.capture.cameras.simulation.balloon import balloon
+from livemef.capture.cameras.simulation.scene import Scene, margin_of, swaying_window
 
 _SOURCES = (
     "room.py",
@@ -44,7 +44,7 @@ def _cached(height: int, width: int) -> NDArray[np.float32]:
             return np.asarray(kept, np.float32)
     except (OSError, ValueError, EOFError):
         pass
-    from capture.cameras.simulation.tracing import trace_room
+    from livemef.capture.cameras.simulation.tracing import trace_room
 
     traced = trace_room(height, width).astype(np.float16)
     _keep(file, traced)

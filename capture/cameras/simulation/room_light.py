@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.furniture import BEHIND, LAMP, WINDOW
-from capture.cameras.simulation.outdoors import outdoors
-from capture.cameras.simulation.raycast import Floats, Solid, blocked, unit
-from capture.cameras.simulation.textures import Colour, mix, noise, plain, step
+from livemef.capture.cameras.simulation.furniture import BEHIND, LAMP, WINDOW
+from livemef.capture.cameras.simulation.outdoors import outdoors
+from livemef.capture.cameras.simulation.raycast import Floats, Solid, blocked, unit
+from livemef.capture.cameras.simulation.textures import Colour, mix, noise, plain, step
 
 SUN_TRAVELS = (-0.36, -0.62, -0.70)
 _SUN: Colour = (26.0, 33.0, 38.0)

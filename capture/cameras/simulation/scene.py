@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.motion import Pan, Path, Sway
-from capture.errors import CaptureError
+from livemef.capture.cameras.simulation.motion import Pan, Path, Sway
+from livemef.capture.errors import CaptureError
 
 Radiance = NDArray[np.float32]
 """Linear BGR (sRGB primaries), height x width x 3. 1.0 fills the well of a pixel in 16 ms."""

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.frame import Pixels
+from livemef.capture.frame import Pixels
 
 Plane = NDArray[np.float32]
 Raw = NDArray[np.uint16]

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from capture.cameras.base import CameraLimits
-from capture.cameras.pacing import PACES
-from capture.errors import CaptureError
-from capture.frame import Exposure
-from capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, span, switch, whole
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.cameras.pacing import PACES
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure
+from livemef.capture.uri import (
+    CameraUri,
+    Reader,
+    duration_us,
+    number,
+    one_of,
+    picture_size,
+    read_query,
+    span,
+    switch,
+    whole,
+)
 
 SCENES = ("room", "flat", "bars", "dark", "chart", "board")
 RESPONSES = ("srgb", "linear", "curve")

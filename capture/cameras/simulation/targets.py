@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.motion import Slides
-from capture.cameras.simulation.scene import Radiance, Scene, still_window
+from livemef.capture.cameras.simulation.motion import Slides
+from livemef.capture.cameras.simulation.scene import Radiance, Scene, still_window
 
 CHART_LINEAR_RGB = (
     (0.1737, 0.0788, 0.0528),

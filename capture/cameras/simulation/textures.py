@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.raycast import Floats
+from livemef.capture.cameras.simulation.raycast import Floats
 
 Colour = tuple[float, float, float]
 """Linear reflectance or radiance, in the order blue, green, red."""

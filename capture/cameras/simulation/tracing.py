@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.daylight_map import SPACING, DaylightMap, Surfaces
-from capture.cameras.simulation.furniture import BEHIND, WINDOW, Thing, furnish
-from capture.cameras.simulation.outdoors import outdoors
-from capture.cameras.simulation.raycast import NOTHING, Floats, unit
-from capture.cameras.simulation.room_light import mirrored, room_light, sunlight
-from capture.cameras.simulation.textures import mix, noise, noise_tile, plain, plaster, step, wood
+from livemef.capture.cameras.simulation.daylight_map import SPACING, DaylightMap, Surfaces
+from livemef.capture.cameras.simulation.furniture import BEHIND, WINDOW, Thing, furnish
+from livemef.capture.cameras.simulation.outdoors import outdoors
+from livemef.capture.cameras.simulation.raycast import NOTHING, Floats, unit
+from livemef.capture.cameras.simulation.room_light import mirrored, room_light, sunlight
+from livemef.capture.cameras.simulation.textures import mix, noise, noise_tile, plain, plaster, step, wood
 
 EYE = (-0.25, 1.42, -1.15)
 _LEFT, _RIGHT, _CEILING = -3.0, 3.0, 2.8

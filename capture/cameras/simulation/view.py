@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.motion import Path
-from capture.cameras.simulation.scene import Mover, Scene
-from capture.cameras.simulation.sensor import CFA, Plane
+from livemef.capture.cameras.simulation.motion import Path
+from livemef.capture.cameras.simulation.scene import Mover, Scene
+from livemef.capture.cameras.simulation.sensor import CFA, Plane
 
 WELL_FILLS_IN_US = 16000.0
 """Radiance 1.0 fills a full well in this time."""

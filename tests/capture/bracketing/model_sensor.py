@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from capture.bracketing import BracketingController, Delays
-from capture.cameras.base import CameraLimits
-from capture.frame import Bracket, Exposure, FrameRecord
-from capture.grouping import BracketGrouper
+from livemef.capture.bracketing.controller import BracketingController, Delays
+from livemef.capture.bracketing.grouping import BracketGrouper
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.frame import Bracket, Exposure, FrameRecord
 
 LIMITS = CameraLimits(100.0, 33_000.0, 10.0, 1.0, 16.0)
 START_UP = 180

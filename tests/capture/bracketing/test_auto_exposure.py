@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.auto_bracketing import (
+from livemef.capture.bracketing.auto_exposure import (
     CLIPS,
     LEAST_RATIO,
     MOST_CLIPPED,
@@ -18,11 +18,12 @@ from capture.auto_bracketing import (
     Look,
     look_at,
 )
-from capture.bracketing import BracketingController
-from capture.cameras.base import Camera, CameraLimits, open_camera
-from capture.frame import Exposure
-from capture.plan import quantise
-from capture.session import CaptureSession, open_session
+from livemef.capture.bracketing.controller import BracketingController
+from livemef.capture.bracketing.plan import quantise
+from livemef.capture.cameras.base import Camera, CameraLimits
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.frame import Exposure
+from livemef.capture.session import CaptureSession, open_session
 
 RANGES = [round(float(stops), 2) for stops in np.linspace(6, 16, 10)]
 LIMITS = CameraLimits(20.0, 33000.0, 10.0, 1.0, 8.0)

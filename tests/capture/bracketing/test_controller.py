@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from capture.bracketing import BracketingController, ControlStatus, Delays
-from capture.cameras.base import CameraInfo
-from capture.errors import CaptureError
-from capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource, Verdict
-from tests.capture.model_sensor import (
+from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Delays
+from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource, Verdict
+from tests.capture.bracketing.model_sensor import (
     LIMITS,
     PLANS,
     Faults,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.frame import FrameRecord, LabelSource, Verdict
-from capture.grouping import BracketGrouper, Grouped
+from livemef.capture.bracketing.grouping import BracketGrouper, Grouped
+from livemef.capture.frame import FrameRecord, LabelSource, Verdict
 
 
 def frame(sequence: int, index: int | None, epoch: int = 0, source: LabelSource = LabelSource.METADATA) -> FrameRecord:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.frame import Exposure
-from capture.labelling_brightness import BrightnessLabeller, brightness_level, learn_levels
-from capture.labelling_reported import DeliveredPlan, light_level, match_measured
-from capture.probing import HOLD, Probe
-from capture.request_history import MAX_LEAD, Leads, RequestHistory
+from livemef.capture.bracketing.delay_probe import HOLD, Probe
+from livemef.capture.bracketing.labelling_brightness import BrightnessLabeller, brightness_level, learn_levels
+from livemef.capture.bracketing.labelling_reported import DeliveredPlan, light_level, match_measured
+from livemef.capture.bracketing.request_history import MAX_LEAD, Leads, RequestHistory
+from livemef.capture.frame import Exposure
 
 PAIR = (Exposure(1000.0), Exposure(8000.0))
 TIME_AND_GAIN = (Exposure(1000.0, 1.0), Exposure(8000.0, 4.0))

@@ -10,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.cameras.base import CameraLimits
-from capture.frame import Exposure
-from capture.plan import PlanError, describe, fit_plan, mixtures, parse_plan, quantise, refuse_outside
+from livemef.capture.bracketing.plan import (
+    PlanError,
+    describe,
+    fit_plan,
+    mixtures,
+    parse_plan,
+    quantise,
+    refuse_outside,
+)
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.frame import Exposure
 
 LIMITS = CameraLimits(100.0, 33_000.0, 100.0, 1.0, 8.0)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.cameras.base import Camera
-from capture.cameras.simulated import SimulatedCamera
-from capture.frame import Exposure, Frame
-from capture.pictures import write_picture
-from tests.capture.pi_stand_in import PiCamera, pi
+from livemef.capture.cameras.base import Camera
+from livemef.capture.cameras.simulated import SimulatedCamera
+from livemef.capture.files.image_io import write_picture
+from livemef.capture.frame import Exposure, Frame
+from tests.capture.cameras.pi_stand_in import PiCamera, pi
 from tests.vm import watermark
 from tests.vm.kernel_camera import KernelCamera
 

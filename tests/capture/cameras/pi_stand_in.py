@@ -1,7 +1,7 @@
 """A stand-in for picamera2 on a Raspberry Pi, which no test machine is: frames that report exposure, HdrChannel, colour
 gains and black level, with a sensor's delays behind four buffers. The light comes from sim://.
 
-It has what capture.cameras.picamera touches, named as in picamera2 0.3.38 and libcamera 0.5.
+It has what livemef.capture.cameras.picamera touches, named as in picamera2 0.3.38 and libcamera 0.5.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from capture.cameras.base import open_camera
-from capture.cameras.simulated import SimulatedCamera
-from capture.frame import Exposure
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.cameras.simulated import SimulatedCamera
+from livemef.capture.frame import Exposure
 from tests.vm import watermark
 
 SENSOR_DELAYS = {"imx219": (2, 1), "imx477": (2, 2), "imx708": (2, 2), "imx296": (2, 2)}
 """Frames of delay of exposure and gain (libcamera, src/ipa/rpi/cam_helper)."""
 NATIVE = (Exposure(1000.0), Exposure(16000.0))
-MODULES = ("picamera2", "libcamera", "capture.cameras.picamera")
+MODULES = ("picamera2", "libcamera", "livemef.capture.cameras.picamera")
 
 
 class PiCamera:

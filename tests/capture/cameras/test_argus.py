@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from capture.cameras.base import open_camera
-from capture.errors import CameraStalled, CaptureError
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CameraStalled, CaptureError
 
 CAPS = "video/x-raw,format=BGRx,width=320,height=240,framerate=20/1"
 
@@ -26,7 +26,7 @@ vm = pytest.mark.vm
 def camera() -> Callable[[str], Any]:
     if "LIVEMEF_VM" not in os.environ:
         pytest.skip("runs in the virtual machine: make test-cameras")
-    from capture.cameras.argus import ArgusCamera, ArgusSettings, Gst
+    from livemef.capture.cameras.argus import ArgusCamera, ArgusSettings, Gst
 
     Gst.init(None)
     return lambda source: ArgusCamera("argus://0", source, ArgusSettings(size=(320, 240), fps=20.0))
@@ -62,7 +62,7 @@ def test_a_pipeline_that_ends_or_fails_is_told(camera: Callable[[str], Any]) -> 
 
 @vm
 def test_a_silent_pipeline_is_a_stall(camera: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.cameras.argus.FIRST_FRAME_LIMIT_S", 0.5)
+    monkeypatch.setattr("livemef.capture.cameras.argus.FIRST_FRAME_LIMIT_S", 0.5)
     with pytest.raises(CameraStalled, match="no frame within"):
         camera(f"videotestsrc is-live=true ! {CAPS} ! valve drop=true")
 
@@ -77,7 +77,7 @@ def test_without_a_jetson_it_says_what_is_missing() -> None:
 
 @vm
 def test_the_source_is_switched_to_manual() -> None:
-    from capture.cameras.argus import ArgusSettings, following_number, source_text
+    from livemef.capture.cameras.argus import ArgusSettings, following_number, source_text
 
     text = source_text(1, ArgusSettings(gain=2.0), 1000.0)
     for part in (

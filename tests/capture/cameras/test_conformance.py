@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from capture.cameras.base import open_camera
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, LabelSource
-from capture.session import CaptureSession
-from tests.capture.camera_rigs import KINDS, Rig, rig
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, LabelSource
+from livemef.capture.session import CaptureSession
+from tests.capture.cameras.camera_rigs import KINDS, Rig, rig
 from tests.vm.kernel_camera import NODE
 
 WAIT_S = 5.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
-from capture.cameras.pixel_formats import FORMATS
-from capture.plan import MIN_RATIO
+from livemef.capture.bracketing.plan import MIN_RATIO
+from livemef.capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
+from livemef.capture.cameras.pixel_formats import FORMATS
 
 WEBCAM = [
     Mode("YUYV", 640, 480, 30.0),

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.bracketing import ControlStatus
-from capture.cameras.base import open_camera
-from capture.errors import CaptureError
-from capture.frame import Exposure, LabelSource
-from capture.session import CaptureSession
-from tests.capture.pi_stand_in import SENSOR_DELAYS, PiCamera, pi
+from livemef.capture.bracketing.controller import ControlStatus
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, LabelSource
+from livemef.capture.session import CaptureSession
+from tests.capture.cameras.pi_stand_in import SENSOR_DELAYS, PiCamera, pi
 from tests.vm import watermark
 
 URI = "csi://0?size=160x120&fps=30"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.cameras.pixel_formats import FORMATS, bgr
-from capture.frame import Pixels
+from livemef.capture.cameras.pixel_formats import FORMATS, bgr
+from livemef.capture.frame import Pixels
 from tests.vm.usb_camera.__main__ import encode
 
 COLOURS = ("NV12", "YUYV", "MJPEG")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from capture.cameras.raw_development import RawFormat, develop, parse_raw_format, unpacked
-from capture.cameras.simulation.sensor import SensorModel, tone_table
+from livemef.capture.cameras.raw_development import RawFormat, develop, parse_raw_format, unpacked
+from livemef.capture.cameras.simulation.sensor import SensorModel, tone_table
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from capture.bracket_folder import estimated_ratio, find_brackets
-from capture.cameras.base import Camera, open_camera
-from capture.errors import CameraStalled, CaptureError, EndOfStream
-from capture.frame import Bracket, Exposure, Frame, Pixels, Verdict
-from capture.pictures import write_picture
-from capture.recording import Recording, RecordingWriter
+from livemef.capture.cameras.base import Camera
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
+from livemef.capture.files.bracket_folder import estimated_ratio, find_brackets
+from livemef.capture.files.image_io import write_picture
+from livemef.capture.files.recording import Recording, RecordingWriter
+from livemef.capture.frame import Bracket, Exposure, Frame, Pixels, Verdict
 
 
 def scene(light: float, size: tuple[int, int] = (80, 60), seed: int = 3) -> Pixels:

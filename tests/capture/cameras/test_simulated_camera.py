@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.cameras.base import CameraLimits, open_camera
-from capture.cameras.simulated import SimulatedCamera
-from capture.cameras.simulation.controls import DelayedControls
-from capture.cameras.simulation.faults import frame_faults, request_ignored
-from capture.cameras.simulation.settings import PARAMETERS, SimulatedSettings, read_settings
-from capture.errors import CameraStalled, CaptureError
-from capture.frame import Exposure, Frame
-from capture.uri import parse_uri
+from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.cameras.simulated import SimulatedCamera
+from livemef.capture.cameras.simulation.controls import DelayedControls
+from livemef.capture.cameras.simulation.faults import frame_faults, request_ignored
+from livemef.capture.cameras.simulation.settings import PARAMETERS, SimulatedSettings, read_settings
+from livemef.capture.errors import CameraStalled, CaptureError
+from livemef.capture.frame import Exposure, Frame
+from livemef.capture.uri import parse_uri
 
 SMALL = "size=64x48&scene=flat"
 

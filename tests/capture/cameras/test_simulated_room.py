@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.cameras.base import open_camera
-from capture.cameras.simulation.furniture import BEHIND, WINDOW
-from capture.cameras.simulation.raycast import NOTHING, Box, Cylinder, Ellipsoid, Solid
-from capture.cameras.simulation.room import room_scene
-from capture.cameras.simulation.tracing import trace_room
-from capture.frame import Exposure, Pixels
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.cameras.simulation.furniture import BEHIND, WINDOW
+from livemef.capture.cameras.simulation.raycast import NOTHING, Box, Cylinder, Ellipsoid, Solid
+from livemef.capture.cameras.simulation.room import room_scene
+from livemef.capture.cameras.simulation.tracing import trace_room
+from livemef.capture.frame import Exposure, Pixels
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.sensor import Raw, Sensor, SensorModel, encoded, tone_table
+from livemef.capture.cameras.simulation.sensor import Raw, Sensor, SensorModel, encoded, tone_table
 
 HEIGHT, WIDTH = 240, 320
 QUIET = SensorModel(read_noise=0, row_noise=0, column_noise=0, prnu=0)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from capture.cameras.simulation.motion import Pan, Sway
-from capture.cameras.simulation.scene import Mover, Scene, flat_scene
-from capture.cameras.simulation.view import Lamps, Shutter, View, window_taps
+from livemef.capture.cameras.simulation.motion import Pan, Sway
+from livemef.capture.cameras.simulation.scene import Mover, Scene, flat_scene
+from livemef.capture.cameras.simulation.view import Lamps, Shutter, View, window_taps
 
 HEIGHT, WIDTH = 96, 128
 STEADY = Lamps(0.0, 100.0)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from capture.cameras.base import open_camera
-from capture.errors import CaptureError
-from capture.frame import Exposure
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure
 from tests.vm import watermark
 
 URI = "v4l2:///dev/video0"

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.bracket_folder import dark_to_bright
-from capture.frame import Exposure
+from livemef.capture.files.bracket_folder import dark_to_bright
+from livemef.capture.frame import Exposure
 
 
 @settings(deadline=None)

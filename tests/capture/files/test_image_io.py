@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from capture.errors import CaptureError
-from capture.frame import Exposure, Pixels
-from capture.pictures import exif_exposure, read_picture, to_8_bit, write_picture
-from capture.truncation import truncation
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.image_io import exif_exposure, read_picture, to_8_bit, write_picture
+from livemef.capture.files.truncation import truncation
+from livemef.capture.frame import Exposure, Pixels
 
 
 def photo(bits: int = 8, seed: int = 1) -> Pixels:

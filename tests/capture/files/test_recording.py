@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.cameras.base import CameraInfo, CameraLimits
-from capture.errors import CaptureError
-from capture.frame import Bracket, Exposure, Frame, FrameFlag, FrameRecord, LabelSource, Verdict
-from capture.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
-from capture.recording import BRACKETS_FILE, FRAMES_FILE, Recording, RecordingWriter, is_recording
+from livemef.capture.cameras.base import CameraInfo, CameraLimits
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.recording import BRACKETS_FILE, FRAMES_FILE, Recording, RecordingWriter, is_recording
+from livemef.capture.frame import Bracket, Exposure, Frame, FrameFlag, FrameRecord, LabelSource, Verdict
+from livemef.capture.transport.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
 
 PLAN = (Exposure(1000.0), Exposure(16000.0, 2.0))
 

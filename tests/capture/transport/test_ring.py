@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.errors import CaptureError
-from capture.ring import Ring, SlotPool
+from livemef.capture.errors import CaptureError
+from livemef.capture.transport.ring import Ring, SlotPool
 
 SPAWN = multiprocessing.get_context("spawn")
 SHAPE = (45, 80, 3)

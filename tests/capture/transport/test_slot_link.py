@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from capture.errors import CaptureError
-from capture.link import LinkClient, LinkServer
+from livemef.capture.errors import CaptureError
+from livemef.capture.transport.slot_link import LinkClient, LinkServer
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from fusion import definition, pixels, tiles
-from fusion.cpu import CpuFuser
-from fusion.errors import FusionError
-from fusion.fuser import FusionSettings
-from fusion.kernels.shared_library import compiled
-from fusion.loops import NumpyLoops
+from livemef.fusion.cpu import tiling
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.cpu.row_kernels import NumpyLoops
+from livemef.fusion.errors import FusionError
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.method import reference
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, extremes, noise, scene
 
 still = partial(FusionSettings, motion="off")
@@ -18,7 +20,7 @@ still = partial(FusionSettings, motion="off")
 LOOPS = [
     pytest.param(NumpyLoops, id="numpy"),
     pytest.param(
-        pixels.CompiledLoops,
+        CompiledLoops,
         id="compiled",
         marks=pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here"),
     ),
@@ -44,7 +46,7 @@ def _assert_close(found, wanted):
 def test_the_fast_path_is_within_a_code_of_the_definition(loops, dtype, make, settings):
     pair = make(101, 275, dtype)
     fused = CpuFuser(Curve(), settings, threads=2, loops=loops()).fuse(pair).pixels
-    _assert_close(fused, definition.fuse(pair, Curve(), settings))
+    _assert_close(fused, reference.fuse(pair, Curve(), settings))
 
 
 @pytest.mark.parametrize("loops", LOOPS)
@@ -54,7 +56,7 @@ def test_odd_and_tiny_pictures(loops, shape, lines):
     settings = still(network_lines=lines)
     pair = noise(*shape, np.uint16)
     fused = CpuFuser(Curve(), settings, threads=2, loops=loops()).fuse(pair).pixels
-    _assert_close(fused, definition.fuse(pair, Curve(), settings))
+    _assert_close(fused, reference.fuse(pair, Curve(), settings))
 
 
 @pytest.mark.parametrize("loops", LOOPS)
@@ -110,7 +112,7 @@ def test_three_exposures_are_folded_like_the_definition(loops):
     settings = still(network_lines=24)
     fused = CpuFuser(Curve(), settings, 2, loops()).fuse([dark, middle, bright])
     # rounding once more in between may move a sample by a code before the second fusion
-    difference = np.abs(fused.pixels.astype(int) - definition.fuse([dark, middle, bright], Curve(), settings))
+    difference = np.abs(fused.pixels.astype(int) - reference.fuse([dark, middle, bright], Curve(), settings))
     assert (difference <= 1).mean() >= 0.999
 
 
@@ -133,7 +135,7 @@ class Blur:
     sha256, name, multiple = "2" * 64, "blur", 16
 
     def __call__(self, dark, bright):
-        reach = tiles.OVERLAP_MULTIPLES * self.multiple
+        reach = tiling.OVERLAP_MULTIPLES * self.multiple
         return cv2.blur(0.5 * dark + 0.5 * bright, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REPLICATE)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fusion import cuda_plan
-from fusion.cuda_plan import BLOCK, PairPlan, Picture
-from fusion.fuser import FusionSettings
+from livemef.fusion.cuda import launch_plan
+from livemef.fusion.cuda.launch_plan import BLOCK, PairPlan, Picture
+from livemef.fusion.settings import FusionSettings
 from tests.gpu_tools import lacking
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ class HostFuser:
         planes = {name: np.full(size + 64, POISON, np.uint8) for name, size in plan.planes().items()}
         if self.settings.gamma != "adaptive":
             planes["exponent"][:4] = np.frombuffer(np.float32(self.settings.gamma).tobytes(), np.uint8)
-        arrays = planes | cuda_plan.tables(under.itemsize)
+        arrays = planes | launch_plan.tables(under.itemsize)
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (under, over)]
         target = Picture(out.ctypes.data, out.strides[0])

@@ -1,4 +1,4 @@
-"""The GPU path's host side, end to end, on the stand-in driver: run by tests/fusion/test_cuda.py in its own process."""
+"""The GPU path's host side, end to end, on the stand-in driver: run by test_fuser.py in its own process."""
 
 import mmap
 from functools import partial
@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fusion import definition
-from fusion.cuda import CudaFuser
-from fusion.errors import FusionError
-from fusion.fuser import FusionSettings
+from livemef.fusion.cuda.fuser import CudaFuser
+from livemef.fusion.errors import FusionError
+from livemef.fusion.method import reference
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
 from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
 from tests.fusion.cuda.host_kernels import HostFuser
@@ -142,7 +142,7 @@ def test_a_result_s_room_is_forgotten_with_it():
     ("fault", "words"), [("alloc", "not enough memory"), ("launch", "the GPU failed"), ("hang", "has not answered")]
 )
 def test_what_goes_wrong_on_the_device_is_one_line(monkeypatch, fault, words):
-    monkeypatch.setattr("fusion.cuda.WAIT_LIMIT_S", 0.2)
+    monkeypatch.setattr("livemef.fusion.cuda.fuser.WAIT_LIMIT_S", 0.2)
     fuser = open_fuser()
     monkeypatch.setenv("STAND_IN_FAULT", fault)
     with pytest.raises(FusionError, match=words) as caught:
@@ -179,7 +179,7 @@ def moving_bracket(dtype, count=2):
 def test_motion_is_dealt_with_as_by_the_definition(dtype, count, lines, mode):
     settings, pictures = FusionSettings(network_lines=lines, motion=mode), moving_bracket(dtype, count)
     fuser = open_fuser(settings)
-    wanted = definition.fuse(pictures, Curve(), settings)
+    wanted = reference.fuse(pictures, Curve(), settings)
     for _ in range(3):
         fused = fuser.fuse(pictures)
         assert fused.motion is not None

@@ -1,4 +1,4 @@
-"""The TensorRT runtime's host side on the stand-in driver: run by tests/fusion/test_cuda.py in its own process.
+"""The TensorRT runtime's host side on the stand-in driver: run by tests/fusion/cuda/test_fuser.py in its own process.
 
 The builder is NVIDIA's own (TensorRT for RTX needs no GPU to build). Its runtime needs one, so here a plan is "loaded"
 into an engine that launches the curve of the tests.
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 
-from engine.errors import EngineError
-from engine.plan_cache import PlanCache
-from engine.runtime import find_model
-from engine.tensorrt_runtime import TensorRtNet
-from fusion.cuda import CudaFuser
-from fusion.fuser import FusionSettings
+from livemef.engine.errors import EngineError
+from livemef.engine.open_net import find_model
+from livemef.engine.plan_cache import PlanCache
+from livemef.engine.tensorrt_runtime import TensorRtNet
+from livemef.fusion.cuda.fuser import CudaFuser
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, scene
 from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
 from tests.fusion.cuda.host_kernels import HostFuser

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fusion.kernels import build
+from livemef.fusion.kernels import build
 from tests.gpu_tools import lacking
 
 MOST_REGISTERS = {"fuse8": 48, "fuse16": 48}
@@ -25,7 +25,7 @@ def cuobjdump() -> str:
 
 def test_the_note_tells_of_these_sources_and_this_binary():
     note = json.loads(build.NOTE.read_text())
-    assert note["sources_sha256"] == build.sources_sha256(), "run: python -m fusion.kernels.build"
+    assert note["sources_sha256"] == build.sources_sha256(), "run: python -m livemef.fusion.kernels.build"
     assert note["binary_sha256"] == hashlib.sha256(build.BINARY.read_bytes()).hexdigest()
     assert tuple(note["targets"]) == build.TARGETS
 

@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fusion import cuda_plan, definition
-from fusion.cpu import CpuFuser
-from fusion.cuda_plan import Pair, PairPlan
-from fusion.fuser import FusionSettings
-from fusion.loops import NumpyLoops
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.cpu.row_kernels import NumpyLoops
+from livemef.fusion.cuda import launch_plan
+from livemef.fusion.cuda.launch_plan import Pair, PairPlan
+from livemef.fusion.method import reference
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, extremes, noise, scene
 from tests.fusion.cuda.host_kernels import HostFuser, host_library
 
@@ -49,7 +50,7 @@ def fused(pair, settings, net=None, half=False):
 @pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}")
 def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
     pair = make(101, 275, dtype)
-    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+    assert_close(fused(pair, settings), reference.fuse(pair, Curve(), settings))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -59,7 +60,7 @@ def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
 def test_odd_and_tiny_pictures(shape, dtype, lines, gamma):
     settings = still(network_lines=lines, gamma=gamma)
     pair = noise(*shape, dtype)
-    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+    assert_close(fused(pair, settings), reference.fuse(pair, Curve(), settings))
 
 
 @pytest.mark.parametrize("radius", [1, 9, 64])
@@ -67,14 +68,14 @@ def test_odd_and_tiny_pictures(shape, dtype, lines, gamma):
 def test_windows_of_every_size(radius, eps):
     settings = still(network_lines=40, window_radius=radius, window_eps=eps)
     pair = scene(90, 133)
-    assert_close(fused(pair, settings), definition.fuse(pair, Curve(), settings))
+    assert_close(fused(pair, settings), reference.fuse(pair, Curve(), settings))
 
 
 @pytest.mark.parametrize("lines", [0, 48])
 def test_a_network_in_half_precision(lines):
     settings = still(network_lines=lines)
     pair = scene(101, 275)
-    assert_close(fused(pair, settings, half=True), definition.fuse(pair, HalfCurve(), settings))
+    assert_close(fused(pair, settings, half=True), reference.fuse(pair, HalfCurve(), settings))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -115,7 +116,7 @@ def test_large_pictures(shape):
 
 def test_tables_lead_to_the_end_of_the_scale():
     for itemsize in (1, 2):
-        tables = cuda_plan.tables(itemsize)
+        tables = launch_plan.tables(itemsize)
         assert tables["encode"][-1, 0] == 256**itemsize - 1
         assert tables["encode"][0].tolist()[0] == 0
         np.testing.assert_allclose(tables["decode_fine"][1:, 0], tables["decode_fine"][:-1].sum(axis=1), atol=1e-6)
@@ -123,10 +124,10 @@ def test_tables_lead_to_the_end_of_the_scale():
 
 def test_planes_do_not_overlap():
     sizes = PairPlan(101, 275, 1, still(), 16, True).planes()
-    places, total = cuda_plan.offsets(sizes)
+    places, total = launch_plan.offsets(sizes)
     ends = [places[name] + size for name, size in sizes.items()]
     assert all(end <= start for end, start in zip(ends, [*list(places.values())[1:], total], strict=True))
-    assert all(place % cuda_plan.ALIGNMENT == 0 for place in places.values())
+    assert all(place % launch_plan.ALIGNMENT == 0 for place in places.values())
 
 
 def test_the_kernels_see_the_struct_that_python_fills():

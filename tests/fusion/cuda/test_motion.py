@@ -5,13 +5,13 @@ import ctypes
 import numpy as np
 import pytest
 
-from fusion.cuda_motion import Remake, RemakeRoom
-from fusion.cuda_plan import Picture, Step
-from fusion.motion import remake
-from fusion.motion.alignment import NO_MOVE, Move
+from livemef.fusion.cuda.launch_plan import Picture, Step
+from livemef.fusion.cuda.motion import Remake, RemakeRoom
+from livemef.fusion.motion import exposure_synthesis
+from livemef.fusion.motion.registration import NO_MOVE, Move
 from tests.fusion.brackets import noise
 from tests.fusion.cuda.host_kernels import POISON, host_library, launch
-from tests.fusion.test_motion import plan
+from tests.fusion.motion.test_motion import plan
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -30,7 +30,7 @@ def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, fille
     argument = room.argument(todo, block.ctypes.data, *pictures, arrays)
     bits = 8 * room.itemsize
     launch(Step("motion", f"remake{bits}", False, (shape[1], shape[0], 1)), argument)
-    wanted = remake.exposure(reference, other, todo)
+    wanted = exposure_synthesis.exposure(reference, other, todo)
     code = 1 if dtype == np.uint8 else 2  # single precision among 65536 codes
     assert np.abs(out.astype(int) - wanted).max() <= code
     assert (np.abs(out.astype(int) - wanted) <= 1).mean() >= 0.9999

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fusion import chroma_map
+from livemef.fusion.method import chroma_map
 
 chromas = arrays(np.float64, 5, elements=st.floats(0, 180))
 trusts = arrays(np.float64, 5, elements=st.floats(chroma_map.DARK_FLOOR * chroma_map.CLIP_FLOOR, 1))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fusion import colour
+from livemef.fusion.method import colour
 
 # CIE 15 / published sRGB tables (D65, 2 degrees): linear BGR and L*, a*, b*.
 KNOWN = {

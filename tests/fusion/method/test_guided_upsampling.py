@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion import upsample
+from livemef.fusion.method import guided_upsampling
 
 
 def _textures(height=40, width=50, seed=0):
@@ -13,7 +13,7 @@ def _textures(height=40, width=50, seed=0):
 
 def test_box_means_are_means_of_the_window_within_the_picture():
     plane = np.random.default_rng(3).random((9, 7, 2))
-    means = upsample.box_mean(plane, 2)
+    means = guided_upsampling.box_mean(plane, 2)
     np.testing.assert_allclose(means[4, 3], plane[2:7, 1:6].mean(axis=(0, 1)))
     np.testing.assert_allclose(means[0, 0], plane[:3, :3].mean(axis=(0, 1)))
     np.testing.assert_allclose(means[8, 6], plane[6:, 4:].mean(axis=(0, 1)))
@@ -22,23 +22,23 @@ def test_box_means_are_means_of_the_window_within_the_picture():
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-20, 20))
 def test_an_affine_target_is_found_again(a, b, c):
     under, over = _textures()
-    found = upsample.affine_coefficients(under, over, a * under + b * over + c, 4, 1e-6)
+    found = guided_upsampling.affine_coefficients(under, over, a * under + b * over + c, 4, 1e-6)
     np.testing.assert_allclose(found[8:-8, 8:-8], np.broadcast_to([a, b, c], found[8:-8, 8:-8].shape), atol=1e-5)
 
 
 def test_where_the_guides_are_flat_the_target_is_kept_smoothed():
     target = np.tile(np.linspace(30, 50, 50), (40, 1))
     flat = np.full_like(target, 70.0)
-    a, b, c = np.moveaxis(upsample.affine_coefficients(flat, flat, target, 3, 1.0), -1, 0)
+    a, b, c = np.moveaxis(guided_upsampling.affine_coefficients(flat, flat, target, 3, 1.0), -1, 0)
     np.testing.assert_allclose(
-        a * flat + b * flat + c, upsample.box_mean(upsample.box_mean(target[..., None], 3), 3)[..., 0]
+        a * flat + b * flat + c, guided_upsampling.box_mean(guided_upsampling.box_mean(target[..., None], 3), 3)[..., 0]
     )
 
 
 def test_a_larger_eps_trusts_the_guides_less():
     under, over = _textures()
-    low = upsample.affine_coefficients(under, over, under, 4, 0.01)[..., 0].mean()
-    high = upsample.affine_coefficients(under, over, under, 4, 1000.0)[..., 0].mean()
+    low = guided_upsampling.affine_coefficients(under, over, under, 4, 0.01)[..., 0].mean()
+    high = guided_upsampling.affine_coefficients(under, over, under, 4, 1000.0)[..., 0].mean()
     assert low == pytest.approx(1, abs=0.01)
     assert high < 0.5
 
@@ -46,7 +46,7 @@ def test_a_larger_eps_trusts_the_guides_less():
 def test_interpolation_is_exact_on_ramps_and_clamped_at_the_border():
     height, width = 23, 31
     small = np.stack(np.meshgrid(np.arange(5) + 0.5, np.arange(4) + 0.5), axis=-1)
-    full = upsample.bilinear_rows(small, height, width)
+    full = guided_upsampling.bilinear_rows(small, height, width)
     expected = (np.arange(width) + 0.5) * 5 / width
     np.testing.assert_allclose(full[11, :, 0], np.clip(expected, 0.5, 4.5))
     np.testing.assert_allclose(full[:, 9, 1], np.clip((np.arange(height) + 0.5) * 4 / height, 0.5, 3.5))
@@ -54,13 +54,13 @@ def test_interpolation_is_exact_on_ramps_and_clamped_at_the_border():
 
 def test_interpolating_to_the_same_size_changes_nothing_and_rows_can_be_had_alone():
     small = np.random.default_rng(4).random((6, 9, 2))
-    np.testing.assert_allclose(upsample.bilinear_rows(small, 6, 9), small)
-    whole = upsample.bilinear_rows(small, 40, 33)
-    np.testing.assert_array_equal(upsample.bilinear_rows(small, 40, 33, 7, 20), whole[7:20])
+    np.testing.assert_allclose(guided_upsampling.bilinear_rows(small, 6, 9), small)
+    whole = guided_upsampling.bilinear_rows(small, 40, 33)
+    np.testing.assert_array_equal(guided_upsampling.bilinear_rows(small, 40, 33, 7, 20), whole[7:20])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1)])
 def test_the_smallest_planes_work(shape):
     plane = np.random.default_rng(5).uniform(0, 100, shape)
-    coefficients = upsample.affine_coefficients(plane, plane, plane, 4, 1.0)
-    assert np.isfinite(upsample.bilinear_rows(coefficients, 7, 8)).all()
+    coefficients = guided_upsampling.affine_coefficients(plane, plane, plane, 4, 1.0)
+    assert np.isfinite(guided_upsampling.bilinear_rows(coefficients, 7, 8)).all()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.frame import Pixels
-from fusion.errors import FusionError
-from fusion.methods.registry import METHODS, FuseFunction, find_method
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.methods.registry import METHODS, FuseFunction, find_method
 
 PLAIN = ("msr", "msr_b", "dsift_ef", "dsift_ef_dynamic", "dem", "dbm", "mertens")
 
@@ -114,8 +114,9 @@ def test_a_misspelt_method_is_told_the_nearest() -> None:
 
 def test_listing_methods_imports_none_of_them() -> None:
     code = (
-        "import sys, fusion.methods.registry\n"
-        "heavy = [n for n in sys.modules if n in ('onnxruntime', 'torch', 'cv2') or n.startswith('fusion.methods.d')]\n"
+        "import sys, livemef.fusion.methods.registry\n"
+        "heavy = [n for n in sys.modules if n in ('onnxruntime', 'torch', 'cv2') "
+        "or n.startswith('livemef.fusion.methods.d')]\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fusion.methods import dbm, dem, dsift_ef, msr
+from livemef.fusion.methods import dbm, dem, dsift_ef, msr
 
 
 def texture(height: int, width: int, seed: int = 1) -> np.ndarray:

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fusion.errors import FusionError
-from fusion.methods import mitm
-from fusion.metrics_mef_ssim import mef_ssim
+from livemef.fusion.errors import FusionError
+from livemef.fusion.methods import mitm
+from livemef.fusion.metrics.mef_ssim import mef_ssim
 
 
 def bracket(seed: int = 0) -> list[np.ndarray]:

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.frame import Pixels
-from fusion import metrics
-from fusion.errors import FusionError
-from fusion.methods.registry import METHODS
-from fusion.metrics_jnbm import edge_widths
-from fusion.metrics_mef_ssim import _structure_map
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.methods.registry import METHODS
+from livemef.fusion.metrics import registry
+from livemef.fusion.metrics.jnbm import edge_widths
+from livemef.fusion.metrics.mef_ssim import _structure_map
 
 
 def bracket(height: int, width: int, seed: int = 0) -> list[Pixels]:
@@ -56,58 +56,58 @@ def test_mef_ssim_by_moments_equals_mef_ssim_by_windows(count: int) -> None:
 def test_mef_ssim_prefers_structure_and_does_not_see_the_order_of_exposures() -> None:
     under, over = bracket(96, 120)
     fused = METHODS["mertens"].load()([under, over])
-    score = metrics.mef_ssim([under, over], fused)
-    assert score == pytest.approx(metrics.mef_ssim([over, under], fused), abs=1e-12)
-    assert metrics.mef_ssim([under, over], cv2.blur(fused, (5, 5))) < score < 1
-    assert metrics.mef_ssim([under, under], under) == pytest.approx(1, abs=1e-6)
-    assert metrics.mef_ssim([under, over], 255 - fused) == 0
+    score = registry.mef_ssim([under, over], fused)
+    assert score == pytest.approx(registry.mef_ssim([over, under], fused), abs=1e-12)
+    assert registry.mef_ssim([under, over], cv2.blur(fused, (5, 5))) < score < 1
+    assert registry.mef_ssim([under, under], under) == pytest.approx(1, abs=1e-6)
+    assert registry.mef_ssim([under, over], 255 - fused) == 0
 
 
 def test_the_colour_form_sees_what_the_grey_one_does_not() -> None:
     picture = (bracket(96, 120)[0] * 0.5 + 40).astype(np.uint8)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     twice = [picture, picture]
-    assert metrics.mef_ssim_colour(twice, picture) == pytest.approx(1, abs=1e-3)
+    assert registry.mef_ssim_colour(twice, picture) == pytest.approx(1, abs=1e-3)
     for changed in (picture + 60, grey):
-        assert metrics.mef_ssim(twice, changed) > 0.99
-        assert metrics.mef_ssim_colour(twice, changed) < 0.9
+        assert registry.mef_ssim(twice, changed) > 0.99
+        assert registry.mef_ssim_colour(twice, changed) < 0.9
 
 
 def test_the_colour_form_wants_the_brightness_of_the_better_exposure() -> None:
     dark, middle = np.full((64, 64, 3), 10, np.uint8), np.full((64, 64, 3), 128, np.uint8)
-    scores = [metrics.mef_ssim_colour([dark, middle], np.full_like(dark, code)) for code in (10, 70, 110, 250)]
+    scores = [registry.mef_ssim_colour([dark, middle], np.full_like(dark, code)) for code in (10, 70, 110, 250)]
     assert scores[0] < scores[1] < scores[2] > scores[3]
 
 
 def test_too_small_a_picture_is_refused() -> None:
     small = bracket(40, 100)
     with pytest.raises(FusionError, match="44 pixels"):
-        metrics.mef_ssim(small, small[0])
+        registry.mef_ssim(small, small[0])
 
 
 def test_entropy_counts_bits() -> None:
     picture = np.zeros((16, 16, 3), np.uint8)
-    assert metrics.entropy(picture) == 0
+    assert registry.entropy(picture) == 0
     picture[:8] = 200
-    assert metrics.entropy(picture) == pytest.approx(1)
+    assert registry.entropy(picture) == pytest.approx(1)
     every_code = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    assert metrics.entropy(every_code) == pytest.approx(8)
+    assert registry.entropy(every_code) == pytest.approx(8)
 
 
 def test_gradient_and_frequency_of_a_ramp() -> None:
     ramp = np.tile(np.arange(0, 200, 4, dtype=np.uint8)[None, :, None], (40, 1, 3))
-    assert metrics.average_gradient(ramp) == pytest.approx(4 / math.sqrt(2) * (40 * 50) / (39 * 49))
-    assert metrics.spatial_frequency(ramp) == pytest.approx(4 * math.sqrt(49 / 50))
+    assert registry.average_gradient(ramp) == pytest.approx(4 / math.sqrt(2) * (40 * 50) / (39 * 49))
+    assert registry.spatial_frequency(ramp) == pytest.approx(4 * math.sqrt(49 / 50))
 
 
 def test_edge_transfer_is_high_for_the_source_itself_and_low_for_a_blurred_one() -> None:
     picture = bracket(64, 80)[1]
-    itself = metrics.edge_transfer([picture, picture], picture)
-    blurred = metrics.edge_transfer([picture, picture], cv2.blur(picture, (7, 7)))
+    itself = registry.edge_transfer([picture, picture], picture)
+    blurred = registry.edge_transfer([picture, picture], cv2.blur(picture, (7, 7)))
     assert itself == pytest.approx(0.9994 / (1 + math.exp(-7.5)) * 0.9879 / (1 + math.exp(-4.4)))
     assert blurred < 0.5
     flat = np.zeros((32, 32, 3), np.uint8)
-    assert metrics.edge_transfer([flat, flat], flat) < 1e-3 or math.isnan(metrics.edge_transfer([flat, flat], flat))
+    assert registry.edge_transfer([flat, flat], flat) < 1e-3 or math.isnan(registry.edge_transfer([flat, flat], flat))
 
 
 def test_edge_width_is_the_length_of_the_slope() -> None:
@@ -120,10 +120,10 @@ def test_edge_width_is_the_length_of_the_slope() -> None:
 def test_jnbm_falls_with_blur_and_is_undefined_without_edges() -> None:
     stripes = np.zeros((128, 192, 3), np.uint8)
     stripes[:, ::16], stripes[:, 1::16], stripes[:, 2::16] = 220, 220, 220
-    scores = [metrics.jnbm(stripes), *(metrics.jnbm(cv2.GaussianBlur(stripes, (0, 0), s)) for s in (1.0, 2.0))]
+    scores = [registry.jnbm(stripes), *(registry.jnbm(cv2.GaussianBlur(stripes, (0, 0), s)) for s in (1.0, 2.0))]
     assert scores[0] > scores[1] > scores[2] > 0
-    assert math.isnan(metrics.jnbm(np.full((128, 128, 3), 90, np.uint8)))
-    assert math.isnan(metrics.jnbm(stripes[:60]))
+    assert math.isnan(registry.jnbm(np.full((128, 128, 3), 90, np.uint8)))
+    assert math.isnan(registry.jnbm(stripes[:60]))
 
 
 def colour_patch(lightness: float, chroma: float, hue: float) -> Pixels:
@@ -135,8 +135,8 @@ def colour_patch(lightness: float, chroma: float, hue: float) -> Pixels:
 
 def test_hue_error_is_in_degrees_also_across_the_turn() -> None:
     under, over = colour_patch(12, 10, 350), colour_patch(55, 40, 350)
-    same = metrics.colour_fidelity([under, over], over)
-    turned = metrics.colour_fidelity([under, over], colour_patch(55, 30, 20))
+    same = registry.colour_fidelity([under, over], over)
+    turned = registry.colour_fidelity([under, over], colour_patch(55, 30, 20))
     assert same.hue_error < 1e-6
     assert same.chroma_ratio == pytest.approx(1)
     assert turned.hue_error == pytest.approx(30, abs=1)
@@ -146,15 +146,15 @@ def test_hue_error_is_in_degrees_also_across_the_turn() -> None:
 
 def test_a_clipped_source_is_never_the_reference() -> None:
     under, clipped = colour_patch(40, 30, 100), np.full((16, 16, 3), (120, 180, 255), np.uint8)
-    assert metrics.colour_fidelity([under, clipped], under).hue_error < 1e-6
-    nothing = metrics.colour_fidelity([clipped, clipped], under)
+    assert registry.colour_fidelity([under, clipped], under).hue_error < 1e-6
+    nothing = registry.colour_fidelity([clipped, clipped], under)
     assert math.isnan(nothing.hue_error)
     assert nothing.trusted == 0
 
 
 # Against the scores that the MEFB benchmark publishes ---------------------------------------------------------------
 
-DATA = Path(os.environ.get("LIVEMEF_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+DATA = Path(os.environ.get("LIVEMEF_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 DEV = DATA / "dev"
 QUICK = ("Studio", "YellowHall", "Chair", "WindowTrim")
 OTHER_SIZE = "PantrySmallISO"
@@ -178,11 +178,11 @@ def compare_with_published(scene: str) -> None:
         if files[0].suffix == ".jpg":
             fused = cv2.imdecode(cv2.imencode(".jpg", fused, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], cv2.IMREAD_COLOR)
         row = published()[scene, name.upper()]
-        assert metrics.mef_ssim(exposures, fused) == pytest.approx(float(row["MEF_SSIM"]), abs=5e-5), name
-        assert metrics.edge_transfer(exposures, fused) == pytest.approx(float(row["Qabf"]), abs=5e-4), name
-        assert metrics.entropy(fused) == pytest.approx(float(row["Entropy"]), abs=1e-3), name
-        assert metrics.average_gradient(fused) == pytest.approx(float(row["Avg_gradient"]), abs=1e-3), name
-        assert metrics.spatial_frequency(fused) == pytest.approx(float(row["Spatial_frequency"]), abs=1e-3), name
+        assert registry.mef_ssim(exposures, fused) == pytest.approx(float(row["MEF_SSIM"]), abs=5e-5), name
+        assert registry.edge_transfer(exposures, fused) == pytest.approx(float(row["Qabf"]), abs=5e-4), name
+        assert registry.entropy(fused) == pytest.approx(float(row["Entropy"]), abs=1e-3), name
+        assert registry.average_gradient(fused) == pytest.approx(float(row["Avg_gradient"]), abs=1e-3), name
+        assert registry.spatial_frequency(fused) == pytest.approx(float(row["Spatial_frequency"]), abs=1e-3), name
 
 
 @needs_photographs

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from capture.cameras.simulation.motion import Path
-from capture.cameras.simulation.scene import Mover, Scene
-from capture.cameras.simulation.sensor import Sensor, SensorModel
-from capture.cameras.simulation.view import Lamps, Shutter, View
+from livemef.capture.cameras.simulation.motion import Path
+from livemef.capture.cameras.simulation.scene import Mover, Scene
+from livemef.capture.cameras.simulation.sensor import Sensor, SensorModel
+from livemef.capture.cameras.simulation.view import Lamps, Shutter, View
 
 FPS, READOUT_S, MARGIN = 30.0, 0.012, 120
 LONG_US = 16000.0

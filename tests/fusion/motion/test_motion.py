@@ -5,20 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.cameras.simulation.sensor import SensorModel
-from fusion import colour, definition, pixels, shrink
-from fusion.colour_difference import ciede2000, of_pictures
-from fusion.cpu import CpuFuser
-from fusion.errors import FusionError
-from fusion.fuser import FusionSettings
-from fusion.kernels.shared_library import compiled
-from fusion.loops import Exposure, NumpyLoops
-from fusion.motion import alignment, compensation, disagreement, exposure_map, remake
-from fusion.motion.alignment import NO_MOVE, Move
-from fusion.motion.compensation import Moments
-from fusion.motion.remake import Compensation
+from livemef.capture.cameras.simulation.sensor import SensorModel
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.cpu.row_kernels import Exposure, NumpyLoops
+from livemef.fusion.errors import FusionError
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.method import colour, downscale, reference
+from livemef.fusion.metrics.ciede2000 import ciede2000, of_pictures
+from livemef.fusion.motion import compensation, exposure_synthesis, ghost_mask, intensity_mapping, registration
+from livemef.fusion.motion.compensation import Moments
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
-from tests.fusion.moving_scenes import KINDS, Stage, random_case
+from tests.fusion.motion.moving_scenes import KINDS, Stage, random_case
 
 SHARMA = [
     ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
@@ -40,7 +41,7 @@ def grid(height=120, width=200, seed=0):
 
 
 def exposed(picture, ratio):
-    return exposure_map.at(exposure_map.of_light_ratio(ratio).brighter, picture)
+    return intensity_mapping.at(intensity_mapping.of_light_ratio(ratio).brighter, picture)
 
 
 def plans_of(grids, mode, moments):
@@ -55,10 +56,10 @@ def test_the_colour_difference_is_the_published_one(first, second, difference):
 
 @given(st.floats(1.2, 200))
 def test_a_known_ratio_leads_there_and_back(ratio):
-    maps = exposure_map.of_light_ratio(ratio)
+    maps = intensity_mapping.of_light_ratio(ratio)
     values = np.linspace(0.05, 0.6, 50).astype(np.float32)
-    brighter = exposure_map.at(maps.brighter, values)
-    back = exposure_map.at(maps.darker, brighter)
+    brighter = intensity_mapping.at(maps.brighter, values)
+    back = intensity_mapping.at(maps.darker, brighter)
     np.testing.assert_allclose(back[brighter < 0.999], values[brighter < 0.999], atol=2e-3)
     assert (np.diff(maps.brighter) >= 0).all()
     assert maps.brighter[-1] == pytest.approx(1)
@@ -67,10 +68,10 @@ def test_a_known_ratio_leads_there_and_back(ratio):
 def test_an_unknown_ratio_is_told_from_the_pictures_even_if_they_moved():
     dark = grid(seed=3)
     bright = np.roll(exposed(dark, 6.0), 17, axis=1)
-    found, wanted = exposure_map.of_pictures(dark, bright), exposure_map.of_light_ratio(6.0)
+    found, wanted = intensity_mapping.of_pictures(dark, bright), intensity_mapping.of_light_ratio(6.0)
     values = np.linspace(dark.min(), dark.max(), 30).astype(np.float32)
     np.testing.assert_allclose(
-        exposure_map.at(found.brighter, values), exposure_map.at(wanted.brighter, values), atol=0.01
+        intensity_mapping.at(found.brighter, values), intensity_mapping.at(wanted.brighter, values), atol=0.01
     )
 
 
@@ -79,11 +80,11 @@ def test_an_unknown_ratio_is_told_from_the_pictures_even_if_they_moved():
 def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     whole = grid(160, 260)
     move = Move(dx, dy, turn)
-    moved = alignment.moved(whole, Move(-dx, -dy, -turn))[20:-20, 20:-20]
+    moved = registration.moved(whole, Move(-dx, -dy, -turn))[20:-20, 20:-20]
     still = whole[20:-20, 20:-20]
-    maps = exposure_map.of_light_ratio(4.0)
+    maps = intensity_mapping.of_light_ratio(4.0)
     pair = (exposed(still, 4.0), moved) if reference_is_over else (still, exposed(moved, 4.0))
-    found = alignment.estimate(*pair, maps, reference_is_over)
+    found = registration.estimate(*pair, maps, reference_is_over)
     if max(abs(dx), abs(dy)) < 1 and abs(turn) < 0.005:
         return  # too small to be sure that undoing it is a gain
     assert found.dx == pytest.approx(dx - turn * dy, abs=0.25)  # undoing shift and turn together, not one by one
@@ -96,7 +97,7 @@ def test_a_move_is_found_however_small_the_small_picture_is(small_lines):
     whole = grid(200, 320)
     still, moved = whole[10:-10, 10:-10], whole[7:-13, 15:-5]
     shape = compensation.grid_shape(180, 300, small_lines)
-    grids = [shrink.mean_cells(picture, *shape) for picture in (still, exposed(moved, 4.0))]
+    grids = [downscale.mean_cells(picture, *shape) for picture in (still, exposed(moved, 4.0))]
     found = compensation.at_one_moment(grids, (180, 300), small_lines, "global", Moments((1.0, 4.0), 0)).plans[1]
     assert (found.move.dx, found.move.dy) == pytest.approx((-5, 3), abs=0.25)
     assert found.move.turn == pytest.approx(0, abs=0.002)
@@ -130,7 +131,7 @@ def test_clipping_is_no_disagreement():
 
 def test_what_moves_decides_which_exposure_is_the_moment():
     bright = grid()
-    dark = exposure_map.at(exposure_map.of_light_ratio(64.0).darker, bright)  # black nearly everywhere
+    dark = intensity_mapping.at(intensity_mapping.of_light_ratio(64.0).darker, bright)  # black nearly everywhere
     dark[40:70], bright[40:70] = 0.6, 1.0  # but for a path in the sun, on which somebody walks
     for picture, left in ((dark, 60), (bright, 120)):
         picture[45:65, left : left + 12] = 0.09 if picture is dark else 0.6
@@ -144,7 +145,7 @@ def plan(shape, move=NO_MOVE, filled=True, seed=1):
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
     coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
     fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
-    maps = exposure_map.of_light_ratio(4.0)
+    maps = intensity_mapping.of_light_ratio(4.0)
     return Compensation(move, mask, maps.darker if filled else maps.brighter, fill)
 
 
@@ -157,10 +158,10 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
     reference, other = noise(*shape, dtype, seed=4)
     todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
     out = np.full_like(other, 77)
-    rows = pixels.CompiledLoops().remake(Exposure(other, reference, todo), out)
+    rows = CompiledLoops().remake(Exposure(other, reference, todo), out)
     for top in range(0, shape[0], 7):
         rows(top, min(top + 7, shape[0]))
-    wanted = remake.exposure(reference, other, todo)
+    wanted = exposure_synthesis.exposure(reference, other, todo)
     assert np.abs(out.astype(int) - wanted).max() <= 1
 
 
@@ -169,7 +170,7 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 1), (30, 47, 3), (60, 20, 1)])
 def test_a_picture_is_moved_as_by_the_definition(move, shape):
     picture = np.random.default_rng(2).uniform(0, 1, shape).astype(np.float32)
-    found, wanted = pixels.CompiledLoops().moved(picture, move), alignment.moved(picture, move)
+    found, wanted = CompiledLoops().moved(picture, move), registration.moved(picture, move)
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -181,9 +182,9 @@ def test_the_compiled_search_finds_the_move_of_the_definition(move, shape, scatt
     """In pictures that clip and in part have nothing to do with each other, too."""
     plane = 2 * grid(*shape)[..., 0]
     rng = np.random.default_rng(3)
-    other = alignment.moved(plane, move) + scatter * rng.normal(0, 1, shape).astype(np.float32) * (plane > 0.7)
+    other = registration.moved(plane, move) + scatter * rng.normal(0, 1, shape).astype(np.float32) * (plane > 0.7)
     planes = [np.clip(values, 0, 0.97).astype(np.float32) for values in (plane, other)]
-    found, wanted = pixels.CompiledLoops().find_move(*planes), alignment.find_move(*planes)
+    found, wanted = CompiledLoops().find_move(*planes), registration.find_move(*planes)
     assert (found.dx, found.dy) == pytest.approx((wanted.dx, wanted.dy), rel=1e-3, abs=2e-3)
     assert found.turn == pytest.approx(wanted.turn, rel=1e-3, abs=2e-5)
 
@@ -195,10 +196,10 @@ def test_the_compiled_search_finds_the_move_of_the_definition(move, shape, scatt
 def test_the_compiled_small_picture_is_that_of_the_definition(shape, cells, filled):
     shape = tuple(cells * side for side in shape)
     reference, there = (np.minimum(1.6 * grid(*shape, seed=seed), 1) for seed in (1, 2))
-    todo, small = plan(shape, filled=filled), shrink.mean_cells(there, shape[0] // cells, shape[1] // cells)
-    found = pixels.CompiledLoops().remade(reference, there, todo, small)
+    todo, small = plan(shape, filled=filled), downscale.mean_cells(there, shape[0] // cells, shape[1] // cells)
+    found = CompiledLoops().remade(reference, there, todo, small)
     assert np.abs(found - small).max() > 0.01
-    np.testing.assert_allclose(found, remake.small_picture(reference, there, todo, small), atol=1e-5)
+    np.testing.assert_allclose(found, exposure_synthesis.small_picture(reference, there, todo, small), atol=1e-5)
 
 
 @needs_compiled
@@ -206,9 +207,9 @@ def test_the_compiled_small_picture_is_that_of_the_definition(shape, cells, fill
 def test_the_compiled_disagreement_is_that_of_the_definition(shape):
     under, over = grid(*shape, seed=1), exposed(grid(*shape, seed=1), 3.0)
     over[:, shape[1] // 2 :] = exposed(grid(*shape, seed=2), 3.0)[:, shape[1] // 2 :]
-    allowed = disagreement.allowed_differences(under, over, exposure_map.of_light_ratio(3.0))
-    found = pixels.CompiledLoops().disagreement(under, over, allowed)
-    np.testing.assert_allclose(found, disagreement.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)
+    allowed = ghost_mask.allowed_differences(under, over, intensity_mapping.of_light_ratio(3.0))
+    found = CompiledLoops().disagreement(under, over, allowed)
+    np.testing.assert_allclose(found, ghost_mask.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -221,14 +222,14 @@ def test_the_fast_path_is_that_of_the_definition_when_things_move(dtype, count):
         pictures.append(np.minimum(pictures[1] * 1.5, np.iinfo(dtype).max).astype(dtype))
     chosen = FusionSettings(network_lines=48, motion="full")
     fused = CpuFuser(Curve(), chosen, 2).fuse(pictures)
-    wanted = definition.fuse(pictures, Curve(), chosen)
+    wanted = reference.fuse(pictures, Curve(), chosen)
     assert fused.motion is not None
     assert fused.motion.share > 0
     code = 1 if dtype == np.uint8 else 257
     assert (np.abs(fused.pixels.astype(int) - wanted) <= 2 * code).mean() > 0.995
 
 
-@pytest.mark.parametrize("loops", [NumpyLoops, pytest.param(pixels.CompiledLoops, marks=needs_compiled)])
+@pytest.mark.parametrize("loops", [NumpyLoops, pytest.param(CompiledLoops, marks=needs_compiled)])
 def test_the_exposures_are_not_touched(loops):
     pictures = scene(100, 140)
     pictures[0][20:40, 30:60] = 200
@@ -253,7 +254,7 @@ def test_an_unknown_mode_is_refused():
 
 @pytest.fixture(scope="module")
 def fusers():
-    from fusion.fuser import open_fuser
+    from livemef.fusion.open_fuser import open_fuser
 
     return {mode: open_fuser(FusionSettings(motion=mode), threads=2) for mode in ("off", "full")}
 
@@ -286,7 +287,7 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
         fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
         if newest < 6:
             assert of_pictures(fused, fusers["off"].fuse(exposures).pixels).mean() < 0.1
-        means.append(definition.small_lab(definition.small_picture(fused, FusionSettings()))[0].mean())
+        means.append(reference.small_lab(reference.small_picture(fused, FusionSettings()))[0].mean())
     assert np.std(means) < 0.1
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from capture.frame import Verdict
-from fusion.errors import FusionError
-from fusion.stream.header import Header, LabelSource, Motion, Pipeline, Source, SourceExposure
+from livemef.capture.frame import Verdict
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.header import Header, LabelSource, Motion, Pipeline, Source, SourceExposure
 
 
 def header(seq=7, **changes):

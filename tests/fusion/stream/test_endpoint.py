@@ -7,9 +7,9 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion.errors import FusionError
-from fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
-from tests.fusion.stream_samples import outcome
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
+from tests.fusion.stream.stream_samples import outcome
 
 
 @pytest.fixture

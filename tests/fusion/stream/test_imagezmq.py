@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import zmq
 
-from fusion.stream.publisher import Publisher
-from tests.fusion.stream_samples import flat, header, ramp
-from tests.fusion.test_publisher import until
+from livemef.fusion.stream.publisher import Publisher
+from tests.fusion.stream.stream_samples import flat, header, ramp
+from tests.fusion.stream.test_publisher import until
 
 
 @pytest.fixture

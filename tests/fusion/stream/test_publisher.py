@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import zmq
 
-from fusion.errors import FusionError
-from fusion.stream import wire
-from fusion.stream.buffers import BufferPool
-from fusion.stream.publisher import BUFFERS, Publisher
-from fusion.stream.subscriber import ReceiveTimeout, Subscriber
-from tests.fusion.stream_samples import flat, header, ramp
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream import wire
+from livemef.fusion.stream.buffers import BufferPool
+from livemef.fusion.stream.publisher import BUFFERS, Publisher
+from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
+from tests.fusion.stream.stream_samples import flat, header, ramp
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion.errors import FusionError
-from fusion.stream.publisher import Publisher
-from fusion.stream.subscriber import GapCounter, Subscriber
-from fusion.stream.wire import WireError
-from tests.fusion.stream_samples import flat, header, ramp
-from tests.fusion.test_publisher import until
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.publisher import Publisher
+from livemef.fusion.stream.subscriber import GapCounter, Subscriber
+from livemef.fusion.stream.wire import WireError
+from tests.fusion.stream.stream_samples import flat, header, ramp
+from tests.fusion.stream.test_publisher import until
 
 
 def test_counts_missing_numbers_topic_by_topic():

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
-from fusion.errors import FusionError
-from fusion.stream import wire
-from fusion.stream.header import bracket_header, exposure_header, wall_time
-from tests.fusion.stream_samples import header, outcome, ramp
+from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
+from livemef.fusion.errors import FusionError
+from livemef.fusion.stream import wire
+from livemef.fusion.stream.header import bracket_header, exposure_header, wall_time
+from tests.fusion.stream.stream_samples import header, outcome, ramp
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GOLDEN_MESSAGES = {

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.stream.publisher import Publisher
-from fusion.stream.wire import decode, header_json
-from tests.fusion.stream_samples import header, ramp
-from tests.fusion.test_publisher import until
-from tests.fusion.test_wire import golden_parts
+from livemef.fusion.stream.publisher import Publisher
+from livemef.fusion.stream.wire import decode, header_json
+from tests.fusion.stream.stream_samples import header, ramp
+from tests.fusion.stream.test_publisher import until
+from tests.fusion.stream.test_wire import golden_parts
 
-PAGE = (Path(__file__).parents[2] / "docs" / "wire.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text()
 
 
 def printed_reader():

@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 
-from fusion.stream.header import exposure_header
-from fusion.stream.publisher import Publisher
-from tests.fusion.stream_samples import flat, header
-from tools.preview.server import Preview, serve
+from livemef.fusion.stream.header import exposure_header
+from livemef.fusion.stream.publisher import Publisher
+from livemef.tools.preview.server import Preview, serve
+from tests.fusion.stream.stream_samples import flat, header
 
 
 @contextlib.contextmanager
 def preview_process(*arguments, token=None):
     environment = {**os.environ, **({"LIVEMEF_PREVIEW__TOKEN": token} if token is not None else {})}
-    command = [sys.executable, "-m", "tools.preview", *arguments]
+    command = [sys.executable, "-m", "livemef", "preview", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         yield process

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from fusion.errors import FusionError
-from tests.fusion.stream_samples import ramp
-from tests.fusion.test_publisher import until
-from tests.tools.preview_rig import Show, colour_of, get, get_when, preview_process, serving
-from tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
-from tools.preview.process import main as preview_main
-from tools.preview.views import packed, scaled_to, to_8_bit
+from livemef.fusion.errors import FusionError
+from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
+from livemef.tools.preview.process import main as preview_main
+from livemef.tools.preview.views import packed, scaled_to, to_8_bit
+from tests.fusion.stream.stream_samples import ramp
+from tests.fusion.stream.test_publisher import until
+from tests.tools.preview.preview_rig import Show, colour_of, get, get_when, preview_process, serving
 
 ROUTES = ("/", "/ws", "/healthz", "/metrics", "/snapshot.jpg", "/snapshot.png")
 

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.fusion.test_publisher import until
-from tests.tools.preview_rig import Show, colour_of, serving
+from tests.fusion.stream.test_publisher import until
+from tests.tools.preview.preview_rig import Show, colour_of, serving
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.training import RECIPES
+from livemef.engine.training import RECIPES
+from livemef.tools.exits import UserError
+from livemef.tools.research.ablate_weights import ARMS, ablate_weights_command
+from livemef.tools.research.ablation_table import comparison, spread_of
+from livemef.tools.research.label import label
 from tests.tools.command import livemef
-from tests.tools.test_label import exposures, write_scene
-from tests.tools.test_learning import TINY
-from tools.ablate_weights import ARMS, ablate_weights_command
-from tools.ablation_table import comparison, spread_of
-from tools.exits import UserError
-from tools.label import label
+from tests.tools.research.test_label import exposures, write_scene
+from tests.tools.research.test_learning import TINY
 
 
 @pytest.fixture

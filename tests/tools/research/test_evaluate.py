@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fusion.methods.registry import METHODS
-from fusion.metrics import score
-from tools.cli import main
-from tools.evaluate import _resaved, mean_scores
+from livemef.fusion.methods.registry import METHODS
+from livemef.fusion.metrics.registry import score
+from livemef.tools.cli import main
+from livemef.tools.research.evaluate import _resaved, mean_scores
 
 METRICS = {
     "mef_ssim", "mef_ssim_colour", "jnbm", "hue_error", "chroma_ratio", "q_abf", "entropy", "average_gradient",

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.dataset import open_cache
-from fusion.colour import decode, encode, lab_from_linear
-from fusion.errors import FusionError
-from fusion.methods import mertens
-from tools.label import ev_gap, find_scenes, label, lightness_plane
+from livemef.engine.dataset import open_cache
+from livemef.fusion.errors import FusionError
+from livemef.fusion.method.colour import decode, encode, lab_from_linear
+from livemef.fusion.methods import mertens
+from livemef.tools.research.label import ev_gap, find_scenes, label, lightness_plane
 
 
 def exposures(light: tuple[float, ...], seed: int = 0, height: int = 96, width: int = 128) -> list[np.ndarray]:

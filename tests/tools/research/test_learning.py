@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import EngineError
-from engine.losses import LossShares
-from engine.patches import no_spoiling
-from engine.runtime import open_net
-from engine.training import RECIPES, Schedule, TrainingConfig
-from tests.tools.test_label import exposures, write_scene
-from tools.export import export
-from tools.label import label, lightness_plane
-from tools.train import train
+from livemef.engine.errors import EngineError
+from livemef.engine.losses import LossShares
+from livemef.engine.open_net import open_net
+from livemef.engine.patches import no_spoiling
+from livemef.engine.training import RECIPES, Schedule, TrainingConfig
+from livemef.tools.research.export import export
+from livemef.tools.research.label import label, lightness_plane
+from livemef.tools.research.train import train
+from tests.tools.research.test_label import exposures, write_scene
 
 TINY = TrainingConfig(
     name="tiny",

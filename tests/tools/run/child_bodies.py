@@ -3,7 +3,7 @@
 import time
 from multiprocessing.connection import Connection
 
-from capture.child import Lifeline, run_child
+from livemef.capture.child import Lifeline, run_child
 
 
 def _count_until_stopped(lifeline: Lifeline) -> dict[str, int]:

@@ -18,12 +18,12 @@ import numpy as np
 import psutil
 import pytest
 
-from calibration.profile import new_profile, profile_in_force, save_profile
-from capture.cameras.base import open_camera
-from fusion.stream.subscriber import Subscriber
+from livemef.calibration.profile import new_profile, profile_in_force, save_profile
+from livemef.capture.cameras.registry import open_camera
+from livemef.fusion.stream.subscriber import Subscriber
 from tests.tools.command import assert_one_line, livemef
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL_CAMERA = "sim://?size=320x240&fps=30&seed=1"
 
 
@@ -37,7 +37,7 @@ class Pipeline:
     def __init__(self, *arguments: str, camera: str = SMALL_CAMERA) -> None:
         self.port = free_port()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "tools.cli", "run"]
+        command = [sys.executable, "-m", "livemef.tools.cli", "run"]
         self.process = subprocess.Popen(
             [*command, "--camera", camera, "--publish", f"pub+bind:{self.endpoint}", *arguments],
             cwd=ROOT,

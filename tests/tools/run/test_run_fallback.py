@@ -4,13 +4,13 @@ import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from fusion.stream.subscriber import Subscriber
+from livemef.fusion.stream.subscriber import Subscriber
 from tests.fusion.cuda.stand_in import run_on_stand_in
 from tests.gpu_tools import lacking
 from tests.tools.command import assert_one_line, livemef
-from tests.tools.test_run import SMALL_CAMERA, free_port
+from tests.tools.run.test_run import SMALL_CAMERA, free_port
 
-RUN = ("-m", "tools.cli", "run", "--camera", SMALL_CAMERA, "--no-preview", "--json")
+RUN = ("-m", "livemef.tools.cli", "run", "--camera", SMALL_CAMERA, "--no-preview", "--json")
 
 
 def test_after_the_third_failure_the_cpu_goes_on_and_header_and_log_say_so(tmp_path):

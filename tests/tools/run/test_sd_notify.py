@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.sd_notify import sd_notify
+from livemef.tools.run.sd_notify import sd_notify
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_service_manager_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPa
 def test_a_run_tells_its_service_manager(manager: socket.socket) -> None:
     options = ["--no-preview", "--camera", "sim://?size=320x240", "--publish", "pub+bind:tcp://127.0.0.1:*"]
     run = subprocess.Popen(
-        [sys.executable, "-m", "tools.cli", "run", *options],
+        [sys.executable, "-m", "livemef.tools.cli", "run", *options],
         cwd=ROOT,
         env=os.environ | {"NOTIFY_SOCKET": manager.getsockname()},
         stderr=subprocess.PIPE,

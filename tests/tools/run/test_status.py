@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.run_status import status_line
+from livemef.tools.run.status import status_line
 
 
 @pytest.mark.parametrize(

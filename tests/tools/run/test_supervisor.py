@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tools import child_bodies
-from tools.restart_policy import RestartPolicy
-from tools.supervisor import ChildSpec, StartFailed, Supervisor
+from livemef.tools.run.restart_policy import RestartPolicy
+from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
+from tests.tools.run import child_bodies
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Stage:

@@ -13,9 +13,9 @@ import time
 import cv2
 import numpy as np
 
-from capture.cameras.base import open_camera
-from capture.cameras.simulated import SimulatedCamera
-from capture.frame import Exposure, Pixels
+from livemef.capture.cameras.registry import open_camera
+from livemef.capture.cameras.simulated import SimulatedCamera
+from livemef.capture.frame import Exposure, Pixels
 from tests.vm import watermark
 from tests.vm.usb_camera.usbip import UsbIpLink
 from tests.vm.usb_camera.uvc import HEADER_BYTES, Stream, UvcDevice

@@ -1,4 +1,4 @@
-/* The search for the move of the whole picture, and small pictures without it (fusion/motion/alignment.py). No state. */
+/* The search for the move of the whole picture, and small pictures without it (fusion/motion/registration.py). No state. */
 #include "rows.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@ typedef struct {
     double across[2], down[2];
 } Moved;
 
-/* See the constants of fusion/motion/alignment.py. */
+/* See the constants of fusion/motion/registration.py. */
 typedef struct {
     float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's say is halved */
     double enough, gain, least_seen, regular;

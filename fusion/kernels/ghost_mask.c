@@ -1,4 +1,4 @@
-/* Where two exposures show different things (fusion/motion/disagreement.py), for the CPU. No state. */
+/* Where two exposures show different things (fusion/motion/ghost_mask.py), for the CPU. No state. */
 #include "rows.h"
 
 #include <math.h>

@@ -1,0 +1,58 @@
+"""Open a network: a shipped one by its name, or an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from livemef.engine.errors import EngineError
+from livemef.engine.runtime import CudaNet, LightnessNet
+
+MODELS = Path(__file__).resolve().parent / "models"
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with livemef."""
+    return tuple(sorted(path.stem for path in MODELS.glob("*.onnx")))
+
+
+def find_model(model: str | Path) -> Path:
+    """The file of a shipped model's name (such as "cbm"), else the path itself.
+
+    Raises EngineError where there is neither.
+    """
+    shipped = MODELS / f"{model}.onnx"
+    if isinstance(model, str) and model in shipped_models():
+        return shipped
+    if Path(model).is_file():
+        return Path(model)
+    names = ", ".join(shipped_models()) or "none"
+    raise EngineError(
+        f"model {str(model)!r}: neither a shipped model ({names}) nor an ONNX file; check the name or path"
+    )
+
+
+def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | None = None) -> LightnessNet:
+    """Open a model: a shipped one by name, or an ONNX file by path.
+
+    device: "auto" or "cpu". threads: CPU threads, None for one a physical core. Raises EngineError.
+    """
+    if device not in ("auto", "cpu"):
+        raise EngineError(f"device {device!r}: this runtime knows auto and cpu; choose one of them")
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads {threads}: must be at least 1")
+    path = find_model(model)
+    from livemef.engine.onnx_runtime import OnnxLightnessNet
+
+    return OnnxLightnessNet(path, threads)
+
+
+def open_cuda_net(model: str | Path = "cbm", told: Callable[[str], None] | None = None) -> CudaNet:
+    """Open a model, by name or file, for the CUDA device here. `told` hears of plans being built.
+
+    Raises EngineError: no model, no device, no TensorRT.
+    """
+    path = find_model(model)
+    from livemef.engine.tensorrt_runtime import TensorRtNet
+
+    return TensorRtNet(path, told)

@@ -1,0 +1,58 @@
+"""Open a fuser for a device."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+
+from livemef.engine.errors import EngineError
+from livemef.fusion.errors import FusionError
+from livemef.fusion.fuser import Fuser
+from livemef.fusion.settings import FusionSettings
+
+
+def open_fuser(
+    settings: FusionSettings | None = None,
+    model: str | Path = "cbm",
+    device: str = "auto",
+    threads: int | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Fuser:
+    """Open a fuser with the given network on "cpu", "cuda", or "auto"; `threads` None = one per usable core.
+
+    "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
+    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. `told` hears of
+    what takes long, and why CUDA is not used although a GPU is here.
+    Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
+    """
+    settings, told = settings or FusionSettings(), told or (lambda line: None)
+    if device not in ("auto", "cpu", "cuda"):
+        raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
+    if device == "cuda":
+        return _cuda_fuser(settings, model, told)
+    if device == "auto" and settings.network_lines and driver_is_here():
+        try:
+            return _cuda_fuser(settings, model, told)
+        except (EngineError, FusionError) as error:
+            told(f"fusing on the CPU: {error}")
+    from livemef.engine.open_net import open_net
+    from livemef.fusion.cpu.fuser import CpuFuser
+
+    return CpuFuser(open_net(model, "cpu", threads), settings, threads)
+
+
+def _cuda_fuser(settings: FusionSettings, model: str | Path, told: Callable[[str], None]) -> Fuser:
+    from livemef.engine.open_net import open_cuda_net
+    from livemef.fusion.cuda.fuser import CudaFuser
+
+    return CudaFuser(open_cuda_net(model, told), settings)
+
+
+def driver_is_here() -> bool:
+    """Whether NVIDIA's driver library can be loaded, which is quick to find out and needs no package."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

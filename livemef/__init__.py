@@ -1,0 +1,1 @@
+"""livemef: any camera that can change its exposure becomes a live HDR camera."""
