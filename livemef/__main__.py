@@ -1,6 +1,7 @@
 """`python -m livemef`: the command line."""
 
+import sys
+
 from livemef.tools.cli import main
 
-if __name__ == "__main__":
-    main()
+sys.exit(main())

@@ -241,7 +241,7 @@ def bench_command(
     flags = {
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
-        "livemef.fusion.motion": motion,
+        "fusion.motion": motion,
         "fusion.network_lines": network_lines,
         "runtime.model": model,
         "runtime.device": device,

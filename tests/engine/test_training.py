@@ -223,9 +223,9 @@ def test_a_label_that_the_cache_has_not_is_refused(made_cache: PairCache) -> Non
 CHILD = """
 import sys
 from pathlib import Path
-from engine.training import RECIPES, Schedule
+from livemef.engine.training import RECIPES, Schedule
 from tests.engine.test_training import TINY
-from tools.train import train
+from livemef.tools.research.train import train
 RECIPES["tiny"] = TINY
 train(Path(sys.argv[1]), Path(sys.argv[2]), None, "tiny", 1, Schedule(4, 1000, 2), steps=100000)
 """

@@ -230,7 +230,7 @@ def run_command(
         "runtime.model": model,
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
-        "livemef.fusion.motion": motion,
+        "fusion.motion": motion,
         "fusion.network_lines": network_lines,
     } | preview_flags(preview, no_preview)
     loaded = load_config(Path(config) if config else None, flags)

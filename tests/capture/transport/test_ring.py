@@ -192,7 +192,7 @@ def test_no_memfd_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_that_cannot_be_had_is_said_plainly() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
-        "from capture.errors import CaptureError\nfrom capture.ring import Ring\n"
+        "from livemef.capture.errors import CaptureError\nfrom livemef.capture.transport.ring import Ring\n"
         "import os\nbefore = len(os.listdir('/proc/self/fd'))\n"
         "try:\n    Ring.create(2, 1 << 20)\nexcept CaptureError as error:\n"
         "    print(error, len(os.listdir('/proc/self/fd')) - before)\n"

@@ -11,7 +11,8 @@ from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.cpu.row_kernels import Exposure, NumpyLoops
 from livemef.fusion.errors import FusionError
 from livemef.fusion.kernels.shared_library import compiled
-from livemef.fusion.method import colour, downscale, reference
+from livemef.fusion.method import colour, downscale
+from livemef.fusion.method import reference as definition
 from livemef.fusion.metrics.ciede2000 import ciede2000, of_pictures
 from livemef.fusion.motion import compensation, exposure_synthesis, ghost_mask, intensity_mapping, registration
 from livemef.fusion.motion.compensation import Moments
@@ -222,7 +223,7 @@ def test_the_fast_path_is_that_of_the_definition_when_things_move(dtype, count):
         pictures.append(np.minimum(pictures[1] * 1.5, np.iinfo(dtype).max).astype(dtype))
     chosen = FusionSettings(network_lines=48, motion="full")
     fused = CpuFuser(Curve(), chosen, 2).fuse(pictures)
-    wanted = reference.fuse(pictures, Curve(), chosen)
+    wanted = definition.fuse(pictures, Curve(), chosen)
     assert fused.motion is not None
     assert fused.motion.share > 0
     code = 1 if dtype == np.uint8 else 257
@@ -287,7 +288,7 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
         fused = fusers["full"].fuse(exposures, moments=Moments(case.lights, reference)).pixels
         if newest < 6:
             assert of_pictures(fused, fusers["off"].fuse(exposures).pixels).mean() < 0.1
-        means.append(reference.small_lab(reference.small_picture(fused, FusionSettings()))[0].mean())
+        means.append(definition.small_lab(definition.small_picture(fused, FusionSettings()))[0].mean())
     assert np.std(means) < 0.1
 
 

@@ -148,7 +148,7 @@ def test_close_removes_the_path_and_can_be_repeated(tmp_path):
 
 STOPPABLE = """
 import sys
-from fusion.stream.subscriber import Subscriber
+from livemef.fusion.stream.subscriber import Subscriber
 with Subscriber("sub+connect:" + sys.argv[1]) as sub:
     print(sub.receive(20).header.seq, flush=True)
     while True:

@@ -14,7 +14,7 @@ from livemef.fusion.stream import wire
 from livemef.fusion.stream.header import bracket_header, exposure_header, wall_time
 from tests.fusion.stream.stream_samples import header, outcome, ramp
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 GOLDEN_MESSAGES = {
     "wire_bgr8": ("fused", np.uint8),
     "wire_bgr16": ("exposure/1", np.uint16),

@@ -102,9 +102,9 @@ def test_a_finished_child_is_not_restarted(stage: Stage) -> None:
 def test_children_die_with_a_supervisor_that_is_killed() -> None:
     script = textwrap.dedent(
         """
-        from tests.tools import child_bodies
-        from tools.restart_policy import RestartPolicy
-        from tools.supervisor import ChildSpec, Supervisor
+        from tests.tools.run import child_bodies
+        from livemef.tools.run.restart_policy import RestartPolicy
+        from livemef.tools.run.supervisor import ChildSpec, Supervisor
         if __name__ == "__main__":
             supervisor = Supervisor([ChildSpec("a", child_bodies.counting, tuple)], RestartPolicy(), print)
             supervisor.start()
