@@ -164,7 +164,7 @@ def collect(stacks: Iterable[Stack]) -> Samples:
         white = stack.white
     codes, roughness = np.array(means), np.max(rough, axis=0)
     smooth = np.flatnonzero(roughness <= max(_EVEN, np.sort(roughness)[:_FEWEST_SQUARES][-1]))
-    by_tone = smooth[np.argsort(codes[:, smooth].mean(axis=(0, 2)))]
+    by_tone = smooth[np.argsort(codes[:, smooth].mean(axis=(0, 2)), kind="stable")]
     chosen = [part[np.argmin(roughness[part])] for part in np.array_split(by_tone, min(SAMPLES, len(by_tone)))]
     return Samples(tuple(exposures), codes[:, chosen], np.array(usable)[:, chosen], white)
 

@@ -88,6 +88,15 @@ def test_no_file_is_too_long_and_every_package_is_typed() -> None:
                 assert (path.parent / "py.typed").exists(), path.parent
 
 
+def test_no_order_is_left_to_the_processor() -> None:
+    """numpy's other sorts order ties as the processor's instructions have it."""
+    for module, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "argsort":
+                kinds = [ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg == "kind"]
+                assert kinds == ["stable"], f"{module}, line {node.lineno}: argsort without kind='stable'"
+
+
 def test_a_folder_with_rooms_of_its_own_changes_nothing(tmp_path: Path) -> None:
     for room in ROOMS:
         (tmp_path / room).mkdir()

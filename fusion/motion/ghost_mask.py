@@ -61,7 +61,8 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
     levels = under[step // 2 :: step, step // 2 :: step].ravel()
     seen = over[step // 2 :: step, step // 2 :: step].ravel()
     parts = min(LEVELS, len(levels))
-    order = np.argsort(levels)[len(levels) % parts :].reshape(parts, -1)
+    # stable: levels that tie would be grouped in another order on other processors, with other medians
+    order = np.argsort(levels, kind="stable")[len(levels) % parts :].reshape(parts, -1)
     middle = order.shape[1] // 2
     difference = (intensity_mapping.nearest(exposures.brighter, levels) - seen)[order]
     medians = np.sort(difference, axis=1)[:, middle]
