@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from livemef.engine.errors import EngineError
+from livemef.engine.model_file import read_model
+from livemef.engine.ort import onnxruntime
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple
 
 
@@ -22,11 +23,14 @@ class OnnxLightnessNet:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        data = _read(path)
+        data = read_model(path)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._session = _session(path, data, threads)
-        _check_interface(path, self._session)
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        try:
+            _check_interface(path, self._session)
+            metadata = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise EngineError(f"model {path}: a name in it is not UTF-8 text; fetch it again") from error
         self.name = metadata.get("name", path.stem)
         self.multiple = checked_multiple(path, metadata.get("multiple", str(DEFAULT_MULTIPLE)))
         self._half = self._session.get_inputs()[0].type == "tensor(float16)"
@@ -41,13 +45,6 @@ class OnnxLightnessNet:
         fused = self._session.run(["fused"], {"lightness": planes})[0]
         cropped: NDArray[np.float32] = fused[0, 0, :height, :width].astype(np.float32, copy=False)
         return np.asarray(np.clip(cropped, 0.0, 1.0))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError(f"model {path}: cannot be read ({error.strerror})") from error
 
 
 def _session(path: Path, data: bytes, threads: int | None) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import livemef.engine.ort  # noqa: F401  (before anything of onnxruntime: it switches its telemetry off)
 from livemef.engine.errors import EngineError
 from livemef.engine.precision import is_half, is_quantised, metadata, parsed
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_multiple

@@ -52,8 +52,8 @@ class CudaNet(Protocol):
 
 def checked_multiple(path: Path, text: str) -> int:
     """The multiple that a model's metadata gives. Raises EngineError."""
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise EngineError(f"model {path}: its metadata gives multiple={text!r}; a whole number 1..1024 is needed")
+    if not (text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= 1024):
+        raise EngineError(f"model {path}: its metadata gives multiple={text[:20]!r}; a whole number 1..1024 is needed")
     return int(text)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from livemef.engine import precision, tensorrt_build
 from livemef.engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
 from livemef.engine.errors import EngineError
+from livemef.engine.model_file import read_model
 from livemef.engine.plan_cache import PlanCache
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
 from livemef.engine.tensorrt_build import Built, Told
@@ -40,7 +41,7 @@ class TensorRtNet:
     def __init__(self, path: Path, told: Told | None = None, trt: Any = None, cache: PlanCache | None = None) -> None:
         self._device = first_device()  # before TensorRT, which without a driver ends the process
         self._trt = trt or tensorrt_build.find_tensorrt()
-        data = _read(path)
+        data = read_model(path)
         model = precision.half(precision.parsed(data, str(path)), str(path))
         noted = precision.metadata(model)
         self.sha256 = hashlib.sha256(data).hexdigest()
@@ -201,10 +202,3 @@ class _Run:
 @lru_cache(maxsize=1)
 def _driver() -> Any:
     return ctypes.CDLL(DRIVER_LIBRARY)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError(f"model {path}: cannot be read ({error.strerror})") from error

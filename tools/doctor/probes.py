@@ -103,10 +103,10 @@ def argus() -> list[Finding]:
 def network() -> list[Finding]:
     """The ONNX runtime, and every shipped network loaded and run once."""
     import numpy as np
-    import onnxruntime
 
     from livemef import engine
     from livemef.engine.open_net import open_net
+    from livemef.engine.ort import onnxruntime
 
     findings = [Finding("Network", "onnxruntime", "ok", onnxruntime.__version__, needed=True)]
     ramp = np.linspace(0, 1, 64 * 96, dtype=np.float32).reshape(64, 96)
