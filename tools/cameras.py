@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from livemef.capture.bracketing.plan import describe
 from livemef.capture.frame import Exposure
 from livemef.tools.exits import DONE, SURROUNDINGS
 from livemef.tools.options import JsonOption
+from livemef.tools.safe_start import module_command
 
 KINDS = ("csi", "v4l2", "argus")
 LIMIT_S = 40.0
@@ -25,7 +25,7 @@ UrisArgument = Annotated[list[str] | None, typer.Argument(metavar="URI", help="O
 
 
 def _ask(what: str, of: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
-    command = [sys.executable, "-m", "livemef.tools.doctor.cameras", what, of]
+    command = module_command("livemef.tools.doctor.cameras", what, of)
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
         answer: dict[str, Any] = json.loads(done.stdout)

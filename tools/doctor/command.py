@@ -6,7 +6,6 @@ import json
 import platform
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from livemef.tools.doctor.finding import Finding
 from livemef.tools.doctor.probes import PROBES
 from livemef.tools.exits import DONE, SURROUNDINGS
 from livemef.tools.options import JsonOption
+from livemef.tools.safe_start import module_command
 
 PROBE_LIMIT_S = 30.0
 TOGETHER = 2
@@ -60,7 +60,7 @@ def run_probe(name: str, limit_s: float = PROBE_LIMIT_S) -> list[Finding]:
         remedy = f"python -m livemef.tools.doctor.probes {name} shows it all"
         return [Finding(AREA_OF_PROBE[name], name, "broken", detail, remedy, name in NEEDED_PROBES)]
 
-    command = [sys.executable, "-m", "livemef.tools.doctor.probes", name]
+    command = module_command("livemef.tools.doctor.probes", name)
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
     except subprocess.TimeoutExpired:

@@ -16,6 +16,7 @@ from typing import Any
 
 from livemef.capture.child import Report
 from livemef.tools.run.restart_policy import RestartPolicy
+from livemef.tools.safe_start import outside_current_folder, run_in_folder
 
 SPAWN = multiprocessing.get_context("spawn")
 STOP_GRACE_S = 0.9
@@ -98,18 +99,19 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         ours, theirs = SPAWN.Pipe()
         child.process = SPAWN.Process(
-            target=child.spec.target,
-            args=(theirs, os.getpid(), *child.spec.arguments()),
+            target=run_in_folder,
+            args=(os.getcwd(), child.spec.target, theirs, os.getpid(), *child.spec.arguments()),
             name=f"livemef-{child.spec.name}",
             daemon=True,
         )
         # Ctrl-C reaches the whole process group. The children keep it blocked: the supervisor ends them in order.
-        resource_tracker.ensure_running()  # left to start(), it would unblock the signal again
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            child.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        with outside_current_folder():
+            resource_tracker.ensure_running()  # left to start(), it would unblock the signal again
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                child.process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         child.pipe, child.ready, child.fault = ours, False, ""
         child.started = child.last_heard = self._clock()
