@@ -17,7 +17,11 @@ MAY_IMPORT = {
     "tools": set(ROOMS),
 }
 ENGINE_FOR_FUSION = {"livemef.engine.runtime", "livemef.engine.open_net", "livemef.engine.errors"}
-FUSION_FOR_CALIBRATION = {"livemef.fusion.method.colour", "livemef.fusion.metrics.ciede2000"}
+FUSION_FOR_CALIBRATION = {
+    "livemef.fusion.correction",
+    "livemef.fusion.method.colour",
+    "livemef.fusion.metrics.ciede2000",
+}
 LONGEST_FILE = 400
 
 
@@ -73,7 +77,7 @@ def test_fusion_knows_of_the_engine_only_its_runtime() -> None:
             assert engine <= ENGINE_FOR_FUSION, module
 
 
-def test_calibration_knows_of_the_fusion_only_its_colour() -> None:
+def test_calibration_knows_of_the_fusion_only_its_colour_and_correction() -> None:
     for module, tree in sources().items():
         fusion = {name for name in imported(tree) & sources().keys() if name.startswith("livemef.fusion.")}
         if module.startswith("livemef.calibration."):

@@ -1,0 +1,23 @@
+"""A camera's profile as what fusion applies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from livemef.calibration.flat_field import vignetting_of
+from livemef.calibration.profile import CameraProfile
+from livemef.fusion.correction import CameraCorrection
+
+
+def correction_of(profile: CameraProfile) -> CameraCorrection:
+    """All of a profile that changes pixels: response (with black), flat field, colour matrix, lens."""
+    flat, geometry = profile.flat, profile.geometry
+    lens = geometry and (np.array(geometry.camera_matrix), np.array(geometry.distortion))
+    return CameraCorrection(
+        response=None if profile.response is None else np.array(profile.response.light),
+        size=(profile.width, profile.height),
+        transmission=None if flat is None else vignetting_of(flat, profile.height, profile.width).astype(np.float32),
+        hot_pixels=() if flat is None else flat.hot_pixels,
+        matrix=None if profile.colour is None else np.array(profile.colour.matrix),
+        lens=lens or None,
+    )

@@ -1,0 +1,94 @@
+"""What a camera did to the light, undone: response, black level, vignetting, hot pixels, colour, lens.
+
+The numbers are measured by `livemef calibrate`; this applies them, in linear light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.capture.frame import Pixels
+from livemef.fusion.errors import FusionError
+from livemef.fusion.method.colour import decode
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CameraCorrection:
+    """How to get from a camera's codes to true light. What is None was not measured, and is left as it is.
+
+    response: 3 x entries, linear light (1 = white) of blue, green and red at equally spaced codes 0..1; None: sRGB.
+    size: width and height of the pictures that it holds for, None = any. transmission: height x width x 3, share of the
+    light that reaches each pixel, above 0. hot_pixels: x, y of each. matrix: 3 x 3, linear BGR of the camera to linear
+    BGR with sRGB's primaries. lens: camera matrix (3 x 3) and distortion (k1, k2, p1, p2, k3) of OpenCV's pinhole
+    model.
+    """
+
+    response: Values | None = None
+    size: tuple[int, int] | None = None
+    transmission: NDArray[np.float32] | None = None
+    hot_pixels: tuple[tuple[int, int], ...] = ()
+    matrix: Values | None = None
+    lens: tuple[Values, Values] | None = None
+
+    def light(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Linear light, height x width x 3, of a picture (BGR, uint8 or uint16), with the sensor's errors undone.
+
+        Raises FusionError for a picture of another size than the correction was measured at.
+        """
+        height, width = pixels.shape[:2]
+        if self.size not in (None, (width, height)):
+            wanted = "x".join(map(str, self.size or ()))
+            raise FusionError(f"the camera's profile was measured at {wanted}, the picture is {width}x{height}")
+        tables = self._tables(int(np.iinfo(pixels.dtype).max) + 1)
+        light = np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=-1)
+        if self.transmission is not None:
+            light /= self.transmission
+        return _without(light, self.hot_pixels)
+
+    def finish(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Colour matrix and lens correction, which need be done once for a merge: linear BGR in and out."""
+        if self.matrix is not None:
+            light = np.asarray(cv2.transform(light, self.matrix.astype(np.float32)))
+        if self.lens is not None:
+            light = np.asarray(cv2.undistort(light, *self.lens))
+        return light
+
+    def _tables(self, codes: int) -> NDArray[np.float32]:
+        if self.response is None:
+            return _srgb_tables(codes)
+        places = np.linspace(0, 1, codes)
+        knots = np.linspace(0, 1, self.response.shape[1])
+        return np.stack([np.interp(places, knots, table) for table in self.response]).astype(np.float32)
+
+
+SRGB = CameraCorrection()
+"""Nothing measured: the codes are taken for sRGB."""
+LINEAR = CameraCorrection(response=np.array([[0.0, 1.0]] * 3))
+"""Codes in proportion to light, as raw developers write them when asked for no curve."""
+
+
+@lru_cache(maxsize=2)
+def _srgb_tables(codes: int) -> NDArray[np.float32]:
+    return np.stack([decode(np.linspace(0, 1, codes))] * 3).astype(np.float32)
+
+
+def _without(light: NDArray[np.float32], hot_pixels: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
+    """Hot pixels, and those next to them into which demosaicking has carried them, take the mean of what surrounds."""
+    if not hot_pixels:
+        return light
+    height, width = light.shape[:2]
+    sound = np.ones((height, width), np.float32)
+    for x, y in hot_pixels:
+        sound[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = 0
+    around = cv2.boxFilter(light * sound[..., None], -1, (5, 5), normalize=False)
+    count = cv2.boxFilter(sound, -1, (5, 5), normalize=False)
+    replaced = (sound == 0) & (count > 0)
+    light[replaced] = around[replaced] / count[replaced][:, None]
+    return light
