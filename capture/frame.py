@@ -75,7 +75,10 @@ class FrameRecord:
     `sequence` is the driver's number; a jump is a drop. `timestamp_ns` is the sensor's time on the named `clock`, at
     the `timestamp_reference` ("start" or "end") of the exposure. `received_ns` is CLOCK_MONOTONIC at arrival.
     `measured` is the exposure that the camera reported for this frame, None if it reports none. `native_index` is the
-    camera's own tag of the frame's place in the bracket, None if it has none.
+    camera's own tag of the frame's place in the bracket, None if it has none. `relative_light` is the light of the
+    frame's exposure in a unit that all frames of the epoch share, where no absolute exposure is known (footage of known
+    stops); None = not known. `response` is "srgb", "linear" or a name that a camera profile gives, "unknown" where
+    nobody measured it.
 
     The rest is bracketing's: `requested` (what was asked to be in force), `index` (place in the bracket, 0 = darkest;
     None = unknown), `label_source`, `confidence` (0..1), `epoch` (which exposure plan), `flags`.
@@ -96,7 +99,13 @@ class FrameRecord:
     flags: FrameFlag = FrameFlag.NONE
     black_level: float = 0.0
     white_level: float = 255.0
-    response: str = "srgb"
+    response: str = "unknown"
+    relative_light: float | None = None
+
+    @property
+    def light(self) -> float | None:
+        """Proportional to the signal of an unclipped pixel, in the unit of the frame's epoch; None where not known."""
+        return self.relative_light if self.exposure is None else self.exposure.light
 
     @property
     def exposure(self) -> Exposure | None:
@@ -137,8 +146,14 @@ class Bracket:
     @property
     def ev_gap(self) -> float | None:
         """Stops between the darkest and the brightest frame; None where an exposure is unknown."""
-        first, last = self.records[0].exposure, self.records[-1].exposure
-        return None if first is None or last is None else last.ev_above(first)
+        first, last = self.records[0].light, self.records[-1].light
+        return None if first is None or last is None else math.log2(last / first)
+
+    @property
+    def lights(self) -> tuple[float, ...] | None:
+        """Light of each frame, in one unit; None where that of any is unknown."""
+        known = [record.light for record in self.records if record.light is not None]
+        return tuple(known) if len(known) == len(self.records) else None
 
     @property
     def centre_spread_ns(self) -> float:

@@ -166,7 +166,7 @@ def _capture(job: CaptureJob, session: CaptureSession, outbox: _Outbox, lifeline
             return
         if not ready:
             ready = True
-            info, plan = session.info, ", ".join(describe(exposure) for exposure in session.plan)
+            info, plan = session.info, _plan_in_words(session)
             lifeline.ready(name=info.name, size=f"{info.width}x{info.height}", fps=info.fps, plan=plan)
         counters = _counters(session, outbox)
         if frame is not None:
@@ -175,6 +175,12 @@ def _capture(job: CaptureJob, session: CaptureSession, outbox: _Outbox, lifeline
                 _wait_for_step(outbox, lifeline)
                 _wait_for_consumer(outbox, lifeline)
         lifeline.beat(state=session.status.name.lower(), **counters)
+
+
+def _plan_in_words(session: CaptureSession) -> str:
+    if session.info.nominal_plan:
+        return f"{len(session.plan)} of unknown time"
+    return ", ".join(describe(exposure) for exposure in session.plan)
 
 
 def _next_frame(job: CaptureJob, session: CaptureSession, lifeline: Lifeline) -> Frame | None:

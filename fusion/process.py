@@ -197,10 +197,7 @@ class _Stage:
 
 def moments_of(bracket: Bracket) -> Moments:
     """What the fuser is told of a bracket: the picture shows the moment of its newest frame."""
-    exposures = [record.exposure for record in bracket.records]
-    known = [exposure.light for exposure in exposures if exposure is not None]
-    lights = tuple(known) if len(known) == len(exposures) else None
-    return Moments(lights, bracket.records.index(bracket.newest))
+    return Moments(bracket.lights, bracket.records.index(bracket.newest))
 
 
 def _motion(report: MotionReport | None) -> Motion | None:

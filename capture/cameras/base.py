@@ -47,6 +47,7 @@ class CameraInfo:
     `paced`: "realtime" (frames come when they come), "fast" (as fast as they are read) or "stepped" (the
     source can wait: the pipeline fuses every bracket and loses none).
     `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
+    `nominal_plan`: the plan's times are placeholders that only count and order the exposures (footage).
     `automatic`: what the camera does by itself that should be off but could not be confirmed to be.
     `model`, `serial`: of the device, whatever it looks at; "" = none to tell, then `name` stands for the model.
     """
@@ -64,6 +65,7 @@ class CameraInfo:
     can_request: bool = True
     paced: str = "realtime"
     plan: tuple[Exposure, ...] = ()
+    nominal_plan: bool = False
     automatic: tuple[str, ...] = ()
     model: str = ""
     serial: str = ""

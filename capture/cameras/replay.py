@@ -1,4 +1,4 @@
-"""file://DIR: a recording, a bracket of pictures, or a folder of brackets, played as if it were a camera."""
+"""file://PATH: a recording, brackets of pictures, or footage that alternates its exposures, played as a camera."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.cameras.pacing import oldest_kept, wait_for
+from livemef.capture.cameras.replay_footage import FOOTAGE_PARAMETERS, Alternation, FootageReel
 from livemef.capture.cameras.replay_sources import BracketReel, RecordingReel, Reel
 from livemef.capture.errors import CaptureError, EndOfStream
 from livemef.capture.files.recording import is_recording
@@ -90,20 +91,32 @@ class Replay:
 
 
 def open_replay(uri: CameraUri) -> Replay:
-    """Open file://DIR. Raises CaptureError for a folder or picture that cannot be played."""
+    """Open file://PATH. Raises CaptureError for a file, folder or picture that cannot be played."""
     if not uri.path:
-        raise CaptureError(f"camera '{uri.text}': names no folder: write file://DIR")
-    folder = Path(uri.path).expanduser()
-    if is_recording(folder):
+        raise CaptureError(f"camera '{uri.text}': names no folder or file: write file://PATH")
+    path = Path(uri.path).expanduser()
+    if is_recording(path):
         values = read_query(uri, RECORDING_PARAMETERS)
-        return Replay(RecordingReel(uri.text, folder, values.get("loop", False)), values.get("pace", "realtime"))
+        return Replay(RecordingReel(uri.text, path, values.get("loop", False)), values.get("pace", "realtime"))
+    if path.is_file() or (FOOTAGE_PARAMETERS.keys() - BRACKET_PARAMETERS.keys()) & uri.query.keys():
+        return _open_footage(uri, path)
     values = read_query(uri, BRACKET_PARAMETERS)
     reel = BracketReel(
         uri.text,
-        folder,
+        path,
         loop=values.get("loop", True),
         fps=values.get("fps", 30.0),
         hold_us=values.get("hold", 1e6),
         size=values.get("size"),
     )
+    return Replay(reel, values.get("pace", "realtime"))
+
+
+def _open_footage(uri: CameraUri, path: Path) -> Replay:
+    values = read_query(uri, FOOTAGE_PARAMETERS)
+    try:
+        alternation = Alternation.of_values(values)
+    except ValueError as error:
+        raise CaptureError(f"camera '{uri.text}': {error}") from None
+    reel = FootageReel(uri.text, path, alternation, values.get("loop", False), values.get("fps"))
     return Replay(reel, values.get("pace", "realtime"))

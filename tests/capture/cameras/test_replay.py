@@ -165,7 +165,7 @@ def test_bad_folders_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert "names no folder" in refused("file://", capfd)
     assert "no such folder" in refused(f"file://{tmp_path}/nowhere", capfd)
     (tmp_path / "file").touch()
-    assert "not a folder" in refused(f"file://{tmp_path}/file", capfd)
+    assert "not a whole video" in refused(f"file://{tmp_path}/file", capfd)
     (tmp_path / "empty").mkdir()
     assert "holds no pictures" in refused(f"file://{tmp_path}/empty", capfd)
     assert "two pictures or more" in refused(f"file://{bracket(tmp_path / 'one', ('over.png',))}", capfd)

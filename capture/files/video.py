@@ -1,0 +1,172 @@
+"""Footage on disk, frame by frame: a video file that OpenCV's FFmpeg reads, or a folder of numbered pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.bracket_folder import pictures_in
+from livemef.capture.files.image_io import read_picture
+from livemef.capture.frame import Pixels
+
+DEFAULT_FPS = 30.0
+
+
+class Footage(Protocol):
+    """Frames in the order in which they were taken, all of one size (BGR, height x width x 3) and dtype.
+
+    length: number of frames; of a video file what its container states, which the file need not hold. fps: frames per
+    second, None where the files do not state it.
+    """
+
+    path: Path
+    length: int | None
+    fps: float | None
+
+    def frame(self, number: int) -> Pixels | None:
+        """Frame `number`, from 0; None past the end. Raises CaptureError for one that cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Free the file."""
+        ...
+
+
+class VideoFile:
+    """A video file, decoded to 8-bit BGR by OpenCV. Frames are read in order; going back decodes from the start."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises CaptureError if it is missing or no video."""
+        self.path = path
+        if not path.is_file():
+            raise CaptureError(f"video {path}: {'is not a file' if path.exists() else 'there is no such file'}")
+        self._capture, self._next = self._opened(), 0
+        self._last: Pixels | None = None
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.length: int | None = count if count > 0 else None
+        self.fps: float | None = rate if 0.01 <= rate <= 1000 else None
+
+    def frame(self, number: int) -> Pixels | None:
+        """See Footage."""
+        if number == self._next - 1:
+            return self._last
+        if number < self._next:
+            self._capture.release()
+            self._capture, self._next = self._opened(), 0
+        while self._next < number:
+            if not self._capture.grab():
+                return None
+            self._next += 1
+        read, pixels = self._capture.read()
+        if not read:
+            return None
+        self._next, self._last = number + 1, np.asarray(pixels)
+        return self._last
+
+    def close(self) -> None:
+        """See Footage."""
+        self._capture.release()
+
+    def _opened(self) -> cv2.VideoCapture:
+        with _quiet_ffmpeg():
+            try:
+                capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+            except cv2.error:
+                capture = None
+        if capture is None or not capture.isOpened():
+            raise CaptureError(f"video {self.path}: not a whole video file that OpenCV can read")
+        return capture
+
+
+class NumberedPictures:
+    """A folder of pictures in the order of the numbers in their names: frame2.png before frame10.png."""
+
+    def __init__(self, path: Path) -> None:
+        """List the folder. Raises CaptureError if it cannot be read or holds no pictures."""
+        self.path = path
+        self._files = sorted(pictures_in(path), key=_natural_key)
+        if not self._files:
+            raise CaptureError(f"folder {path}: holds no pictures")
+        self.length: int | None = len(self._files)
+        self.fps: float | None = None
+
+    def frame(self, number: int) -> Pixels | None:
+        """See Footage."""
+        return read_picture(self._files[number]) if number < len(self._files) else None
+
+    def close(self) -> None:
+        """See Footage: nothing is held."""
+
+
+def open_footage(path: Path) -> Footage:
+    """A video file or a folder of numbered pictures. Raises CaptureError if it is neither."""
+    return NumberedPictures(path) if path.is_dir() else VideoFile(path)
+
+
+def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts digits by their value, and the rest as text."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part]
+
+
+class VideoWriter:
+    """Writes pictures (BGR uint8, one size) as an MPEG-4 or, by the suffix .avi, Motion JPEG video file.
+
+    The file has a temporary name until `close`; a `discard` leaves nothing behind.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        """size: width, height. Raises CaptureError if OpenCV cannot write such a file there."""
+        self.path = path
+        self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+        code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix.lower() == ".avi" else "mp4v"))
+        with _quiet_ffmpeg():
+            try:
+                self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, fps, size)
+            except cv2.error:
+                raise CaptureError(f"cannot write {path}: OpenCV refuses a video of {size[0]}x{size[1]}") from None
+        if not self._writer.isOpened():
+            self.discard()
+            raise CaptureError(f"cannot write {path}: OpenCV cannot write a video of this kind there")
+
+    def write(self, pixels: Pixels) -> None:
+        """Append a picture."""
+        self._writer.write(pixels)
+
+    def close(self) -> None:
+        """Finish the file under its own name. Raises CaptureError if that fails."""
+        self._writer.release()
+        try:
+            self._partial.replace(self.path)
+        except OSError as error:
+            raise CaptureError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def discard(self) -> None:
+        """Give up what was written."""
+        self._writer.release()
+        self._partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet_ffmpeg() -> Iterator[None]:
+    """OpenCV and FFmpeg print their own lines on stderr; the error raised here says it once."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read by OpenCV when it first opens a video
+    logging = getattr(cv2.utils, "logging", None)  # from OpenCV 4.13 on
+    if logging is None:
+        yield
+        return
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
