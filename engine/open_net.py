@@ -47,12 +47,12 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
     return OnnxLightnessNet(path, threads)
 
 
-def open_cuda_net(model: str | Path = "cbm", told: Callable[[str], None] | None = None) -> CudaNet:
-    """Open a model, by name or file, for the CUDA device here. `told` hears of plans being built.
+def open_cuda_net(model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None) -> CudaNet:
+    """Open a model, by name or file, for the CUDA device here. on_progress: called while a TensorRT plan is built.
 
     Raises EngineError: no model, no device, no TensorRT.
     """
     path = find_model(model)
     from livemef.engine.tensorrt_runtime import TensorRtNet
 
-    return TensorRtNet(path, told)
+    return TensorRtNet(path, on_progress)

@@ -17,7 +17,8 @@ WORKSPACE_BYTES = 1 << 30
 BUILDER_VERSION = 1
 """Raise it when a plan built by an older version of this file shall not be used any longer."""
 
-Told = Callable[[str], None]
+OnProgress = Callable[[str], None]
+"""Called with one line of text now and then while something long runs, maybe from another thread."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ def find_tensorrt() -> Any:
     )
 
 
-def build_plan(trt: Any, onnx_model: bytes, height: int, width: int, timings: bytes = b"", told: Told = print) -> Built:
+def build_plan(
+    trt: Any, onnx_model: bytes, height: int, width: int, timings: bytes = b"", on_progress: OnProgress = print
+) -> Built:
     """Build a plan for one size of planes; the types are those of the ONNX file (strongly typed).
 
-    timings: of an earlier build. told: hears, now and then, how far it is. Takes minutes on a small device. Raises
-    EngineError with what the parser or the builder said.
+    timings: the timing cache of an earlier build. on_progress: called with the builder's phase and step, from the
+    builder's threads. Takes minutes on a small device. Raises EngineError with the parser's or the builder's message.
     """
     log = logger(trt)
     builder = trt.Builder(log)
@@ -61,7 +64,7 @@ def build_plan(trt: Any, onnx_model: bytes, height: int, width: int, timings: by
         )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.progress_monitor = _monitor(trt, told)
+    config.progress_monitor = _monitor(trt, on_progress)
     profile = builder.create_optimization_profile()
     shape = (1, 2, height, width)
     profile.set_shape(network.get_input(0).name, shape, shape, shape)
@@ -92,9 +95,9 @@ def logger(trt: Any) -> Any:
     return Log()
 
 
-def _monitor(trt: Any, told: Told) -> Any:
+def _monitor(trt: Any, on_progress: OnProgress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Tells of the outermost phase; the builder calls it from threads of its own."""
+        """Reports phases and steps; the builder calls it from threads of its own."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -102,10 +105,10 @@ def _monitor(trt: Any, told: Told) -> Any:
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._steps[phase_name] = num_steps
-            told(phase_name)
+            on_progress(phase_name)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            told(f"{phase_name}: {step + 1} of {self._steps.get(phase_name, 0)}")
+            on_progress(f"{phase_name}: {step + 1} of {self._steps.get(phase_name, 0)}")
             return True
 
         def phase_finish(self, phase_name: str) -> None:

@@ -23,7 +23,7 @@ from livemef.engine.errors import EngineError
 from livemef.engine.model_file import read_model
 from livemef.engine.plan_cache import PlanCache
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
-from livemef.engine.tensorrt_build import Built, Told
+from livemef.engine.tensorrt_build import Built, OnProgress
 
 MOST_GRAPHS = 8
 TURN_S, BUILD_LIMIT_S = 0.5, 1800.0
@@ -33,12 +33,14 @@ CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuda.h
 class TensorRtNet:
     """A CudaNet. An fp32 model runs in fp16; one in fp16, or with Q/DQ layers, runs as it is.
 
-    told: hears of plans being built, which takes from seconds to minutes. trt: the TensorRT module, None = what is
-    here.
-    Raises EngineError: no device, no TensorRT, a model that is none.
+    on_progress: called from the caller's thread, at least twice a second, while a plan is built, which takes from
+    seconds to minutes. trt: the TensorRT module, None = the installed one.
+    Raises EngineError: no device, no TensorRT, a file that is no network of livemef's.
     """
 
-    def __init__(self, path: Path, told: Told | None = None, trt: Any = None, cache: PlanCache | None = None) -> None:
+    def __init__(
+        self, path: Path, on_progress: OnProgress | None = None, trt: Any = None, cache: PlanCache | None = None
+    ) -> None:
         self._device = first_device()  # before TensorRT, which without a driver ends the process
         self._trt = trt or tensorrt_build.find_tensorrt()
         data = read_model(path)
@@ -52,7 +54,7 @@ class TensorRtNet:
         self._log = tensorrt_build.logger(self._trt)
         self._runtime: Any = None
         self._cache = cache or PlanCache()
-        self._told = told or (lambda line: None)
+        self._on_progress = on_progress or (lambda line: None)
         self._runs: dict[tuple[int, int], _Run] = {}
 
     def prepare(self, height: int, width: int) -> None:
@@ -81,18 +83,18 @@ class TensorRtNet:
         return engine
 
     def _built(self, facts: dict[str, Any], height: int, width: int) -> bytes:
-        self._told(f"building a TensorRT plan of {self.name} for {width}x{height}; this takes a while, once")
+        self._on_progress(f"building a TensorRT plan of {self.name} for {width}x{height}; this takes a while, once")
         timed = timing_facts(self._trt, self._device)
         timings = self._cache.timings(timed)
-        built = self._patiently(
-            lambda told: tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, told)
+        built = self._with_progress(
+            lambda on_step: tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, on_step)
         )
         self._cache.store(facts, built.plan)
         self._cache.store_timings(timed, built.timings)
         return built.plan
 
-    def _patiently(self, build: Callable[[Told], Built]) -> Built:
-        """Build in a thread, and tell from this one how far it is: whoever listens knows that this process lives."""
+    def _with_progress(self, build: Callable[[OnProgress], Built]) -> Built:
+        """Build in another thread while this one calls `on_progress`, which a watched process uses as its heartbeat."""
         done: Future[Built] = Future()
         newest = ["starting"]
 
@@ -107,7 +109,7 @@ class TensorRtNet:
         while time.monotonic() < deadline:
             with suppress(FutureTimeout):
                 return done.result(timeout=TURN_S)
-            self._told(f"building: {newest[0]}")
+            self._on_progress(f"building: {newest[0]}")
         raise EngineError(f"TensorRT has not built its plan within {BUILD_LIMIT_S / 60:.0f} minutes")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,42 +12,45 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fuser
 from livemef.fusion.settings import FusionSettings
 
+_LOG = logging.getLogger(__name__)
+
 
 def open_fuser(
     settings: FusionSettings | None = None,
     model: str | Path = "cbm",
     device: str = "auto",
     threads: int | None = None,
-    told: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> Fuser:
     """Open a fuser with the given network on "cpu", "cuda", or "auto"; `threads` None = one per usable core.
 
     "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
-    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. `told` hears of
-    what takes long, and why CUDA is not used although a GPU is here.
+    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. Where "auto" does
+    not use a GPU that is here, a warning is logged. on_progress: called with a line of text, at least twice a second,
+    while something takes long (building a TensorRT plan).
     Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
     """
-    settings, told = settings or FusionSettings(), told or (lambda line: None)
+    settings = settings or FusionSettings()
     if device not in ("auto", "cpu", "cuda"):
         raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
     if device == "cuda":
-        return _cuda_fuser(settings, model, told)
+        return _cuda_fuser(settings, model, on_progress)
     if device == "auto" and settings.network_lines and driver_is_here():
         try:
-            return _cuda_fuser(settings, model, told)
+            return _cuda_fuser(settings, model, on_progress)
         except (EngineError, FusionError) as error:
-            told(f"fusing on the CPU: {error}")
+            _LOG.warning("fusing on the CPU: %s", error)
     from livemef.engine.open_net import open_net
     from livemef.fusion.cpu.fuser import CpuFuser
 
     return CpuFuser(open_net(model, "cpu", threads), settings, threads)
 
 
-def _cuda_fuser(settings: FusionSettings, model: str | Path, told: Callable[[str], None]) -> Fuser:
+def _cuda_fuser(settings: FusionSettings, model: str | Path, on_progress: Callable[[str], None] | None) -> Fuser:
     from livemef.engine.open_net import open_cuda_net
     from livemef.fusion.cuda.fuser import CudaFuser
 
-    return CudaFuser(open_cuda_net(model, told), settings)
+    return CudaFuser(open_cuda_net(model, on_progress), settings)
 
 
 def driver_is_here() -> bool:

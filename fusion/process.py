@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,9 @@ from livemef.fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
-SAY_PERIOD_S = 5.0
+PROGRESS_PERIOD_S = 5.0
+
+_LOG = logging.getLogger(__name__)
 
 AFTER_CUDA = " (cuda failed)"
 """What stands behind the device in the header when the CPU had to take over."""
@@ -221,25 +223,25 @@ def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
     )
 
 
-class _Patience:
-    """Hears of what takes long: says it on the terminal, now and then, and that the process lives, always."""
+class _ProgressReporter:
+    """The `on_progress` of what takes long here: a heartbeat at each call, a log message every 5 s."""
 
     def __init__(self, lifeline: Lifeline, tally: Tally) -> None:
         self._lifeline, self._tally = lifeline, tally
-        self._said_s = 0.0
+        self._logged_s = 0.0
 
     def __call__(self, line: str) -> None:
-        """Something long is under way."""
+        """Send a heartbeat, and log the line if the last one is old enough."""
         now = time.monotonic()
         self._lifeline.beat(**self._tally.values(now))
-        if now >= self._said_s + SAY_PERIOD_S:
-            self._said_s = now
-            print(f"livemef: fusion: {line}", file=sys.stderr, flush=True)
+        if now >= self._logged_s + PROGRESS_PERIOD_S:
+            self._logged_s = now
+            _LOG.info(line)
 
 
 def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     tally = Tally()
-    fuser = open_fuser(job.settings, job.model, job.device, job.threads, _Patience(lifeline, tally))
+    fuser = open_fuser(job.settings, job.model, job.device, job.threads, _ProgressReporter(lifeline, tally))
     publishers: list[Publisher] = []
     try:
         for outlet in job.outlets:

@@ -41,7 +41,7 @@ from livemef.tools.options import (
     NetworkLinesOption,
     ThreadsOption,
 )
-from livemef.tools.progress import now_and_then
+from livemef.tools.progress import progress_printer
 
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
 """The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
@@ -253,7 +253,7 @@ def bench_command(
     if roofline:
         _show_roofline(runtime.model, dimensions, loaded.fusion, json_output)
         return
-    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None, now_and_then())
+    fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None, progress_printer())
     result = bench(dimensions, repeats, fuser, runtime.threads or usable_cores())
     if json_output:
         print(result.as_json())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 
-from livemef.tools.exits import finish
+from livemef.tools.exits import UserError, finish
+from livemef.tools.logs import DEFAULT_LEVEL, LEVELS, set_up_logging
 from livemef.tools.research.verbs import LAB_VERBS
 from livemef.tools.verb_group import HELP_OPTIONS, verb_group
 from livemef.tools.verbs import VERBS
@@ -24,6 +26,9 @@ def _show_version(wanted: bool) -> None:
 
 def _globals(
     debug: Annotated[bool, typer.Option("--debug", help="Show where in the code a failure happened.")] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="|".join(LEVELS), help="Print log messages from this level up.")
+    ] = DEFAULT_LEVEL,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
@@ -39,18 +44,44 @@ def application() -> Any:
     return typer.main.get_command(app)
 
 
-def _split_debug(arguments: list[str]) -> tuple[list[str], bool]:
-    """`--debug` may stand anywhere: who adds it to the line that failed should not have to know the grammar."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    rest = [argument for argument in arguments[:end] if argument != "--debug"] + arguments[end:]
-    return rest, len(rest) < len(arguments)
+@dataclass
+class _Typed:
+    """What was typed: the options that may stand anywhere, and the rest, which typer parses.
+
+    Anywhere, because one adds them to the end of the line that failed.
+    """
+
+    rest: list[str] = field(default_factory=list)
+    debug: bool = False
+    log_level: str = DEFAULT_LEVEL
+
+
+def _split(arguments: list[str]) -> _Typed:
+    typed, waiting = _Typed(), iter(arguments)
+    for argument in waiting:
+        name, given, value = argument.partition("=")
+        if argument == "--":
+            typed.rest += [argument, *waiting]
+        elif argument == "--debug":
+            typed.debug = True
+        elif name == "--log-level":
+            typed.log_level = value if given else next(waiting, "")
+        else:
+            typed.rest.append(argument)
+    return typed
+
+
+def _run(typed: _Typed) -> Any:
+    if typed.log_level not in LEVELS:
+        raise UserError(f"--log-level {typed.log_level}: it must be one of {', '.join(LEVELS)}")
+    set_up_logging(typed.log_level)
+    return application().main(typed.rest or ["--help"], "livemef", standalone_mode=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the result is the exit code: 0 done, 1 our bug, 2 surroundings, 130 interrupted."""
-    rest, debug = _split_debug(list(sys.argv[1:] if arguments is None else arguments))
-    rest = rest or ["--help"]
-    return finish(functools.partial(application().main, rest, "livemef", standalone_mode=False), debug)
+    typed = _split(list(sys.argv[1:] if arguments is None else arguments))
+    return finish(functools.partial(_run, typed), typed.debug)
 
 
 if __name__ == "__main__":

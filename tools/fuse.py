@@ -33,7 +33,7 @@ from livemef.tools.options import (
     PrintConfigOption,
     ThreadsOption,
 )
-from livemef.tools.progress import now_and_then, progress_bar
+from livemef.tools.progress import progress_bar, progress_printer
 from livemef.tools.scenes import Scene, find_scenes, read_scene
 
 SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
@@ -109,7 +109,7 @@ def _suffix_of(format_name: str) -> str:
 def _open_fuser(config: Config) -> Fuser:
     stills, runtime = config.stills, config.runtime
     settings = dataclasses.replace(config.fusion, network_lines=stills.network_lines, motion=stills.motion)
-    return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, now_and_then())
+    return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, progress_printer())
 
 
 def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:

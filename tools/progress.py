@@ -1,4 +1,4 @@
-"""The progress bar of the verbs: on the standard error, and only where that is a terminal."""
+"""Progress of what takes long, on the standard error: a bar where that is a terminal, or a line now and then."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def progress_bar() -> Progress:
     )
 
 
-def now_and_then(period_s: float = 5.0) -> Callable[[str], None]:
-    """A listener for what takes minutes: of the lines that it hears it says one every `period_s`, the first at once."""
-    said = float("-inf")
+def progress_printer(period_s: float = 5.0) -> Callable[[str], None]:
+    """An `on_progress` callback that prints: the first line at once, then at most one line every `period_s` seconds."""
+    printed = float("-inf")
 
-    def told(line: str) -> None:
-        nonlocal said
+    def on_progress(line: str) -> None:
+        nonlocal printed
         now = time.monotonic()
-        if now >= said + period_s:
-            said = now
+        if now >= printed + period_s:
+            printed = now
             print(f"livemef: {line}", file=sys.stderr, flush=True)
 
-    return told
+    return on_progress

@@ -48,15 +48,15 @@ def find_nvcc() -> Path | None:
 
 def nvcc_version(nvcc: Path) -> str:
     """Such as "13.0.88"."""
-    told = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
-    found = re.search(r"V(\d+\.\d+\.\d+)", told)
+    printed = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    found = re.search(r"V(\d+\.\d+\.\d+)", printed)
     return found[1] if found else "unknown"
 
 
 def _known_to(nvcc: Path) -> set[int]:
     command = [str(nvcc), "--list-gpu-code"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    return {int(number) for number in re.findall(r"sm_(\d+)", told)}
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return {int(number) for number in re.findall(r"sm_(\d+)", printed)}
 
 
 def sources_sha256() -> str:

@@ -1,15 +1,15 @@
-from livemef.tools.progress import now_and_then
+from livemef.tools.progress import progress_printer
 
 
-def test_of_many_lines_one_is_said_each_period(capsys):
-    told = now_and_then(period_s=3600)
+def test_of_many_lines_one_is_printed_each_period(capsys):
+    on_progress = progress_printer(period_s=3600)
     for index in range(5):
-        told(f"line {index}")
+        on_progress(f"line {index}")
     assert capsys.readouterr().err == "livemef: line 0\n"
 
 
-def test_without_a_period_every_line_is_said(capsys):
-    told = now_and_then(period_s=0)
+def test_without_a_period_every_line_is_printed(capsys):
+    on_progress = progress_printer(period_s=0)
     for index in range(3):
-        told(f"line {index}")
+        on_progress(f"line {index}")
     assert len(capsys.readouterr().err.splitlines()) == 3

@@ -120,12 +120,7 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
     Raises UserError if a process cannot start because of the surroundings.
     """
     ending = _Ending()
-    console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(f"livemef: {line}", highlight=False, markup=False)
-
-    choice = DeviceChoice(config.runtime.device, driver_is_here(), say)
+    choice = DeviceChoice(config.runtime.device, driver_is_here())
 
     def device() -> tuple[str, bool]:
         fusion = supervisor.children["fusion"]
@@ -133,7 +128,7 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
         return chosen, choice.fallen_back
 
     specs = child_specs(config, frames, lambda: supervisor.children["fusion"].count("published"), device)
-    supervisor = Supervisor(specs, config.supervision, say)
+    supervisor = Supervisor(specs, config.supervision)
     with _display(as_json) as show:
         try:
             supervisor.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,11 +16,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from livemef.capture.child import Report
+from livemef.tools.logs import log_level, set_up_logging
 from livemef.tools.run.restart_policy import RestartPolicy
 from livemef.tools.safe_start import outside_current_folder, run_in_folder
 
 SPAWN = multiprocessing.get_context("spawn")
 STOP_GRACE_S = 0.9
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,10 @@ class Supervisor:
         self,
         specs: list[ChildSpec],
         policy: RestartPolicy,
-        say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
-        self._policy, self._say, self._clock = policy, say, clock
+        self._policy, self._clock = policy, clock
 
     def start(self) -> None:
         """Start all children."""
@@ -97,11 +100,13 @@ class Supervisor:
                 self._spawn(child)
 
     def _spawn(self, child: Child) -> None:
+        spec = child.spec
         ours, theirs = SPAWN.Pipe()
+        arguments = (theirs, os.getpid(), *spec.arguments())
         child.process = SPAWN.Process(
             target=run_in_folder,
-            args=(os.getcwd(), child.spec.target, theirs, os.getpid(), *child.spec.arguments()),
-            name=f"livemef-{child.spec.name}",
+            args=(os.getcwd(), _child_main, log_level(), spec.name, spec.target, *arguments),
+            name=f"livemef-{spec.name}",
             daemon=True,
         )
         # Ctrl-C reaches the whole process group. The children keep it blocked: the supervisor ends them in order.
@@ -159,12 +164,13 @@ class Supervisor:
         wait_s = self._policy.wait_s(child.failures)
         child.start_at = self._clock() + wait_s
         child.last_words = reason
-        self._say(f"{child.spec.name}: {reason}; starting it again" + (f" in {wait_s:.1f} s" if wait_s else ""))
+        when = f" in {wait_s:.1f} s" if wait_s else ""
+        _LOG.warning("%s: %s; starting it again%s", child.spec.name, reason, when)
 
     def _kill_if_hung(self, child: Child) -> None:
         if child.process is None or not self._policy.is_hung(self._clock() - child.last_heard, child.ready):
             return
-        self._say(f"{child.spec.name}: no sign of life for {self._clock() - child.last_heard:.0f} s; ending it")
+        _LOG.warning("%s: no sign of life for %.0f s; ending it", child.spec.name, self._clock() - child.last_heard)
         child.last_heard = self._clock()
         child.process.kill()
 
@@ -192,6 +198,12 @@ class Supervisor:
             child.process.join(timeout=1.0)
             child.process = None
             self._hang_up(child)
+
+
+def _child_main(level: str, name: str, target: Callable[..., None], *arguments: Any) -> None:
+    """Main function of every child process: prints its log records as the supervisor does, with its name before."""
+    set_up_logging(level, f"{name}: ")
+    target(*arguments)
 
 
 def _alive(child: Child) -> bool:

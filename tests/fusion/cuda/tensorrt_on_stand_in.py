@@ -83,8 +83,8 @@ def module():
     return Module()
 
 
-def open_net(module, tmp_path, told=None):
-    return TensorRtNet(find_model("cbm"), told, module, PlanCache(tmp_path / "plans"))
+def open_net(module, tmp_path, on_progress=None):
+    return TensorRtNet(find_model("cbm"), on_progress, module, PlanCache(tmp_path / "plans"))
 
 
 def fused_by_host(pair):
@@ -123,9 +123,9 @@ def test_where_nothing_can_be_captured_plain_launches_go_on(module, tmp_path, mo
 
 
 def test_a_plan_is_built_once_and_kept(module, tmp_path):
-    told = []
-    open_net(module, tmp_path, told.append).prepare(32, 48)
-    assert any("building" in line and "48x32" in line for line in told)
+    progress = []
+    open_net(module, tmp_path, progress.append).prepare(32, 48)
+    assert any("building" in line and "48x32" in line for line in progress)
     open_net(module, tmp_path).prepare(32, 48)
     assert module.built == 1
 

@@ -39,14 +39,14 @@ def test_the_compiler_makes_this_binary_of_these_sources(tmp_path):
 
 
 def test_every_target_is_in_it():
-    told = subprocess.run([cuobjdump(), "--list-elf", "--list-ptx", build.BINARY], capture_output=True, text=True)
-    assert {int(number) for number in re.findall(r"sm_(\d+)\.cubin", told.stdout)} == set(build.TARGETS)
-    assert re.findall(r"sm_(\d+)\.ptx", told.stdout) == [str(build.PORTABLE)]
+    printed = subprocess.run([cuobjdump(), "--list-elf", "--list-ptx", build.BINARY], capture_output=True, text=True)
+    assert {int(number) for number in re.findall(r"sm_(\d+)\.cubin", printed.stdout)} == set(build.TARGETS)
+    assert re.findall(r"sm_(\d+)\.ptx", printed.stdout) == [str(build.PORTABLE)]
 
 
 def test_no_kernel_spills_or_takes_too_many_registers():
-    told = subprocess.run([cuobjdump(), "-res-usage", build.BINARY], capture_output=True, text=True).stdout
-    used = re.findall(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", told)
+    printed = subprocess.run([cuobjdump(), "-res-usage", build.BINARY], capture_output=True, text=True).stdout
+    used = re.findall(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", printed)
     kernels = {name for name, *_ in used}
     assert len(used) == len(build.TARGETS) * len(kernels)
     assert {"fuse8", "fuse16", "sum_rows8", "small_lab", "smooth_columns"} <= kernels

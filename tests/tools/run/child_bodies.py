@@ -1,5 +1,6 @@
 """Small real processes for the supervisor's tests (importable, since processes are spawned)."""
 
+import logging
 import time
 from multiprocessing.connection import Connection
 
@@ -49,3 +50,12 @@ def _finish(lifeline: Lifeline) -> dict[str, int]:
 
 def finishing(pipe: Connection, parent: int) -> None:
     run_child(pipe, parent, (ValueError,), _finish)
+
+
+def _log(lifeline: Lifeline) -> dict[str, int]:
+    logging.getLogger("livemef.tests").info("half%s", "way")
+    return {}
+
+
+def logging_one_line(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _log)

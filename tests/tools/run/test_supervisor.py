@@ -20,19 +20,23 @@ ROOT = Path(__file__).parents[3]
 
 
 class Stage:
-    def __init__(self) -> None:
-        self.said: list[str] = []
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._log = caplog
         self.supervisor: Supervisor | None = None
 
     def run(self, target: Callable[..., None], policy: RestartPolicy | None = None) -> Supervisor:
-        self.supervisor = Supervisor([ChildSpec("a", target, tuple)], policy or RestartPolicy(), self.said.append)
+        self.supervisor = Supervisor([ChildSpec("a", target, tuple)], policy or RestartPolicy())
         self.supervisor.start()
         return self.supervisor
 
+    @property
+    def logged(self) -> list[str]:
+        return self._log.messages
+
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
+def stage(caplog: pytest.LogCaptureFixture) -> Iterator[Stage]:
+    stage = Stage(caplog)
     yield stage
     if stage.supervisor is not None:
         stage.supervisor.stop()
@@ -55,7 +59,7 @@ def test_a_killed_child_comes_back_and_its_counters_add_up(stage: Stage) -> None
     os.kill(first, signal.SIGKILL)
     until(supervisor, lambda: child.restarts == 1 and child.ready and child.count("count") > before + 5)
     assert child.process.pid != first
-    assert "SIGKILL" in stage.said[0]
+    assert "SIGKILL" in stage.logged[0]
 
 
 def test_stop_ends_everything_and_hears_the_last_counters(stage: Stage) -> None:
@@ -86,7 +90,7 @@ def test_a_bug_at_start_is_told_as_such(stage: Stage) -> None:
 def test_a_hung_child_is_killed_and_replaced(stage: Stage) -> None:
     supervisor = stage.run(child_bodies.hanging, RestartPolicy(beat_limit_s=0.5))
     until(supervisor, lambda: supervisor.children["a"].restarts >= 1)
-    assert any("no sign of life" in line for line in stage.said)
+    assert any("no sign of life" in line for line in stage.logged)
 
 
 def test_a_finished_child_is_not_restarted(stage: Stage) -> None:
@@ -106,7 +110,7 @@ def test_children_die_with_a_supervisor_that_is_killed() -> None:
         from livemef.tools.run.restart_policy import RestartPolicy
         from livemef.tools.run.supervisor import ChildSpec, Supervisor
         if __name__ == "__main__":
-            supervisor = Supervisor([ChildSpec("a", child_bodies.counting, tuple)], RestartPolicy(), print)
+            supervisor = Supervisor([ChildSpec("a", child_bodies.counting, tuple)], RestartPolicy())
             supervisor.start()
             while not supervisor.children["a"].ready:
                 supervisor.step(0.05)
@@ -147,7 +151,7 @@ def test_a_healthy_stretch_forgives() -> None:
 
 def test_children_do_not_hear_ctrl_c_themselves(stage: Stage) -> None:
     specs = [ChildSpec(name, child_bodies.counting, tuple) for name in ("a", "b")]
-    stage.supervisor = supervisor = Supervisor(specs, RestartPolicy(), stage.said.append)
+    stage.supervisor = supervisor = Supervisor(specs, RestartPolicy())
     supervisor.start()
     children = list(supervisor.children.values())
     until(supervisor, lambda: all(child.ready for child in children))
@@ -155,4 +159,4 @@ def test_children_do_not_hear_ctrl_c_themselves(stage: Stage) -> None:
         os.kill(child.process.pid, signal.SIGINT)
     before = [child.count("count") for child in children]
     until(supervisor, lambda: all(child.count("count") > b for child, b in zip(children, before, strict=True)))
-    assert not stage.said
+    assert not stage.logged
