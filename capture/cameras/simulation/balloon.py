@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livemef.capture.cameras.simulation.motion import Sway
 from livemef.capture.cameras.simulation.scene import Mover, margin_of
-from livemef.capture.cameras.simulation.textures import step
 
 _LIGHT_FROM = (0.55, 0.30, 0.35)
 """Direction towards the window, as seen on the balloon (x right, y up, z to the viewer)."""
@@ -21,7 +21,7 @@ def balloon(width: int, height: int, motion: float) -> Mover:
     body = u / (1 - 0.13 * np.maximum(v, 0)), v / 1.14
     square = body[0] ** 2 + body[1] ** 2
     soft = 1.2 / radius
-    coverage = step(-soft, soft, 1 - np.sqrt(square))
+    coverage = _step(-soft, soft, 1 - np.sqrt(square))
     up = np.stack([body[0], -body[1], np.sqrt(np.maximum(1 - square, 0))])
     facing = np.einsum("i,ijk->jk", np.array(_LIGHT_FROM) / np.linalg.norm(_LIGHT_FROM), up)
     diffuse = 0.05 + 0.42 * np.maximum(facing, 0) + 0.10 * np.maximum(-facing, 0) ** 2
@@ -29,8 +29,8 @@ def balloon(width: int, height: int, motion: float) -> Mover:
     colour = np.stack([0.10 + 0.35 * rim, 0.07 + 0.25 * rim, 0.85 + 0.15 * rim], axis=-1) * diffuse[..., None]
     shine = np.exp(-((body[0] - 0.42) ** 2 / 0.010 + (body[1] + 0.36) ** 2 / 0.035))
     colour += shine[..., None] * np.array([1.6, 1.5, 1.4])
-    string = step(-0.03, 0.0, -np.abs(u - 0.10 * np.sin(2.2 * (v - 1.2)) * (v > 1.2))) * (v > 1.15)
-    string = string * step(0.0, 0.3, 3.35 - v)
+    string = _step(-0.03, 0.0, -np.abs(u - 0.10 * np.sin(2.2 * (v - 1.2)) * (v > 1.2))) * (v > 1.15)
+    string = string * _step(0.0, 0.3, 3.35 - v)
     covered = np.maximum(coverage, 0.8 * string).astype(np.float32)
     colour = np.where((coverage > string)[..., None], colour, 0.25)
     path = Sway(
@@ -40,3 +40,9 @@ def balloon(width: int, height: int, motion: float) -> Mover:
         motion,
     )
     return Mover((colour * covered[..., None]).astype(np.float32), covered, path)
+
+
+def _step(low: float, high: float, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smoothstep: 0 below low, 1 above high."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)

@@ -1,78 +1,50 @@
-"""The default scene: a dim room with a bright window, ray-traced once and kept in the user's cache folder.
+"""The default scene: a dim interior with a bright window.
 
-About twelve stops lie between the corners of the room and the clouds outside; no single exposure holds them.
+Twelve stops lie between the corners of the room and the clouds outside; no single exposure holds them.
+
+`room.png` is its radiance map, 1344x1024: 16-bit codes of log2(radiance), 64 to a stop, of linear light with sRGB's
+primaries. A ray tracer rendered it once; `git log -- capture/cameras/simulation/tracing.py` finds that program.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.cameras.simulation.balloon import balloon
-from livemef.capture.cameras.simulation.scene import Scene, margin_of, swaying_window
+from livemef.capture.cameras.simulation.scene import Radiance, Scene, margin_of, swaying_window
 
-_SOURCES = (
-    "room.py",
-    "room_light.py",
-    "daylight_map.py",
-    "furniture.py",
-    "outdoors.py",
-    "textures.py",
-    "raycast.py",
-    "tracing.py",
-)
+_MAP = Path(__file__).with_name("room.png")
+_CODES_PER_STOP = 64
+_CODE_OF_ONE = 1024
+"""The code of radiance 1.0."""
+_HORIZON = 0.40
+"""Height of the horizon, from the top, in the map and in what is cut from it."""
 
 
 def room_scene(width: int, height: int, motion: float) -> Scene:
     """The room for a picture of width x height, seen by a camera that sways a little; a balloon drifts through it."""
     margin = margin_of(width)
-    radiance = _cached(height + 2 * margin, width + 2 * margin)
+    radiance = _cover(_room_radiance(), width + 2 * margin, height + 2 * margin)
     return Scene(radiance, swaying_window(width, motion), (balloon(width, height, motion),))
 
 
-def _cached(height: int, width: int) -> NDArray[np.float32]:
-    """The traced room, from the cache if it is there; half floats either way, so that both are the same."""
-    file = _cache_folder() / f"room-{width}x{height}-{_fingerprint()}.npy"
-    try:
-        kept = np.load(file)
-        if kept.shape == (height, width, 3) and kept.dtype == np.float16:
-            return np.asarray(kept, np.float32)
-    except (OSError, ValueError, EOFError):
-        pass
-    from livemef.capture.cameras.simulation.tracing import trace_room
-
-    traced = trace_room(height, width).astype(np.float16)
-    _keep(file, traced)
-    return traced.astype(np.float32)
+def _room_radiance() -> Radiance:
+    """The whole map, height x width x 3."""
+    codes: NDArray[np.uint16] = np.asarray(cv2.imdecode(np.fromfile(_MAP, np.uint8), cv2.IMREAD_UNCHANGED), np.uint16)
+    radiance = np.exp2((np.arange(codes.max() + 1) - _CODE_OF_ONE) / _CODES_PER_STOP).astype(np.float32)
+    return radiance[codes]
 
 
-def _keep(file: Path, traced: NDArray[np.float16]) -> None:
-    """In place of what older code made. Where the cache cannot be written, the room is traced again next time."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            np.save(stream, traced)
-        os.replace(temporary, file)
-        for older in set(file.parent.glob(f"{file.name.rpartition('-')[0]}-*.npy")) - {file}:
-            older.unlink()
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livemef"
-
-
-def _fingerprint() -> str:
-    """Of the code that makes the room: a cached picture of older code is not used."""
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update((Path(__file__).with_name(name)).read_bytes())
-    return digest.hexdigest()[:16]
+def _cover(radiance: Radiance, width: int, height: int) -> Radiance:
+    """The largest part of the map with the sides' ratio, its horizon in place, scaled to width x height."""
+    rows, columns = radiance.shape[:2]
+    scale = max(width / columns, height / rows)
+    part_rows, part_columns = min(rows, round(height / scale)), min(columns, round(width / scale))
+    top, left = round((rows - part_rows) * _HORIZON), (columns - part_columns) // 2
+    part = radiance[top : top + part_rows, left : left + part_columns]
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (width, height), interpolation=interpolation), np.float32)
