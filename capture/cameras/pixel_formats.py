@@ -1,4 +1,4 @@
-"""What cameras deliver, turned into BGR: packed and planar YUV, JPEG, greyscale. Pure functions on bytes."""
+"""The pixel formats of cameras converted to BGR: packed and planar YUV, JPEG, greyscale. Pure functions on bytes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.jpeg import decode_jpeg, read_jpeg_header
 from livemef.capture.frame import Pixels
 
 Bytes = NDArray[np.uint8]
@@ -18,9 +20,9 @@ _Decoder = Callable[[Bytes, int, int, int], "Pixels | None"]
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """A pixel format. `dtype` of the picture; `white`: its highest code; `decode(data, width, height, bytes_per_line)`.
+    """A pixel format. dtype: of the decoded picture; white: its highest code.
 
-    `decode` gives BGR, height x width x 3, and None for data that is cut short or damaged.
+    decode(data, width, height, bytes_per_line): BGR, height x width x 3; None for data that is cut short or damaged.
     """
 
     dtype: str
@@ -57,11 +59,14 @@ def _nv12(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
 
 
 def _jpeg(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
-    # a cut-off picture is decoded in part, with grey below: its end marker tells (padding may follow it)
-    if data.size < 4 or data[-4096:].tobytes().rfind(b"\xff\xd9") < 0:
+    encoded = data.tobytes()
+    header = read_jpeg_header(encoded)
+    if (header.width, header.height) != (width, height):
         return None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return None if pixels is None or pixels.shape != (height, width, 3) else np.asarray(pixels)
+    try:
+        return decode_jpeg(encoded, header)
+    except CaptureError:
+        return None
 
 
 def _grey(bits: int) -> _Decoder:

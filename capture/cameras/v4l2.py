@@ -134,8 +134,10 @@ class V4l2Camera:
         capture = self._opened()
         if not self._started:
             raise CaptureError(f"camera '{self._uri}': is not started")
-        deadline = time.monotonic() + timeout_s
+        deadline, damaged = time.monotonic() + timeout_s, 0
         while True:
+            if damaged and time.monotonic() > deadline:
+                raise CameraStalled(f"camera '{self._uri}': no whole frame within {timeout_s:.3g} s, {damaged} damaged")
             with _plainly(self._uri):
                 left_s = max(0.0, deadline - time.monotonic())
                 if not select.select([self._device.fileno()], [], [], left_s)[0]:
@@ -149,6 +151,7 @@ class V4l2Camera:
                 pixels = FORMATS[mode.pixel_format].decode(data, mode.width, mode.height, stride)
                 if pixels is not None:
                     return Frame(self._record(raw, received_ns), pixels)
+            damaged += 1
 
     def close(self) -> None:
         """Stop streaming, give back buffers and device; also when it is no longer there."""

@@ -55,6 +55,26 @@ def test_cut_off_data_is_no_picture(share: float, name: str) -> None:
     assert FORMATS[name].decode(data[: int(share * data.size)], 64, 48, stride(name, 64)) is None
 
 
+@pytest.mark.parametrize("tail", [0, 5000, 200_000])
+def test_zeros_behind_a_jpeg_do_not_matter(tail: int) -> None:
+    data = np.frombuffer(encode(smooth(), "MJPEG"), np.uint8)
+    padded_data = np.concatenate([data, np.zeros(tail, np.uint8)])
+    picture = FORMATS["MJPEG"].decode(padded_data, 64, 48, 0)
+    assert picture is not None
+    assert np.array_equal(picture, FORMATS["MJPEG"].decode(data, 64, 48, 0))
+
+
+def test_damaged_jpegs_are_no_pictures() -> None:
+    noise = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
+    data = np.frombuffer(encode(noise, "MJPEG"), np.uint8)
+    middle = data.size // 2
+    lost = np.delete(data, slice(middle, middle + 600))
+    zeroed = data.copy()
+    zeroed[middle : middle + 600] = 0
+    for damaged in (lost, zeroed, np.concatenate([data[:middle], data])):
+        assert FORMATS["MJPEG"].decode(damaged, 64, 48, 0) is None
+
+
 def test_jpeg_of_another_size_is_no_picture() -> None:
     data = np.frombuffer(encode(smooth(), "MJPEG"), np.uint8)
     assert FORMATS["MJPEG"].decode(data, 32, 48, 0) is None
