@@ -27,7 +27,6 @@ from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import colour
 from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.open_fuser import open_fuser
-from livemef.fusion.settings import FusionSettings
 from livemef.tools.config.sources import load_config
 from livemef.tools.exits import UserError
 from livemef.tools.options import (
@@ -229,9 +228,6 @@ def bench_command(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     config: ConfigOption = None,
-    roofline: Annotated[
-        bool, typer.Option("--roofline", help="Measure nothing: estimate what some GPUs would take.")
-    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Time the fusion of a generated bracket, stage by stage, with OpenCV's Mertens in turn on the same pictures.
@@ -250,22 +246,9 @@ def bench_command(
     loaded = load_config(config, flags).config
     runtime = loaded.runtime
     dimensions = parse_size(size)
-    if roofline:
-        _show_roofline(runtime.model, dimensions, loaded.fusion, json_output)
-        return
     fuser = open_fuser(loaded.fusion, runtime.model, runtime.device, runtime.threads or None, progress_printer())
     result = bench(dimensions, repeats, fuser, runtime.threads or usable_cores())
     if json_output:
         print(result.as_json())
     else:
         Console().print(render(result))
-
-
-def _show_roofline(model: str, size: tuple[int, int], settings: FusionSettings, json_output: bool) -> None:
-    from livemef.tools import roofline
-
-    estimates = [roofline.estimate(model, size, settings, device) for device in roofline.DEVICES]
-    if json_output:
-        print(roofline.as_json(estimates))
-    else:
-        Console().print(roofline.render(model, estimates))

@@ -16,13 +16,16 @@ from livemef.fusion.cuda.fuser import CudaFuser, open_driver
 from livemef.fusion.cuda.launch_plan import PairPlan
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.bench import bench_bracket
-from livemef.tools.roofline import kernel_work
 from tests.fusion.brackets import Curve
 from tests.gpu.net_on_host import NetOnHost
 
 still = partial(FusionSettings, motion="off")
 
 SIZES = ((1280, 720), (1920, 1080), (3840, 2160))
+SUM_INSTRUCTIONS = 17
+"""A pixel of both exposures in the first kernel: three loads, twelve times two, and the loop, for four pixels."""
+FUSE_INSTRUCTIONS = 400
+"""A pixel of the last kernel, counted in the shipped binary's code for sm_87."""
 COPY_BYTES, COPIES, CORES_A_MULTIPROCESSOR = 1 << 28, 20, 128
 
 
@@ -50,12 +53,12 @@ def issue_rate():
 
 
 def floors_ms(plan, bandwidth, rate):
-    work = {one.name: one for one in kernel_work(plan)}
-    stages = {"shrink": ("sum_rows", "sum_columns"), "pixels": ("fuse",)}
-    return {
-        stage: 1e3 * sum(max(work[name].moved / bandwidth, work[name].instructions / rate) for name in names)
-        for stage, names in stages.items()
-    }
+    pixels, cells = plan.height * plan.width, plan.small_shape[0] * plan.small_shape[1]
+    picture, sums = 3 * plan.itemsize * pixels, plan.planes()["row_sums"]
+    shrunk_rows = max((2 * picture + sums) / bandwidth, SUM_INSTRUCTIONS * pixels / rate)
+    shrunk_columns = max(sums / bandwidth, 12 * pixels / max(1, plan.height // plan.small_shape[0]) / rate)
+    fused = max((3 * picture + 16 * cells) / bandwidth, FUSE_INSTRUCTIONS * pixels / rate)
+    return {"shrink": 1e3 * (shrunk_rows + shrunk_columns), "pixels": 1e3 * fused}
 
 
 def main():

@@ -69,31 +69,3 @@ def test_the_command_gives_the_documented_keys(tmp_path):
 
 def test_a_wrong_size_is_one_line():
     assert_one_line(livemef("bench", "--size", "big"), "--size", "1920x1080")
-
-
-def _estimates(size: str, *arguments: str) -> dict[str, dict]:
-    done = livemef("bench", "--roofline", "--size", size, "--json", *arguments)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["measured"] is False
-    return {one["device"].split(" (")[0].removesuffix(" 64GB").removesuffix(" 8GB"): one for one in told["estimates"]}
-
-
-def test_by_estimate_live_use_takes_at_most_60_percent_of_a_frame():
-    assert _estimates("1920x1080")["Jetson Orin Nano"]["total_ms"] <= 0.6 * 1000 / 60
-    assert _estimates("3840x2160")["Jetson AGX Orin"]["total_ms"] <= 0.6 * 1000 / 30
-
-
-def test_an_estimate_is_above_its_floor_and_full_resolution_costs_more():
-    small, full = _estimates("1920x1080"), _estimates("1920x1080", "--network-lines", "full")
-    for device, one in small.items():
-        assert 0 < one["floor_ms"] < one["total_ms"]
-        assert one["total_ms"] == pytest.approx(one["network_ms"] + one["kernels_ms"], abs=2e-3)
-        assert full[device]["operations"] > 50 * one["operations"]
-        assert full[device]["network_ms"] > 5 * one["network_ms"]
-
-
-def test_the_estimate_says_that_it_is_one():
-    done = livemef("bench", "--roofline")
-    assert done.returncode == 0, done.stderr
-    assert "Estimated, not measured" in done.stdout
