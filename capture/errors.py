@@ -1,4 +1,7 @@
-class CaptureError(Exception):
+from livemef.errors import LivemefError
+
+
+class CaptureError(LivemefError):
     """Something in the surroundings is wrong: a camera, a file, a setting. One line: what, where, what to do."""
 
 

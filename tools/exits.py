@@ -8,10 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from livemef.calibration.errors import CalibrationError
-from livemef.capture.errors import CaptureError
-from livemef.engine.errors import EngineError
-from livemef.fusion.errors import FusionError
+from livemef.errors import LivemefError
 
 DONE = 0
 OUR_BUG = 1
@@ -19,11 +16,11 @@ SURROUNDINGS = 2
 INTERRUPTED = 130
 
 
-class UserError(Exception):
+class UserError(LivemefError):
     """What a person typed or configured is wrong. One line: what, where, what to do."""
 
 
-EXPECTED: tuple[type[Exception], ...] = (UserError, CalibrationError, CaptureError, EngineError, FusionError)
+EXPECTED: tuple[type[Exception], ...] = (LivemefError,)
 SYSTEM_LIMITS = {
     errno.EACCES,
     errno.EPERM,
