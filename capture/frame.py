@@ -162,6 +162,24 @@ class Bracket:
         return max(centres) - min(centres)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class CapturedBracket:
+    """A bracket with its pixels, dark to bright. bracket: the frames' records, and how far their labels are certain."""
+
+    bracket: Bracket
+    frames: tuple[Frame, ...]
+
+    @property
+    def pixels(self) -> tuple[Pixels, ...]:
+        """The exposures: BGR, height x width x 3, uint8 or uint16, read-only."""
+        return tuple(frame.pixels for frame in self.frames)
+
+    @property
+    def exposures(self) -> tuple[Exposure | None, ...]:
+        """Exposure time and gain of each frame, as measured, else as requested; None = unknown."""
+        return tuple(record.exposure for record in self.bracket.records)
+
+
 def brightness(pixels: Pixels) -> float:
     """Robust brightness of a picture, for telling exposures apart: trimmed mean of luma, 0..1.
 

@@ -69,6 +69,10 @@ class Fuser(Protocol):
         """While this lasts, exposures that lie in `memory` are read in place where the device can do so."""
         ...
 
+    def close(self) -> None:
+        """Free threads and device memory. The fuser cannot be used afterwards."""
+        ...
+
 
 def check_exposures(exposures: Sequence[Pixels]) -> None:
     """Raise FusionError unless these are two or more BGR pictures of one shape and one dtype, uint8 or uint16."""

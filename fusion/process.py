@@ -16,15 +16,16 @@ import numpy as np
 
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CaptureError
-from livemef.capture.frame import Bracket, Pixels
+from livemef.capture.frame import Pixels
 from livemef.engine.errors import EngineError
+from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.bracket_receiver import Delivery, Inbox
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, Pending
-from livemef.fusion.motion.compensation import Moments, MotionReport
+from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
-from livemef.fusion.stream.header import Header, Motion, Pipeline, bracket_header, exposure_header
+from livemef.fusion.stream.header import Header, Pipeline, bracket_header, exposure_header, motion_of
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.wire import MOTION, exposure_topic
 
@@ -178,7 +179,7 @@ class _Stage:
             model_sha256=self._fuser.model_sha256,
             device=self._device,
             fusion=self._settings,
-            motion=_motion(fused.motion),
+            motion=motion_of(fused.motion),
             profile=self._profile,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
@@ -195,15 +196,6 @@ class _Stage:
         dropped_before = publisher.dropped
         publisher.publish("fused", header, fused.pixels)
         return publisher.dropped - dropped_before
-
-
-def moments_of(bracket: Bracket) -> Moments:
-    """What the fuser is told of a bracket: the picture shows the moment of its newest frame."""
-    return Moments(bracket.lights, bracket.records.index(bracket.newest))
-
-
-def _motion(report: MotionReport | None) -> Motion | None:
-    return None if report is None else Motion(reference=report.reference, share=report.share, shift_px=report.shift)
 
 
 def mask_picture(report: MotionReport) -> Pixels:

@@ -105,6 +105,10 @@ class CpuFuser:
         """See Fuser: any memory will do."""
         return nullcontext()
 
+    def close(self) -> None:
+        """See Fuser."""
+        self._pool.shutdown()
+
     def _compensated(
         self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments
     ) -> tuple[list[Exposure], list[Plane], MotionReport]:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
+from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.stream.codecs import Codec, Encoding
 
 VERSION = 1
@@ -174,6 +175,11 @@ def exposure_header(fused: Header, index: int) -> Header:
         timestamp_wall_ns=fused.timestamp_wall_ns + shift_ns,
         sources=(source,),
     )
+
+
+def motion_of(report: MotionReport | None) -> Motion | None:
+    """The header's field `motion`; None where motion is off."""
+    return None if report is None else Motion(reference=report.reference, share=report.share, shift_px=report.shift)
 
 
 def source_of(record: FrameRecord) -> Source:

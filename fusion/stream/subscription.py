@@ -1,0 +1,88 @@
+"""Receiving as a loop: `for message in subscribe(endpoint)`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
+from livemef.fusion.stream.wire import FUSED, Message, WireError
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5556"
+"""Where `livemef run` publishes if nothing else is asked for."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What was sent, or came, and was not received. gaps: messages missing within the stream; malformed: unreadable."""
+
+    gaps: int
+    malformed: int
+
+
+class Subscription:
+    """Messages of a stream, one by one. Use it as a context manager, or call `close`. Not thread-safe.
+
+    Iteration waits for the publisher, also when it comes back after a restart, and ends only with ReceiveTimeout.
+    """
+
+    def __init__(self, subscriber: Subscriber, timeout_s: float, newest: bool) -> None:
+        self._subscriber, self._timeout_s, self._newest = subscriber, timeout_s, newest
+        self._malformed = 0
+
+    @property
+    def missed(self) -> Missed:
+        """What was missed so far."""
+        return Missed(self._subscriber.counter.gaps, self._malformed)
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        """The next message that can be read. Raises ReceiveTimeout."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                message = self._subscriber.receive(max(0.0, deadline - time.monotonic()), self._newest)
+            except WireError:
+                self._malformed += 1
+                if time.monotonic() > deadline:
+                    raise ReceiveTimeout(f"nothing but malformed messages within {self._timeout_s:g} s") from None
+                continue
+            message.pixels.flags.writeable = False
+            return message
+
+    def close(self) -> None:
+        """Close the socket. May be called twice."""
+        self._subscriber.close()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def subscribe(
+    endpoint: str = DEFAULT_ENDPOINT,
+    topics: Sequence[str] = (FUSED,),
+    *,
+    timeout_s: float = 10.0,
+    newest: bool = False,
+) -> Subscription:
+    """Receive what a livemef publishes, on this machine or another.
+
+    endpoint: `tcp://HOST:PORT` or `ipc:///PATH`; the publisher may come later. topics: "fused", "exposure/0" (the
+    darkest) ..., "motion". timeout_s: longest wait for a message. newest: skip what has already been overtaken, for a
+    receiver that is slower than the camera; what is skipped counts as missed.
+
+    Iterating gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16, read-only) and
+    `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint, and
+    ReceiveTimeout while iterating.
+
+        with livemef.subscribe() as messages:
+            for message in messages:
+                print(message.header.seq, message.pixels.shape)
+    """
+    return Subscription(Subscriber(endpoint, topics), timeout_s, newest)
