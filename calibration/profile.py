@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import tomlkit
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.calibration.errors import CalibrationError
@@ -276,15 +276,13 @@ def _parse(path: Path, data: bytes) -> CameraProfile:
 
 
 def _toml(profile: CameraProfile) -> str:
-    """The profile as TOML; what is None is left out. (JSON's strings, numbers and arrays are TOML's as well.)"""
-    values = dataclasses.asdict(profile)
-    lines = [f"{key} = {_value(value)}" for key, value in values.items() if not isinstance(value, Mapping | None)]
-    for name, section in values.items():
-        if isinstance(section, Mapping):
-            lines += ["", f"[{name}]"]
-            lines += [f"{key} = {_value(value)}" for key, value in section.items() if value is not None]
-    return "\n".join(lines) + "\n"
+    """The profile as TOML; what is None is left out."""
+    values = {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in _without_none(dataclasses.asdict(profile)).items()
+    }
+    return str(tomlkit.dumps(values))
 
 
-def _value(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}

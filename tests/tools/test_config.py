@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import LoadedConfig, flatten, known_keys, load_config, nearest, variable_name
 from livemef.tools.config.text import annotated_default, effective_toml
+from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
 from tests.tools.command import assert_one_line, livemef
 
@@ -83,6 +84,40 @@ def test_gamma_is_a_number_or_adaptive(value: str, expected: object) -> None:
 def test_full_is_all_lines() -> None:
     assert loaded(LIVEMEF_FUSION__NETWORK_LINES="full").config.fusion.network_lines == 0
     assert loaded(flags={"stills.network_lines": "270"}).config.stills.network_lines == 270
+
+
+def test_every_key_has_the_line_where_it_stands() -> None:
+    text = """# comment
+preview.port = 1  # dotted
+
+[ capture ]
+  exposures = "1ms,2ms"
+camera = "a"
+
+[x.a]
+q = [1,
+2]
+[fusion]
+[x.b]
+r = {s = 1, t = {u = 2}}
+"qu.ot" = 3
+[[z]]
+last = 4
+"""
+    wanted = {"preview.port": 2, "capture.exposures": 5, "capture.camera": 6, "x.a.q": 9, "x.b.r.t.u": 13, "z": 15}
+    lines = lines_of_keys(text)
+    assert {key: lines[key] for key in wanted} == wanted
+    assert lines["x.b.qu.ot"] == 14
+
+
+@given(st.lists(st.sampled_from(known_keys()), unique=True), st.data())
+def test_the_line_of_any_key_holds_its_name(keys: list[str], data: st.DataObject) -> None:
+    blank = st.sampled_from(["", "\n", "  ", "# a = 1\n"])
+    text = "".join(f"{data.draw(blank)}{key} = 1{data.draw(blank)}\n" for key in keys)
+    lines = text.split("\n")
+    assert {
+        key: lines[line - 1].split(" = ")[0].strip() for key, line in lines_of_keys(text).items() if "." in key
+    } == {key: key for key in keys}
 
 
 class TestPrinted:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 
 from livemef.fusion.errors import FusionError
 from livemef.tools.config.schema import Config
+from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
 
 if sys.version_info >= (3, 11):
@@ -28,7 +28,7 @@ else:
 PREFIX = "LIVEMEF_"
 NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA")  # the file itself; the tests' photographs
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
-FILE_LIMIT_BYTES = 1 << 20
+FILE_LIMIT_BYTES = 128 << 10
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return max(known, key=likeness)
 
 
-def _lines_of_keys(text: str) -> dict[str, int]:
-    table = ""
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w.\s-]+?)\s*\]", line):
-            table = header[1] + "."
-        elif key := re.match(r"\s*\"?([\w.-]+)\"?\s*=", line):
-            lines.setdefault(table + key[1], number)
-    return lines
-
-
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise UserError(f"configuration file {path}: larger than 1 MiB; is this the right file?")
+            raise UserError(f"configuration file {path}: larger than 128 KiB; is this the right file?")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"configuration file {path}: not UTF-8 text; is this the right file?") from error
@@ -109,7 +98,7 @@ def read_file(path: Path) -> list[Setting]:
         flat = flatten(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"configuration file {path}: not valid TOML: {error}") from error
-    lines = _lines_of_keys(text)
+    lines = lines_of_keys(text)
     places = {key: f"{path}, line {lines[key]}" if key in lines else str(path) for key in flat}
     known = known_keys()
     for key in flat:
