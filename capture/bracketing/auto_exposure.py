@@ -16,6 +16,7 @@ import numpy as np
 from livemef.capture.bracketing.plan import quantise
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.frame import Exposure, Pixels
+from livemef.capture.srgb import decode
 
 MOST_CLIPPED, MOST_DROWNED = 0.005, 0.01
 """Parts of the picture that may clip in the short exposure, and lie below the noise floor in the long one."""
@@ -58,7 +59,7 @@ def look_at(pixels: Pixels, exposure: Exposure) -> Look:
     """Measure a frame (BGR, uint8 or uint16, sRGB-encoded) by some thousand of its pixels."""
     every = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _PIXELS))
     seen = pixels[every // 2 :: every, every // 2 :: every].reshape(-1, 3)
-    linear = _linear(seen.astype(np.float64) / np.iinfo(pixels.dtype).max)
+    linear = decode(seen.astype(np.float64) / np.iinfo(pixels.dtype).max)
     largest, luminance = linear.max(axis=1), linear @ (0.0722, 0.7152, 0.2126)
     return Look(
         light=exposure.light,
@@ -67,11 +68,6 @@ def look_at(pixels: Pixels, exposure: Exposure) -> Look:
         high=float(np.quantile(largest, 1 - MOST_CLIPPED / 2)),
         low=float(np.quantile(luminance, MOST_DROWNED / 2)),
     )
-
-
-def _linear(encoded: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1."""
-    return np.asarray(np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4))
 
 
 class AutoBracketing:

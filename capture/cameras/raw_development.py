@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
+from livemef.capture.srgb import encode
 
 _NAME = re.compile(r"(?:S(?P<order>RGGB|BGGR|GRBG|GBRG)|R)(?P<bits>8|10|12|14|16)")
 _DEMOSAIC = {
@@ -71,7 +72,5 @@ def develop(
 
 @lru_cache(maxsize=1)
 def _srgb_table() -> NDArray[np.uint16]:
-    """sRGB code for each linear level, both 0..65535 (IEC 61966-2-1)."""
-    linear = np.arange(65536) / 65535
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(encoded * 65535).astype(np.uint16)
+    """sRGB code for each linear level, both 0..65535."""
+    return np.round(encode(np.arange(65536) / 65535) * 65535).astype(np.uint16)

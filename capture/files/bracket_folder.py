@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import PICTURE_SUFFIXES, exif_exposure, read_picture
 from livemef.capture.frame import Exposure, Pixels, brightness
+from livemef.capture.srgb import decode
 
 _TELLING_RATIO = 1.05
 """EXIF exposures closer than this are one setting written into all the pictures, not a bracket."""
@@ -93,18 +94,13 @@ def estimated_ratio(darker: Pixels, brighter: Pixels) -> float:
     both = (dark > 0.05) & (bright < 0.9) & (dark < bright)
     if np.count_nonzero(both) < 16:
         return 4.0
-    return max(1.3, float(np.median(_linear(bright[both]) / _linear(dark[both]))))
+    return max(1.3, float(np.median(decode(bright[both]) / decode(dark[both]))))
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float64]:
     small = pixels[:: max(1, pixels.shape[0] // 256), :: max(1, pixels.shape[1] // 256)]
     luma: NDArray[np.float64] = small @ np.array([0.114, 0.587, 0.299]) / np.iinfo(pixels.dtype).max
     return luma
-
-
-def _linear(code: NDArray[np.float64]) -> NDArray[np.float64]:
-    linear: NDArray[np.float64] = ((code + 0.055) / 1.055) ** 2.4
-    return linear
 
 
 def _refuse_unequal(path: Path, pixels: Pixels, other_path: Path, other: Pixels) -> None:

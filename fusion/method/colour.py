@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.srgb import decode as decode
+from livemef.capture.srgb import encode as encode
+
 Plane = NDArray[np.floating[Any]]
 
 RED, GREEN, BLUE = (0.64, 0.33), (0.30, 0.60), (0.15, 0.06)
 WHITE_D65 = (0.3127, 0.3290)
-
-DECODE_KNEE, ENCODE_KNEE, LINEAR_SLOPE = 0.04045, 0.0031308, 12.92
-"""sRGB's straight part near black: below these the encoded value is LINEAR_SLOPE times the linear one."""
 
 LAB_DELTA = 6 / 29
 """CIELAB's cube root becomes a straight line below LAB_DELTA ** 3 of the white."""
@@ -41,19 +41,6 @@ XYZ_FROM_BGR = _xyz_over_white_from_bgr()
 """3x3: linear BGR to X/Xn, Y/Yn, Z/Zn; each row sums to one, so white is (1, 1, 1)."""
 
 BGR_FROM_XYZ = np.linalg.inv(XYZ_FROM_BGR)
-
-
-def decode(encoded: Plane) -> Plane:
-    """sRGB-encoded values 0..1 to linear light 0..1."""
-    straight = encoded / LINEAR_SLOPE
-    curved = ((np.maximum(encoded, 0) + 0.055) / 1.055) ** 2.4
-    return np.where(encoded > DECODE_KNEE, curved, straight)
-
-
-def encode(linear: Plane) -> Plane:
-    """Linear light 0..1 to sRGB-encoded values 0..1."""
-    curved = 1.055 * np.maximum(linear, ENCODE_KNEE) ** (1 / 2.4) - 0.055
-    return np.where(linear > ENCODE_KNEE, curved, linear * LINEAR_SLOPE)
 
 
 def lab_f(ratio: Plane) -> Plane:

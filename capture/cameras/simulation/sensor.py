@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
+from livemef.capture.srgb import encode
 
 Plane = NDArray[np.float32]
 Raw = NDArray[np.uint16]
@@ -168,7 +169,7 @@ def encoded(model: SensorModel, linear: NDArray[np.float64]) -> NDArray[np.float
     it. Then an S (contrast > 0) or its opposite (< 0) by a sine, with slope 1 - contrast at both ends.
     """
     if model.response == "srgb":
-        return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return np.asarray(encode(linear), np.float64)
     gamma = model.gamma
     knee = _TOE / (gamma - 1)
     slope = (1 + _TOE) ** gamma * (gamma - 1) ** (gamma - 1) / (_TOE ** (gamma - 1) * gamma**gamma)

@@ -13,6 +13,7 @@ from livemef.capture.bracketing.controller import BracketingController, Delays
 from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.cameras.base import CameraLimits
 from livemef.capture.frame import Bracket, Exposure, FrameRecord
+from livemef.capture.srgb import encode
 
 LIMITS = CameraLimits(100.0, 33_000.0, 10.0, 1.0, 16.0)
 START_UP = 180
@@ -107,7 +108,7 @@ class ModelSensor:
 
     def _frame(self, exposure: Exposure) -> tuple[FrameRecord, float]:
         linear = np.minimum(self.patches * self.light_now * exposure.light, 1.0)
-        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        encoded = encode(linear)
         brightness = float(encoded.mean()) + self.random.gauss(0.0, 0.0004)
         granularity = 1.0 + self.random.uniform(-0.01, 0.01)
         return FrameRecord(

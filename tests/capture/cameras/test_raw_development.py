@@ -7,6 +7,7 @@ import pytest
 
 from livemef.capture.cameras.raw_development import RawFormat, develop, parse_raw_format, unpacked
 from livemef.capture.cameras.simulation.sensor import SensorModel, tone_table
+from livemef.capture.srgb import decode
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,5 @@ def test_colours_and_gains(order: str) -> None:
         short = {"R": 2.0, "B": 4.0}.get(colour, 1.0)
         mosaic[place // 2 :: 2, place % 2 :: 2] = round(linear[colour] / short * 4095)
     picture = develop(mosaic, RawFormat(order, 12), 0, red_gain=2.0, blue_gain=4.0)[8:-8, 8:-8] / 65535
-    decoded = np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4).mean(axis=(0, 1))
+    decoded = decode(picture).mean(axis=(0, 1))
     assert decoded == pytest.approx([linear["B"], linear["G"], linear["R"]], abs=0.003)

@@ -19,6 +19,7 @@ from livemef.capture.files.bracket_folder import estimated_ratio, find_brackets
 from livemef.capture.files.image_io import write_picture
 from livemef.capture.files.recording import Recording, RecordingWriter
 from livemef.capture.frame import Bracket, Exposure, Frame, Pixels, Verdict
+from livemef.capture.srgb import encode
 
 
 def scene(light: float, size: tuple[int, int] = (80, 60), seed: int = 3) -> Pixels:
@@ -26,7 +27,7 @@ def scene(light: float, size: tuple[int, int] = (80, 60), seed: int = 3) -> Pixe
     noise = np.random.default_rng(seed).random((size[1], size[0], 3)).astype(np.float32)
     smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 5), None, 0.05, 1.0, cv2.NORM_MINMAX)
     linear = np.clip(light * smooth, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    encoded = encode(linear)
     return np.round(255 * encoded).astype(np.uint8)
 
 

@@ -21,6 +21,7 @@ from livemef.capture.cameras.simulation.faults import frame_faults, request_igno
 from livemef.capture.cameras.simulation.settings import PARAMETERS, SimulatedSettings, read_settings
 from livemef.capture.errors import CameraStalled, CaptureError
 from livemef.capture.frame import Exposure, Frame
+from livemef.capture.srgb import decode
 from livemef.capture.uri import parse_uri
 
 SMALL = "size=64x48&scene=flat"
@@ -72,7 +73,7 @@ def test_the_picture_follows_the_exposure() -> None:
     def light(exposure: Exposure) -> float:
         source.request(exposure)
         code = source.read(5).pixels.mean() / 65535
-        return float(((code + 0.055) / 1.055) ** 2.4)
+        return float(decode(code))
 
     assert light(Exposure(8000.0)) == pytest.approx(0.25, rel=0.02)
     assert light(Exposure(4000.0)) == pytest.approx(0.125, rel=0.02)
