@@ -21,7 +21,15 @@ from livemef.calibration.flat_field import vignetting_of
 from livemef.calibration.profile import ColourSection, FlatSection, Matrix3, ResponseSection, now
 from livemef.calibration.response import curve_for
 from livemef.calibration.source import Stack
-from livemef.fusion.method.colour import BGR_FROM_XYZ, WHITE_D65, encode, lab_f_inverse, lab_from_linear
+from livemef.fusion.method.colour import (
+    BGR_FROM_XYZ,
+    WHITE_D65,
+    XYZ_FROM_BGR,
+    encode,
+    lab_f,
+    lab_f_inverse,
+    lab_from_linear,
+)
 from livemef.fusion.metrics.ciede2000 import ciede2000
 
 Values = NDArray[np.float64]
@@ -42,6 +50,16 @@ CHART_LAB_D50 = np.array(
 
 _WHITE_D50 = np.array([0.96422, 1.0, 0.82521])
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def _white_d65() -> Values:
+    x, y = WHITE_D65
+    return np.array([x / y, 1.0, (1 - x - y) / y])
+
+
+_D50_FROM_D65 = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _WHITE_D50 / (_BRADFORD @ _white_d65())) @ _BRADFORD
+"""3 x 3 on XYZ."""
+
 _PITCH = 1.15
 """From one patch to the next, in patches."""
 _CENTRAL = 0.45
@@ -70,10 +88,14 @@ def reference_bgr() -> Values:
     y = (CHART_LAB_D50[:, 0] + 16) / 116
     compressed = np.stack([y + CHART_LAB_D50[:, 1] / 500, y, y - CHART_LAB_D50[:, 2] / 200], axis=1)
     xyz = lab_f_inverse(compressed) * _WHITE_D50
-    x, y65 = WHITE_D65
-    white = np.array([x / y65, 1.0, (1 - x - y65) / y65])
-    adaptation = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ white / (_BRADFORD @ _WHITE_D50)) @ _BRADFORD
-    return np.asarray((xyz @ adaptation.T / white) @ BGR_FROM_XYZ.T)
+    return np.asarray((xyz @ np.linalg.inv(_D50_FROM_D65).T / _white_d65()) @ BGR_FROM_XYZ.T)
+
+
+def lab_d50(bgr: Values) -> Values:
+    """CIELAB under D50 of linear BGR with sRGB's primaries (..., 3), adapted after Bradford."""
+    xyz = (bgr @ XYZ_FROM_BGR.T) * _white_d65() @ _D50_FROM_D65.T
+    x, y, z = np.moveaxis(lab_f(np.maximum(xyz / _WHITE_D50, 0)), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def measure_colour(

@@ -12,11 +12,12 @@ from livemef.fusion.method.colour import decode_table, lab_from_linear
 
 def of_pictures(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:
     """Colour difference of every pixel of two BGR uint8 pictures in sRGB."""
-    return ciede2000(*(np.stack(lab_from_linear(decode_table(256)[picture]), -1) for picture in (first, second)))
+    lab = [np.stack(lab_from_linear(decode_table(256)[picture]), -1) for picture in (first, second)]
+    return ciede2000(lab[0], lab[1])
 
 
-def ciede2000(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]:
-    """Colour difference of CIELAB values (..., 3)."""
+def ciede2000(first: ArrayLike, second: ArrayLike, lightness_weight: bool = True) -> NDArray[np.floating[Any]]:
+    """Colour difference of CIELAB values (..., 3). lightness_weight: False takes SL = 1, as Metamorfoze does."""
     l1, a1, b1 = np.moveaxis(np.asarray(first, float), -1, 0)
     l2, a2, b2 = np.moveaxis(np.asarray(second, float), -1, 0)
     grey = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
@@ -36,8 +37,9 @@ def ciede2000(first: ArrayLike, second: ArrayLike) -> NDArray[np.floating[Any]]:
     )
     bend = 60 * np.exp(-(((np.degrees(hue) % 360 - 275) / 25) ** 2))
     rotation = -2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7)) * np.sin(np.radians(bend))
+    bulge = 0.015 * (lightness - 50) ** 2 / np.sqrt(20 + (lightness - 50) ** 2) if lightness_weight else 0.0
     parts = (
-        (l2 - l1) / (1 + 0.015 * (lightness - 50) ** 2 / np.sqrt(20 + (lightness - 50) ** 2)),
+        (l2 - l1) / (1 + bulge),
         (c2 - c1) / (1 + 0.045 * chroma),
         2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2)) / (1 + 0.015 * chroma * t),
     )

@@ -1,0 +1,158 @@
+"""Levels of image quality as data, and where a measured picture stands.
+
+An indication, never a statement of conformance: that needs the publisher's own target and procedure.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from livemef.calibration.errors import CalibrationError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The most that a level allows (sampling_efficiency: the least; gain_highlights: least and most). None: no limit.
+
+    colour_mean, colour_p90, colour_max: CIEDE2000. white: distance in a*, b*. tone: L*. noise: standard deviation of
+    L*. sharpening: largest SFR. non_uniformity: share of L*, 0..1. misregistration: pixels.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    colour_mean: Positive | None = None
+    colour_p90: Positive | None = None
+    colour_max: Positive | None = None
+    white: Positive | None = None
+    tone: Positive | None = None
+    gain_highlights: tuple[Positive, Positive] | None = None
+    noise: Positive | None = None
+    sampling_efficiency: Positive | None = None
+    sharpening: Positive | None = None
+    non_uniformity: Positive | None = None
+    misregistration: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A level: its name, where its numbers come from, and whether they were read in the publisher's own text.
+
+    sl_one: its colour differences are CIEDE2000 with SL = 1.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    edition: str
+    source: str
+    status: Literal["primary", "secondary"]
+    limits: Limits
+    sl_one: bool = False
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One criterion of a level, held against what was measured. share: of the limit that is used up; above 1 fails."""
+
+    name: str
+    measured: float
+    limit: float | tuple[float, float]
+    share: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a picture stands against a level: `within` says whether all that was measured is inside its limits.
+
+    unmeasured: criteria of the level that the picture gives no value for.
+    """
+
+    level: Level
+    criteria: tuple[Criterion, ...]
+    unmeasured: tuple[str, ...] = field(default=())
+
+    @property
+    def within(self) -> bool:
+        """Whether every measured criterion is inside its limit."""
+        return all(criterion.share <= 1 for criterion in self.criteria)
+
+    @property
+    def worst(self) -> Criterion | None:
+        """The criterion that uses up most of its limit."""
+        return max(self.criteria, key=lambda criterion: criterion.share, default=None)
+
+
+_LEVELS = TypeAdapter(tuple[Level, ...])
+
+
+def shipped_levels() -> tuple[Level, ...]:
+    """The levels that come with livemef."""
+    text = resources.files("livemef.calibration.quality").joinpath("levels.toml").read_text(encoding="utf-8")
+    return _parsed("levels.toml", text)
+
+
+def load_levels(path: Path) -> tuple[Level, ...]:
+    """An institution's own levels, in a file like the shipped one. Raises CalibrationError."""
+    try:
+        if path.stat().st_size > LIMIT_BYTES:
+            raise CalibrationError(f"levels {path}: larger than 1 MiB; is this the right file?")
+        return _parsed(str(path), path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CalibrationError(f"levels {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CalibrationError(f"levels {path}: is not UTF-8 text") from None
+
+
+def _parsed(name: str, text: str) -> tuple[Level, ...]:
+    try:
+        return _LEVELS.validate_python(tomllib.loads(text).get("level", []))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CalibrationError(f"levels {name}: level {place}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise CalibrationError(f"levels {name}: not valid TOML: {error}") from None
+
+
+def find_level(levels: Sequence[Level], name: str) -> Level:
+    """The level of this name. Raises CalibrationError that names all."""
+    for level in levels:
+        if level.name == name:
+            return level
+    raise CalibrationError(f"level {name}: not known; there are {', '.join(level.name for level in levels)}")
+
+
+def standing(level: Level, measured: Mapping[str, float]) -> Standing:
+    """Hold measured values, by the names of Limits, against a level."""
+    criteria, unmeasured = [], []
+    for name, limit in vars(level.limits).items():
+        if limit is None:
+            continue
+        if name not in measured:
+            unmeasured.append(name)
+            continue
+        criteria.append(Criterion(name, measured[name], limit, _share(name, measured[name], limit)))
+    return Standing(level, tuple(criteria), tuple(unmeasured))
+
+
+def _share(name: str, value: float, limit: float | tuple[float, float]) -> float:
+    if isinstance(limit, tuple):
+        low, high = limit
+        middle = (low + high) / 2
+        return abs(value - middle) / (high - middle)
+    return limit / max(value, 1e-9) if name == "sampling_efficiency" else value / limit
