@@ -32,7 +32,7 @@ class Method:
 
 
 def _from_module(module: str, function: str = "fuse") -> Callable[[], FuseFunction]:
-    return lambda: cast(FuseFunction, getattr(import_module(f"fusion.methods.{module}"), function))
+    return lambda: cast(FuseFunction, getattr(import_module(f"livemef.fusion.methods.{module}"), function))
 
 
 def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:

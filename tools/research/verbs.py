@@ -18,6 +18,13 @@ LAB_VERBS = (
         "ablate_fusion_command",
         METHODS,
     ),
+    Verb(
+        "steadiness",
+        "Measure how steady live fusion is on clips.",
+        "research.steadiness",
+        "steadiness_command",
+        METHODS,
+    ),
     Verb("label", "Make training pairs from exposures.", "research.label", "label_command", NETWORKS),
     Verb("train", "Train the lightness network.", "research.train", "train_command", NETWORKS),
     Verb("export", "Write a trained network as ONNX.", "research.export", "export_command", NETWORKS),
