@@ -21,6 +21,7 @@ from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain
+from livemef.tools.fuse_video import FootageOptions, fuse_video, is_footage
 from livemef.tools.options import (
     ChromaOption,
     ConfigOption,
@@ -188,12 +189,24 @@ def _single_line(fuser: Fuser, task: Task, json_lines: bool) -> None:
 def fuse_command(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="UNDER OVER | DIR", help="Pictures of one scene, or a folder with one folder a scene."),
+        typer.Argument(
+            metavar="UNDER OVER | DIR | CLIP", help="Pictures of one scene, a folder of scenes, or footage."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The picture, or the folder, to write.")] = None,
     picture_format: Annotated[
         str, typer.Option("--format", metavar="png|tiff|jpg|webp", help="Format of the pictures of a folder of scenes.")
     ] = "png",
+    exposures: Annotated[
+        int | None, typer.Option("--exposures", min=2, max=8, help="Footage: how many exposures alternate; 2.")
+    ] = None,
+    ev: Annotated[
+        str | None, typer.Option("--ev", metavar="STOPS", help="Footage: stops between neighbouring exposures: 3; 2,3.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="1,0", help="Footage: places of a cycle's frames, 0 = darkest.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Footage: frames a second, if not as stored.")] = None,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     motion: MotionOption = None,
@@ -210,8 +223,15 @@ def fuse_command(
     PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order, dark to bright, is found from
     EXIF, else from brightness. The network sees full resolution unless --network-lines says otherwise. Hand-held, or
     with people in it: --motion full.
+
+    Footage that alternates its exposures (one video, or with --exposures, --ev or --order a folder of numbered frames)
+    is fused as livemef run does it live, into a video or a folder: livemef fuse CLIP.mp4 --ev 3 -o OUT.mp4
     """
+    footage = FootageOptions(exposures, ev, order, fps)
+    from_video = is_footage(inputs or [], footage) if inputs or footage.given else False
     flags = {
+        "fusion.motion": motion if from_video else None,
+        "fusion.network_lines": network_lines if from_video else None,
         "fusion.gamma": gamma,
         "fusion.chroma": chroma,
         "stills.motion": motion,
@@ -228,6 +248,8 @@ def fuse_command(
         raise UserError("nothing to fuse: livemef fuse UNDER OVER -o OUT, or livemef fuse DIR -o OUTDIR")
     if output is None:
         raise UserError("where to? give -o FILE, or -o DIR for a folder of scenes")
+    if from_video:
+        return fuse_video(loaded.config, inputs[0], footage, output, _suffix_of(picture_format), json_lines)
     tasks = plan_tasks(inputs, output, _suffix_of(picture_format))
     fuser = _open_fuser(loaded.config)
     if len(tasks) == 1:

@@ -18,6 +18,7 @@ from livemef.capture.files.image_io import read_picture
 from livemef.capture.frame import Pixels
 
 DEFAULT_FPS = 30.0
+CODECS = {".mkv": "FFV1", ".avi": "MJPG"}
 
 
 class Footage(Protocol):
@@ -119,7 +120,7 @@ def _natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 class VideoWriter:
-    """Writes pictures (BGR uint8, one size) as an MPEG-4 or, by the suffix .avi, Motion JPEG video file.
+    """Writes pictures (BGR uint8, one size) as a video file: .mkv lossless (FFV1), .avi Motion JPEG, else MPEG-4.
 
     The file has a temporary name until `close`; a `discard` leaves nothing behind.
     """
@@ -128,7 +129,7 @@ class VideoWriter:
         """size: width, height. Raises CaptureError if OpenCV cannot write such a file there."""
         self.path = path
         self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-        code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix.lower() == ".avi" else "mp4v"))
+        code = cv2.VideoWriter.fourcc(*CODECS.get(path.suffix.lower(), "mp4v"))
         with _quiet_ffmpeg():
             try:
                 self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, fps, size)
