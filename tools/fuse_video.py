@@ -12,8 +12,8 @@ from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_picture
 from livemef.capture.files.video import VideoWriter, open_footage
 from livemef.capture.frame import Pixels
+from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.fuser import Fuser
-from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.open_fuser import open_fuser
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import DONE, UserError
@@ -133,7 +133,7 @@ def _fuse_all(fuser: Fuser, source: FootageSource, sink: Sink, frames: int | Non
         bar = progress.add_task("fusing", total=frames)
         progress.advance(bar, source.exposures - 1)
         for bracket in source.brackets():
-            result = fuser.fuse(bracket.pixels, moments=Moments.of_bracket(bracket.bracket))
+            result = fuser.fuse(bracket.pixels, moments=moments_of(bracket.bracket))
             sink.write(to_8_bit(result.pixels) if isinstance(sink, VideoWriter) else result.pixels)
             fused += 1
             share += 0.0 if result.motion is None else result.motion.share
