@@ -35,7 +35,7 @@ def read_picture(path: str | Path) -> Pixels:
     data = _read_bytes(path)
     if problem := truncation(data):
         raise CaptureError(f"picture {path}: {problem}")
-    with _quiet_opencv():
+    with quiet_opencv():
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
         except cv2.error:
@@ -144,11 +144,12 @@ def _encoder_settings(suffix: str, png_compression: int) -> list[int]:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """OpenCV tells decoding trouble on stderr as well; the error raised here says it once."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def quiet_opencv() -> Iterator[None]:
+    """Keeps OpenCV from printing what fails on stderr as well; the error that is raised says it once."""
+    logging = getattr(cv2.utils, "logging", cv2)  # before OpenCV 4.13 these functions are cv2's own
+    level = logging.getLogLevel()
+    logging.setLogLevel(0)  # silent
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)

@@ -14,7 +14,7 @@ import numpy as np
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.bracket_folder import pictures_in
-from livemef.capture.files.image_io import read_picture
+from livemef.capture.files.image_io import quiet_opencv, read_picture
 from livemef.capture.frame import Pixels
 
 DEFAULT_FPS = 30.0
@@ -161,13 +161,5 @@ class VideoWriter:
 def _quiet_ffmpeg() -> Iterator[None]:
     """OpenCV and FFmpeg print their own lines on stderr; the error raised here says it once."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read by OpenCV when it first opens a video
-    logging = getattr(cv2.utils, "logging", None)  # from OpenCV 4.13 on
-    if logging is None:
+    with quiet_opencv():
         yield
-        return
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
