@@ -61,8 +61,8 @@ class Fuser(Protocol):
         """As `fuse`, whose result `finish` gives; exposures and `out` must not be touched until then."""
         ...
 
-    def room_for(self, like: Pixels) -> Pixels:
-        """Room for a result of this shape and dtype, where this device writes fastest."""
+    def buffer_for(self, like: Pixels) -> Pixels:
+        """Buffer for a result of this shape and dtype, where this device writes fastest."""
         ...
 
     def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:

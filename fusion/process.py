@@ -132,7 +132,7 @@ class _Stage:
         self._fuser, self._publishers, self._profile = fuser, list(publishers), profile
         self._settings = fuser.settings.as_dict()
         self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
-        self._rooms: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
+        self._outputs: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
         self.tally = tally
 
     @property
@@ -144,8 +144,8 @@ class _Stage:
         """Begin to fuse a bracket."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
-        room = self._room_for(delivery.pixels[0])
-        return _Started(delivery, self._fuser.begin(delivery.pixels, room, moments_of(delivery.bracket)), began_ns)
+        buffer = self._output_for(delivery.pixels[0])
+        return _Started(delivery, self._fuser.begin(delivery.pixels, buffer, moments_of(delivery.bracket)), began_ns)
 
     def finish(self, started: _Started) -> None:
         """Wait for its picture and publish it."""
@@ -159,11 +159,11 @@ class _Stage:
         latency_ms = (time.time_ns() - header.timestamp_wall_ns) / 1e6
         self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
 
-    def _room_for(self, like: Pixels) -> Pixels:
-        if not self._rooms or self._rooms[0].shape != like.shape or self._rooms[0].dtype != like.dtype:
-            self._rooms = [self._fuser.room_for(like) for _ in range(self.in_flight)]
-        self._rooms.append(self._rooms.pop(0))
-        return self._rooms[-1]
+    def _output_for(self, like: Pixels) -> Pixels:
+        if not self._outputs or self._outputs[0].shape != like.shape or self._outputs[0].dtype != like.dtype:
+            self._outputs = [self._fuser.buffer_for(like) for _ in range(self.in_flight)]
+        self._outputs.append(self._outputs.pop(0))
+        return self._outputs[-1]
 
     def page_locked(self, inbox: Inbox) -> AbstractContextManager[None]:
         """While this lasts, the inbox's pixels may be read in place by a device."""

@@ -65,7 +65,7 @@ class CpuFuser:
         self.loops = loops or (CompiledLoops() if compiled() else NumpyLoops())
         self._net = net
         self._tile = tile
-        self._moved: dict[int, Pixels] = {}  # room for exposures that have to be changed, kept from bracket to bracket
+        self._moved: dict[int, Pixels] = {}  # exposures made anew by motion compensation; kept from bracket to bracket
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fuse")
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
@@ -97,7 +97,7 @@ class CpuFuser:
         """See Fuser: done at once."""
         return Finished(self.fuse(exposures, out, moments))
 
-    def room_for(self, like: Pixels) -> Pixels:
+    def buffer_for(self, like: Pixels) -> Pixels:
         """See Fuser."""
         return np.empty(like.shape, like.dtype)
 
@@ -123,16 +123,16 @@ class CpuFuser:
             if not todo.idle:
                 inputs[index] = Exposure(exposures[index], exposures[found.reference], todo)
                 if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
-                    room = self._room(index, exposures[index])
-                    self._rows(height, self.loops.remake(inputs[index], room))
-                    inputs[index] = Exposure(room)
+                    buffer = self._remade(index, exposures[index])
+                    self._rows(height, self.loops.remake(inputs[index], buffer))
+                    inputs[index] = Exposure(buffer)
         return inputs, found.smalls, found.report()
 
-    def _room(self, index: int, like: Pixels) -> Pixels:
-        room = self._moved.get(index)
-        if room is None or room.shape != like.shape or room.dtype != like.dtype:
-            room = self._moved[index] = np.empty(like.shape, like.dtype)
-        return room
+    def _remade(self, index: int, like: Pixels) -> Pixels:
+        buffer = self._moved.get(index)
+        if buffer is None or buffer.shape != like.shape or buffer.dtype != like.dtype:
+            buffer = self._moved[index] = np.empty(like.shape, like.dtype)
+        return buffer
 
     def _fuse_pair(
         self, pair: tuple[Exposure, Exposure], smalls: tuple[Plane, Plane], out: Pixels, stages: dict[str, float]

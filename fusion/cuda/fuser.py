@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
-from livemef.fusion.cuda import launch_plan
-from livemef.fusion.cuda.launch_plan import BLOCK, Pair, PairPlan, Picture, Step
-from livemef.fusion.cuda.memory import Locked, Room, driver_library, lock_pages
+from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.launch_layout import BLOCK, Pair, PairLayout, Picture, Step
+from livemef.fusion.cuda.memory import Buffers, Locked, driver_library, lock_pages
 from livemef.fusion.cuda.motion import Remake
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, check_exposures, checked_out
@@ -58,7 +58,7 @@ def open_driver() -> Any:
     return driver
 
 
-class Pending:
+class CudaPending:
     """A bracket on its way through the device."""
 
     def __init__(
@@ -86,8 +86,8 @@ class _Lane:
         self._driver = driver
         self._events: list[Any] = []
         self._marks: list[str] = []
-        self.room: Room | None = None
-        self.pending: Pending | None = None
+        self.buffers: Buffers | None = None
+        self.pending: CudaPending | None = None
 
     def start(self, stream: Any) -> None:
         """Begin a timeline."""
@@ -121,7 +121,7 @@ class _Lane:
 class CudaFuser:
     """A Fuser on the first CUDA device, in its primary context. Not thread-safe.
 
-    Pictures in page-locked memory (`page_locked`, `room_for`) are read and written in place: without a copy on the
+    Pictures in page-locked memory (`page_locked`, `buffer_for`) are read and written in place: without a copy on the
     host, and without any copy where host and GPU share their memory (Jetson).
     """
 
@@ -173,7 +173,7 @@ class CudaFuser:
         """See Fuser."""
         return self.begin(exposures, out, moments).finish()
 
-    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
+    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> CudaPending:
         """Put a bracket into the stream; `exposures` and `out` belong to the device until `finish`.
 
         `in_flight` brackets may be under way: for one more, the oldest is finished first.
@@ -187,101 +187,101 @@ class CudaFuser:
             lane.pending.finish()
         with self.on_device():
             staged, motion = self._enqueue(lane, exposures, result, moments)
-        lane.pending = Pending(self, lane, result, staged, motion)
+        lane.pending = CudaPending(self, lane, result, staged, motion)
         return lane.pending
 
     def _enqueue(
         self, lane: _Lane, exposures: Sequence[Pixels], out: Pixels, moments: Moments
     ) -> tuple[Pixels | None, MotionReport | None]:
         """All of a bracket's work. The page-locked picture that it ends in, unless that is `out` itself."""
-        room = self._room(lane, exposures)
-        stream = self._early if room.motion else self._stream
+        buffers = self._buffers(lane, exposures)
+        stream = self._early if buffers.motion else self._stream
         lane.start(stream)
-        pictures = [self._upload(room, index, pixels, stream) for index, pixels in enumerate(exposures)]
+        pictures = [self._upload(buffers, index, pixels, stream) for index, pixels in enumerate(exposures)]
         lane.mark("upload", stream)
-        motion = self._still(lane, room, pictures, moments) if room.motion else None
-        staged = None if self._device_address(out) else room.staging[-1]
+        motion = self._still(lane, buffers, pictures, moments) if buffers.motion else None
+        staged = None if self._device_address(out) else buffers.staging[-1]
         target = out if staged is None else staged
-        if room.mapped:
+        if buffers.mapped:
             fused = Picture(self._device_address(target) or 0, target.strides[0])
         else:
-            fused = Picture(int(room.pictures[-1]), room.stride)
+            fused = Picture(int(buffers.pictures[-1]), buffers.stride)
         under = pictures[0]
         for index, over in enumerate(pictures[1:], 1):
-            given = {} if not room.motion else {0: 0, 1: 1} if index == 1 else {1: index}
-            self._fuse_pair(lane, room, (under, over), fused, given)
+            given = {} if not buffers.motion else {0: 0, 1: 1} if index == 1 else {1: index}
+            self._fuse_pair(lane, buffers, (under, over), fused, given)
             under = fused
-        if not room.mapped:
-            self._copy(room, target, room.pictures[-1], self._stream, down=True)
+        if not buffers.mapped:
+            self._copy(buffers, target, buffers.pictures[-1], self._stream, down=True)
         lane.mark("download", self._stream)
         return staged, motion
 
-    def _still(self, lane: _Lane, room: Room, pictures: list[Picture], moments: Moments) -> MotionReport:
+    def _still(self, lane: _Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
         """Make all exposures ones of one moment, in `pictures`. What has moved is found by the host, on grids that come
         in a stream of their own: the bracket before goes on meanwhile. Time spent there counts as the stage "motion".
         """
-        plan, memory = room.plan, room.motion
+        layout, memory = buffers.layout, buffers.motion
         assert memory is not None
         for first in range(0, len(pictures), 2):
             two = pictures[first], pictures[min(first + 1, len(pictures) - 1)]
-            argument = bytes(plan.grid_pair(two, room.addresses))
-            for step in plan.grid_steps():
+            argument = bytes(layout.grid_pair(two, buffers.addresses))
+            for step in layout.grid_steps():
                 self._launch(step, argument, Pair, self._early)
-            self._driver.memcpy_dtoh_async(memory.grids[first : first + 2], room.addresses["grids"], self._early)
+            self._driver.memcpy_dtoh_async(memory.grids[first : first + 2], buffers.addresses["grids"], self._early)
         lane.mark("shrink", self._early)
         lane.wait()
         grids = list(memory.grids[: len(pictures)])
-        settings, size = self.settings, (plan.height, plan.width)
+        settings, size = self.settings, (layout.height, layout.width)
         found = compensation.at_one_moment(grids, size, settings.small_lines, settings.motion, moments, self._loops)
         for index, todo in found.plans.items():
             if not todo.idle:
-                pictures[index] = self._remake(room, index, todo, pictures[found.reference], pictures[index])
-        for room_for_it, small in zip(memory.smalls, found.smalls, strict=True):
-            room_for_it[:] = small
+                pictures[index] = self._remake(buffers, index, todo, pictures[found.reference], pictures[index])
+        for stored, small in zip(memory.smalls, found.smalls, strict=True):
+            stored[:] = small
         lane.mark("motion", self._stream)
         return found.report()
 
-    def _remake(self, room: Room, index: int, todo: Compensation, reference: Picture, other: Picture) -> Picture:
-        memory = room.motion
+    def _remake(self, buffers: Buffers, index: int, todo: Compensation, reference: Picture, other: Picture) -> Picture:
+        memory = buffers.motion
         assert memory is not None
         arrays, block = memory.remake.arrays(todo), memory.device_blocks[index]
         memory.remake.fill(memory.blocks[index], arrays)
         self._driver.memcpy_htod_async(block, memory.blocks[index], self._stream)
-        made = Picture(int(memory.remade[index]), room.stride)
+        made = Picture(int(memory.remade[index]), buffers.stride)
         argument = memory.remake.argument(todo, int(block), reference, other, made, arrays)
-        self._launch(room.plan.remake_step(), bytes(argument), Remake, self._stream)
+        self._launch(buffers.layout.remake_step(), bytes(argument), Remake, self._stream)
         return made
 
-    def _room(self, lane: _Lane, exposures: Sequence[Pixels]) -> Room:
+    def _buffers(self, lane: _Lane, exposures: Sequence[Pixels]) -> Buffers:
         height, width = exposures[0].shape[:2]
         itemsize = exposures[0].itemsize
-        plan = PairPlan(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
-        if lane.room is None or not lane.room.matches(plan, len(exposures)):
-            for shape in plan.network_shapes:
+        layout = PairLayout(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
+        if lane.buffers is None or not lane.buffers.matches(layout, len(exposures)):
+            for shape in layout.network_shapes:
                 self._net.prepare(*shape)
-            lane.room = None  # its memory first: there may not be enough for both
-            lane.room = Room(self._driver, plan, len(exposures), self._table_addresses(itemsize), self._mapped)
-            for array in lane.room.staging:
+            lane.buffers = None  # its memory first: there may not be enough for both
+            lane.buffers = Buffers(self._driver, layout, len(exposures), self._table_addresses(itemsize), self._mapped)
+            for array in lane.buffers.staging:
                 self._remember(array)
-        return lane.room
+        return lane.buffers
 
     def _table_addresses(self, itemsize: int) -> dict[str, int]:
         if itemsize not in self._tables:
-            arrays = launch_plan.tables(itemsize)
+            arrays = launch_layout.tables(itemsize)
             self._tables[itemsize] = {name: self._driver.to_device(array) for name, array in arrays.items()}
         return {name: int(table) for name, table in self._tables[itemsize].items()}
 
-    def _upload(self, room: Room, index: int, pixels: Pixels, stream: Any) -> Picture:
+    def _upload(self, buffers: Buffers, index: int, pixels: Pixels, stream: Any) -> Picture:
         """Where the device finds a picture. It is copied on the host only if it is not page-locked already."""
         if not self._device_address(pixels):
-            np.copyto(room.staging[index], pixels)
-            pixels = room.staging[index]
-        if room.mapped:
+            np.copyto(buffers.staging[index], pixels)
+            pixels = buffers.staging[index]
+        if buffers.mapped:
             return Picture(self._device_address(pixels) or 0, pixels.strides[0])
-        self._copy(room, pixels, room.pictures[index], stream, down=False)
-        return Picture(int(room.pictures[index]), room.stride)
+        self._copy(buffers, pixels, buffers.pictures[index], stream, down=False)
+        return Picture(int(buffers.pictures[index]), buffers.stride)
 
-    def _copy(self, room: Room, host: Pixels, device: Any, stream: Any, down: bool) -> None:
+    def _copy(self, buffers: Buffers, host: Pixels, device: Any, stream: Any, down: bool) -> None:
         copy = self._driver.Memcpy2D()
         if down:
             copy.set_src_device(device)
@@ -289,33 +289,33 @@ class CudaFuser:
         else:
             copy.set_src_host(host)
             copy.set_dst_device(device)
-        strides = (room.stride, host.strides[0]) if down else (host.strides[0], room.stride)
+        strides = (buffers.stride, host.strides[0]) if down else (host.strides[0], buffers.stride)
         copy.src_pitch, copy.dst_pitch = strides
-        copy.width_in_bytes, copy.height = room.row_bytes, room.plan.height
+        copy.width_in_bytes, copy.height = buffers.row_bytes, buffers.layout.height
         copy(stream)
 
     def _fuse_pair(
-        self, lane: _Lane, room: Room, pictures: Sequence[Picture], out: Picture, given: dict[int, int]
+        self, lane: _Lane, buffers: Buffers, pictures: Sequence[Picture], out: Picture, given: dict[int, int]
     ) -> None:
         """given: for exposure 0 or 1 of the pair the number of its small picture, where that is known already."""
-        pairs = {small: bytes(room.plan.pair(small, pictures, out, room.addresses)) for small in (True, False)}
-        steps = [step for step in room.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
+        pairs = {small: bytes(buffers.layout.pair(small, pictures, out, buffers.addresses)) for small in (True, False)}
+        steps = [step for step in buffers.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
         for index, step in enumerate(steps):
             if step.kernel == "small_lab":
-                self._give_smalls(room, given)
+                self._give_smalls(buffers, given)
             if step.kernel == "network":
-                planes = room.addresses["network_in"], room.addresses["network_out"]
-                self._net.enqueue(*room.plan.network_shape(step.small), *planes, self._stream.handle)
+                planes = buffers.addresses["network_in"], buffers.addresses["network_out"]
+                self._net.enqueue(*buffers.layout.network_shape(step.small), *planes, self._stream.handle)
             else:
                 self._launch(step, pairs[step.small], Pair, self._stream)
             if index + 1 == len(steps) or steps[index + 1].stage != step.stage:
                 lane.mark(step.stage, self._stream)
 
-    def _give_smalls(self, room: Room, given: dict[int, int]) -> None:
+    def _give_smalls(self, buffers: Buffers, given: dict[int, int]) -> None:
         for place, number in given.items():
-            assert room.motion is not None
-            small = room.motion.smalls[number]
-            self._driver.memcpy_htod_async(room.addresses["small_bgr"] + place * small.nbytes, small, self._stream)
+            assert buffers.motion is not None
+            small = buffers.motion.smalls[number]
+            self._driver.memcpy_htod_async(buffers.addresses["small_bgr"] + place * small.nbytes, small, self._stream)
 
     def _launch(self, step: Step, argument: bytes, kind: type[ctypes.Structure], stream: Any) -> None:
         if step.kernel not in self._functions:
@@ -324,13 +324,13 @@ class CudaFuser:
 
     # ---- page-locked memory ----
 
-    def room_for(self, like: Pixels) -> Pixels:
+    def buffer_for(self, like: Pixels) -> Pixels:
         """Memory for a result of this shape and dtype that the device writes in place."""
         with self.on_device():
             flags = self._driver.host_alloc_flags.DEVICEMAP
-            room: Pixels = self._driver.pagelocked_empty(like.shape, like.dtype, mem_flags=flags)
-            self._remember(room)
-        return room
+            buffers: Pixels = self._driver.pagelocked_empty(like.shape, like.dtype, mem_flags=flags)
+            self._remember(buffers)
+        return buffers
 
     def _remember(self, array: Pixels) -> None:
         """Note page-locked memory for as long as the array lives: its addresses may be anything afterwards."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from livemef.fusion.cuda import launch_plan
-from livemef.fusion.cuda.launch_plan import PairPlan, offsets
-from livemef.fusion.cuda.motion import RemakeRoom
+from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.launch_layout import PairLayout, offsets
+from livemef.fusion.cuda.motion import RemakeBuffers
 
 REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
 
@@ -25,44 +25,44 @@ class Locked:
     device: int
 
 
-class Room:
+class Buffers:
     """Memory for brackets of one size and number of exposures, on the device and page-locked on the host."""
 
-    def __init__(self, driver: Any, plan: PairPlan, exposures: int, tables: dict[str, int], mapped: bool) -> None:
-        places, size = offsets(plan.planes())
-        self.plan, self.exposures, self.steps = plan, exposures, plan.steps()
+    def __init__(self, driver: Any, layout: PairLayout, exposures: int, tables: dict[str, int], mapped: bool) -> None:
+        places, size = offsets(layout.planes())
+        self.layout, self.exposures, self.steps = layout, exposures, layout.steps()
         self.planes = driver.mem_alloc(size)
         self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
-        if plan.settings.gamma != "adaptive":
-            driver.memcpy_htod(self.addresses["exponent"], np.array([plan.settings.gamma], np.float32))
-        shape, dtype = (plan.height, plan.width, 3), np.dtype(f"u{plan.itemsize}")
+        if layout.settings.gamma != "adaptive":
+            driver.memcpy_htod(self.addresses["exponent"], np.array([layout.settings.gamma], np.float32))
+        shape, dtype = (layout.height, layout.width, 3), np.dtype(f"u{layout.itemsize}")
         flags = driver.host_alloc_flags.DEVICEMAP
         self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(exposures + 1)]
         self.mapped = mapped
-        row = plan.width * 3 * plan.itemsize
-        self.row_bytes, self.stride = row, -(-row // launch_plan.ALIGNMENT) * launch_plan.ALIGNMENT
-        self.pictures = [] if mapped else [driver.mem_alloc(self.stride * plan.height) for _ in self.staging]
-        moving = plan.settings.motion != "off"
-        self.motion = MotionRoom(driver, plan, exposures, self.stride) if moving else None
+        row = layout.width * 3 * layout.itemsize
+        self.row_bytes, self.stride = row, -(-row // launch_layout.ALIGNMENT) * launch_layout.ALIGNMENT
+        self.pictures = [] if mapped else [driver.mem_alloc(self.stride * layout.height) for _ in self.staging]
+        moving = layout.settings.motion != "off"
+        self.motion = MotionBuffers(driver, layout, exposures, self.stride) if moving else None
 
-    def matches(self, plan: PairPlan, exposures: int) -> bool:
+    def matches(self, layout: PairLayout, exposures: int) -> bool:
         """Whether such brackets fit."""
-        return self.plan == plan and self.exposures == exposures
+        return self.layout == layout and self.exposures == exposures
 
 
-class MotionRoom:
+class MotionBuffers:
     """What motion compensation needs beside: on the host the exposures' motion grids and small pictures, and for each
     exposure what steers its remaking and the picture that it becomes.
     """
 
-    def __init__(self, driver: Any, plan: PairPlan, exposures: int, stride: int) -> None:
+    def __init__(self, driver: Any, layout: PairLayout, exposures: int, stride: int) -> None:
         locked = driver.pagelocked_empty
-        self.grids = locked((exposures + exposures % 2, *plan.grid_shape, 3), np.float32)
-        self.smalls = locked((exposures, *plan.small_shape, 3), np.float32)
-        self.remake = RemakeRoom(plan.height, plan.width, plan.itemsize, plan.grid_shape)
+        self.grids = locked((exposures + exposures % 2, *layout.grid_shape, 3), np.float32)
+        self.smalls = locked((exposures, *layout.small_shape, 3), np.float32)
+        self.remake = RemakeBuffers(layout.height, layout.width, layout.itemsize, layout.grid_shape)
         self.blocks = [locked(self.remake.size, np.uint8) for _ in range(exposures)]
         self.device_blocks = [driver.mem_alloc(self.remake.size) for _ in range(exposures)]
-        self.remade = [driver.mem_alloc(stride * plan.height) for _ in range(exposures)]
+        self.remade = [driver.mem_alloc(stride * layout.height) for _ in range(exposures)]
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.cuda.launch_plan import Picture, offsets
+from livemef.fusion.cuda.launch_layout import Picture, offsets
 from livemef.fusion.motion import exposure_synthesis, intensity_mapping, saturation_fill
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.registration import NO_MOVE
@@ -44,7 +44,7 @@ class Remake(Structure):
 
 
 @dataclass(frozen=True)
-class RemakeRoom:
+class RemakeBuffers:
     """Where what steers the kernel lies in one block of memory, for exposures of one size.
 
     itemsize: bytes a sample. grid: cells down and across.

@@ -13,7 +13,7 @@ from functools import partial
 from livemef.engine.cuda_device import first_device
 from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.fuser import CudaFuser, open_driver
-from livemef.fusion.cuda.launch_plan import PairPlan
+from livemef.fusion.cuda.launch_layout import PairLayout
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.bench import bench_bracket
 from tests.fusion.brackets import Curve
@@ -52,11 +52,11 @@ def issue_rate():
     return device.get_attribute(attribute.MULTIPROCESSOR_COUNT) * CORES_A_MULTIPROCESSOR * clock
 
 
-def floors_ms(plan, bandwidth, rate):
-    pixels, cells = plan.height * plan.width, plan.small_shape[0] * plan.small_shape[1]
-    picture, sums = 3 * plan.itemsize * pixels, plan.planes()["row_sums"]
+def floors_ms(layout, bandwidth, rate):
+    pixels, cells = layout.height * layout.width, layout.small_shape[0] * layout.small_shape[1]
+    picture, sums = 3 * layout.itemsize * pixels, layout.planes()["row_sums"]
     shrunk_rows = max((2 * picture + sums) / bandwidth, SUM_INSTRUCTIONS * pixels / rate)
-    shrunk_columns = max(sums / bandwidth, 12 * pixels / max(1, plan.height // plan.small_shape[0]) / rate)
+    shrunk_columns = max(sums / bandwidth, 12 * pixels / max(1, layout.height // layout.small_shape[0]) / rate)
     fused = max((3 * picture + 16 * cells) / bandwidth, FUSE_INSTRUCTIONS * pixels / rate)
     return {"shrink": 1e3 * (shrunk_rows + shrunk_columns), "pixels": 1e3 * fused}
 
@@ -72,19 +72,19 @@ def main():
     bandwidth, rate = copy_bandwidth(fuser), issue_rate()
     for width, height in SIZES:
         pair = bench_bracket(width, height)
-        inputs = [fuser.room_for(picture) for picture in pair]
-        for room, picture in zip(inputs, pair, strict=True):
-            room[:] = picture
-        out = fuser.room_for(pair[0])
+        inputs = [fuser.buffer_for(picture) for picture in pair]
+        for buffer, picture in zip(inputs, pair, strict=True):
+            buffer[:] = picture
+        out = fuser.buffer_for(pair[0])
         for _ in range(10):
             fuser.fuse(inputs, out)
         runs = [fuser.fuse(inputs, out).stages_ms for _ in range(asked.brackets)]
-        plan = PairPlan(height, width, 1, settings, net.multiple, net.half)
+        layout = PairLayout(height, width, 1, settings, net.multiple, net.half)
         result = {
             "gpu": first_device().name,
             "size": [width, height],
             "stages_ms": {stage: round(statistics.median(run[stage] for run in runs), 4) for stage in runs[0]},
-            "floors_ms": {stage: round(floor, 4) for stage, floor in floors_ms(plan, bandwidth, rate).items()},
+            "floors_ms": {stage: round(floor, 4) for stage, floor in floors_ms(layout, bandwidth, rate).items()},
             "bandwidth_gb_s": round(bandwidth / 1e9, 1),
             "network": None if asked.no_tensorrt else net.name,
         }

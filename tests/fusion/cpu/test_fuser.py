@@ -76,9 +76,9 @@ def test_padded_reversed_and_unpacked_pictures_are_read_in_place(loops, dtype):
     padded = [np.full((50, 80, 3), 7, dtype) for _ in pair]
     upside_down = [np.ascontiguousarray(picture[::-1])[::-1] for picture in pair]
     planar = [np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0) for picture in pair]
-    for room, picture in zip(padded, pair, strict=True):
-        room[:, 3:73] = picture
-    for views in ([room[:, 3:73] for room in padded], upside_down, planar):
+    for buffer, picture in zip(padded, pair, strict=True):
+        buffer[:, 3:73] = picture
+    for views in ([buffer[:, 3:73] for buffer in padded], upside_down, planar):
         for view in views:
             view.flags.writeable = False
         np.testing.assert_array_equal(fuser.fuse(views).pixels, wanted)
@@ -88,13 +88,13 @@ def test_padded_reversed_and_unpacked_pictures_are_read_in_place(loops, dtype):
 def test_the_result_can_go_to_the_callers_buffer_and_nowhere_else(loops):
     pair = scene(50, 70)
     fuser = CpuFuser(Curve(), still(network_lines=20), 2, loops())
-    room = np.full((52, 90, 3), 9, np.uint8)
-    fused = fuser.fuse(pair, out=room[1:51, 10:80]).pixels
+    buffer = np.full((52, 90, 3), 9, np.uint8)
+    fused = fuser.fuse(pair, out=buffer[1:51, 10:80]).pixels
     np.testing.assert_array_equal(fused, fuser.fuse(pair).pixels)
-    assert np.shares_memory(fused, room)
-    outside = np.ones(room.shape[:2], bool)
+    assert np.shares_memory(fused, buffer)
+    outside = np.ones(buffer.shape[:2], bool)
     outside[1:51, 10:80] = False
-    assert (room[outside] == 9).all()
+    assert (buffer[outside] == 9).all()
 
 
 def test_a_buffer_that_does_not_fit_is_refused():

@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from livemef.fusion.cuda.launch_plan import BLOCK, Pair
+from livemef.fusion.cuda.launch_layout import BLOCK, Pair
 from tests.fusion.brackets import Curve
 
 KERNELS = Path(os.environ["STAND_IN_KERNELS"])

@@ -1,4 +1,4 @@
-"""The CUDA kernels as C++ on the host: built from the very source, run by the very plan, on poisoned memory."""
+"""The CUDA kernels as C++ on the host: built from the very source, run by the very layout, on poisoned memory."""
 
 import ctypes
 import functools
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from livemef.fusion.cuda import launch_plan
-from livemef.fusion.cuda.launch_plan import BLOCK, PairPlan, Picture
+from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.launch_layout import BLOCK, PairLayout, Picture
 from livemef.fusion.settings import FusionSettings
 from tests.gpu_tools import lacking
 
@@ -50,7 +50,7 @@ def host_library() -> ctypes.CDLL:
 
 
 class HostFuser:
-    """Runs a PairPlan on the host, with a LightnessNet. Every buffer is poisoned before each pair."""
+    """Runs a PairLayout on the host, with a LightnessNet. Every buffer is poisoned before each pair."""
 
     def __init__(self, net, settings: FusionSettings, half: bool = False):
         self.net, self.settings, self.half = net, settings, half
@@ -58,22 +58,22 @@ class HostFuser:
     def fuse_pair(self, under, over, out):
         """`under`, `over` -> `out`; rows may be strided, pixels within a row are packed. Returns the planes by name."""
         height, width = under.shape[:2]
-        plan = PairPlan(height, width, under.itemsize, self.settings, self.net.multiple, self.half)
-        planes = {name: np.full(size + 64, POISON, np.uint8) for name, size in plan.planes().items()}
+        layout = PairLayout(height, width, under.itemsize, self.settings, self.net.multiple, self.half)
+        planes = {name: np.full(size + 64, POISON, np.uint8) for name, size in layout.planes().items()}
         if self.settings.gamma != "adaptive":
             planes["exponent"][:4] = np.frombuffer(np.float32(self.settings.gamma).tobytes(), np.uint8)
-        arrays = planes | launch_plan.tables(under.itemsize)
+        arrays = planes | launch_layout.tables(under.itemsize)
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (under, over)]
         target = Picture(out.ctypes.data, out.strides[0])
-        pairs = {small: plan.pair(small, pictures, target, addresses) for small in (True, False)}
-        for step in plan.steps():
+        pairs = {small: layout.pair(small, pictures, target, addresses) for small in (True, False)}
+        for step in layout.steps():
             if step.kernel == "network":
-                self._network(plan.network_shape(step.small), planes)
+                self._network(layout.network_shape(step.small), planes)
             else:
                 launch(step, pairs[step.small])
         for name, plane in planes.items():
-            assert (plane[plan.planes()[name] :] == POISON).all(), f"{name} was written beyond its end"
+            assert (plane[layout.planes()[name] :] == POISON).all(), f"{name} was written beyond its end"
         return planes
 
     def _network(self, shape, planes):

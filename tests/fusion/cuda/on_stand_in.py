@@ -75,11 +75,11 @@ def test_views_of_all_kinds_are_read():
     pair = scene(50, 70)
     wanted = by_host_kernels(pair, settings)
     padded = [np.full((50, 80, 3), 7, np.uint8) for _ in pair]
-    for room, picture in zip(padded, pair, strict=True):
-        room[:, 3:73] = picture
+    for buffer, picture in zip(padded, pair, strict=True):
+        buffer[:, 3:73] = picture
     upside_down = [np.ascontiguousarray(picture[::-1])[::-1] for picture in pair]
     planar = [np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0) for picture in pair]
-    for views in ([room[:, 3:73] for room in padded], upside_down, planar):
+    for views in ([buffer[:, 3:73] for buffer in padded], upside_down, planar):
         np.testing.assert_array_equal(fuser.fuse(views).pixels, wanted)
 
 
@@ -93,7 +93,7 @@ def test_page_locked_pictures_are_read_and_written_in_place(padding):
     rows[:, :, :70] = pair
     views = [picture[:, :70] for picture in rows]
     with fuser.page_locked(memory):
-        out = fuser.room_for(pair[0])
+        out = fuser.buffer_for(pair[0])
         pending = fuser.begin(views, out)
         # The device reads this very memory when the copy's turn has come: what is written until then counts.
         views[0][0, 0], views[1][0, 0] = 255 - pair[0][0, 0], 255 - pair[1][0, 0]
@@ -130,9 +130,9 @@ def test_memory_that_cannot_be_locked_is_copied(monkeypatch):
 def test_a_result_s_room_is_forgotten_with_it():
     fuser = open_fuser()
     before = len(fuser._locked)
-    room = fuser.room_for(np.empty((50, 70, 3), np.uint8))
-    view = room[:10]
-    del room
+    buffer = fuser.buffer_for(np.empty((50, 70, 3), np.uint8))
+    view = buffer[:10]
+    del buffer
     assert len(fuser._locked) == before + 1
     del view
     assert len(fuser._locked) == before

@@ -9,8 +9,8 @@ import pytest
 
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.cpu.row_kernels import NumpyLoops
-from livemef.fusion.cuda import launch_plan
-from livemef.fusion.cuda.launch_plan import Pair, PairPlan
+from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.launch_layout import Pair, PairLayout
 from livemef.fusion.method import reference
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, extremes, noise, scene
@@ -84,15 +84,15 @@ def test_padded_rows_at_any_address_and_nothing_written_beside_them(dtype, start
     pair = scene(50, 70, dtype)
     settings = still(network_lines=20)
     wanted = fused(pair, settings)
-    rooms = [np.full((50, 80, 3), 7, dtype) for _ in range(3)]
-    views = [room[:, start : start + 70] for room in rooms]
+    buffers = [np.full((50, 80, 3), 7, dtype) for _ in range(3)]
+    views = [buffer[:, start : start + 70] for buffer in buffers]
     for view, picture in zip(views, pair, strict=False):
         view[:] = picture
     HostFuser(Curve(), settings).fuse_pair(*views)
     np.testing.assert_array_equal(views[2], wanted)
     beside = np.ones(80, bool)
     beside[start : start + 70] = False
-    assert (rooms[2][:, beside] == 7).all()
+    assert (buffers[2][:, beside] == 7).all()
 
 
 @pytest.mark.parametrize("lines", [0, 20])
@@ -116,18 +116,18 @@ def test_large_pictures(shape):
 
 def test_tables_lead_to_the_end_of_the_scale():
     for itemsize in (1, 2):
-        tables = launch_plan.tables(itemsize)
+        tables = launch_layout.tables(itemsize)
         assert tables["encode"][-1, 0] == 256**itemsize - 1
         assert tables["encode"][0].tolist()[0] == 0
         np.testing.assert_allclose(tables["decode_fine"][1:, 0], tables["decode_fine"][:-1].sum(axis=1), atol=1e-6)
 
 
 def test_planes_do_not_overlap():
-    sizes = PairPlan(101, 275, 1, still(), 16, True).planes()
-    places, total = launch_plan.offsets(sizes)
+    sizes = PairLayout(101, 275, 1, still(), 16, True).planes()
+    places, total = launch_layout.offsets(sizes)
     ends = [places[name] + size for name, size in sizes.items()]
     assert all(end <= start for end, start in zip(ends, [*list(places.values())[1:], total], strict=True))
-    assert all(place % launch_plan.ALIGNMENT == 0 for place in places.values())
+    assert all(place % launch_layout.ALIGNMENT == 0 for place in places.values())
 
 
 def test_the_kernels_see_the_struct_that_python_fills():

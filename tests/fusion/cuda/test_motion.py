@@ -5,8 +5,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from livemef.fusion.cuda.launch_plan import Picture, Step
-from livemef.fusion.cuda.motion import Remake, RemakeRoom
+from livemef.fusion.cuda.launch_layout import Picture, Step
+from livemef.fusion.cuda.motion import Remake, RemakeBuffers
 from livemef.fusion.motion import exposure_synthesis
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from tests.fusion.brackets import noise
@@ -21,14 +21,14 @@ from tests.fusion.motion.test_motion import plan
 def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, filled):
     reference, other = noise(*shape, dtype, seed=4)
     todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
-    room = RemakeRoom(*shape, np.dtype(dtype).itemsize, todo.mask.shape)
-    arrays, block = room.arrays(todo), np.full(room.size, POISON, np.uint8)
-    room.fill(block, arrays)
+    buffers = RemakeBuffers(*shape, np.dtype(dtype).itemsize, todo.mask.shape)
+    arrays, block = buffers.arrays(todo), np.full(buffers.size, POISON, np.uint8)
+    buffers.fill(block, arrays)
     padded = np.full((shape[0], shape[1] + 3, 3), 77, dtype)
     out = padded[:, : shape[1]]
     pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (reference, other, out)]
-    argument = room.argument(todo, block.ctypes.data, *pictures, arrays)
-    bits = 8 * room.itemsize
+    argument = buffers.argument(todo, block.ctypes.data, *pictures, arrays)
+    bits = 8 * buffers.itemsize
     launch(Step("motion", f"remake{bits}", False, (shape[1], shape[0], 1)), argument)
     wanted = exposure_synthesis.exposure(reference, other, todo)
     code = 1 if dtype == np.uint8 else 2  # single precision among 65536 codes

@@ -106,7 +106,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class PairPlan:
+class PairLayout:
     """How brackets of one size and kind are fused, two exposures at a time.
 
     itemsize: bytes a sample, 1 or 2. multiple: of the network's height and width. half: the network takes and gives
