@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from livemef.engine import patches as patching
 from livemef.engine.dataset import PairCache, PairEntry
@@ -258,13 +257,16 @@ class Schedule:
 
 
 class Observer:
-    """Told of what a run does; the base takes no notice."""
+    """Callbacks of a training run; those of this base do nothing."""
+
+    def stepped(self, step: int, best_score: float) -> None:
+        """A step is done: `step` of them in all; best_score: -inf before the first scoring."""
 
     def loss(self, step: int, loss: float, rate: float) -> None:
-        """Mean loss since the last report."""
+        """Mean loss since the last call, and the learning rate now."""
 
     def scored(self, step: int, scores: dict[str, float], net: LightnessUNet) -> None:
-        """The averaged network was scored."""
+        """The averaged network `net` was scored."""
 
 
 Score = Callable[[LightnessUNet], dict[str, float]]
@@ -272,22 +274,18 @@ Score = Callable[[LightnessUNet], dict[str, float]]
 
 def run(trainer: Trainer, folder: Path, schedule: Schedule, score: Score, observer: Observer) -> None:
     """Train to the end of the recipe, with last.pt and best.pt (by the score named "score") in `folder`."""
-    bar = tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", dynamic_ncols=True, smoothing=0.02)
     recent: list[float] = []
     while trainer.step < trainer.config.steps:
         recent.append(trainer.train_step())
-        bar.update()
         step, last = trainer.step, trainer.step == trainer.config.steps
+        observer.stepped(step, trainer.best_score)
         if step % schedule.report == 0 or last:
-            mean = float(np.mean(recent))
-            observer.loss(step, mean, learning_rate(trainer.config, step))
-            bar.set_postfix(loss=f"{mean:.4f}", best=f"{trainer.best_score:.4f}")
+            observer.loss(step, float(np.mean(recent)), learning_rate(trainer.config, step))
             recent.clear()
         if step % schedule.score == 0 or last:
             _score(trainer, folder, score, observer)
         if step % schedule.checkpoint == 0 or last:
             save_checkpoint(folder / "last.pt", trainer.state())
-    bar.close()
 
 
 def _score(trainer: Trainer, folder: Path, score: Score, observer: Observer) -> None:

@@ -35,7 +35,6 @@ EXTRAS = {
     "torch": "train",
     "onnx": "train",
     "tensorboard": "train",
-    "tqdm": "train",
     "aiohttp": "web",
     "prometheus_client": "web",
     "linuxpy": "v4l2",

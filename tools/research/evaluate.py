@@ -16,7 +16,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_picture
@@ -25,6 +25,7 @@ from livemef.fusion.methods.registry import METHODS, FuseFunction, find_method
 from livemef.fusion.metrics.registry import score
 from livemef.tools.exits import UserError
 from livemef.tools.options import JsonOption
+from livemef.tools.progress import progress_bar
 from livemef.tools.research.contact_sheet import SheetRow, contact_sheet, thumbnail
 from livemef.tools.scenes import Scene, find_scenes, read_scene
 
@@ -202,9 +203,7 @@ def evaluate_command(
         _refuse_sheet(sheet)
     scenes = find_scenes(directory)
     chosen = {name: METHODS[name].load() for name in choose_methods(methods)}
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar() as progress:
         evaluation = evaluate_scenes(scenes, chosen, jpeg_like_inputs, progress)
     if sheet is not None:
         write_picture(sheet, contact_sheet(["under", "over", *chosen], evaluation.rows))

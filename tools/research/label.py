@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from livemef.capture.frame import Pixels
 from livemef.engine.dataset import PairEntry, write_index, write_pair
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
 from livemef.fusion.methods import mertens, mitm
+from livemef.tools.progress import progress_bar
 
 SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 LABELS = ("mitm", "mertens")
@@ -70,8 +70,9 @@ def label(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 6.0) 
     scenes = find_scenes(folder)
     output.mkdir(parents=True, exist_ok=True)
     entries: list[PairEntry] = []
-    for scene in tqdm(scenes, unit="scene", desc="label", dynamic_ncols=True):
-        entries.extend(_label_scene(scene, output, ev_min, ev_max))
+    with progress_bar() as progress:
+        for scene in progress.track(scenes, description="labelling scenes"):
+            entries.extend(_label_scene(scene, output, ev_min, ev_max))
     write_index(output, LABELS, entries)
     gaps = [entry.ev for entry in entries]
     return LabelSummary(len(scenes), len(entries), min(gaps), max(gaps))

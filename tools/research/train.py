@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
+import logging
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+from rich.progress import Progress
 
 from livemef.engine.dataset import PairCache, PairEntry, open_cache
 from livemef.engine.errors import EngineError
 from livemef.engine.training import RECIPES, Observer, Schedule, Score, Trainer, load_checkpoint, run, with_overrides
 from livemef.engine.unet import LightnessUNet
 from livemef.engine.validation import score_net, write_samples
+from livemef.tools.progress import progress_bar
 
 CURVE_COLUMNS = ("step", "loss", "learning_rate", "score", "full", "live", "error")
 SAMPLES = 6
+
+_LOG = logging.getLogger(__name__)
 
 
 def train_command(
@@ -71,9 +77,10 @@ def train(
     def score(net: LightnessUNet) -> dict[str, float]:
         return score_net(net, validation_cache, held_out, config.label_shares, by_error=not config.loss.structure)
 
-    recorder = Recorder(output, trainer.step, validation_cache, held_out)
-    run(trainer, output, schedule or Schedule(), score, recorder)
-    recorder.close()
+    with progress_bar() as progress:
+        recorder = Recorder(output, trainer, validation_cache, held_out, progress)
+        run(trainer, output, schedule or Schedule(), score, recorder)
+        recorder.close()
     return recorder.last_scores or _scores_now(score, trainer)
 
 
@@ -83,25 +90,35 @@ def _scores_now(score: Score, trainer: Trainer) -> dict[str, float]:
 
 
 class Recorder(Observer):
-    """Curves as CSV and for TensorBoard, and sample pictures, in the run's folder."""
+    """Curves as CSV and for TensorBoard, and sample pictures, in the run's folder; a progress bar on the terminal."""
 
-    def __init__(self, folder: Path, step: int, cache: PairCache, samples: tuple[PairEntry, ...]) -> None:
+    def __init__(
+        self, folder: Path, trainer: Trainer, cache: PairCache, samples: tuple[PairEntry, ...], progress: Progress
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._cache, self._samples = cache, samples[:: max(1, len(samples) // SAMPLES)][:SAMPLES]
         self._folder = folder
         self._curves = folder / "curves.csv"
         self.last_scores: dict[str, float] = {}
-        _keep_rows_until(self._curves, step)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+        _keep_rows_until(self._curves, trainer.step)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.step)
+        self._progress = progress
+        self._bar = progress.add_task("training", total=trainer.config.steps, completed=trainer.step)
+
+    def stepped(self, step: int, best_score: float) -> None:
+        """Move the progress bar."""
+        best = f", best score {best_score:.4f}" if math.isfinite(best_score) else ""
+        self._progress.update(self._bar, completed=step, description=f"training{best}")
 
     def loss(self, step: int, loss: float, rate: float) -> None:
-        """Note the loss."""
+        """Write the loss into the curves."""
         self._row(step, {"loss": loss, "learning_rate": rate})
 
     def scored(self, step: int, scores: dict[str, float], net: LightnessUNet) -> None:
-        """Note the scores and draw the samples."""
+        """Write the scores into the curves, log them, and draw the samples."""
         self.last_scores = scores
+        _LOG.info("step %d: %s", step, ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         self._row(step, scores)
         (self._folder / "samples").mkdir(exist_ok=True)
         write_samples(net, self._cache, self._samples, self._folder / "samples" / f"{step:06d}.png")
