@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
-from livemef.fusion.cpu.row_kernels import Exposure, Job, Plane, Planes, Rows
+from livemef.fusion.cpu.row_kernels import FusionInput, Job, Plane, Planes, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
 from livemef.fusion.method import chroma_map, colour, guide_planes
@@ -162,7 +162,7 @@ class CompiledLoops(CompiledGridLoops):
 
         return rows
 
-    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
+    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
         """See PixelLoops."""
         assert exposure.reference is not None
         assert exposure.todo is not None
@@ -184,7 +184,7 @@ def _steering(job: Job) -> NDArray[np.float32]:
     return np.ascontiguousarray(planes, np.float32)
 
 
-def _motion(exposure: Exposure) -> CompensationCall | None:
+def _motion(exposure: FusionInput) -> CompensationCall | None:
     """What is to be done to the exposure; None: nothing."""
     if exposure.todo is None or exposure.reference is None:
         return None

@@ -17,7 +17,7 @@ from livemef.capture.frame import Pixels
 from livemef.engine.runtime import LightnessNet
 from livemef.fusion.cpu import tiling
 from livemef.fusion.cpu.compiled import CompiledLoops
-from livemef.fusion.cpu.row_kernels import Exposure, Job, NumpyLoops, PixelLoops, Plane, Rows
+from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Rows
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import downscale, guide_planes
@@ -75,7 +75,7 @@ class CpuFuser:
         result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else checked_out(out, exposures[0])
         stages: dict[str, float] = {}
         if self.settings.motion == "off":
-            motion, inputs = None, [Exposure(pixels) for pixels in exposures]
+            motion, inputs = None, [FusionInput(pixels) for pixels in exposures]
             with _timed(stages, "shrink"):
                 smalls = self._averages(exposures, self._small_shape(result))
         else:
@@ -90,7 +90,7 @@ class CpuFuser:
                 with _timed(stages, "shrink"):
                     (small_fused,) = self._averages([result], self._small_shape(result))
             self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages)
-            fused = Exposure(result)
+            fused = FusionInput(result)
         return Fused(result, stages, motion)
 
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Finished:
@@ -111,21 +111,21 @@ class CpuFuser:
 
     def _compensated(
         self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments
-    ) -> tuple[list[Exposure], list[Plane], MotionReport]:
+    ) -> tuple[list[FusionInput], list[Plane], MotionReport]:
         """The exposures and their small pictures as of one moment."""
         height, width = exposures[0].shape[:2]
         settings = self.settings
         found = compensation.at_one_moment(
             grids, (height, width), settings.small_lines, settings.motion, moments, self.loops
         )
-        inputs = [Exposure(pixels) for pixels in exposures]
+        inputs = [FusionInput(pixels) for pixels in exposures]
         for index, todo in found.plans.items():
             if not todo.idle:
-                inputs[index] = Exposure(exposures[index], exposures[found.reference], todo)
+                inputs[index] = FusionInput(exposures[index], exposures[found.reference], todo)
                 if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
                     buffer = self._remade(index, exposures[index])
                     self._rows(height, self.loops.remake(inputs[index], buffer))
-                    inputs[index] = Exposure(buffer)
+                    inputs[index] = FusionInput(buffer)
         return inputs, found.smalls, found.report()
 
     def _remade(self, index: int, like: Pixels) -> Pixels:
@@ -135,7 +135,7 @@ class CpuFuser:
         return buffer
 
     def _fuse_pair(
-        self, pair: tuple[Exposure, Exposure], smalls: tuple[Plane, Plane], out: Pixels, stages: dict[str, float]
+        self, pair: tuple[FusionInput, FusionInput], smalls: tuple[Plane, Plane], out: Pixels, stages: dict[str, float]
     ) -> None:
         settings = self.settings
         with _timed(stages, "shrink"):

@@ -26,8 +26,10 @@ Rows = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Exposure:
-    """An exposure to be fused: H x W x 3, as it is, or by `todo` as it would have been at the moment of `reference`."""
+class FusionInput:
+    """An exposure to be fused, H x W x 3: as it is, or changed by `todo` to what it would have been at the moment of
+    `reference`.
+    """
 
     pixels: Pixels
     reference: Pixels | None = None
@@ -42,8 +44,8 @@ class Job:
     coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100.
     """
 
-    under: Exposure
-    over: Exposure
+    under: FusionInput
+    over: FusionInput
     out: Pixels
     settings: FusionSettings
     chroma: Planes
@@ -80,7 +82,7 @@ class PixelLoops(GridLoops, Protocol):
         """Fill the job's `out`."""
         ...
 
-    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
+    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
         """Fill `out` with the exposure as of its reference's moment."""
         ...
 
@@ -131,7 +133,7 @@ class NumpyLoops(DefinedLoops):
 
         return rows
 
-    def remake(self, exposure: Exposure, out: Pixels) -> Rows:
+    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
         """See PixelLoops."""
 
         def rows(top: int, bottom: int) -> None:
@@ -158,7 +160,7 @@ def _fuse_strip(job: Job, rows: slice) -> None:
     job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
 
 
-def _codes(exposure: Exposure, rows: slice) -> Pixels:
+def _codes(exposure: FusionInput, rows: slice) -> Pixels:
     if exposure.todo is None or exposure.reference is None:
         return exposure.pixels[rows]
     return exposure_synthesis.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
