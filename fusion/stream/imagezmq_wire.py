@@ -11,13 +11,12 @@ import json
 from typing import Any
 
 from livemef.fusion.stream.header import Header
-from livemef.fusion.stream.wire import header_json
 
 
-def described(header: Header) -> list[bytes]:
-    """The part that goes before the payload, from a header that is filled in."""
-    description: dict[str, Any] = {"msg": header.frame_id, "livemef": json.loads(header_json(header))}
+def described(header: Header, header_json: bytes) -> bytes:
+    """The part that goes before the payload, from a filled header and its JSON."""
+    description: dict[str, Any] = {"msg": header.frame_id, "livemef": json.loads(header_json)}
     if header.codec == "raw":
         description["dtype"] = "uint8" if header.encoding == "bgr8" else "uint16"
         description["shape"] = [header.height, header.width, 3]
-    return [json.dumps(description).encode()]
+    return json.dumps(description).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
 
 import zmq
 
@@ -15,7 +14,7 @@ from livemef.fusion.stream.buffers import BufferPool
 from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
-from livemef.fusion.stream.wire import FUSED, STATUS, encode, filled, header_json
+from livemef.fusion.stream.wire import FUSED, STATUS, filled, header_json, payload_of
 
 SEND_HIGH_WATER = 6
 """Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
@@ -74,16 +73,18 @@ class Publisher:
         Fills `stream`, `published_wall_ns` and the picture's form into `header`. "fused" is followed by
         "status", the header alone. Returns whether the picture was handed to ZeroMQ: False when nobody
         listens, or when every buffer is still in flight (counted in `dropped`). Never waits. Raises
-        FusionError for pixels that the codec cannot hold.
+        FusionError for pixels that the codec cannot hold, ValueError for a header that breaks its own limits.
         """
         if not self.wanted(topic):
             return False
-        header = replace(header, codec=self._codec, stream=self.stream, published_wall_ns=time.time_ns())
+        now_ns = time.time_ns()
+        header = filled(header, pixels, codec=self._codec, stream=self.stream, published_wall_ns=now_ns)
+        described = header_json(header)
         if topic == FUSED and self._listened(STATUS):
-            self._send_status(header, pixels)
+            self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
         if not self._listened(topic):
             return False
-        sent = self._send(topic, header, pixels)
+        sent = self._send(topic, header, described, pixels)
         self.published += sent
         self.dropped += not sent
         return sent
@@ -116,19 +117,14 @@ class Publisher:
             elif message[:1] == b"\x00":
                 self._subscribed.discard(message[1:])
 
-    def _send(self, topic: str, header: Header, pixels: Pixels) -> bool:
+    def _send(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
         buffer = self._buffers.take()
         if buffer is None:
             return False
-        parts = encode(topic, header, pixels)
-        payload = buffer.fill(parts[2])
-        head = imagezmq_wire.described(filled(header, pixels)) if self._imagezmq else parts[:2]
+        payload = buffer.fill(payload_of(header, pixels))
+        head = [imagezmq_wire.described(header, described)] if self._imagezmq else [topic.encode(), described]
         buffer.tracker = self._socket.send_multipart([*head, payload], zmq.NOBLOCK, copy=False, track=True)
         return True
-
-    def _send_status(self, header: Header, pixels: Pixels) -> None:
-        described = header_json(filled(header, pixels))
-        self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
 
 
 def _open_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:

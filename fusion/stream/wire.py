@@ -61,22 +61,24 @@ def encode(topic: str, header: Header, pixels: Pixels) -> list[Part]:
     limits.
     """
     header = filled(header, pixels)
-    return [topic.encode(), header_json(header), _payload(pixels, header)]
+    return [topic.encode(), header_json(header), payload_of(header, pixels)]
 
 
-def filled(header: Header, pixels: Pixels) -> Header:
-    """`header` with `width`, `height`, `encoding` and `step` of `pixels`. Raises FusionError for pixels that
-    cannot be sent.
+def filled(header: Header, pixels: Pixels, **of_publisher: Any) -> Header:
+    """`header` with `width`, `height`, `encoding` and `step` of `pixels`, and the fields that a publisher fills.
+
+    of_publisher: `codec`, `stream`, `published_wall_ns`. Raises FusionError for pixels that cannot be sent.
     """
     encoding = codecs.encoding_of(pixels)
     height, width = pixels.shape[:2]
     if max(width, height) > LONGEST_SIDE:
         raise FusionError(f"a picture of {width}x{height} cannot be sent: the longest side is {LONGEST_SIDE}")
     step = width * 3 * codecs.ENCODINGS[encoding].itemsize
-    return replace(header, width=width, height=height, encoding=encoding, step=step)
+    return replace(header, width=width, height=height, encoding=encoding, step=step, **of_publisher)
 
 
-def _payload(pixels: Pixels, header: Header) -> Part:
+def payload_of(header: Header, pixels: Pixels) -> Part:
+    """The payload of `pixels` in the form that a filled header names. Raises FusionError if the codec fails."""
     if header.codec != "raw":
         return codecs.compress(pixels, header.codec).data
     return pixels.astype(codecs.ENCODINGS[header.encoding], order="C", copy=False).data.cast("B")

@@ -81,6 +81,23 @@ def test_status_is_the_header_without_the_picture(publisher):
     assert json.loads(described)["width"] == 5
 
 
+def test_fused_and_status_share_one_header_that_is_checked_once(publisher, monkeypatch):
+    checked = []
+
+    def counted(header):
+        checked.append(header)
+        return wire.header_json(header)
+
+    monkeypatch.setattr("livemef.fusion.stream.publisher.header_json", counted)
+    with plain_sub(publisher, "") as sub:
+        until(lambda: publisher.wanted("fused"))
+        assert publisher.publish("fused", header(9), ramp())
+        status, fused = sub.recv_multipart(), sub.recv_multipart()
+    assert (status[0], fused[0]) == (b"status", b"fused")
+    assert status[1] == fused[1]
+    assert len(checked) == 1
+
+
 def test_published_pixels_may_be_overwritten_at_once(publisher):
     """The picture is the publisher's own from `publish` on, whatever becomes of the caller's array."""
     with plain_sub(publisher, "fused") as sub:
