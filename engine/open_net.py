@@ -48,7 +48,7 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
 
 
 def open_cuda_net(model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None) -> CudaNet:
-    """Open a model, by name or file, for the CUDA device here. on_progress: called while a TensorRT plan is built.
+    """Open a model, by name or file, for the CUDA device here. on_progress: called while a TensorRT engine is built.
 
     Raises EngineError: no model, no device, no TensorRT.
     """

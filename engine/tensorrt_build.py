@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT plan, on the very device that will run it. The TensorRT module is injected: `tensorrt` or
+"""ONNX to a TensorRT engine, on the very device that will run it. The TensorRT module is injected: `tensorrt` or
 `tensorrt_rtx`, whose Python API is the same as far as it is used here, from 10.3 (JetPack 6) to 11.
 """
 
@@ -15,7 +15,7 @@ from livemef.engine.errors import EngineError
 MODULES = ("tensorrt", "tensorrt_rtx")
 WORKSPACE_BYTES = 1 << 30
 BUILDER_VERSION = 1
-"""Raise it when a plan built by an older version of this file shall not be used any longer."""
+"""Raise it when an engine built by an older version of this file shall not be used any longer."""
 
 OnProgress = Callable[[str], None]
 """Called with one line of text now and then while something long runs, maybe from another thread."""
@@ -23,9 +23,9 @@ OnProgress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Built:
-    """A plan, and what its build measured, for the next one."""
+    """A serialized engine, and what its build measured, for the next one."""
 
-    plan: bytes
+    engine: bytes
     timings: bytes
 
 
@@ -43,10 +43,10 @@ def find_tensorrt() -> Any:
     )
 
 
-def build_plan(
+def build_engine(
     trt: Any, onnx_model: bytes, height: int, width: int, timings: bytes = b"", on_progress: OnProgress = print
 ) -> Built:
-    """Build a plan for one size of planes; the types are those of the ONNX file (strongly typed).
+    """Build an engine for one size of planes; the types are those of the ONNX file (strongly typed).
 
     timings: the timing cache of an earlier build. on_progress: called with the builder's phase and step, from the
     builder's threads. Takes minutes on a small device. Raises EngineError with the parser's or the builder's message.
@@ -71,10 +71,10 @@ def build_plan(
     config.add_optimization_profile(profile)
     cache = config.create_timing_cache(timings)
     config.set_timing_cache(cache, False)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise EngineError(f"TensorRT could not build a plan for {width}x{height}: {log.reason()}")
-    return Built(bytes(plan), bytes(cache.serialize()))
+    serialized = builder.build_serialized_network(network, config)
+    if serialized is None:
+        raise EngineError(f"TensorRT could not build an engine for {width}x{height}: {log.reason()}")
+    return Built(bytes(serialized), bytes(cache.serialize()))
 
 
 def logger(trt: Any) -> Any:

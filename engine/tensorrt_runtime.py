@@ -1,4 +1,4 @@
-"""A network on the GPU through TensorRT: plans built here, kept, and put into the caller's stream.
+"""A network on the GPU through TensorRT: engines built here, kept, and put into the caller's stream.
 
 Only addresses and a stream's handle come in, so pycuda is not needed; the caller's context must be current. One thread.
 """
@@ -19,9 +19,9 @@ from typing import Any
 
 from livemef.engine import precision, tensorrt_build
 from livemef.engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
+from livemef.engine.engine_cache import EngineCache
 from livemef.engine.errors import EngineError
 from livemef.engine.model_file import read_model
-from livemef.engine.plan_cache import PlanCache
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
 from livemef.engine.tensorrt_build import Built, OnProgress
 
@@ -33,13 +33,13 @@ CAPTURE_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuda.h
 class TensorRtNet:
     """A CudaNet. An fp32 model runs in fp16; one in fp16, or with Q/DQ layers, runs as it is.
 
-    on_progress: called from the caller's thread, at least twice a second, while a plan is built, which takes from
+    on_progress: called from the caller's thread, at least twice a second, while an engine is built, which takes from
     seconds to minutes. trt: the TensorRT module, None = the installed one.
     Raises EngineError: no device, no TensorRT, a file that is no network of livemef's.
     """
 
     def __init__(
-        self, path: Path, on_progress: OnProgress | None = None, trt: Any = None, cache: PlanCache | None = None
+        self, path: Path, on_progress: OnProgress | None = None, trt: Any = None, cache: EngineCache | None = None
     ) -> None:
         self._device = first_device()  # before TensorRT, which without a driver ends the process
         self._trt = trt or tensorrt_build.find_tensorrt()
@@ -53,7 +53,7 @@ class TensorRtNet:
         self._onnx = model.SerializeToString()
         self._log = tensorrt_build.logger(self._trt)
         self._runtime: Any = None
-        self._cache = cache or PlanCache()
+        self._cache = cache or EngineCache()
         self._on_progress = on_progress or (lambda line: None)
         self._runs: dict[tuple[int, int], _Run] = {}
 
@@ -67,31 +67,31 @@ class TensorRtNet:
         self._runs[height, width].enqueue(lightness, fused, stream)
 
     def _engine(self, height: int, width: int) -> Any:
-        """From a kept plan, else from one built now. A kept plan that does not load is built again, once."""
+        """From a kept engine, else from one built now. A kept engine that does not load is built again, once."""
         runtime = self._runtime = self._runtime or self._trt.Runtime(self._log)
-        facts = plan_facts(self._trt, self._device, self._onnx, height, width)
-        plan = self._cache.load(facts)
-        if plan is not None:
-            engine = runtime.deserialize_cuda_engine(plan)
+        facts = engine_facts(self._trt, self._device, self._onnx, height, width)
+        kept = self._cache.load(facts)
+        if kept is not None:
+            engine = runtime.deserialize_cuda_engine(kept)
             if engine is not None:
                 return engine
             self._cache.forget(facts)
         engine = runtime.deserialize_cuda_engine(self._built(facts, height, width))
         if engine is None:
             self._cache.forget(facts)
-            raise EngineError(f"TensorRT does not load the plan that it has just built: {self._log.reason()}")
+            raise EngineError(f"TensorRT does not load the engine that it has just built: {self._log.reason()}")
         return engine
 
     def _built(self, facts: dict[str, Any], height: int, width: int) -> bytes:
-        self._on_progress(f"building a TensorRT plan of {self.name} for {width}x{height}; this takes a while, once")
+        self._on_progress(f"building a TensorRT engine of {self.name} for {width}x{height}; this takes a while, once")
         timed = timing_facts(self._trt, self._device)
         timings = self._cache.timings(timed)
         built = self._with_progress(
-            lambda on_step: tensorrt_build.build_plan(self._trt, self._onnx, height, width, timings, on_step)
+            lambda on_step: tensorrt_build.build_engine(self._trt, self._onnx, height, width, timings, on_step)
         )
-        self._cache.store(facts, built.plan)
+        self._cache.store(facts, built.engine)
         self._cache.store_timings(timed, built.timings)
-        return built.plan
+        return built.engine
 
     def _with_progress(self, build: Callable[[OnProgress], Built]) -> Built:
         """Build in another thread while this one calls `on_progress`, which a watched process uses as its heartbeat."""
@@ -110,7 +110,7 @@ class TensorRtNet:
             with suppress(FutureTimeout):
                 return done.result(timeout=TURN_S)
             self._on_progress(f"building: {newest[0]}")
-        raise EngineError(f"TensorRT has not built its plan within {BUILD_LIMIT_S / 60:.0f} minutes")
+        raise EngineError(f"TensorRT has not built its engine within {BUILD_LIMIT_S / 60:.0f} minutes")
 
 
 def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:
     }
 
 
-def plan_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, width: int) -> dict[str, Any]:
-    """All that a plan depends on."""
+def engine_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, width: int) -> dict[str, Any]:
+    """All that an engine depends on."""
     return timing_facts(trt, device) | {
         "onnx_sha256": hashlib.sha256(onnx_model).hexdigest(),
         "shape": [height, width],
@@ -134,7 +134,7 @@ def plan_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, wid
 
 
 class _Run:
-    """One plan at its size. After one plain run with given addresses, later ones replay a CUDA graph."""
+    """One engine at its size. After one plain run with given addresses, later ones replay a CUDA graph."""
 
     def __init__(self, engine: Any, height: int, width: int, log: Any) -> None:
         self._log = log
@@ -144,9 +144,9 @@ class _Run:
             raise EngineError(f"TensorRT has not enough GPU memory for {width}x{height}: {log.reason()}")
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         if sorted(names) != ["fused", "lightness"]:
-            raise EngineError(f"the plan has the inputs and outputs {', '.join(names)}, not lightness and fused")
+            raise EngineError(f"the engine has the inputs and outputs {', '.join(names)}, not lightness and fused")
         if not context.set_input_shape("lightness", (1, 2, height, width)):
-            raise EngineError(f"the plan is not for {width}x{height}: {log.reason()}")
+            raise EngineError(f"the engine is not for {width}x{height}: {log.reason()}")
         self._graphs: dict[tuple[int, int, int], ctypes.c_void_p | None] = {}  # None: seen once, not captured yet
         self._graphs_work = True
 
@@ -174,7 +174,7 @@ class _Run:
             raise EngineError(f"TensorRT could not run the network: {self._log.reason()}")
 
     def _captured(self, key: tuple[int, int, int]) -> ctypes.c_void_p | None:
-        """The run as a graph, None where the driver or the plan does not allow it: plain launches go on then."""
+        """The run as a graph, None where the driver or the engine does not allow it: plain launches go on then."""
         driver, stream = _driver(), ctypes.c_void_p(key[2])
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
         self._graphs_work = False  # unless all goes well

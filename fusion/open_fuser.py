@@ -27,7 +27,7 @@ def open_fuser(
     "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
     picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. Where "auto" does
     not use a GPU that is here, a warning is logged. on_progress: called with a line of text, at least twice a second,
-    while something takes long (building a TensorRT plan).
+    while something takes long (building a TensorRT engine).
     Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
     """
     settings = settings or FusionSettings()

@@ -26,9 +26,9 @@ def build_command(
     network_lines: NetworkLinesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Build the network's TensorRT plan for pictures of a size; `livemef run` uses it then. Takes minutes on a Jetson.
+    """Build the network's TensorRT engine for pictures of a size, which `livemef run` then uses: minutes on a Jetson.
 
-    A plan that is there already is not built again. Plans belong to this device, driver and TensorRT.
+    An engine that is there already is not built again. Engines belong to this device, driver and TensorRT.
     """
     if only_kernels:
         build_kernels()

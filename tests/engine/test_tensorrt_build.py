@@ -55,25 +55,25 @@ def in_format(model: str, number_format: str) -> bytes:
 @pytest.mark.parametrize("model", shipped_models())
 def test_every_shipped_model_is_built(trt, model, number_format):
     progress = []
-    built = tensorrt_build.build_plan(trt, in_format(model, number_format), 96, 160, on_progress=progress.append)
-    assert len(built.plan) > 100_000
+    built = tensorrt_build.build_engine(trt, in_format(model, number_format), 96, 160, on_progress=progress.append)
+    assert len(built.engine) > 100_000
     assert progress
     model = in_format(model, number_format)
-    again = tensorrt_build.build_plan(trt, model, 1088, 1920, built.timings, progress.append)
-    assert len(again.plan) > 100_000
+    again = tensorrt_build.build_engine(trt, model, 1088, 1920, built.timings, progress.append)
+    assert len(again.engine) > 100_000
 
 
 def test_a_model_that_is_none_is_refused_with_the_parser_s_words(trt):
     model = precision.parsed(find_model("cbm").read_bytes(), "cbm")
     model.graph.node[2].op_type = "Nonsense"
     with pytest.raises(EngineError, match="Nonsense") as caught:
-        tensorrt_build.build_plan(trt, model.SerializeToString(), 96, 160, on_progress=lambda line: None)
+        tensorrt_build.build_engine(trt, model.SerializeToString(), 96, 160, on_progress=lambda line: None)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_size_that_does_not_fit_is_refused(trt):
     with pytest.raises(EngineError, match="171x97"):
-        tensorrt_build.build_plan(trt, find_model("cbm").read_bytes(), 97, 171, on_progress=lambda line: None)
+        tensorrt_build.build_engine(trt, find_model("cbm").read_bytes(), 97, 171, on_progress=lambda line: None)
 
 
 def touched() -> set[tuple[str, str]]:

@@ -17,14 +17,14 @@ def test_a_size_that_is_none_is_one_line():
 
 
 def test_what_tensorrt_says_comes_through(tmp_path):
-    """On the stand-in NVIDIA's builder works and its runtime does not: the plan is built, and not kept."""
+    """On the stand-in NVIDIA's builder works and its runtime does not: the engine is built, and not kept."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
         lacking("no tensorrt-rtx: livemef build is not run")
     done = run_on_stand_in("-m", "livemef.tools.cli", "build", "--size", "640x480", XDG_CACHE_HOME=str(tmp_path))
-    assert_one_line(done, "does not load the plan", "CUDA driver")
-    folder = tmp_path / "livemef/plans"
+    assert_one_line(done, "does not load the engine", "CUDA driver")
+    folder = tmp_path / "livemef/engines"
     assert oct(folder.stat().st_mode & 0o777) == "0o700"
-    assert not list(folder.glob("*.plan"))
+    assert not list(folder.glob("*.engine"))
 
 
 def test_quantize_writes_a_network_that_runs(tmp_path):

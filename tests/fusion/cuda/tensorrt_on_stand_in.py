@@ -1,7 +1,7 @@
 """The TensorRT runtime's host side on the stand-in driver: run by tests/fusion/cuda/test_fuser.py in its own process.
 
-The builder is NVIDIA's own (TensorRT for RTX needs no GPU to build). Its runtime needs one, so here a plan is "loaded"
-into an engine that launches the curve of the tests.
+The builder is NVIDIA's own (TensorRT for RTX needs no GPU to build). Its runtime needs one, so here what is "loaded"
+is an engine that launches the curve of the tests.
 """
 
 import ctypes
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 
+from livemef.engine.engine_cache import EngineCache
 from livemef.engine.errors import EngineError
 from livemef.engine.open_net import find_model
-from livemef.engine.plan_cache import PlanCache
 from livemef.engine.tensorrt_runtime import TensorRtNet
 from livemef.fusion.cuda.fuser import CudaFuser
 from livemef.fusion.settings import FusionSettings
@@ -74,7 +74,7 @@ class Module:
         self.built += 1
         return tensorrt_rtx.Builder(log)
 
-    def deserialize_cuda_engine(self, plan):
+    def deserialize_cuda_engine(self, engine):
         return self.refused.pop(0) if self.refused else Engine(self)
 
 
@@ -84,7 +84,7 @@ def module():
 
 
 def open_net(module, tmp_path, on_progress=None):
-    return TensorRtNet(find_model("cbm"), on_progress, module, PlanCache(tmp_path / "plans"))
+    return TensorRtNet(find_model("cbm"), on_progress, module, EngineCache(tmp_path / "engines"))
 
 
 def fused_by_host(pair):
@@ -138,7 +138,7 @@ def test_a_kept_plan_that_does_not_load_is_built_again_once(module, tmp_path):
     module.refused = [None, None]
     with pytest.raises(EngineError, match="just built"):
         open_net(module, tmp_path).prepare(32, 48)
-    assert not list((tmp_path / "plans").glob("*.plan"))
+    assert not list((tmp_path / "engines").glob("*.engine"))
 
 
 def test_a_network_that_fails_is_one_line(module, tmp_path):

@@ -3,21 +3,21 @@ import os
 
 import pytest
 
+from livemef.engine.engine_cache import EngineCache, default_folder, key_of
 from livemef.engine.errors import EngineError
-from livemef.engine.plan_cache import PlanCache, default_folder, key_of
 
 FACTS = {"onnx_sha256": "0" * 64, "shape": [96, 160], "gpu": "Orin", "driver": 12060}
 
 
 @pytest.fixture
 def cache(tmp_path):
-    return PlanCache(tmp_path / "plans")
+    return EngineCache(tmp_path / "engines")
 
 
 def test_what_was_stored_comes_back_and_nothing_else(cache):
     assert cache.load(FACTS) is None
-    path = cache.store(FACTS, b"plan")
-    assert cache.load(FACTS) == b"plan"
+    path = cache.store(FACTS, b"engine")
+    assert cache.load(FACTS) == b"engine"
     assert cache.load(FACTS | {"gpu": "Thor"}) is None
     assert oct(path.stat().st_mode & 0o777) == "0o600"
     assert oct(cache.folder.stat().st_mode & 0o777) == "0o700"
@@ -30,45 +30,45 @@ def test_every_fact_changes_the_key(name):
 
 
 def damaged(cache, how):
-    plan, note = cache.folder / f"{key_of(FACTS)}.plan", cache.folder / f"{key_of(FACTS)}.json"
-    if how == "plan":
-        plan.write_bytes(b"plaN")
+    engine, note = cache.folder / f"{key_of(FACTS)}.engine", cache.folder / f"{key_of(FACTS)}.json"
+    if how == "engine":
+        engine.write_bytes(b"enginE")
     elif how == "note":
         note.write_text("{")
     elif how == "facts":
         note.write_text(json.dumps(json.loads(note.read_text()) | {"facts": {}}))
     else:
         note.unlink()
-    return plan
+    return engine
 
 
-@pytest.mark.parametrize("how", ["plan", "note", "facts", "no note"])
+@pytest.mark.parametrize("how", ["engine", "note", "facts", "no note"])
 def test_a_damaged_plan_is_deleted(cache, how):
-    cache.store(FACTS, b"plan")
-    plan = damaged(cache, how)
+    cache.store(FACTS, b"engine")
+    engine = damaged(cache, how)
     assert cache.load(FACTS) is None
-    assert how == "no note" or not plan.exists()
+    assert how == "no note" or not engine.exists()
     cache.store(FACTS, b"anew")
     assert cache.load(FACTS) == b"anew"
 
 
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
-    folder = tmp_path / "plans"
+    folder = tmp_path / "engines"
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(EngineError, match="not yours alone"):
-        PlanCache(folder)
+        EngineCache(folder)
 
 
 def test_a_link_is_refused(tmp_path):
     (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "plans").symlink_to(tmp_path / "real")
+    (tmp_path / "engines").symlink_to(tmp_path / "real")
     with pytest.raises(EngineError, match="not yours alone"):
-        PlanCache(tmp_path / "plans")
+        EngineCache(tmp_path / "engines")
 
 
 def test_a_plan_that_others_can_write_is_refused(cache):
-    path = cache.store(FACTS, b"plan")
+    path = cache.store(FACTS, b"engine")
     path.chmod(0o666)
     with pytest.raises(EngineError, match="not yours alone"):
         cache.load(FACTS)
@@ -76,7 +76,7 @@ def test_a_plan_that_others_can_write_is_refused(cache):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
 def test_a_plan_of_somebody_else_is_refused(cache):
-    path = cache.store(FACTS, b"plan")
+    path = cache.store(FACTS, b"engine")
     os.chown(path, 12345, -1)
     with pytest.raises(EngineError, match="not yours alone"):
         cache.load(FACTS)
@@ -91,12 +91,12 @@ def test_timings_are_kept(cache):
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match="XDG_CACHE_HOME"):
-        PlanCache(tmp_path / "file")
+        EngineCache(tmp_path / "file")
 
 
 def test_the_place_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "livemef/plans"
+    assert default_folder() == tmp_path / "livemef/engines"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".cache/livemef/plans"
+    assert default_folder() == tmp_path / ".cache/livemef/engines"

@@ -1,6 +1,6 @@
-"""TensorRT plans on disk. A plan is native code: to load somebody else's is to run it. So only what this user built.
+"""TensorRT engines on disk. An engine is native code: to load one is to run it, so only what this user built is loaded.
 
-Plans lie in a folder of the user's own that nobody else can write to; a note beside each tells what it was built from
+They lie in a folder of the user's own that nobody else can write to; a note beside each says what it was built from
 and its sha256. What does not match is deleted, and the caller builds anew.
 """
 
@@ -21,18 +21,18 @@ Facts = Mapping[str, Any]
 
 
 def default_folder() -> Path:
-    """livemef/plans in the user's cache folder (XDG Base Directory Specification)."""
+    """livemef/engines in the user's cache folder (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "livemef" / "plans"
+    return Path(base) / "livemef" / "engines"
 
 
 def key_of(facts: Facts) -> str:
-    """The plan's name: sha256 of all that it depends on (plain values)."""
+    """The engine's name: sha256 of all that it depends on (plain values)."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-class PlanCache:
-    """The plans in one folder. Raises EngineError where the folder cannot be made, or others can write to it."""
+class EngineCache:
+    """The engines in one folder. Raises EngineError where the folder cannot be made, or others can write to it."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
@@ -40,15 +40,17 @@ class PlanCache:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _refuse_foreign(self.folder)
         except OSError as error:
-            raise EngineError(f"plans cannot be kept in {self.folder}: {error.strerror}; set XDG_CACHE_HOME") from error
+            raise EngineError(
+                f"engines cannot be kept in {self.folder}: {error.strerror}; set XDG_CACHE_HOME"
+            ) from error
 
     def load(self, facts: Facts) -> bytes | None:
-        """The plan built from these facts, None if there is none. One that is damaged is deleted."""
-        plan, note = self._paths(facts)
+        """The engine built from these facts, None if there is none. One that is damaged is deleted."""
+        engine, note = self._paths(facts)
         try:
-            _refuse_foreign(plan)
+            _refuse_foreign(engine)
             _refuse_foreign(note)
-            written, data = json.loads(note.read_text()), plan.read_bytes()
+            written, data = json.loads(note.read_text()), engine.read_bytes()
             if written["facts"] == dict(facts) and written["sha256"] == hashlib.sha256(data).hexdigest():
                 return data
         except FileNotFoundError:
@@ -56,22 +58,22 @@ class PlanCache:
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.forget(facts)
             if isinstance(error, PermissionError):
-                raise EngineError(f"plan {plan}: cannot be read; delete it") from error
+                raise EngineError(f"engine {engine}: cannot be read; delete it") from error
             return None
         self.forget(facts)
         return None
 
-    def store(self, facts: Facts, plan: bytes) -> Path:
-        """Keep a plan, whole or not at all; its file."""
+    def store(self, facts: Facts, engine: bytes) -> Path:
+        """Keep an engine, whole or not at all; its file."""
         path, note = self._paths(facts)
-        note.unlink(missing_ok=True)  # a plan without its note is no plan
-        self._write(path, plan)
-        written = {"facts": dict(facts), "sha256": hashlib.sha256(plan).hexdigest()}
+        note.unlink(missing_ok=True)  # an engine without its note is no engine
+        self._write(path, engine)
+        written = {"facts": dict(facts), "sha256": hashlib.sha256(engine).hexdigest()}
         self._write(note, json.dumps(written, indent=1).encode())
         return path
 
     def forget(self, facts: Facts) -> None:
-        """Delete a plan."""
+        """Delete an engine."""
         for path in self._paths(facts):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -94,7 +96,7 @@ class PlanCache:
 
     def _paths(self, facts: Facts) -> tuple[Path, Path]:
         name = key_of(facts)
-        return self.folder / f"{name}.plan", self.folder / f"{name}.json"
+        return self.folder / f"{name}.engine", self.folder / f"{name}.json"
 
     def _write(self, path: Path, data: bytes) -> None:
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -112,6 +114,6 @@ def _refuse_foreign(path: Path) -> None:
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise EngineError(
-            f"{path} is not yours alone to write: a plan is native code and is only loaded from where nobody else can "
-            f"put one; chmod 700 it, or set XDG_CACHE_HOME to a folder of your own"
+            f"{path} is not yours alone to write: an engine is native code and is only loaded from where nobody else "
+            f"can put one; chmod 700 it, or set XDG_CACHE_HOME to a folder of your own"
         )
