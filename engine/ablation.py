@@ -1,7 +1,7 @@
 """What does the patch weighting do? Measures of a trained network on whole pictures, that its claims can be held to.
 
 The claims (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629): weights by variance learn structured patches better and
-amplify noise less. Hence the error where the label varies most, and what becomes of noise where nothing is to be seen.
+amplify noise less. Hence the error where the target varies most, and what becomes of noise where nothing is to be seen.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from livemef.engine.errors import EngineError
 from livemef.engine.losses import SMALLEST_SIDE, mef_ssim
 from livemef.engine.training import fuse_lightness
 from livemef.engine.unet import LightnessUNet
-from livemef.engine.validation import label_mix, load_planes
+from livemef.engine.validation import load_planes, target_mix
 
 Plane = NDArray[np.float64]
 FuseLightness = Callable[[Tensor], Tensor]
 """[1,2,H,W] (dark, bright; L*/100) to [1,1,H,W]."""
 
-LABEL_PATCH, FLAT_PATCH = 32, 16
+TARGET_PATCH, FLAT_PATCH = 32, 16
 TOP_SHARE = 0.1
 DARK_BELOW, FLAT_BELOW = 25.0, 1.5
 """L* of the bright exposure's mean, and its standard deviation without the slope, in a patch that is dark and flat."""
@@ -33,8 +33,8 @@ DARK_BELOW, FLAT_BELOW = 25.0, 1.5
 
 @dataclass(frozen=True)
 class Measures:
-    """error, top_error: mean absolute error to the label, L* (0..100), of all 32 x 32 patches and of the tenth whose
-    labels vary most. noise_gain: standard deviation out over in, of 16 x 16 patches that are dark and flat in the
+    """error, top_error: mean absolute error to the target, L* (0..100), of all 32 x 32 patches and of the tenth whose
+    targets vary most. noise_gain: standard deviation out over in, of 16 x 16 patches that are dark and flat in the
     bright exposure, slopes removed; in: the bright exposure. flat_patches: how many those are. mef_ssim: at full size.
     """
 
@@ -46,14 +46,14 @@ class Measures:
 
 
 def measure(
-    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
 ) -> Measures:
     """Measure a network at full size. Raises EngineError where no picture is large enough."""
-    return measure_fusion(lambda planes: fuse_lightness(net, planes, 1), cache, entries, label_shares)
+    return measure_fusion(lambda planes: fuse_lightness(net, planes, 1), cache, entries, target_shares)
 
 
 def measure_fusion(
-    fuse: FuseLightness, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float]
+    fuse: FuseLightness, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
 ) -> Measures:
     """Measure anything that fuses lightness."""
     errors, variances, noise_in, noise_out, structure = [], [], [], [], []
@@ -61,13 +61,13 @@ def measure_fusion(
         planes = load_planes(cache, entry)
         if min(planes.shape[-2:]) < SMALLEST_SIDE:
             continue
-        dark, bright, label = planes[:, :1], planes[:, 1:2], label_mix(cache, planes, label_shares)
+        dark, bright, target = planes[:, :1], planes[:, 1:2], target_mix(cache, planes, target_shares)
         with torch.no_grad():
             fused = fuse(planes[:, :2]).clamp(0.0, 1.0)
             structure.append(float(mef_ssim(dark, bright, fused)))
-        labels, outputs, inputs = (100.0 * plane[0, 0].double().numpy() for plane in (label, fused, bright))
-        errors.append(cut(np.abs(outputs - labels), LABEL_PATCH).mean(axis=(1, 2)))
-        variances.append(cut(labels, LABEL_PATCH).var(axis=(1, 2)))
+        targets, outputs, inputs = (100.0 * plane[0, 0].double().numpy() for plane in (target, fused, bright))
+        errors.append(cut(np.abs(outputs - targets), TARGET_PATCH).mean(axis=(1, 2)))
+        variances.append(cut(targets, TARGET_PATCH).var(axis=(1, 2)))
         source, result = cut(inputs, FLAT_PATCH), cut(outputs, FLAT_PATCH)
         spread_in = without_slope(source).var(axis=(1, 2))
         flat = (source.mean(axis=(1, 2)) < DARK_BELOW) & (spread_in < FLAT_BELOW**2) & (source.min(axis=(1, 2)) > 0)

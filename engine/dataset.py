@@ -1,7 +1,7 @@
 """The cache of training pairs: what `livemef label` writes and training reads. Only lightness planes, no pictures.
 
 A folder with index.json and one .npy a pair: uint16 [planes, height, width], 65535 = L* of 100, planes as the
-index names them: dark, bright, then the labels.
+index names them: dark, bright, then the targets.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def write_pair(folder: Path, file: str, planes: Sequence[NDArray[np.float32]]) -
     os.replace(partial, folder / file)
 
 
-def write_index(folder: Path, labels: Sequence[str], entries: Sequence[PairEntry]) -> None:
+def write_index(folder: Path, targets: Sequence[str], entries: Sequence[PairEntry]) -> None:
     """Write the index last: a folder without one is no cache."""
-    index = {"format": FORMAT, "planes": [*INPUT_PLANES, *labels], "pairs": [asdict(entry) for entry in entries]}
+    index = {"format": FORMAT, "planes": [*INPUT_PLANES, *targets], "pairs": [asdict(entry) for entry in entries]}
     partial = folder / "index.json.partial"
     partial.write_text(json.dumps(index, indent=1))
     os.replace(partial, folder / "index.json")

@@ -1,6 +1,6 @@
 """Random patches of the training pairs, what real cameras do to them, and how much each patch counts.
 
-The weight follows the method's two wishes: patches whose label varies much, and patches whose two inputs
+The weight follows the method's two wishes: patches whose target varies much, and patches whose two inputs
 differ in variance, count more. The formula is our reading; the text gives the wish, not the equation.
 """
 
@@ -28,7 +28,7 @@ class Patches:
 
     dark: Tensor
     bright: Tensor
-    label: Tensor
+    target: Tensor
     seen_dark: Tensor
     seen_bright: Tensor
 
@@ -59,7 +59,7 @@ def no_spoiling() -> Spoiling:
 def draw(
     cache: PairCache,
     scenes: Sequence[Sequence[PairEntry]],
-    label_shares: dict[str, float],
+    target_shares: dict[str, float],
     count: int,
     side: int,
     spoiling: Spoiling,
@@ -67,17 +67,17 @@ def draw(
 ) -> Patches:
     """Draw patches: a scene, one of its pairs, a place, a flip and a quarter turn, all at random.
 
-    label_shares: the label is this mix of the cache's label planes (shares add up to 1).
+    target_shares: the target is this mix of the cache's target planes (shares add up to 1).
     """
     crops = [_crop(cache, scenes, side, spoiling, rng) for _ in range(count)]
     planes = torch.from_numpy(np.stack(crops).astype(np.float32) / np.float32(FULL))
     names = [*cache.planes, "shifted"]
-    label = sum(share * planes[:, names.index(name)] for name, share in label_shares.items())
-    assert isinstance(label, Tensor)
+    target = sum(share * planes[:, names.index(name)] for name, share in target_shares.items())
+    assert isinstance(target, Tensor)
     dark, bright, shifted = planes[:, 0:1], planes[:, 1:2], planes[:, -1:]
     gain_dark, gain_bright = _gains(count, spoiling, rng)
     dark, bright, shifted = _expose(dark, gain_dark), _expose(bright, gain_bright), _expose(shifted, gain_dark)
-    return Patches(dark, bright, label[:, None], _add_noise(shifted, spoiling, rng), bright)
+    return Patches(dark, bright, target[:, None], _add_noise(shifted, spoiling, rng), bright)
 
 
 def group_by_scene(entries: Sequence[PairEntry]) -> list[list[PairEntry]]:
@@ -150,29 +150,29 @@ def _log_uniform(span: tuple[float, float], count: int, rng: np.random.Generator
 class RunningMeans:
     """Means of the two variances over the training set so far (exponential, 0.99 a batch)."""
 
-    label: float = 0.0
+    target: float = 0.0
     difference: float = 0.0
     batches: int = 0
 
-    def update(self, label: Tensor, difference: Tensor) -> None:
+    def update(self, target: Tensor, difference: Tensor) -> None:
         """Take in one batch."""
         keep = min(MEAN_DECAY, self.batches / (self.batches + 1.0))
-        self.label = keep * self.label + (1.0 - keep) * float(label.mean())
+        self.target = keep * self.target + (1.0 - keep) * float(target.mean())
         self.difference = keep * self.difference + (1.0 - keep) * float(difference.mean())
         self.batches += 1
 
 
 def variances(patches: Patches) -> tuple[Tensor, Tensor]:
-    """(variance of each label patch, |difference of the variances of its two inputs|), of L*/100."""
-    label, dark, bright = (
-        plane.var(dim=(1, 2, 3), correction=0) for plane in (patches.label, patches.dark, patches.bright)
+    """(variance of each target patch, |difference of the variances of its two inputs|), of L*/100."""
+    target, dark, bright = (
+        plane.var(dim=(1, 2, 3), correction=0) for plane in (patches.target, patches.dark, patches.bright)
     )
-    return label, (dark - bright).abs()
+    return target, (dark - bright).abs()
 
 
-def importance(label: Tensor, difference: Tensor, means: RunningMeans) -> Tensor:
+def importance(target: Tensor, difference: Tensor, means: RunningMeans) -> Tensor:
     """1 + v / mean(v) + d / mean(d) of each patch: grows with both."""
-    return 1.0 + label / max(means.label, 1e-12) + difference / max(means.difference, 1e-12)
+    return 1.0 + target / max(means.target, 1e-12) + difference / max(means.difference, 1e-12)
 
 
 def loss_weights(values: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ CANDIDATES = 4
 class TrainingConfig:
     """A recipe. Everything that decides the result but the pictures.
 
-    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". label_shares: mix of the cache's
-    labels. live_share: probability of a step through the live path, with a network picture smaller by one of
+    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". target_shares: mix of the cache's
+    targets. live_share: probability of a step through the live path, with a network picture smaller by one of
     `live_factors`.
     """
 
@@ -54,7 +54,7 @@ class TrainingConfig:
     widths: tuple[int, ...] = (16, 24, 32, 48)
     weighting: str = "variance"
     weight_use: str = "loss"
-    label_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
+    target_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
     loss: LossShares = field(default_factory=lambda: LossShares(structure=1.0, coarse=0.4, gradient=0.1))
     spoiling: Spoiling = field(default_factory=Spoiling)
 
@@ -75,7 +75,7 @@ RECIPES = {
         batch=4,
         side=160,
         live_share=0.0,
-        label_shares={"mitm": 1.0},
+        target_shares={"mitm": 1.0},
         loss=LossShares(absolute=1.0),
         spoiling=patching.no_spoiling(),
     ),
@@ -86,9 +86,9 @@ class Trainer:
     """One run: the network, its optimiser, and what it has drawn so far."""
 
     def __init__(self, config: TrainingConfig, cache: PairCache, entries: tuple[PairEntry, ...]) -> None:
-        missing = set(config.label_shares) - set(cache.planes)
+        missing = set(config.target_shares) - set(cache.planes)
         if missing:
-            raise EngineError(f"training cache {cache.folder}: has no label {', '.join(sorted(missing))}")
+            raise EngineError(f"training cache {cache.folder}: has no target {', '.join(sorted(missing))}")
         if not entries:
             raise EngineError(
                 f"training cache {cache.folder}: one group of scenes only; give validation pairs of other scenes"
@@ -113,7 +113,7 @@ class Trainer:
         batch = self._draw(live, rng)
         weights = self._weights(batch)
         fused = fuse_patches(self.net, batch, factor)
-        loss = (weights * patch_loss(self.config.loss, batch.dark, batch.bright, fused, batch.label)).mean()
+        loss = (weights * patch_loss(self.config.loss, batch.dark, batch.bright, fused, batch.target)).mean()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimiser.zero_grad()
@@ -132,7 +132,7 @@ class Trainer:
         drawn = patching.draw(
             self.cache,
             self.scenes,
-            config.label_shares,
+            config.target_shares,
             count * CANDIDATES if sampling else count,
             side,
             config.spoiling,
@@ -140,17 +140,17 @@ class Trainer:
         )
         if not sampling:
             return drawn
-        label, difference = patching.variances(drawn)
-        self.means.update(label, difference)
-        kept = patching.choose(patching.importance(label, difference, self.means), count, rng)
+        target, difference = patching.variances(drawn)
+        self.means.update(target, difference)
+        kept = patching.choose(patching.importance(target, difference, self.means), count, rng)
         return Patches(*(getattr(drawn, name)[kept] for name in Patches.__dataclass_fields__))
 
     def _weights(self, batch: Patches) -> Tensor:
         if self.config.weighting == "uniform" or self.config.weight_use == "sampling":
             return torch.ones(len(batch.dark))
-        label, difference = patching.variances(batch)
-        self.means.update(label, difference)
-        return patching.loss_weights(patching.importance(label, difference, self.means))
+        target, difference = patching.variances(batch)
+        self.means.update(target, difference)
+        return patching.loss_weights(patching.importance(target, difference, self.means))
 
     def _update_average(self) -> None:
         decay = min(self.config.average_decay, (1.0 + self.step) / (10.0 + self.step))

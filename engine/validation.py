@@ -30,13 +30,13 @@ def live_factor(height: int, width: int) -> int:
 
 
 def score_net(
-    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], label_shares: dict[str, float], by_error: bool
+    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float], by_error: bool
 ) -> dict[str, float]:
     """Means over the pairs: MEF-SSIM at full size ("full") and by the live path ("live"), and the absolute
-    error to the label ("error"). Pictures under 44 pixels a side are left out.
+    error to the target ("error"). Pictures under 44 pixels a side are left out.
 
     "score" is what a network is chosen by: the mean of full and live, or minus the error where `by_error` is true,
-    for a network whose recipe asks for the label alone (MEF-SSIM would choose the one that has learned it least).
+    for a network whose recipe asks for the target alone (MEF-SSIM would choose the one that has learned it least).
     """
     rows = []
     for entry in entries:
@@ -44,10 +44,10 @@ def score_net(
         if min(planes.shape[-2:]) < SMALLEST_SIDE:
             continue
         dark, bright = planes[:, 0:1], planes[:, 1:2]
-        label = label_mix(cache, planes, label_shares)
+        target = target_mix(cache, planes, target_shares)
         full = fuse_lightness(net, planes[:, :2], 1).clamp(0.0, 1.0)
         live = fuse_lightness(net, planes[:, :2], live_factor(*planes.shape[-2:])).clamp(0.0, 1.0)
-        values = [mef_ssim(dark, bright, full), mef_ssim(dark, bright, live), absolute_error(full, label)]
+        values = [mef_ssim(dark, bright, full), mef_ssim(dark, bright, live), absolute_error(full, target)]
         rows.append([float(value) for value in values])
     if not rows:
         raise EngineError(
@@ -58,13 +58,13 @@ def score_net(
     return {"score": chosen_by, "full": full_mean, "live": live_mean, "error": error}
 
 
-def label_mix(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
-    """The label of a pair's planes, [1,1,H,W]: the mix of the cache's labels that a recipe asks for."""
-    label = torch.zeros_like(planes[:, :1])
+def target_mix(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
+    """The target of a pair's planes, [1,1,H,W]: the mix of the cache's targets that a recipe asks for."""
+    target = torch.zeros_like(planes[:, :1])
     for name, share in shares.items():
         index = cache.planes.index(name)
-        label = label + share * planes[:, index : index + 1]
-    return label
+        target = target + share * planes[:, index : index + 1]
+    return target
 
 
 def write_samples(net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], path: Path) -> None:

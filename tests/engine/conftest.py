@@ -8,7 +8,7 @@ from livemef.engine.dataset import PairCache, PairEntry, open_cache, write_index
 
 
 def lightness_scene(rng: np.random.Generator, height: int, width: int) -> list[np.ndarray]:
-    """Planes dark, bright, label of a made scene: a radiance that neither exposure holds, and its compressed form."""
+    """Planes dark, bright, target of a made scene: a radiance that neither exposure holds, and its compressed form."""
     radiance = cv2.GaussianBlur(rng.random((height, width)).astype(np.float32), (0, 0), 6)
     radiance = (radiance - radiance.min()) / np.ptp(radiance)
     fine = cv2.GaussianBlur(rng.random((height, width)).astype(np.float32), (0, 0), 1)
@@ -19,13 +19,13 @@ def lightness_scene(rng: np.random.Generator, height: int, width: int) -> list[n
 
 @pytest.fixture(scope="session")
 def made_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
-    """Six pairs of five scenes in four groups, 96x120, labels named "mitm" and "mertens" (the same plane)."""
+    """Six pairs of five scenes in four groups, 96x120, targets named "mitm" and "mertens" (the same plane)."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     rng = np.random.default_rng(5)
     entries = []
     for number, (scene, group) in enumerate([("a", "1"), ("a", "1"), ("b", "1"), ("c", "2"), ("d", "3"), ("e", "4")]):
-        dark, bright, label = lightness_scene(rng, 96, 120)
-        write_pair(folder, f"{number}.npy", [dark, bright, label, label])
+        dark, bright, target = lightness_scene(rng, 96, 120)
+        write_pair(folder, f"{number}.npy", [dark, bright, target, target])
         entries.append(PairEntry(f"{number}.npy", scene, group, (0, 1), 3.0))
     write_index(folder, ("mitm", "mertens"), entries)
     return open_cache(folder)

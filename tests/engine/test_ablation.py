@@ -13,20 +13,20 @@ from livemef.engine.errors import EngineError
 SHARES = {"mitm": 1.0}
 
 
-def cache_of(folder: Path, dark, bright, label):
-    write_pair(folder, "a.npy", [plane.astype(np.float32) for plane in (dark, bright, label)])
+def cache_of(folder: Path, dark, bright, target):
+    write_pair(folder, "a.npy", [plane.astype(np.float32) for plane in (dark, bright, target)])
     write_index(folder, ("mitm",), [PairEntry("a.npy", "a", "a", (0, 1), 3.0)])
     return open_cache(folder)
 
 
 def test_the_error_of_the_most_varied_tenth_is_that_of_its_patches(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    label = np.full((96, 352), 0.5)  # 3 x 11 patches of 32 pixels: a tenth is 3 of them
-    label[:, :32] = rng.choice([0.1, 0.9], (96, 32))
-    cache = cache_of(tmp_path, np.full_like(label, 0.6), np.full_like(label, 0.6), label)
-    off = np.full_like(label, 0.02)
+    target = np.full((96, 352), 0.5)  # 3 x 11 patches of 32 pixels: a tenth is 3 of them
+    target[:, :32] = rng.choice([0.1, 0.9], (96, 32))
+    cache = cache_of(tmp_path, np.full_like(target, 0.6), np.full_like(target, 0.6), target)
+    off = np.full_like(target, 0.02)
     off[:, :32] = 0.05
-    answer = torch.from_numpy(label + off * np.where(label > 0.5, -1, 1)).float()[None, None]
+    answer = torch.from_numpy(target + off * np.where(target > 0.5, -1, 1)).float()[None, None]
     found = measure_fusion(lambda planes: answer, cache, cache.entries, SHARES)
     assert found.top_error == pytest.approx(5.0, abs=0.01)
     assert found.error == pytest.approx((5.0 * 3 + 2.0 * 30) / 33, abs=0.01)

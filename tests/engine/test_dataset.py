@@ -13,10 +13,10 @@ def test_planes_come_back_to_half_a_code(tmp_path: Path) -> None:
     planes = [rng.random((5, 7), np.float32) for _ in range(3)]
     write_pair(tmp_path, "a.npy", planes)
     entry = PairEntry("a.npy", "scene", "group", (0, 2), 4.5)
-    write_index(tmp_path, ("label",), [entry])
+    write_index(tmp_path, ("target",), [entry])
     cache = open_cache(tmp_path)
     assert cache.entries == (entry,)
-    assert cache.planes == ("dark", "bright", "label")
+    assert cache.planes == ("dark", "bright", "target")
     np.testing.assert_allclose(cache.load(entry) / 65535.0, np.stack(planes), atol=0.51 / 65535)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.json"]
 
@@ -53,7 +53,7 @@ def test_an_absent_cache_is_one_clear_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"junk" * 100])
 def test_a_broken_pair_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
-    write_index(tmp_path, ("label",), [PairEntry("a.npy", "s", "g", (0, 1), 2.0)])
+    write_index(tmp_path, ("target",), [PairEntry("a.npy", "s", "g", (0, 1), 2.0)])
     (tmp_path / "a.npy").write_bytes(content)
     cache = open_cache(tmp_path)
     with pytest.raises(EngineError, match=r"a\.npy"):
@@ -61,7 +61,7 @@ def test_a_broken_pair_is_one_clear_line(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_pair_of_other_planes_is_refused(tmp_path: Path) -> None:
-    write_index(tmp_path, ("label",), [PairEntry("a.npy", "s", "g", (0, 1), 2.0)])
+    write_index(tmp_path, ("target",), [PairEntry("a.npy", "s", "g", (0, 1), 2.0)])
     np.save(tmp_path / "a.npy", np.zeros((2, 4, 4), np.uint16))
     cache = open_cache(tmp_path)
     with pytest.raises(EngineError, match="not a pair"):

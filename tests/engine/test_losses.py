@@ -70,19 +70,19 @@ def test_flat_and_clipped_patches_have_finite_gradients() -> None:
 
 
 def test_coarse_error_sees_brightness_and_gradient_error_does_not() -> None:
-    label = torch.rand(1, 1, 64, 64)
-    brighter = label + 0.1
-    assert float(coarse_error(brighter, label, 32)) == pytest.approx(0.1, abs=1e-5)
-    assert float(gradient_error(brighter, label)) == pytest.approx(0.0, abs=1e-6)
+    target = torch.rand(1, 1, 64, 64)
+    brighter = target + 0.1
+    assert float(coarse_error(brighter, target, 32)) == pytest.approx(0.1, abs=1e-5)
+    assert float(gradient_error(brighter, target)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_terms_add_up_by_their_shares() -> None:
     dark, bright, fused = (as_lightness(plane) for plane in grey_pictures(64, 64))
-    label = 0.5 * (dark + bright)
+    target = 0.5 * (dark + bright)
     single = [
-        float(patch_loss(LossShares(**{name: 1.0}), dark, bright, fused, label))
+        float(patch_loss(LossShares(**{name: 1.0}), dark, bright, fused, target))
         for name in ("absolute", "structure", "coarse", "gradient")
     ]
-    mixed = patch_loss(LossShares(1.0, 0.5, 0.25, 2.0), dark, bright, fused, label)
+    mixed = patch_loss(LossShares(1.0, 0.5, 0.25, 2.0), dark, bright, fused, target)
     assert float(mixed) == pytest.approx(np.dot(single, [1.0, 0.5, 0.25, 2.0]), rel=1e-5)
     assert min(single) > 0.0

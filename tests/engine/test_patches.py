@@ -22,17 +22,17 @@ def planes_of(patches: Patches) -> list[torch.Tensor]:
 
 @given(positive, positive, positive, positive)
 def test_importance_grows_with_both_variances(v: float, d: float, more: float, mean: float) -> None:
-    means = RunningMeans(label=mean, difference=mean, batches=5)
+    means = RunningMeans(target=mean, difference=mean, batches=5)
 
-    def importance(label: float, difference: float) -> float:
-        return float(patching.importance(torch.tensor([label]), torch.tensor([difference]), means)[0])
+    def importance(target: float, difference: float) -> float:
+        return float(patching.importance(torch.tensor([target]), torch.tensor([difference]), means)[0])
 
     assert importance(v + more, d) > importance(v, d)
     assert importance(v, d + more) > importance(v, d)
 
 
 def test_importance_is_the_formula() -> None:
-    means = RunningMeans(label=0.02, difference=0.01, batches=9)
+    means = RunningMeans(target=0.02, difference=0.01, batches=9)
     got = patching.importance(torch.tensor([0.04, 0.0]), torch.tensor([0.03, 0.0]), means)
     np.testing.assert_allclose(got.numpy(), [1.0 + 2.0 + 3.0, 1.0], rtol=1e-6)
 
@@ -64,17 +64,17 @@ def test_sampling_prefers_importance() -> None:
 def test_running_means_start_at_the_first_batch_and_follow() -> None:
     means = RunningMeans()
     means.update(torch.tensor([1.0, 3.0]), torch.tensor([4.0]))
-    assert (means.label, means.difference) == (2.0, 4.0)
+    assert (means.target, means.difference) == (2.0, 4.0)
     for _ in range(1000):
         means.update(torch.tensor([5.0]), torch.tensor([5.0]))
-    assert means.label == pytest.approx(5.0, abs=0.02)
+    assert means.target == pytest.approx(5.0, abs=0.02)
 
 
 def test_variances_are_those_of_the_planes(made_cache: PairCache) -> None:
     patches = draw(made_cache, 1, no_spoiling())
-    label, difference = patching.variances(patches)
+    target, difference = patching.variances(patches)
     for index in range(6):
-        assert float(label[index]) == pytest.approx(patches.label[index].numpy().var(), rel=1e-4)
+        assert float(target[index]) == pytest.approx(patches.target[index].numpy().var(), rel=1e-4)
         wanted = abs(patches.dark[index].numpy().var() - patches.bright[index].numpy().var())
         assert float(difference[index]) == pytest.approx(wanted, rel=1e-3)
 
@@ -124,10 +124,10 @@ def test_a_shift_moves_what_is_seen(made_cache: PairCache) -> None:
     assert int(moved.sum()) >= 6
 
 
-def test_labels_are_mixed_by_their_shares(made_cache: PairCache) -> None:
+def test_targets_are_mixed_by_their_shares(made_cache: PairCache) -> None:
     scenes = patching.group_by_scene(made_cache.entries)
     assert [len(scene) for scene in scenes] == [2, 1, 1, 1, 1]
     args = (2, 32, no_spoiling())
     single = patching.draw(made_cache, scenes, {"mitm": 1.0}, *args, np.random.default_rng(1))
     mixed = patching.draw(made_cache, scenes, {"mitm": 0.5, "dark": 0.5}, *args, np.random.default_rng(1))
-    np.testing.assert_allclose(mixed.label.numpy(), (0.5 * (single.label + single.dark)).numpy(), atol=1e-6)
+    np.testing.assert_allclose(mixed.target.numpy(), (0.5 * (single.target + single.dark)).numpy(), atol=1e-6)

@@ -41,7 +41,7 @@ TINY = TrainingConfig(
     widths=(8, 8),
 )
 PAPER = with_overrides(
-    TINY, live_share=0.0, label_shares={"mitm": 1.0}, loss=LossShares(absolute=1.0), spoiling=no_spoiling()
+    TINY, live_share=0.0, target_shares={"mitm": 1.0}, loss=LossShares(absolute=1.0), spoiling=no_spoiling()
 )
 
 
@@ -67,11 +67,11 @@ def test_training_reduces_the_error(made_cache: PairCache, changes: dict[str, st
     config = with_overrides(PAPER, steps=60, learning_rate=5e-3, average_decay=0.9, **changes)
     student = trainer(config, made_cache)
     with torch.no_grad():
-        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
+        before = score_net(student.average, made_cache, made_cache.entries, config.target_shares, by_error=False)
         for _ in range(60):
             with torch.enable_grad():
                 student.train_step()
-        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
+        after = score_net(student.average, made_cache, made_cache.entries, config.target_shares, by_error=False)
     assert after["error"] < 0.7 * before["error"]
 
 
@@ -79,11 +79,11 @@ def test_the_structure_loss_raises_the_score(made_cache: PairCache) -> None:
     config = with_overrides(TINY, steps=60, learning_rate=5e-3, average_decay=0.9)
     student = trainer(config, made_cache)
     with torch.no_grad():
-        before = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
+        before = score_net(student.average, made_cache, made_cache.entries, config.target_shares, by_error=False)
     for _ in range(60):
         student.train_step()
     with torch.no_grad():
-        after = score_net(student.average, made_cache, made_cache.entries, config.label_shares, by_error=False)
+        after = score_net(student.average, made_cache, made_cache.entries, config.target_shares, by_error=False)
     assert after["full"] > before["full"]
     assert after["live"] > before["live"]
 
@@ -215,9 +215,9 @@ def test_a_senseless_recipe_is_refused(changes: dict[str, object]) -> None:
         with_overrides(TINY, **changes)
 
 
-def test_a_label_that_the_cache_has_not_is_refused(made_cache: PairCache) -> None:
+def test_a_target_that_the_cache_has_not_is_refused(made_cache: PairCache) -> None:
     with pytest.raises(EngineError, match="moon"):
-        trainer(with_overrides(TINY, label_shares={"moon": 1.0}), made_cache)
+        trainer(with_overrides(TINY, target_shares={"moon": 1.0}), made_cache)
 
 
 CHILD = """

@@ -56,7 +56,7 @@ def ablate_weights_command(
                 schedule = Schedule(score=max(steps, 1))
                 train(cache, folder, validation, recipe, threads, schedule, seed=seed, steps=steps, **changes)
             net = trained_net(load_checkpoint(folder / "last.pt"))
-            runs[arm].append(asdict(measure(net, held_out, held_out.entries, RECIPES[recipe].label_shares)))
+            runs[arm].append(asdict(measure(net, held_out, held_out.entries, RECIPES[recipe].target_shares)))
     print_comparison(runs, _HEADINGS, f"{recipe}, {steps} steps, {seeds} seeds", json_output)
 
 

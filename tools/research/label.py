@@ -22,7 +22,7 @@ from livemef.fusion.methods import mertens, mitm
 from livemef.tools.progress import progress_bar
 
 SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
-LABELS = ("mitm", "mertens")
+TARGETS = ("mitm", "mertens")
 SMALLEST_SIDE = 64
 
 
@@ -36,8 +36,8 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class LabelSummary:
-    """What labelling made."""
+class PairsSummary:
+    """Scenes read, pairs made, and their smallest and largest exposure gap in stops."""
 
     scenes: int
     pairs: int
@@ -51,18 +51,18 @@ def label_command(
     ev_min: Annotated[float, typer.Option(help="Smallest exposure gap of a pair, in stops")] = 2.0,
     ev_max: Annotated[float, typer.Option(help="Largest exposure gap of a pair, in stops")] = 6.0,
 ) -> None:
-    """Make training pairs with labels from folders of exposures."""
-    summary = label(folder, output, ev_min, ev_max)
+    """Make training pairs with targets from folders of exposures."""
+    summary = make_pairs(folder, output, ev_min, ev_max)
     print(
         f"{summary.pairs} pairs of {summary.scenes} scenes, {summary.smallest_ev:.1f} to "
         f"{summary.largest_ev:.1f} EV, in {output}"
     )
 
 
-def label(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 6.0) -> LabelSummary:
+def make_pairs(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 6.0) -> PairsSummary:
     """Write a cache (engine.dataset) of every pair of exposures whose estimated gap is ev_min..ev_max stops.
 
-    A scene with no such pair gives its widest. Labels: MITM of the pair; Mertens of all exposures from the
+    A scene with no such pair gives its widest. Targets: MITM of the pair; Mertens of all exposures from the
     dark to the bright one, since those between tell how the picture should look. Raises FusionError.
     """
     if not 0.0 <= ev_min <= ev_max:
@@ -71,11 +71,11 @@ def label(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 6.0) 
     output.mkdir(parents=True, exist_ok=True)
     entries: list[PairEntry] = []
     with progress_bar() as progress:
-        for scene in progress.track(scenes, description="labelling scenes"):
-            entries.extend(_label_scene(scene, output, ev_min, ev_max))
-    write_index(output, LABELS, entries)
+        for scene in progress.track(scenes, description="making pairs"):
+            entries.extend(_pairs_of_scene(scene, output, ev_min, ev_max))
+    write_index(output, TARGETS, entries)
     gaps = [entry.ev for entry in entries]
-    return LabelSummary(len(scenes), len(entries), min(gaps), max(gaps))
+    return PairsSummary(len(scenes), len(entries), min(gaps), max(gaps))
 
 
 def find_scenes(folder: Path) -> list[Scene]:
@@ -105,16 +105,16 @@ def _read_groups(path: Path) -> dict[str, str]:
         return {row["scene"]: f"group {row['group']}" for row in rows}
 
 
-def _label_scene(scene: Scene, output: Path, ev_min: float, ev_max: float) -> Iterator[PairEntry]:
+def _pairs_of_scene(scene: Scene, output: Path, ev_min: float, ev_max: float) -> Iterator[PairEntry]:
     exposures = _read_exposures(scene)
     planes = [lightness_plane(exposure) for exposure in exposures]
     gaps = {pair: ev_gap(exposures[pair[0]], exposures[pair[1]]) for pair in combinations(range(len(exposures)), 2)}
     widest = max(gaps, key=lambda pair: gaps[pair])
     for dark, bright in [pair for pair, gap in gaps.items() if ev_min <= gap <= ev_max] or [widest]:
         pair = [exposures[dark], exposures[bright]]
-        labels = [mitm.fused_luma(pair), _grey(mertens.fuse(exposures[dark : bright + 1]))]
+        targets = [mitm.fused_luma(pair), _grey(mertens.fuse(exposures[dark : bright + 1]))]
         file = f"{scene.name}__{dark}_{bright}.npy"
-        write_pair(output, file, [planes[dark], planes[bright], *(_lightness_of_grey(label) for label in labels)])
+        write_pair(output, file, [planes[dark], planes[bright], *(_lightness_of_grey(target) for target in targets)])
         yield PairEntry(file, scene.name, scene.group, (dark, bright), gaps[dark, bright])
 
 

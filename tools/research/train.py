@@ -75,7 +75,7 @@ def train(
         trainer.resume(load_checkpoint(output / "last.pt"))
 
     def score(net: LightnessUNet) -> dict[str, float]:
-        return score_net(net, validation_cache, held_out, config.label_shares, by_error=not config.loss.structure)
+        return score_net(net, validation_cache, held_out, config.target_shares, by_error=not config.loss.structure)
 
     with progress_bar() as progress:
         recorder = Recorder(output, trainer, validation_cache, held_out, progress)

@@ -7,7 +7,7 @@ from livemef.engine.training import RECIPES
 from livemef.tools.exits import UserError
 from livemef.tools.research.ablate_weights import ARMS, ablate_weights_command
 from livemef.tools.research.ablation_table import comparison, spread_of
-from livemef.tools.research.label import label
+from livemef.tools.research.label import make_pairs
 from tests.tools.command import livemef
 from tests.tools.research.test_label import exposures, write_scene
 from tests.tools.research.test_learning import TINY
@@ -18,8 +18,8 @@ def caches(tmp_path: Path) -> tuple[Path, Path]:
     for number in range(2):
         write_scene(tmp_path / f"in/scene{number}", exposures((0.1, 1.6), seed=number))
     write_scene(tmp_path / "other/scene9", exposures((0.1, 1.6), seed=9))
-    label(tmp_path / "in", tmp_path / "pairs")
-    label(tmp_path / "other", tmp_path / "held-out")
+    make_pairs(tmp_path / "in", tmp_path / "pairs")
+    make_pairs(tmp_path / "other", tmp_path / "held-out")
     return tmp_path / "pairs", tmp_path / "held-out"
 
 

@@ -8,7 +8,7 @@ from livemef.engine.dataset import open_cache
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method.colour import decode, encode, lab_from_linear
 from livemef.fusion.methods import mertens
-from livemef.tools.research.label import ev_gap, find_scenes, label, lightness_plane
+from livemef.tools.research.label import ev_gap, find_scenes, lightness_plane, make_pairs
 
 
 def exposures(light: tuple[float, ...], seed: int = 0, height: int = 96, width: int = 128) -> list[np.ndarray]:
@@ -46,7 +46,7 @@ def test_pairs_of_the_wanted_gaps_are_cached(tmp_path: Path) -> None:
     write_scene(tmp_path / "in/three", exposures((0.02, 0.16, 1.28)))
     write_scene(tmp_path / "in/close", exposures((0.5, 1.0), seed=1))
     (tmp_path / "in/index.csv").write_text("scene,frame,group\nthree,0,7\n")
-    summary = label(tmp_path / "in", tmp_path / "cache", ev_min=2.0, ev_max=4.0)
+    summary = make_pairs(tmp_path / "in", tmp_path / "cache", ev_min=2.0, ev_max=4.0)
     cache = open_cache(tmp_path / "cache")
     found = {(entry.scene, entry.frames): entry for entry in cache.entries}
     assert set(found) == {("three", (0, 1)), ("three", (1, 2)), ("close", (0, 1))}
@@ -56,10 +56,10 @@ def test_pairs_of_the_wanted_gaps_are_cached(tmp_path: Path) -> None:
     assert (summary.scenes, summary.pairs) == (2, 3)
 
 
-def test_cached_planes_are_the_pictures_lightness_and_labels(tmp_path: Path) -> None:
+def test_cached_planes_are_the_pictures_lightness_and_targets(tmp_path: Path) -> None:
     pictures = exposures((0.02, 0.16, 1.28))
     write_scene(tmp_path / "in/scene", pictures)
-    label(tmp_path / "in", tmp_path / "cache", ev_min=5.0, ev_max=7.0)
+    make_pairs(tmp_path / "in", tmp_path / "cache", ev_min=5.0, ev_max=7.0)
     cache = open_cache(tmp_path / "cache")
     (entry,) = cache.entries
     planes = dict(zip(cache.planes, cache.load(entry) / 65535.0, strict=True))
@@ -73,7 +73,7 @@ def test_cached_planes_are_the_pictures_lightness_and_labels(tmp_path: Path) -> 
 
 def test_exposures_are_sorted_by_brightness(tmp_path: Path) -> None:
     write_scene(tmp_path / "in/scene", exposures((4.0, 0.25)))
-    label(tmp_path / "in", tmp_path / "cache")
+    make_pairs(tmp_path / "in", tmp_path / "cache")
     cache = open_cache(tmp_path / "cache")
     planes = cache.load(cache.entries[0])
     assert planes[0].mean() < planes[1].mean()
@@ -81,7 +81,7 @@ def test_exposures_are_sorted_by_brightness(tmp_path: Path) -> None:
 
 def refused(folder: Path, cache: Path, *parts: str) -> None:
     with pytest.raises(FusionError) as error:
-        label(folder, cache)
+        make_pairs(folder, cache)
     assert "\n" not in str(error.value)
     for part in parts:
         assert part in str(error.value)
@@ -113,7 +113,7 @@ def test_an_index_without_groups_is_refused(tmp_path: Path) -> None:
 
 def test_a_senseless_range_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FusionError, match="EV gap"):
-        label(tmp_path, tmp_path / "cache", ev_min=5.0, ev_max=2.0)
+        make_pairs(tmp_path, tmp_path / "cache", ev_min=5.0, ev_max=2.0)
 
 
 def test_scenes_are_folders_of_two_or_more_pictures(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from livemef.engine.open_net import open_net
 from livemef.engine.patches import no_spoiling
 from livemef.engine.training import RECIPES, Schedule, TrainingConfig
 from livemef.tools.research.export import export
-from livemef.tools.research.label import label, lightness_plane
+from livemef.tools.research.label import lightness_plane, make_pairs
 from livemef.tools.research.train import train
 from tests.tools.research.test_label import exposures, write_scene
 
@@ -23,7 +23,7 @@ TINY = TrainingConfig(
     live_share=0.0,
     warm_up=5,
     widths=(8, 8),
-    label_shares={"mitm": 1.0},
+    target_shares={"mitm": 1.0},
     loss=LossShares(absolute=1.0),
     spoiling=no_spoiling(),
 )
@@ -32,7 +32,7 @@ TINY = TrainingConfig(
 def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         write_scene(tmp_path / f"in/scene{number}", exposures((0.1, 1.6), seed=number))
-    label(tmp_path / "in", tmp_path / "pairs")
+    make_pairs(tmp_path / "in", tmp_path / "pairs")
     monkeypatch.setitem(RECIPES, "tiny", TINY)
     scores = train(tmp_path / "pairs", tmp_path / "run", None, "tiny", 1, Schedule(10, 10, 10))
     assert 0.0 < scores["error"] < 0.5
@@ -48,7 +48,7 @@ def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_one_group_without_validation_pairs_is_refused(tmp_path: Path) -> None:
     write_scene(tmp_path / "in/only", exposures((0.1, 1.6)))
-    label(tmp_path / "in", tmp_path / "pairs")
+    make_pairs(tmp_path / "in", tmp_path / "pairs")
     with pytest.raises(EngineError, match="validation"):
         train(tmp_path / "pairs", tmp_path / "run", None, "cbm", 1)
 
