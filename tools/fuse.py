@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from livemef.capture.files.image_io import PICTURE_SUFFIXES, write_picture
+from livemef.capture.files.image_io import MAX_PIXELS, PICTURE_SUFFIXES, write_picture
+from livemef.capture.files.kinds import OTHER_SUFFIXES
 from livemef.fusion.fuser import Fuser
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
@@ -81,6 +82,9 @@ def _folder_of_scenes(folder: Path, output: Path, suffix: str) -> tuple[Task, ..
         return _one_picture(scenes[0].pictures, output)
     if output.exists() and not output.is_dir():
         raise UserError(f"-o {output}: is a file; for a folder of scenes name a folder")
+    if not output.exists() and (_picture_name(output) or output.suffix.lower() in OTHER_SUFFIXES):
+        pictures = f"{len(scenes)} pictures" if len(scenes) > 1 else "a picture in a folder"
+        raise UserError(f"-o {output}: names one file, but {folder} gives {pictures}: name a folder, without suffix")
     if output.resolve() in {folder.resolve(), *(scene.pictures[0].parent.resolve() for scene in scenes)}:
         raise UserError(f"-o {output}: is the folder that is read; choose another")
     return tuple(Task(scene, output / f"{scene.name}{suffix}") for scene in scenes)
@@ -113,25 +117,36 @@ def _open_fuser(config: Config) -> Fuser:
     return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, progress_printer())
 
 
-def fuse_task(fuser: Fuser, task: Task) -> dict[str, Any]:
-    """Read, fuse and write one scene; returns what is to be said of it. Raises UserError, CaptureError, FusionError."""
-    exposures = read_scene(task.scene)
+def fuse_task(fuser: Fuser, task: Task, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+    """Read, fuse and write one scene; returns the outcome as JSON has it.
+
+    Raises UserError, CaptureError or FusionError for a scene that cannot be used.
+    """
+    exposures = read_scene(task.scene, max_pixels)
     started = time.perf_counter()
     fused = fuser.fuse(exposures.pixels)
     milliseconds = (time.perf_counter() - started) * 1e3
     task.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(task.output, fused.pixels)
+    write_picture(task.output, fused.pixels, srgb=True)
     height, width = fused.pixels.shape[:2]
+    names = [printable(name) for name in exposures.names]
     return {
-        "scene": task.scene.name,
-        "output": str(task.output),
+        "scene": printable(task.scene.name),
+        "output": printable(str(task.output)),
         "size": [width, height],
         "dtype": str(exposures.pixels[0].dtype),
-        "exposures": list(exposures.names),
+        "exposures": names,
+        "converted_from": list(exposures.converted_from),
+        "warnings": [printable(note) for note in exposures.notes],
         "fuse_ms": round(milliseconds, 3),
         "stages_ms": {stage: round(value, 3) for stage, value in fused.stages_ms.items()},
-        "motion": _described(fused.motion, exposures.names),
+        "motion": _described(fused.motion, names),
     }
+
+
+def printable(text: str) -> str:
+    """The text with bytes of a file name that are not UTF-8 written as \\xNN: any terminal and JSON reader takes it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _described(motion: MotionReport | None, names: Sequence[str]) -> dict[str, Any] | None:
@@ -141,49 +156,67 @@ def _described(motion: MotionReport | None, names: Sequence[str]) -> dict[str, A
     return {"reference": names[motion.reference], "share": round(motion.share, 4), "shift_px": shift}
 
 
-def _outcomes(fuser: Fuser, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+def _outcomes(fuser: Fuser, tasks: Sequence[Task], max_pixels: int, keep: bool) -> Iterator[dict[str, Any]]:
     for task in tasks:
+        if keep and task.output.exists():
+            yield {"scene": printable(task.scene.name), "output": printable(str(task.output)), "skipped": "exists"}
+            continue
         try:
-            yield fuse_task(fuser, task)
+            yield fuse_task(fuser, task, max_pixels)
         except SCENE_FAULTS as error:
             code, line = explain(error)
             if code != SURROUNDINGS:
                 raise
-            yield {"scene": task.scene.name, "error": line}
+            yield {"scene": printable(task.scene.name), "error": printable(line)}
 
 
 def _describe(outcome: dict[str, Any]) -> str:
     if "error" in outcome:
         return f"{outcome['scene']}: {outcome['error']}"
+    if "skipped" in outcome:
+        return f"{outcome['output']}: exists, left as it is"
     width, height = outcome["size"]
     order = " < ".join(outcome["exposures"])
-    return f"{outcome['output']}: {width}x{height}, {order}, {outcome['fuse_ms']:.0f} ms"
+    converted = "".join(f", {name} converted to sRGB" for name in outcome["converted_from"])
+    return f"{outcome['output']}: {width}x{height}, {order}{converted}, {outcome['fuse_ms']:.0f} ms"
 
 
-def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool) -> int:
+def _warn(outcome: dict[str, Any]) -> None:
+    """What is odd about a scene's pictures, on stderr."""
+    errors = Console(stderr=True)
+    for line in outcome.get("warnings", ()):
+        text = f"livemef: {outcome['scene']}: {line}"
+        errors.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool, max_pixels: int, keep: bool) -> int:
     """Fuse every scene; a bad one is reported and the others go on. Returns how many were bad."""
-    bad = []
+    bad, skipped = [], 0
     with progress_bar() as progress:
         bar = progress.add_task("fusing", total=len(tasks))
-        for outcome in _outcomes(fuser, tasks):
+        for outcome in _outcomes(fuser, tasks, max_pixels, keep):
             progress.advance(bar)
+            skipped += "skipped" in outcome
             if "error" in outcome:
                 bad.append(outcome)
             if json_lines:
                 print(json.dumps(outcome), flush=True)
             elif "error" not in outcome:
                 print(_describe(outcome), flush=True)
+            _warn(outcome)
     if json_lines:
-        print(json.dumps({"scenes": len(tasks), "fused": len(tasks) - len(bad), "failed": len(bad)}))
+        counts = {"scenes": len(tasks), "fused": len(tasks) - len(bad) - skipped, "failed": len(bad)}
+        print(json.dumps({**counts, "skipped": skipped} if keep else counts))
     errors = Console(stderr=True)
     for outcome in bad:
         errors.print(f"livemef: {_describe(outcome)}", style="red", markup=False, highlight=False, soft_wrap=True)
     return len(bad)
 
 
-def _single_line(fuser: Fuser, task: Task, json_lines: bool) -> None:
-    outcome = fuse_task(fuser, task)
+def _single_line(fuser: Fuser, task: Task, json_lines: bool, max_pixels: int) -> None:
+    outcome = fuse_task(fuser, task, max_pixels)
     print(json.dumps(outcome) if json_lines else _describe(outcome))
+    _warn(outcome)
 
 
 def fuse_command(
@@ -207,6 +240,12 @@ def fuse_command(
         str | None, typer.Option("--order", metavar="1,0", help="Footage: places of a cycle's frames, 0 = darkest.")
     ] = None,
     fps: Annotated[float | None, typer.Option("--fps", help="Footage: frames a second, if not as stored.")] = None,
+    no_clobber: Annotated[
+        bool, typer.Option("--no-clobber", help="Never replace a picture that exists; a folder's other scenes go on.")
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option("--max-megapixels", min=0.001, help="Refuse pictures with more pixels before decoding.")
+    ] = MAX_PIXELS / 1e6,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     motion: MotionOption = None,
@@ -218,11 +257,14 @@ def fuse_command(
     show_config: PrintConfigOption = False,
     json_lines: JsonOption = False,
 ) -> int:
-    """Fuse pictures of one scene at different exposures into one, or a folder of scenes.
+    """Fuse pictures of one scene at different exposures into one, or a folder of scenes, or a recording.
 
-    PNG, TIFF, JPEG and WebP, 8 or 16 bits; 16 bits are kept in PNG and TIFF. The order, dark to bright, is found from
-    EXIF, else from brightness. The network sees full resolution unless --network-lines says otherwise. Hand-held, or
+    PNG, TIFF, JPEG, WebP and AVIF, 8 or 16 bits; 16 bits are kept in PNG and TIFF. Camera raw files and HEIC need an
+    extra, which is named when one is met. Colour profiles are converted to sRGB, and the output says that it is sRGB.
+    The order, dark to bright, is found from EXIF (exposure time, ISO, aperture), else from brightness. Hand-held, or
     with people in it: --motion full.
+
+    Examples: livemef fuse under.jpg over.jpg -o fused.png; livemef fuse SCENES -o FUSED --format tiff
 
     Footage that alternates its exposures (one video, or with --exposures, --ev or --order a folder of numbered frames)
     is fused as livemef run does it live, into a video or a folder: livemef fuse CLIP.mp4 --ev 3 -o OUT.mp4
@@ -251,8 +293,11 @@ def fuse_command(
     if from_video:
         return fuse_video(loaded.config, inputs[0], footage, output, _suffix_of(picture_format), json_lines)
     tasks = plan_tasks(inputs, output, _suffix_of(picture_format))
-    fuser = _open_fuser(loaded.config)
+    max_pixels = round(max_megapixels * 1e6)
     if len(tasks) == 1:
-        _single_line(fuser, tasks[0], json_lines)
+        if no_clobber and tasks[0].output.exists():
+            raise UserError(f"-o {tasks[0].output}: exists, and --no-clobber keeps what exists; choose another name")
+        _single_line(_open_fuser(loaded.config), tasks[0], json_lines, max_pixels)
         return DONE
-    return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines) else DONE
+    fuser = _open_fuser(loaded.config)
+    return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines, max_pixels, no_clobber) else DONE

@@ -14,7 +14,6 @@ import cv2
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.bracket_folder import BracketFolder, estimated_ratio, find_brackets
-from livemef.capture.files.image_io import read_picture
 from livemef.capture.files.recording import Recording
 from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
@@ -132,7 +131,7 @@ class BracketReel:
         return starts
 
     def _read(self, which: int) -> tuple[Pixels, ...]:
-        pictures = [read_picture(file) for file in self._brackets[which].files]
+        pictures = self._brackets[which].read()
         if self._size is not None:
             pictures = [_scale_and_crop(picture, self._size) for picture in pictures]
         for file, picture in zip(self._brackets[which].files, pictures, strict=True):
@@ -173,7 +172,7 @@ def _name(brackets: tuple[BracketFolder, ...]) -> str:
 
 def _estimated_plan(bracket: BracketFolder, period_us: float) -> tuple[Exposure, ...]:
     """Exposures with the ratios that the pictures show, the brightest lasting half a frame period."""
-    pictures = [read_picture(file) for file in bracket.files]
+    pictures = bracket.read()
     times = [1.0]
     for darker, brighter in itertools.pairwise(pictures):
         times.append(times[-1] * estimated_ratio(darker, brighter))

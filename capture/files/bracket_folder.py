@@ -11,32 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.errors import CaptureError
-from livemef.capture.files.image_io import PICTURE_SUFFIXES, exif_exposure, read_picture
+from livemef.capture.files.exif import relative_exposures
+from livemef.capture.files.image_io import MAX_PIXELS, READABLE_SUFFIXES, open_picture, upright
+from livemef.capture.files.kinds import RAW_SUFFIXES
+from livemef.capture.files.orientation import agreed_orientations
 from livemef.capture.frame import Exposure, Pixels, brightness
 from livemef.capture.srgb import decode
-
-_TELLING_RATIO = 1.05
-"""EXIF exposures closer than this are one setting written into all the pictures, not a bracket."""
 
 
 @dataclass(frozen=True)
 class BracketFolder:
-    """A bracket on disk, dark to bright. `exposures` are EXIF's, None if EXIF does not tell the pictures apart."""
+    """A bracket on disk, dark to bright.
+
+    exposures: EXIF's, None if EXIF does not tell the pictures apart. orientations: EXIF's, as the pictures agree.
+    """
 
     folder: Path
     files: tuple[Path, ...]
     exposures: tuple[Exposure, ...] | None
     shape: tuple[int, ...]
     dtype: str
+    orientations: tuple[int, ...]
+
+    def read(self) -> list[Pixels]:
+        """The pictures, dark to bright, upright. Raises CaptureError for one that cannot be read any more."""
+        turned = zip(self.files, self.orientations, strict=True)
+        return [upright(open_picture(file).pixels, orientation) for file, orientation in turned]
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """The picture files directly in a folder, by name; hidden ones are left out. Raises CaptureError."""
+    """The picture files directly in a folder, by name; hidden ones are left out. Raises CaptureError.
+
+    Raw files count only where there is nothing else: cameras write a JPEG beside each.
+    """
     try:
         files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise CaptureError(f"folder {folder}: cannot be read: {error.strerror}") from None
-    return tuple(sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES))
+    developed = sorted(path for path in files if path.suffix.lower() in READABLE_SUFFIXES)
+    return tuple(developed or sorted(path for path in files if path.suffix.lower() in RAW_SUFFIXES))
 
 
 def find_brackets(folder: Path) -> tuple[BracketFolder, ...]:
@@ -51,38 +64,78 @@ def find_brackets(folder: Path) -> tuple[BracketFolder, ...]:
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     brackets = tuple(read_bracket_folder(path) for path in inner if pictures_in(path))
     if not brackets:
-        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        known = ", ".join(sorted(READABLE_SUFFIXES))
         raise CaptureError(f"folder {folder}: holds no pictures ({known}), nor do the folders in it")
     return brackets
 
 
 def read_bracket_folder(folder: Path) -> BracketFolder:
-    """The pictures of one folder as a bracket: under.* / over.*, 0.*, 1.*, ..., else by EXIF exposure or brightness.
+    """The pictures of one folder as a bracket, dark to bright (`read_bracket` says in which order).
 
     Raises CaptureError for fewer than two pictures, unequal ones, or one that cannot be read.
     """
     files = pictures_in(folder)
     if len(files) < 2:
         raise CaptureError(f"folder {folder}: a bracket needs two pictures or more, it holds {len(files)}")
-    levels = []
-    first: Pixels | None = None
-    for file in files:
-        pixels = read_picture(file)
-        first = pixels if first is None else first
-        _refuse_unequal(files[0], first, file, pixels)
-        levels.append(brightness(pixels))
-    assert first is not None
-    measured = [exif_exposure(file) for file in files]
-    exposures = _telling(measured)
-    order = _order_by_name(files) or dark_to_bright(measured, levels)
-    ordered = tuple(exposures[place] for place in order) if exposures else None
-    return BracketFolder(folder, tuple(files[place] for place in order), ordered, first.shape, str(first.dtype))
+    read = read_bracket(files)
+    first = read.pixels[0]
+    return BracketFolder(folder, read.files, read.exposures, first.shape, str(first.dtype), read.orientations)
 
 
-def dark_to_bright(measured: Sequence[Exposure | None], levels: Sequence[float]) -> list[int]:
-    """The order of pictures: by EXIF exposure if every picture has one and they differ, else by brightness (0..1)."""
-    exposures = _telling(measured)
-    return _order_by([exposure.light for exposure in exposures] if exposures else levels)
+@dataclass(frozen=True)
+class BracketPictures:
+    """A bracket that was read, dark to bright: pixels (BGR, sRGB, uint8 or uint16) of one shape and depth, upright.
+
+    exposures: EXIF's, true in relation to each other; None if EXIF does not tell the pictures apart.
+    orientations: EXIF's numbers as the pictures agree on them, already applied. notes: what is odd about the pictures,
+    one line each. converted_from: the colour spaces that they were converted from, without sRGB.
+    """
+
+    files: tuple[Path, ...]
+    pixels: tuple[Pixels, ...]
+    exposures: tuple[Exposure, ...] | None
+    orientations: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    converted_from: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' names."""
+        return tuple(file.name for file in self.files)
+
+
+def read_bracket(files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> BracketPictures:
+    """Read the pictures of one scene and bring them in order: by the light that EXIF gives (exposure time, ISO,
+    aperture) if every picture has it and they differ, else by brightness.
+
+    Raises CaptureError for unequal pictures, one that cannot be read, or orientations that contradict each other.
+    """
+    pictures = [open_picture(file, max_pixels) for file in files]
+    orientations, notes = agreed_orientations(files, pictures)
+    pixels = [upright(picture.pixels, turn) for picture, turn in zip(pictures, orientations, strict=True)]
+    for file, other in zip(files[1:], pixels[1:], strict=True):
+        _refuse_unequal(files[0], pixels[0], file, other)
+    levels = [brightness(picture) for picture in pixels]
+    exposures = relative_exposures([picture.exif for picture in pictures])
+    order = _order_by([exposure.light for exposure in exposures] if exposures else levels)
+    notes += [f"{file.name}: {note}" for file, picture in zip(files, pictures, strict=True) for note in picture.notes]
+    notes += _same_pictures(files, pixels)
+    return BracketPictures(
+        tuple(files[place] for place in order),
+        tuple(pixels[place] for place in order),
+        tuple(exposures[place] for place in order) if exposures else None,
+        tuple(orientations[place] for place in order),
+        tuple(notes),
+        tuple(sorted({picture.converted_from for picture in pictures} - {""})),
+    )
+
+
+def _same_pictures(files: Sequence[Path], pixels: Sequence[Pixels]) -> list[str]:
+    return [
+        f"{files[a].name} and {files[b].name} are the same picture: is one of them missing?"
+        for a, b in itertools.combinations(range(len(files)), 2)
+        if np.array_equal(pixels[a], pixels[b])
+    ]
 
 
 def estimated_ratio(darker: Pixels, brighter: Pixels) -> float:
@@ -115,22 +168,6 @@ def _refuse_unequal(path: Path, pixels: Pixels, other_path: Path, other: Pixels)
             f"picture {other_path} is {other.dtype}, {path.name} is {pixels.dtype}: the exposures of a bracket must be "
             "of one depth"
         )
-
-
-def _telling(exposures: Sequence[Exposure | None]) -> tuple[Exposure, ...] | None:
-    known = tuple(exposure for exposure in exposures if exposure is not None)
-    lights = sorted(exposure.light for exposure in known)
-    apart = all(b > _TELLING_RATIO * a for a, b in itertools.pairwise(lights))
-    return known if len(known) == len(exposures) and apart else None
-
-
-def _order_by_name(files: Sequence[Path]) -> list[int] | None:
-    stems = [file.stem.lower() for file in files]
-    if sorted(stems) == ["over", "under"]:
-        return [stems.index("under"), stems.index("over")]
-    if all(stem.isdecimal() for stem in stems) and sorted(map(int, stems)) == list(range(len(stems))):
-        return _order_by([int(stem) for stem in stems])
-    return None
 
 
 def _order_by(keys: Sequence[float]) -> list[int]:

@@ -1,57 +1,256 @@
-"""Picture files: read into BGR, written whole or not at all, and what EXIF says of their exposure."""
+"""Picture files: read as sRGB in BGR order, whatever kind they are, and written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from livemef.capture.errors import CaptureError
-from livemef.capture.files.truncation import truncation
+from livemef.capture.files import colour_space
+from livemef.capture.files.encoding import PICTURE_SUFFIXES, SUFFIXES_16_BIT, encode_picture
+from livemef.capture.files.exif import NO_EXIF, Exif, comparable_exposures, read_exif
+from livemef.capture.files.heif import read_heif
+from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb
+from livemef.capture.files.jpeg import (
+    READABLE_PROCESSES,
+    decode_cmyk,
+    decode_jpeg,
+    decode_twelve_bits,
+    read_jpeg_header,
+)
+from livemef.capture.files.kinds import kind_of
+from livemef.capture.files.png import png_colour_space, read_png_header
+from livemef.capture.files.raw import read_raw
+from livemef.capture.files.tiff import raw_kind, read_tiff, tiff_exif
+from livemef.capture.files.webp import read_webp_header
 from livemef.capture.frame import Exposure, Pixels
 
-PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
-SUFFIXES_16_BIT = frozenset({".png", ".tif", ".tiff"})
+__all__ = [
+    "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
+    "READABLE_SUFFIXES",
+    "SUFFIXES_16_BIT",
+    "Picture",
+    "exif_exposure",
+    "exif_exposures",
+    "open_picture",
+    "quiet_opencv",
+    "read_picture",
+    "to_8_bit",
+    "upright",
+    "write_atomically",
+    "write_picture",
+]
 
-_EXIF_IFD = 0x8769
-_EXPOSURE_TIME = 0x829A
-_ISO = 0x8827
+READABLE_SUFFIXES = PICTURE_SUFFIXES | {".heic", ".heif", ".hif", ".avif"}
+"""Of the pictures of a folder; raw files (`kinds.RAW_SUFFIXES`) are read where a folder holds nothing else."""
+MAX_PIXELS = 200_000_000
+"""Width times height that is decoded unless the caller asks for more: 1.2 GB as 16-bit BGR."""
+_KNOWN = "PNG, TIFF, JPEG or WebP"
+_READ_BY_HEADER = {"png": "PNG", "webp": "WebP"}
 
 
-def read_picture(path: str | Path) -> Pixels:
-    """The picture as BGR, height x width x 3, uint8 or uint16 as stored.
+@dataclass(frozen=True)
+class Picture:
+    """A picture file that was read.
 
-    PNG, TIFF, JPEG and WebP. Grey becomes three equal channels, alpha is dropped, EXIF orientation is applied.
-    Raises CaptureError for a file that is missing, empty, truncated, damaged, no picture, or neither 8 nor 16 bits.
+    pixels: sRGB, BGR, height x width x 3, uint8 or uint16 as stored, as stored also in orientation: `upright` turns
+    them. exif: as far as it was found. converted_from: the colour space that they were converted from, "" for sRGB.
+    notes: what is odd about the file, such as further pages.
     """
+
+    pixels: Pixels
+    exif: Exif
+    converted_from: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Pixels before their colours are converted: BGR, or CMYK where `cmyk`. space: what stands for a profile."""
+
+    pixels: Pixels
+    exif: Exif = NO_EXIF
+    icc: bytes = b""
+    space: colour_space.ColourSpace | None = None
+    cmyk: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The picture as sRGB: BGR, height x width x 3, uint8 or uint16 as stored, upright.
+
+    PNG, TIFF, JPEG, WebP and AVIF; raw files and HEIC with their extras. Grey becomes three equal channels, alpha is
+    dropped, colour profiles and PNG's colour chunks are converted to sRGB, EXIF orientation is applied. Raises
+    CaptureError for a file that is missing, empty, truncated, damaged, larger than `max_pixels`, or of a kind that
+    cannot be read, which is named. The header is judged before anything is decoded.
+    """
+    picture = open_picture(path, max_pixels)
+    return upright(picture.pixels, picture.exif.orientation)
+
+
+def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture with what its file says of it. Raises CaptureError as `read_picture` does."""
     path = Path(path)
     data = _read_bytes(path)
-    if problem := truncation(data):
-        raise CaptureError(f"picture {path}: {problem}")
+    try:
+        decoded = _decode(data, path.suffix.lower(), max_pixels)
+        return _as_srgb(decoded)
+    except CaptureError as error:
+        raise CaptureError(f"picture {path}: {error}") from None
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """The pixels turned and mirrored as EXIF's orientation (1 to 8) says; the same array for 1."""
+    turned = pixels.transpose(1, 0, 2) if orientation > 4 else pixels
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    return np.ascontiguousarray(turned)
+
+
+def exif_exposure(path: str | Path) -> Exposure | None:
+    """Exposure time and ISO (100 = gain 1, also where it is not given) from EXIF; None if EXIF names no time.
+
+    Raises CaptureError only if the file cannot be opened at all.
+    """
+    return _exif_of(Path(path)).exposure
+
+
+def exif_exposures(paths: Sequence[Path]) -> list[Exposure | None]:
+    """The exposures of pictures that are compared with each other: apertures that differ are part of the gain."""
+    return comparable_exposures([_exif_of(path) for path in paths])
+
+
+def _exif_of(path: Path) -> Exif:
+    data = _read_bytes(path)
+    kind = kind_of(data)
+    if kind == "png":
+        return read_exif(read_png_header(data).exif)
+    if kind == "jpeg":
+        return read_exif(read_jpeg_header(data).exif)
+    if kind == "webp":
+        return read_exif(read_webp_header(data).exif) if len(data) > 12 else NO_EXIF
+    if kind == "tiff":
+        return tiff_exif(data)
+    return read_exif(data) if kind == "raw" else NO_EXIF
+
+
+def _decode(data: bytes, suffix: str, max_pixels: int) -> _Decoded:
+    kind = kind_of(data, suffix)
+    if not data:
+        raise CaptureError("the file is empty")
+    if kind == "raw" or (kind == "tiff" and raw_kind(data)):
+        # LibRaw turns the picture upright itself
+        return _Decoded(read_raw(data, max_pixels), replace(read_exif(data), orientation=1))
+    if kind == "jpeg":
+        return _jpeg(data, max_pixels)
+    if kind == "png":
+        return _png(data, max_pixels)
+    if kind == "webp":
+        return _webp(data, max_pixels)
+    if kind == "tiff":
+        tiff = read_tiff(data, max_pixels)
+        return _Decoded(tiff.pixels, tiff.exif, tiff.icc, None, tiff.cmyk, tiff.notes)
+    if kind in ("heif", "avif"):
+        heif = read_heif(data, kind, max_pixels)
+        return _Decoded(heif.pixels, replace(heif.exif, orientation=1), heif.icc)
+    if kind:
+        raise CaptureError(f"is {kind}, which is not read: convert it to PNG or TIFF")
+    raise CaptureError(f"is no picture that can be read ({_KNOWN})")
+
+
+def _jpeg(data: bytes, max_pixels: int) -> _Decoded:
+    header = read_jpeg_header(data)
+    _refuse(header.fault, header.width, header.height, max_pixels)
+    if header.process not in READABLE_PROCESSES:
+        raise CaptureError(f"is a {header.process} JPEG, which is not read: convert it to PNG or TIFF")
+    exif = read_exif(header.exif)
+    space = colour_space.ADOBE_RGB if exif.adobe_rgb else None
+    if header.precision == 12:
+        return _Decoded(decode_twelve_bits(data, header), exif, header.icc, space)
+    if header.precision != 8 or header.components not in (1, 3, 4):
+        raise CaptureError(f"is a JPEG of {header.components} x {header.precision} bits, which is not read")
+    if header.components == 4:
+        return _Decoded(decode_cmyk(data, header), exif, header.icc, cmyk=True)
+    return _Decoded(decode_jpeg(data, header), exif, header.icc, space)
+
+
+def _png(data: bytes, max_pixels: int) -> _Decoded:
+    header = read_png_header(data)
+    _refuse(header.fault, header.width, header.height, max_pixels)
+    pixels = _by_opencv(data, "PNG")
+    notes = ("is animated; its first picture was read",) if b"acTL" in header.chunks else ()
+    try:
+        space = png_colour_space(header)
+    except ValueError as error:
+        raise CaptureError(str(error)) from None
+    icc = b"" if b"cICP" in header.chunks else header.icc
+    return _Decoded(pixels, read_exif(header.exif), icc, space, notes=notes)
+
+
+def _webp(data: bytes, max_pixels: int) -> _Decoded:
+    header = read_webp_header(data)
+    _refuse(header.fault, header.width, header.height, max_pixels)
+    notes = ("is animated; its first picture was read",) if header.animated else ()
+    return _Decoded(_by_opencv(data, "WebP"), read_exif(header.exif), header.icc, notes=notes)
+
+
+def _refuse(fault: str | None, width: int, height: int, max_pixels: int) -> None:
+    if fault:
+        raise CaptureError(fault)
+    if width * height > max_pixels:
+        raise CaptureError(f"is {width}x{height}: more than {max_pixels / 1e6:g} megapixels")
+
+
+def _by_opencv(data: bytes, name: str) -> Pixels:
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     with quiet_opencv():
         try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         except cv2.error:
             pixels = None
-    if pixels is None:
-        raise CaptureError(f"picture {path}: not a whole PNG, TIFF, JPEG or WebP picture")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise CaptureError(f"picture {path}: has {pixels.dtype} samples; 8- and 16-bit pictures can be used")
-    return pixels
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise CaptureError(f"not a whole {name} picture")
+    return np.asarray(pixels)
 
 
-def write_picture(path: str | Path, pixels: Pixels, png_compression: int = 3) -> None:
+def _as_srgb(decoded: _Decoded) -> Picture:
+    pixels, name = decoded.pixels, ""
+    if decoded.cmyk:
+        pixels, name = _cmyk_to_srgb(pixels, decoded.icc)
+    elif decoded.icc:
+        pixels, name = convert_to_srgb(pixels, decoded.icc)
+    elif decoded.space is not None:
+        pixels, name = colour_space.to_srgb(pixels, decoded.space)
+    return Picture(pixels, decoded.exif, name, decoded.notes)
+
+
+def _cmyk_to_srgb(inks: Pixels, icc: bytes) -> tuple[Pixels, str]:
+    """CMYK amounts of 8 bits (height x width x 4) by their profile; without one, by the usual rough formula."""
+    if inks.dtype != np.uint8:
+        raise CaptureError("is a CMYK picture of 16 bits, which is not read: convert it to sRGB")
+    if icc:
+        return np.ascontiguousarray(cms_to_rgb(inks, icc)[..., ::-1]), "CMYK"
+    paper = 255 - inks.astype(np.uint16)
+    rgb = (paper[..., :3] * paper[..., 3:] + 127) // 255
+    return np.ascontiguousarray(rgb[..., ::-1].astype(np.uint8)), "CMYK without a profile (roughly)"
+
+
+def write_picture(path: str | Path, pixels: Pixels, png_compression: int = 3, srgb: bool = False) -> None:
     """Write a picture (BGR or grey, uint8 or uint16) in the format that the suffix names, atomically.
 
-    PNG and TIFF keep 16 bits; JPEG (quality 95, full-resolution chroma) and WebP (lossless) take 16-bit pictures
-    rounded to 8. Raises CaptureError for an unknown suffix or an unwritable place; nothing half-written is left.
+    srgb: tag it as sRGB by an ICC profile. PNG and TIFF keep 16 bits; JPEG (quality 95, full-resolution chroma) and
+    WebP (lossless) take 16-bit pictures rounded to 8. Raises CaptureError for an unknown suffix or an unwritable place;
+    nothing half-written is left.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -60,15 +259,17 @@ def write_picture(path: str | Path, pixels: Pixels, png_compression: int = 3) ->
         raise CaptureError(f"cannot write {path}: '{path.suffix}' names no known format: use one of {known}")
     if pixels.dtype == np.uint16 and suffix not in SUFFIXES_16_BIT:
         pixels = to_8_bit(pixels)
-    encoded, data = cv2.imencode(suffix, pixels, _encoder_settings(suffix, png_compression))
-    if not encoded:
-        raise CaptureError(f"cannot write {path}: the {suffix} encoder refused a picture of {pixels.shape}")
-    write_atomically(path, data.tobytes())
+    try:
+        data = encode_picture(pixels, suffix, png_compression, srgb)
+    except (cv2.error, ValueError, OSError):
+        raise CaptureError(f"cannot write {path}: the {suffix} encoder refused a picture of {pixels.shape}") from None
+    write_atomically(path, data)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, then rename it. Raises CaptureError if that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    # a short name of its own: that of the file may already be as long as the file system allows
+    temporary = path.with_name(f".livemef-{os.getpid()}-{threading.get_ident()}")
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
@@ -85,62 +286,17 @@ def to_8_bit(pixels: Pixels) -> Pixels:
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def exif_exposure(path: str | Path) -> Exposure | None:
-    """Exposure time and ISO (100 = gain 1, also where it is not given) from EXIF; None if EXIF names no time.
-
-    Raises CaptureError only if the file cannot be opened at all.
-    """
-    path = Path(path)
-    _check_is_file(path)
-    ifd = _exif(path)
-    try:
-        seconds = float(ifd[_EXPOSURE_TIME])
-        iso = ifd.get(_ISO, 100)
-        gain = float(iso[0] if isinstance(iso, Sequence) else iso) / 100.0
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not 0 < seconds < 86400 or not 0 < gain < 1e5:
-        return None
-    return Exposure(seconds * 1e6, gain)
-
-
-def _exif(path: Path) -> dict[int, Any]:
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as image:
-                return dict(image.getexif().get_ifd(_EXIF_IFD))
-        except Exception:
-            # Pillow raises nearly anything on damaged metadata; pixels are read elsewhere, EXIF is only a hint
-            return {}
-
-
 def _read_bytes(path: Path) -> bytes:
-    _check_is_file(path)
     try:
+        if not path.exists():
+            raise CaptureError(f"picture {path}: there is no such file")
+        if not path.is_file():  # a FIFO would hang
+            raise CaptureError(f"picture {path}: is not a file")
         return path.read_bytes()
     except OSError as error:
         raise CaptureError(f"picture {path}: cannot be read: {error.strerror}") from None
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise CaptureError(f"picture {path}: there is no such file")
-    if not path.is_file():
-        raise CaptureError(f"picture {path}: is not a file")
-
-
-def _encoder_settings(suffix: str, png_compression: int) -> list[int]:
-    if suffix == ".png":
-        return [cv2.IMWRITE_PNG_COMPRESSION, png_compression]
-    if suffix in (".jpg", ".jpeg"):
-        full_chroma = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-        return [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full_chroma]
-    if suffix == ".webp":
-        return [cv2.IMWRITE_WEBP_QUALITY, 101]
-    return []
+    except ValueError:
+        raise CaptureError(f"picture {str(path)!r}: is no name of a file") from None
 
 
 @contextmanager

@@ -188,18 +188,52 @@ def _joined(parts: dict[int, bytes]) -> bytes:
 def decode_jpeg(data: bytes | memoryview, header: JpegHeader) -> Pixels:
     """The picture of an 8-bit JPEG of one or three components as BGR uint8, height x width x 3; not rotated.
 
-    Raises CaptureError for damaged data, in a few words. What libjpeg can work around in silence (a changed value, a
-    few bytes lost within one macroblock) is not found.
+    Raises CaptureError for damaged data, in a few words. What leaves the rest a valid picture (a changed value, some
+    tens of bytes lost) is not found: JPEG has no checksum.
     """
+    return _decoded(data, header, "BGR", 3)
+
+
+def decode_cmyk(data: bytes | memoryview, header: JpegHeader) -> Pixels:
+    """Amounts of ink (0..255) of a JPEG of four components, height x width x 4. Raises CaptureError for damaged data.
+
+    They are stored inverted by Adobe's custom, which everybody follows.
+    """
+    return np.asarray(255 - _decoded(data, header, "CMYK", 4))
+
+
+def _decoded(data: bytes | memoryview, header: JpegHeader, colours: str, samples: int) -> Pixels:
     import simplejpeg
 
     if header.fault:
         raise CaptureError(header.fault)
-    pixels = np.empty((header.height, header.width, 3), np.uint8)
+    pixels = np.empty((header.height, header.width, samples), np.uint8)
     try:
-        simplejpeg.decode_jpeg(data[: header.end], colorspace="BGR", buffer=pixels)
+        simplejpeg.decode_jpeg(data[: header.end], colorspace=colours, buffer=pixels)
     except ValueError as error:
         # libjpeg goes on after a warning, and its first one is reported: by then the picture is whole in the buffer
         if not _PADDING.search(str(error)):
             raise CaptureError(f"damaged ({str(error).removeprefix('Corrupt JPEG data: ')})") from None
     return pixels
+
+
+def decode_twelve_bits(data: bytes | memoryview, header: JpegHeader) -> Pixels:
+    """The picture of a 12-bit JPEG as BGR uint16 over the full range, height x width x 3; needs imagecodecs.
+
+    Raises CaptureError, in a few words.
+    """
+    try:
+        import imagecodecs
+    except ImportError:
+        raise CaptureError(
+            "is a 12-bit JPEG: pip install 'livemef[formats]' to read it, or convert it to 16-bit PNG or TIFF"
+        ) from None
+    try:
+        samples = np.asarray(imagecodecs.jpeg8_decode(data[: header.end]))
+    except (RuntimeError, ValueError) as error:
+        raise CaptureError(f"damaged 12-bit JPEG ({' '.join(str(error).split())[:120]})") from None
+    if samples.dtype != np.uint16 or samples.shape[:2] != (header.height, header.width):
+        raise CaptureError("is a 12-bit JPEG that is not read: convert it to 16-bit PNG or TIFF")
+    wide = ((np.minimum(samples, 4095).astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+    colour = wide[..., None].repeat(3, axis=2) if wide.ndim == 2 else wide[..., 2::-1]
+    return np.ascontiguousarray(colour)

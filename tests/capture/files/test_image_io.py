@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import exif_exposure, read_picture, to_8_bit, write_picture
-from livemef.capture.files.truncation import truncation
+from livemef.capture.files.jpeg import read_jpeg_header
 from livemef.capture.frame import Exposure, Pixels
 
 
@@ -93,11 +93,11 @@ def test_whole_jpegs_pass_also_with_restarts_thumbnail_and_tail(progressive: boo
     data = cv2.imencode(".jpg", photo(), settings)[1].tobytes()
     thumbnail = b"\xff\xe1" + (2 + len(data)).to_bytes(2, "big") + data
     with_thumbnail = data[:2] + thumbnail + data[2:]
-    assert truncation(data) is None
-    assert truncation(with_thumbnail) is None
-    assert truncation(data + b"maker's own data") is None
+    assert read_jpeg_header(data).fault is None
+    assert read_jpeg_header(with_thumbnail).fault is None
+    assert read_jpeg_header(data + b"maker's own data").fault is None
     # an end mark inside the thumbnail is not the picture's
-    assert truncation(with_thumbnail[: len(thumbnail) + 40]) is not None
+    assert read_jpeg_header(with_thumbnail[: len(thumbnail) + 40]).fault is not None
 
 
 def test_damaged_png_is_refused(tmp_path: Path) -> None:
