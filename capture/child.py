@@ -1,6 +1,7 @@
 """What a watched process owes its supervisor: signs of life, and an end that leaves nothing behind.
 
-Used by the capture process, the fusion process and the preview; the supervisor is the other end of the pipe.
+Used by the capture process, the fusion process and the preview; the supervisor is the other end of the pipe. A process
+never waits for its supervisor: a heartbeat that cannot be sent at once is dropped.
 """
 
 from __future__ import annotations
@@ -8,18 +9,31 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import select
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from livemef.capture.errors import fault_of_surroundings
+
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 BEAT_PERIOD_S = 0.2
+LAST_REPORT_S = 1.0
+"""How long the last report may wait for room in the pipe. Nobody counts on it if the supervisor is stopped."""
+
+LONGEST_TEXT = 4000
+"""Characters of a message or traceback. (A report below 16 kB is one write, so it arrives whole or not at all.)"""
+
+OPENING_LIMIT_S = 300.0
+"""Heartbeats go on for so long while something opens; after that the process counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +43,16 @@ class Report:
     kind: str
     message: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    traceback: str = ""
 
 
 class Lifeline:
-    """The child's end of the pipe."""
+    """The child's end of the pipe. `beat` may be called from any thread."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
+        self._sending = threading.Lock()
+        self._values: dict[str, Any] = {}
         self._last_beat = 0.0
         self._stopping = False
         signal.signal(signal.SIGTERM, self._on_terminate)
@@ -56,24 +73,59 @@ class Lifeline:
 
     def ready(self, **values: Any) -> None:
         """Say, once, that work has begun; `values` describe what was opened."""
-        self._send(Report("ready", values=values))
+        self._send(Report("ready", values=values), LAST_REPORT_S)
 
     def beat(self, **values: Any) -> None:
-        """Say that the main loop turns. Call it every turn: it sends five times a second at most."""
+        """Sign of life from the main loop, with news of some values; the others stay as they were.
+
+        Call it every turn: it sends five times a second at most, and never waits.
+        """
+        self._values.update(values)
         now = time.monotonic()
         if now - self._last_beat >= BEAT_PERIOD_S:
             self._last_beat = now
-            self._send(Report("beat", values=values))
+            self._send(Report("beat", values=dict(self._values)), 0.0)
 
-    def finish(self, kind: str, message: str = "", **values: Any) -> None:
-        """Say, last, how it ended."""
-        self._send(Report(kind, message, values))
+    @contextmanager
+    def opening(self, state: str, limit_s: float = OPENING_LIMIT_S) -> Iterator[None]:
+        """Heartbeats from a thread while the body opens something slow that cannot beat itself, for `limit_s` at most.
 
-    def _send(self, report: Report) -> None:
+        `state` is what the heartbeats say meanwhile.
+        """
+        done = threading.Event()
+
+        def beat() -> None:
+            end = time.monotonic() + limit_s
+            while time.monotonic() < end and not done.wait(BEAT_PERIOD_S):
+                self.beat(state=state)
+
+        thread = threading.Thread(target=beat, name="opening", daemon=True)
+        thread.start()
         try:
-            self._pipe.send(report)
-        except OSError:
-            self._stopping = True
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def finish(self, kind: str, message: str = "", trace: str = "", **values: Any) -> None:
+        """Say, last, how it ended, with the values of all beats."""
+        report = Report(kind, message[:LONGEST_TEXT], self._values | values, trace[-LONGEST_TEXT:])
+        self._send(report, LAST_REPORT_S)
+
+    def _send(self, report: Report, timeout_s: float) -> None:
+        with self._sending:
+            try:
+                if _has_room(self._pipe, timeout_s):
+                    self._pipe.send(report)
+            except OSError:
+                self._stopping = True
+
+
+def _has_room(pipe: Connection, timeout_s: float) -> bool:
+    """Whether a report can be sent without waiting: a Unix socket polls as writable while 3/4 of its buffer is free."""
+    poll = select.poll()
+    poll.register(pipe.fileno(), select.POLLOUT)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -103,6 +155,10 @@ def run_child(
         lifeline.finish("failed", str(error))
         sys.exit(2)
     except Exception as error:
-        lifeline.finish("crashed", f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        surroundings = fault_of_surroundings(error)
+        if surroundings is not None:
+            lifeline.finish("failed", surroundings, traceback.format_exc())
+            sys.exit(2)
+        lifeline.finish("crashed", f"{type(error).__name__}: {error}", traceback.format_exc())
         sys.exit(1)
     lifeline.finish("finished", **values)

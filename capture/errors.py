@@ -1,4 +1,24 @@
+"""What can be wrong outside livemef, and how it is told apart from livemef's own bugs."""
+
+from __future__ import annotations
+
+import errno
+import os
+
 from livemef.errors import LivemefError
+
+_LIMITS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+    errno.EIO,
+}
 
 
 class CaptureError(LivemefError):
@@ -11,3 +31,14 @@ class CameraStalled(CaptureError):
 
 class EndOfStream(CaptureError):
     """A finite source (a recording, a folder) has delivered its last frame."""
+
+
+def fault_of_surroundings(error: BaseException) -> str | None:
+    """One line for an error of the system that is no bug of livemef: rights, space, memory, limits; else None."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for this; use smaller pictures or close other programs"
+    if not isinstance(error, OSError) or not (error.filename or error.errno in _LIMITS):
+        return None
+    hint = "; raise the limit on open files (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+    place = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+    return f"{error.strerror or error}{place}{hint}"

@@ -1,7 +1,8 @@
-"""The capture process: camera -> bracketing -> ring. It waits for the camera only, never for who takes the frames."""
+"""The capture process: camera -> bracketing -> ring. It waits for the camera only, never for the consumer of frames."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +29,11 @@ STEP_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class CaptureJob:
-    """All that the process is told. `link`: the link's name; `known`: what a calibration found out of the camera; the
-    rest as in the settings of [capture].
+    """All that the process is given. `link`: capture's end of the meeting point with fusion; `known`: what a
+    calibration found out of the camera; the rest as in the settings of [capture].
     """
 
-    link: str
+    link: socket.socket
     camera: str
     exposures: str = "auto"
     gain: float = 1.0
@@ -67,16 +68,16 @@ class _Outbox:
             "paced": info.paced,
         }
         self._link = LinkServer(job.link, greeting, self._ring.fileno())
-        self._unheard = 0
+        self._not_sent = 0
         self._steps_done = 0
 
     @property
     def not_taken(self) -> int:
         """Frames that nobody took: no consumer, or it was too slow."""
-        return self._unheard + self._pool.taken_back + self._pool.refused
+        return self._not_sent + self._pool.taken_back + self._pool.refused
 
     def attend(self) -> bool:
-        """Hear the consumer, welcome a new one, hand over what waits. True while one is connected."""
+        """Take back released slots, take up a new consumer, hand over what waits. True while one is connected."""
         for message in self._link.receive():
             for slot in message.get("release", ()):
                 self._pool.release(slot)
@@ -87,13 +88,13 @@ class _Outbox:
             for slot, note in self._pool.hand_over():
                 if not self._link.send({**note, "slot": slot}):
                     self._pool.release(slot)
-                    self._unheard += 1
+                    self._not_sent += 1
         return self._link.connected
 
     def put(self, frame: Frame, counters: Mapping[str, int]) -> None:
         """Take a copy of the frame and hand it over as soon as somebody can have it. Never waits."""
         if not self.attend():
-            self._unheard += 1
+            self._not_sent += 1
             return
         slot = self._pool.acquire()
         if slot is None:
@@ -132,14 +133,17 @@ def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
 
 
 def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
-    camera = open_camera(job.camera)
+    with lifeline.opening("opening the camera"):
+        camera = open_camera(job.camera)
     try:
-        session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known)
+        with lifeline.opening("opening the camera"):
+            session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known)
         outbox = _Outbox(job, session.info, len(session.plan))
         try:
             _wait_for_consumer(outbox, lifeline)
             if not lifeline.stopping:
-                camera.start()
+                with lifeline.opening("starting the camera"):
+                    camera.start()
                 _capture(job, session, outbox, lifeline)
             return {"state": "ended", **_counters(session, outbox)}
         finally:
@@ -149,7 +153,7 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
 
 
 def _wait_for_consumer(outbox: _Outbox, lifeline: Lifeline) -> None:
-    """A camera that is started before anybody listens only loses frames, and a recording its beginning."""
+    """Wait until fusion is connected: a camera started earlier would only lose frames, a recording its beginning."""
     while not lifeline.stopping and not outbox.attend():
         lifeline.beat(state="waiting for fusion")
         time.sleep(TURN_S)
@@ -184,15 +188,22 @@ def _plan_in_words(session: CaptureSession) -> str:
 
 
 def _next_frame(job: CaptureJob, session: CaptureSession, lifeline: Lifeline) -> Frame | None:
-    """The session's next frame, with heartbeats while the camera takes its time."""
-    deadline = time.monotonic() + job.stall_timeout_s
+    """The session's next frame, with heartbeats while the camera takes its time.
+
+    Raises CameraStalled after `stall_timeout_s` in which this process ran: while it is stopped itself (Ctrl-Z, docker
+    pause), no camera can deliver.
+    """
+    waited_s = 0.0
     while True:
-        left_s = deadline - time.monotonic()
+        turn_s = min(BEAT_TURN_S, max(TURN_S, job.stall_timeout_s - waited_s))
+        began = time.monotonic()
         try:
-            return session.next_frame(max(TURN_S, min(BEAT_TURN_S, left_s)))
-        except CameraStalled:
-            if left_s <= BEAT_TURN_S or lifeline.stopping:
-                raise
+            return session.next_frame(turn_s)
+        except CameraStalled as error:
+            waited_s += min(time.monotonic() - began, turn_s + TURN_S)
+            if lifeline.stopping or waited_s >= job.stall_timeout_s:
+                reason = str(error).replace(f"{turn_s:.3g} s", f"{job.stall_timeout_s:g} s", 1)
+                raise CameraStalled(reason) from error
             lifeline.beat(state="waiting for the camera")
 
 
@@ -206,7 +217,7 @@ def _wait_for_step(outbox: _Outbox, lifeline: Lifeline) -> None:
 
 
 def _wait_until_stopped(outbox: _Outbox, session: CaptureSession, lifeline: Lifeline) -> None:
-    """The end of the source has been told; slots must stay until the last bracket is fused."""
+    """After the source's end: slots must stay until the last bracket is fused."""
     while not lifeline.stopping:
         outbox.attend()
         lifeline.beat(state="ended", **_counters(session, outbox))

@@ -5,6 +5,7 @@ A thread of its own takes every message at once, so that slots go back even whil
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.frame import Bracket, Pixels
 from livemef.capture.transport.frame_json import record_from_dict
 from livemef.capture.transport.ring import Ring
-from livemef.capture.transport.slot_link import LinkClient
+from livemef.capture.transport.slot_link import Caller, LinkClient
 
 TURN_S = 0.2
 
@@ -39,7 +40,12 @@ class Inbox:
     def __init__(self, client: LinkClient, mode: str) -> None:
         greeting = client.greeting
         self._client = client
-        self._ring = Ring.attach(client.ring_fd, greeting["slots"], greeting["slot_bytes"])
+        try:
+            self._ring = Ring.attach(client.ring_fd, greeting["slots"], greeting["slot_bytes"])
+        except BaseException:
+            os.close(client.ring_fd)
+            client.close()
+            raise
         self._shape, self._dtype = tuple(greeting["shape"]), greeting["dtype"]
         self._stepped = greeting["paced"] == "stepped"
         self._mode = cast(Literal["sliding", "disjoint"], mode)
@@ -59,9 +65,9 @@ class Inbox:
         self._thread.start()
 
     @classmethod
-    def connect(cls, name: str, mode: str, timeout_s: float) -> Inbox | None:
-        """Connect to the capture process; None if it is not there yet."""
-        client = LinkClient.connect(name, timeout_s)
+    def connect(cls, caller: Caller, mode: str, timeout_s: float) -> Inbox | None:
+        """Connect to the capture process; None if it is not there yet. Raises CaptureError for a ring that is none."""
+        client = caller.connect(timeout_s)
         return None if client is None else cls(client, mode)
 
     def memory(self) -> NDArray[np.uint8]:

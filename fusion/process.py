@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import statistics
 import time
 from collections import deque
@@ -17,6 +18,7 @@ import numpy as np
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Pixels
+from livemef.capture.transport.slot_link import Caller
 from livemef.engine.errors import EngineError
 from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.bracket_receiver import Delivery, Inbox
@@ -50,12 +52,13 @@ class Outlet:
 
 @dataclass(frozen=True)
 class FusionJob:
-    """All that the process is told. `frames`: end after publishing so many; None = never. `link`: the link's name.
+    """All that the process is given. `frames`: end after publishing so many; None = never. `link`: fusion's end of the
+    meeting point with capture.
 
     `profile`: which camera profile is in force, for the headers; "" = none.
     """
 
-    link: str
+    link: socket.socket
     outlets: tuple[Outlet, ...]
     settings: FusionSettings
     model: str = "cbm"
@@ -94,7 +97,7 @@ class Tally:
             self.recent.popleft()
 
     def values(self, now_s: float) -> dict[str, Any]:
-        """What the supervisor is told."""
+        """Counters and recent measurements, for the supervisor."""
         self.forget(now_s)
         counters = {
             "brackets": self.brackets,
@@ -233,23 +236,29 @@ class _ProgressReporter:
 
 def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     tally = Tally()
-    fuser = open_fuser(job.settings, job.model, job.device, job.threads, _ProgressReporter(lifeline, tally))
+    with lifeline.opening("opening the network"):
+        fuser = open_fuser(job.settings, job.model, job.device, job.threads, _ProgressReporter(lifeline, tally))
     publishers: list[Publisher] = []
+    caller = Caller(job.link)
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
         stage = _Stage(fuser, publishers, tally, job.after_cuda, job.profile)
-        lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
+        ready = False
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))
-            inbox = Inbox.connect(job.link, job.bracket_mode, TURN_S)
+            inbox = Inbox.connect(caller, job.bracket_mode, TURN_S)
             if inbox is None:
                 continue
+            if not ready:
+                ready = True
+                lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256)
             ended = _serve(job, inbox, stage, lifeline)
             if ended:
                 break
         return stage.tally.values(time.monotonic())
     finally:
+        caller.close()
         for publisher in publishers:
             publisher.close()
 

@@ -72,15 +72,21 @@ class Ring:
     def attach(cls, fd: int, slots: int, slot_bytes: int) -> Ring:
         """Map the ring behind `fd`, which belongs to the ring from then on; pictures seen through it are read-only.
 
-        Raises CaptureError if `fd` is not a ring of that size; `fd` stays the caller's then.
+        Raises CaptureError if `fd` is not a ring of that size, or one that could still be cut short under our hands
+        (the next access would be SIGBUS); `fd` stays the caller's then.
         """
         size = slots * _round_up(slot_bytes)
         try:
+            if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK == 0:
+                raise CaptureError("the shared memory is not sealed against shrinking: it is no ring of livemef")
             actual = os.fstat(fd).st_size
             if actual == size:
                 return cls(fd, slots, slot_bytes, writable=False)
         except OSError as error:
-            raise CaptureError(f"the shared memory cannot be mapped: {error.strerror}") from error
+            raise CaptureError(
+                f"the shared memory of {size >> 20} MiB cannot be mapped: {error.strerror}; "
+                "use fewer slots or a smaller picture, or allow more address space (ulimit -v)"
+            ) from error
         raise CaptureError(
             f"the shared memory has {actual} bytes, not {slots} slots of {slot_bytes}: restart both sides"
         )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -22,6 +20,7 @@ from rich.text import Text
 from livemef.calibration.profile import profile_in_force
 from livemef.capture.process import CaptureJob
 from livemef.capture.process import main as capture_main
+from livemef.capture.transport.slot_link import meeting_point
 from livemef.fusion.open_fuser import driver_is_here
 from livemef.fusion.process import FusionJob, Outlet
 from livemef.fusion.process import main as fusion_main
@@ -31,6 +30,8 @@ from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
 from livemef.tools.device_choice import DeviceChoice
 from livemef.tools.exits import UserError
+from livemef.tools.run.output import OutputQueue
+from livemef.tools.run.runtime_folder import runtime_folder
 from livemef.tools.run.sd_notify import sd_notify
 from livemef.tools.run.status import status, status_line
 from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
@@ -39,32 +40,47 @@ TURN_S = 0.1
 REPORT_PERIOD_S = 1.0
 
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class _Ending:
-    """Set by Ctrl-C or SIGTERM."""
+    """Set by Ctrl-C, SIGTERM, or the loss of the terminal (SIGHUP, unless nohup has switched that off)."""
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+        self._before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+        for number, handler in self._before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
+    def restore(self) -> None:
+        """From here on the signals do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
 
 def child_specs(
-    config: Config, frames: int | None, published: Callable[[], int], device: Callable[[], tuple[str, bool]]
+    config: Config,
+    folder: Path,
+    frames: int | None,
+    published: Callable[[], int],
+    device: Callable[[], tuple[str, bool]],
 ) -> list[ChildSpec]:
-    """The processes of the pipeline. `published()` tells how many frames earlier lives of fusion have published,
-    `device()` what the next one computes on, and whether that is because CUDA failed.
+    """The processes of the pipeline. `folder`: where the preview's socket may lie, for this user alone. `published()`:
+    how many frames earlier lives of fusion have published; `device()`: what the next one computes on, and whether that
+    is because CUDA failed.
     """
-    name = f"livemef-{os.getpid()}-{secrets.token_hex(4)}"
-    link, preview_source = f"{name}-link", f"ipc://@{name}-preview"
+    preview_source = f"ipc://{folder}/preview"
+    capture_end, fusion_end = meeting_point()
     outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
     if config.preview.enabled:
         outlets.append(Outlet(f"pub+bind:{preview_source}"))
     known, profile = profile_in_force(config.capture.profile)
     capture = CaptureJob(
-        link=link,
+        link=capture_end,
         camera=config.capture.camera,
         exposures=config.capture.exposures,
         gain=config.capture.gain,
@@ -78,7 +94,7 @@ def child_specs(
         chosen, after_cuda = device()
         return (
             FusionJob(
-                link=link,
+                link=fusion_end,
                 outlets=tuple(outlets),
                 settings=config.fusion,
                 model=config.runtime.model,
@@ -101,25 +117,26 @@ def child_specs(
 
 
 @contextmanager
-def _display(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _display(as_json: bool, output: OutputQueue, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that shows a status: a JSON line, a line refreshed in place, or plain lines where no terminal is."""
     if as_json:
-        yield lambda now: print(json.dumps(now), flush=True)
+        yield lambda now: print(json.dumps(now), file=output)
         return
-    console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda now: print(status_line(now), file=sys.stderr, flush=True)
+        yield lambda now: console.out(status_line(now), highlight=False)
         return
     with Live(Text(""), console=console, auto_refresh=False, transient=False) as live:
         yield lambda now: live.update(Text(status_line(now), no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
-def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str, Any]:
-    """Run until `frames` are published, the source ends, or somebody asks for the end. The result is the last status.
+def run_pipeline(config: Config, frames: int | None, as_json: bool, output: OutputQueue, errors: OutputQueue) -> None:
+    """Run until `frames` are published, the source ends, or somebody asks for the end. The last status ends the output.
 
-    Raises UserError if a process cannot start because of the surroundings.
+    output: takes the JSON lines; errors: takes the lines for people. Raises UserError if a process cannot start because
+    of the surroundings.
     """
     ending = _Ending()
+    console = Console(file=cast(IO[str], errors))
     choice = DeviceChoice(config.runtime.device, driver_is_here())
 
     def device() -> tuple[str, bool]:
@@ -127,9 +144,9 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
         chosen = choice.next(fusion.failures, fusion.described.get("device"), fusion.last_words)
         return chosen, choice.fallen_back
 
-    specs = child_specs(config, frames, lambda: supervisor.children["fusion"].count("published"), device)
-    supervisor = Supervisor(specs, config.supervision)
-    with _display(as_json) as show:
+    with runtime_folder() as folder, _display(as_json, output, console) as show:
+        specs = child_specs(config, folder, frames, lambda: supervisor.children["fusion"].count("published"), device)
+        supervisor = Supervisor(specs, config.supervision, relay=lambda text: print(text, file=sys.stderr, end=""))
         try:
             supervisor.start()
             _loop(supervisor, ending, show, config, as_json)
@@ -140,11 +157,17 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool) -> dict[str,
         finally:
             sd_notify("STOPPING=1")
             supervisor.stop()
-    return status(supervisor.children)
+            ending.restore()
+    last = status(supervisor.children)
+    print(json.dumps(last) if as_json else status_line(last), file=output if as_json else errors)
 
 
 def _loop(
-    supervisor: Supervisor, ending: _Ending, show: Callable[[dict[str, Any]], None], config: Config, as_json: bool
+    supervisor: Supervisor,
+    ending: _Ending,
+    show: Callable[[dict[str, Any]], None],
+    config: Config,
+    as_json: bool,
 ) -> None:
     fusion = supervisor.children["fusion"]
     told_ready, next_report = False, time.monotonic() + REPORT_PERIOD_S
@@ -154,7 +177,8 @@ def _loop(
         if healthy and not told_ready:
             told_ready = True
             sd_notify("READY=1")
-            _announce(config, supervisor.children["capture"].described, fusion.described["device"])
+            what = _announcement(config, supervisor.children["capture"].described, fusion.described["device"])
+            print(f"livemef: {what}", file=sys.stderr)
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
             if told_ready or as_json:
@@ -162,15 +186,19 @@ def _loop(
             sd_notify("WATCHDOG=1")
 
 
-def _announce(config: Config, camera: Mapping[str, Any], device: str) -> None:
+def _announcement(config: Config, camera: Mapping[str, Any], device: str) -> str:
     lines = [
         f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
     if config.preview.enabled:
-        token = f"/?token={config.preview.token}" if config.preview.token else ""
-        lines.append(f"page at http://{config.preview.host}:{config.preview.port}{token}")
-    print("livemef: " + "; ".join(lines) + "; Ctrl-C ends it", file=sys.stderr, flush=True)
+        token = " (with ?token= and the token that you set)" if config.preview.token else ""
+        lines.append(f"page at http://{_in_url(config.preview.host)}:{config.preview.port}{token}")
+    return "; ".join(lines) + "; Ctrl-C ends it"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
@@ -232,6 +260,11 @@ def run_command(
     if show_config:
         print_config(loaded)
         return 0
-    last = run_pipeline(loaded.config, frames, as_json)
-    print(json.dumps(last) if as_json else status_line(last), file=sys.stdout if as_json else sys.stderr, flush=True)
+    output, errors = OutputQueue(1), OutputQueue(2)
+    try:
+        with redirect_stderr(cast(IO[str], errors)):  # for the log as well
+            run_pipeline(loaded.config, frames, as_json, output, errors)
+    finally:
+        output.finish()
+        errors.finish()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -346,3 +347,15 @@ def test_a_hundred_rings_leave_nothing_open() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
     mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:livemef-ring" in line]
     assert inodes.isdisjoint(int(fields[4]) for fields in mapped)
+
+
+def test_memory_that_could_be_cut_short_is_refused() -> None:
+    """Its maker could truncate it while it is read, which is SIGBUS."""
+    size = 2 * 4096
+    for seals in (0, fcntl.F_SEAL_GROW):
+        fd = os.memfd_create("forged", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+        with pytest.raises(CaptureError, match="not sealed"):
+            Ring.attach(fd, 2, 4096)
+        os.close(fd)

@@ -1,6 +1,7 @@
 """Small real processes for the supervisor's tests (importable, since processes are spawned)."""
 
 import logging
+import os
 import time
 from multiprocessing.connection import Connection
 
@@ -59,3 +60,71 @@ def _log(lifeline: Lifeline) -> dict[str, int]:
 
 def logging_one_line(pipe: Connection, parent: int) -> None:
     run_child(pipe, parent, (ValueError,), _log)
+
+
+def _count_then_wait_for_the_camera(lifeline: Lifeline) -> dict[str, int]:
+    lifeline.ready()
+    lifeline.beat(captured=20, state="following")
+    while not lifeline.stopping:
+        lifeline.beat(state="waiting for the camera")
+        time.sleep(0.01)
+    return {}
+
+
+def stalling(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _count_then_wait_for_the_camera)
+
+
+def _count_then_fail(lifeline: Lifeline) -> dict[str, int]:
+    lifeline.ready()
+    lifeline.beat(captured=1)
+    lifeline.beat(captured=94)  # too soon after the first to be sent by itself
+    raise ValueError("no frame")
+
+
+def counting_then_failing(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _count_then_fail)
+
+
+def _open_slowly(lifeline: Lifeline) -> dict[str, int]:
+    with lifeline.opening("opening the camera"):
+        time.sleep(2.0)
+    return _count_until_stopped(lifeline)
+
+
+def opening_slowly(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _open_slowly)
+
+
+def _open_for_ever(lifeline: Lifeline) -> dict[str, int]:
+    with lifeline.opening("opening the camera", limit_s=0.5):
+        time.sleep(60)
+    return {}
+
+
+def opening_for_ever(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _open_for_ever)
+
+
+def _chatter(lifeline: Lifeline) -> dict[str, int]:
+    lifeline.ready()
+    count = 0
+    while not lifeline.stopping:
+        count += 1
+        os.write(1, b"a library prints\n" * 64)
+        os.write(2, b"\xff and complains\n" * 64)
+        lifeline.beat(count=count)
+        time.sleep(0.001)
+    return {"count": count}
+
+
+def chattering(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _chatter)
+
+
+def _lack_files(lifeline: Lifeline) -> dict[str, int]:
+    raise OSError(24, "Too many open files")
+
+
+def lacking_files(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _lack_files)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livemef.capture.child import Lifeline
 from livemef.tools.run.restart_policy import RestartPolicy
-from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
+from livemef.tools.run.supervisor import SPAWN, ChildSpec, StartFailed, Supervisor
 from tests.tools.run import child_bodies
 
 ROOT = Path(__file__).parents[3]
@@ -160,3 +162,103 @@ def test_children_do_not_hear_ctrl_c_themselves(stage: Stage) -> None:
     before = [child.count("count") for child in children]
     until(supervisor, lambda: all(child.count("count") > b for child, b in zip(children, before, strict=True)))
     assert not stage.logged
+
+
+def test_counters_stay_while_the_camera_is_waited_for(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.stalling)
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.values.get("state") == "waiting for the camera")
+    assert child.count("captured") == 20
+
+
+def test_the_last_counters_of_a_life_that_failed_are_counted(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.counting_then_failing)
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.restarts == 2)
+    assert child.totals["captured"] == 2 * 94
+
+
+def test_a_slow_opening_is_no_hang(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.opening_slowly, RestartPolicy(start_limit_s=1.0))
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.values.get("state") == "opening the camera")
+    until(supervisor, lambda: child.ready)
+    assert child.restarts == 0
+
+
+def test_a_child_that_never_gets_ready_is_a_failed_start_with_growing_waits(stage: Stage) -> None:
+    policy = RestartPolicy(start_limit_s=0.7, healthy_after_s=0.1, first_wait_s=0.05)
+    supervisor = stage.run(child_bodies.opening_for_ever, policy)
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.restarts == 2)
+    assert child.failures == 2
+    assert any("not ready after" in line and "opening the camera" in line for line in stage.logged)
+
+
+def test_what_a_child_prints_arrives_and_never_stops_it() -> None:
+    texts: list[str] = []
+    supervisor = Supervisor(
+        [ChildSpec("a", child_bodies.chattering, tuple)], RestartPolicy(beat_limit_s=2.0), relay=texts.append
+    )
+    supervisor.start()
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.count("count") > 100)
+    supervisor.stop()
+    assert child.restarts == 0
+    assert "a library prints" in "".join(texts)
+    assert "\\xff and complains" in "".join(texts)
+
+
+def test_beats_are_dropped_while_the_supervisor_does_not_read(stage: Stage) -> None:
+    """A supervisor that stands still stops nobody: the pipe would be full after some seconds of beats."""
+    supervisor = stage.run(child_bodies.counting)
+    child = supervisor.children["a"]
+    until(supervisor, lambda: child.ready)
+    ours, theirs = supervisor_pipe = SPAWN.Pipe()
+    lifeline = Lifeline.__new__(Lifeline)
+    lifeline._pipe, lifeline._sending, lifeline._values = theirs, threading.Lock(), {"text": "x" * 2000}
+    lifeline._stopping = False
+    began = time.monotonic()
+    for _ in range(2000):
+        lifeline._last_beat = 0.0
+        lifeline.beat()
+    assert time.monotonic() - began < 20
+    assert not lifeline._stopping
+    received = 0
+    while ours.poll():
+        assert ours.recv().kind == "beat"
+        received += 1
+    assert 10 < received < 2000
+    for end in supervisor_pipe:
+        end.close()
+
+
+def test_a_whole_group_that_was_stopped_is_not_hung(stage: Stage) -> None:
+    now = [100.0]
+    supervisor = Supervisor([ChildSpec("a", child_bodies.counting, tuple)], RestartPolicy(), clock=lambda: now[0])
+    stage.supervisor = supervisor
+    supervisor.start()
+    supervisor.step(0.0)
+    now[0] += 8.0  # docker pause: neither the supervisor nor the child ran
+    supervisor.step(0.0)
+    child = supervisor.children["a"]
+    assert now[0] - child.last_heard < 1.0
+    assert child.restarts == 0
+    for _ in range(90):  # but silence in turns that did take place counts
+        now[0] += 0.9
+        supervisor._discount_absence(0.1)
+    assert now[0] - child.last_heard > RestartPolicy().start_limit_s
+
+
+def test_a_limit_of_the_system_is_no_bug(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.lacking_files)
+    with pytest.raises(StartFailed, match="ulimit -n") as caught:
+        until(supervisor, lambda: False)
+    assert caught.value.surroundings
+
+
+def test_a_bug_at_start_brings_its_traceback(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.crashing)
+    with pytest.raises(StartFailed) as caught:
+        until(supervisor, lambda: False)
+    assert "_raise_value_error" in str(caught.value.__cause__)
