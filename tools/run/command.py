@@ -146,7 +146,7 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool, output: Outp
 
     with runtime_folder() as folder, _display(as_json, output, console) as show:
         specs = child_specs(config, folder, frames, lambda: supervisor.children["fusion"].count("published"), device)
-        supervisor = Supervisor(specs, config.supervision, relay=lambda text: print(text, file=sys.stderr, end=""))
+        supervisor = Supervisor(specs, config.supervision)
         try:
             supervisor.start()
             _loop(supervisor, ending, show, config, as_json)

@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class StartFailed(Exception):
 class Supervisor:
     """Runs children until `stop`. Call `step` in a loop: it waits at most `wait_s` and does what is due.
 
-    relay: takes text that a child wrote; None = it is dropped.
+    relay: takes text that a child wrote; by default it goes to the standard error.
     """
 
     def __init__(
@@ -96,11 +97,11 @@ class Supervisor:
         specs: list[ChildSpec],
         policy: RestartPolicy,
         clock: Callable[[], float] = time.monotonic,
-        relay: Callable[[str], None] | None = None,
+        relay: Callable[[str], None] = lambda text: print(text, file=sys.stderr, end=""),
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
         self._policy, self._clock = policy, clock
-        self._relay = relay or (lambda text: None)
+        self._relay = relay
         self._last_turn: float | None = None
 
     def start(self) -> None:
