@@ -5,7 +5,7 @@ SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
-.PHONY: setup live test test-slow test-gpu test-cameras lint format kernels clean
+.PHONY: setup live test test-slow test-gpu test-cameras lint format docs kernels clean
 
 setup: .venv/.ready
 live: setup
@@ -53,6 +53,15 @@ lint: .venv/.ready-test
 format: .venv/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.venv/.ready-docs: .venv/.ready
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	@touch $@
+
+# The API reference, from the docstrings; a warning is an error.
+docs: .venv/.ready-docs
+	$(BIN)/python -W error -m pdoc livemef -o build/docs
+	@echo build/docs/livemef.html
 
 # The CUDA kernels' binary, after a change of their sources.
 kernels: .venv/.ready

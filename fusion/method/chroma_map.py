@@ -3,6 +3,8 @@
 The rule (larger chroma, or a weighted mean) is the method's; the regional smoothing, the reliability ramps, the blend
 near ties and the lesser trust in brightened colours are ours, each against a defect that the bare rule shows on real
 pictures. Plain numpy in the floating dtype it is given.
+
+The compiled loops restate these rules: docs/add-a-fusion-method.md says how a change reaches the live picture.
 """
 
 from __future__ import annotations
