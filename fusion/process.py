@@ -24,6 +24,7 @@ from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.bracket_receiver import Delivery, Inbox
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, Pending
+from livemef.fusion.memory_guard import guard_of_this_machine, private_memory
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
@@ -136,7 +137,15 @@ class _Stage:
         self._settings = fuser.settings.as_dict()
         self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
         self._outputs: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
+        self._memory = guard_of_this_machine()
         self.tally = tally
+
+    def check_memory(self) -> None:
+        """Raises FusionError where this process has grown too far."""
+        now_s = time.monotonic()
+        if self._memory.due(now_s):
+            held = sum(publisher.buffer_bytes for publisher in self._publishers)
+            self._memory.check(now_s, private_memory(), held)
 
     @property
     def in_flight(self) -> int:
@@ -247,6 +256,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
         ready = False
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))
+            stage.check_memory()
             inbox = Inbox.connect(caller, job.bracket_mode, TURN_S)
             if inbox is None:
                 continue
@@ -276,6 +286,7 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
     under_way: deque[_Started] = deque()
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))
+        stage.check_memory()
         delivery = inbox.take(0 if under_way else TURN_S)
         stage.tally.superseded += inbox.take_superseded()
         if delivery is not None:

@@ -51,3 +51,8 @@ class BufferPool:
     def in_flight(self) -> int:
         """Buffers that ZeroMQ still holds."""
         return sum(not buffer.free for buffer in self._buffers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory taken so far."""
+        return sum(buffer.memory.nbytes for buffer in self._buffers)

@@ -14,7 +14,7 @@ from livemef.fusion.stream.buffers import BufferPool
 from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
-from livemef.fusion.stream.wire import FUSED, STATUS, filled, header_json, payload_of
+from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, exposure_topic, filled, header_json, payload_of
 
 SEND_HIGH_WATER = 6
 """Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
@@ -32,11 +32,31 @@ DEAD_PEER_MS = 10_000
 anew.
 """
 
+LARGEST_REQUEST = 1024
+"""Bytes of a message from a subscriber. A subscription has a dozen; the rest is room for the handshake of security."""
+
+REQUESTS_KEPT = 64
+"""Subscriptions that one connection may have waiting before the rest stays in the network."""
+
+REQUESTS_A_TURN = 1000
+"""Subscriptions taken up at a time: a flood of them costs a millisecond a frame, and others' come in between."""
+
+MOST_SOURCES = 64
+"""Source frames that a header may have, and so the topics `exposure/N`."""
+
 CODECS: dict[str, tuple[Codec, ...]] = {"livemef": ("raw", "jpeg", "png"), "imagezmq": ("raw", "jpeg")}
+
+
+TOPICS = tuple(
+    topic.encode() for topic in (FUSED, STATUS, MOTION, *(exposure_topic(index) for index in range(MOST_SOURCES)))
+)
 
 
 class Publisher:
     """A ZeroMQ XPUB socket: readable with plain SUB, and told which topics anybody listens to.
+
+    Subscribers are not trusted: what they send is small or cuts them off, and only what concerns a known topic is kept.
+    (What ZeroMQ itself keeps of a flood is for its process to watch: see `memory_guard`.)
 
     endpoint: `pub+bind:tcp://127.0.0.1:5556`, `pub+bind:ipc:///run/x` ...; codec: raw, jpeg or png; wire:
     livemef or imagezmq. Raises FusionError for an endpoint that is wrong or in use. Not thread-safe.
@@ -60,6 +80,11 @@ class Publisher:
             raise
         self.address = self._attachment.address
         """The address in use; with port 0 asked for, the port that was found."""
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Memory taken for payloads."""
+        return self._buffers.size_bytes
 
     def wanted(self, topic: str) -> bool:
         """Whether anybody would receive a picture published under `topic` (for "fused": or its status)."""
@@ -107,15 +132,21 @@ class Publisher:
         return any(topic.encode().startswith(prefix) for prefix in self._subscribed)
 
     def _read_subscriptions(self) -> None:
-        while True:
+        for _ in range(REQUESTS_A_TURN):
             try:
                 message = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            if message[:1] == b"\x01":
+            if message[:1] == b"\x01" and self._may_match(message[1:]):
                 self._subscribed.add(message[1:])
             elif message[:1] == b"\x00":
                 self._subscribed.discard(message[1:])
+
+    def _may_match(self, prefix: bytes) -> bool:
+        """Whether anything that is ever published begins with `prefix`. (imagezmq's first part is JSON.)"""
+        if self._imagezmq:
+            return b"{".startswith(prefix)
+        return any(topic.startswith(prefix) for topic in TOPICS)
 
     def _send(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
         buffer = self._buffers.take()
@@ -130,6 +161,8 @@ class Publisher:
 def _open_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
+    socket.setsockopt(zmq.RCVHWM, REQUESTS_KEPT)
+    socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_REQUEST)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.TCP_MAXRT, DEAD_PEER_MS)
     return socket
