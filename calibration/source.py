@@ -91,7 +91,7 @@ class Shots(Protocol):
 
 def open_shots(text: str) -> Shots:
     """Open a camera's URI or a folder (a recording, or pictures). Raises CaptureError or CalibrationError."""
-    if "://" not in text:
+    if "://" not in text and not text.startswith("/dev/"):
         return FolderShots(Path(text).expanduser())
     return CameraShots(open_camera(text))
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -34,7 +35,7 @@ def parse_uri(text: str) -> CameraUri:
     """Take a URI apart. Raises CaptureError for what is not `scheme://...` or names a parameter twice."""
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme:
-        raise CaptureError(f"camera '{text}' is not a URI: write scheme://..., for instance sim:// or file://DIR")
+        raise CaptureError(f"camera '{text}' is not a URI: {_likely_uri(text)}")
     path, _, query_text = rest.partition("?")
     query: dict[str, str] = {}
     for pair in filter(None, query_text.split("&")):
@@ -45,6 +46,17 @@ def parse_uri(text: str) -> CameraUri:
             raise CaptureError(f"camera '{text}': parameter '{name}' is given twice")
         query[name] = unquote(value)
     return CameraUri(text, scheme.lower(), unquote(path), query)
+
+
+def _likely_uri(text: str) -> str:
+    """What to write instead of a device, a number or a folder."""
+    if text.startswith("/dev/video") or re.fullmatch(r"video\d+", text):
+        return f"write v4l2:///dev/{text.removeprefix('/dev/')}"
+    if text.isdecimal():
+        return f"write v4l2:///dev/video{text} for a USB camera, csi://{text} or argus://{text} for one on the board"
+    if text and Path(text).exists():
+        return f"write file://{text}"
+    return "write scheme://..., for instance sim:// or file://DIR"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -53,10 +53,8 @@ class Outlet:
 
 @dataclass(frozen=True)
 class FusionJob:
-    """All that the process is given. `frames`: end after publishing so many; None = never. `link`: fusion's end of the
-    meeting point with capture.
-
-    `profile`: which camera profile is in force, for the headers; "" = none.
+    """What the process works with. `link`: fusion's end of the socket pair with capture. `frames`: end after
+    publishing so many; None = never. For the headers: `profile`, the camera profile in force ("" = none), `frame_id`.
     """
 
     link: socket.socket
@@ -70,6 +68,7 @@ class FusionJob:
     after_cuda: bool = False
     """CUDA failed in earlier lives, and `device` is the CPU for that."""
     profile: str = ""
+    frame_id: str = "camera"
 
 
 @dataclass
@@ -130,12 +129,10 @@ class _Started:
 class _Stage:
     """Fuses deliveries and sends the results."""
 
-    def __init__(
-        self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, after_cuda: bool, profile: str
-    ) -> None:
-        self._fuser, self._publishers, self._profile = fuser, list(publishers), profile
+    def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, job: FusionJob) -> None:
+        self._fuser, self._publishers, self._job = fuser, list(publishers), job
         self._settings = fuser.settings.as_dict()
-        self._device = fuser.device + (AFTER_CUDA if after_cuda else "")
+        self._device = fuser.device + (AFTER_CUDA if job.after_cuda else "")
         self._outputs: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
         self._memory = guard_of_this_machine()
         self.tally = tally
@@ -187,12 +184,13 @@ class _Stage:
         return bracket_header(
             delivery.bracket,
             self.tally.fused - 1,
+            frame_id=self._job.frame_id,
             latency_ms=stages,
             model_sha256=self._fuser.model_sha256,
             device=self._device,
             fusion=self._settings,
             motion=motion_of(fused.motion),
-            profile=self._profile,
+            profile=self._job.profile,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 
@@ -252,7 +250,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     try:
         for outlet in job.outlets:
             publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
-        stage = _Stage(fuser, publishers, tally, job.after_cuda, job.profile)
+        stage = _Stage(fuser, publishers, tally, job)
         ready = False
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))

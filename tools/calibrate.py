@@ -20,11 +20,13 @@ from livemef.calibration.source import CameraShots, Shots, open_shots
 from livemef.capture.cameras.base import CameraIdentity
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.files.image_io import write_picture
+from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.exits import DONE
 from livemef.tools.options import JsonOption
 
 CameraOption = Annotated[
-    str, typer.Option("--camera", metavar="URI|DIR", help="What to measure on: a camera, or a folder taken with it.")
+    str | None,
+    typer.Option("--camera", metavar="URI|DIR", help="What to measure on: a camera, or a folder taken with it."),
 ]
 OutputOption = Annotated[
     Path | None,
@@ -67,7 +69,7 @@ class Result:
         save_profile(self._path, self.profile)
         return picture_path
 
-    def tell(self, values: Mapping[str, Any], text: str, picture: Path, as_json: bool) -> int:
+    def report(self, values: Mapping[str, Any], text: str, picture: Path, as_json: bool) -> int:
         """Print the result for a program or a person."""
         if as_json:
             print(json.dumps(dict(values) | {"profile": str(self._path), "picture": str(picture)}))
@@ -81,9 +83,9 @@ def _values(section: Any, *left_out: str) -> dict[str, Any]:
 
 
 @application.command("delay")
-def delay_command(camera: CameraOption = "sim://", output: OutputOption = None, as_json: JsonOption = False) -> int:
+def delay_command(camera: CameraOption = None, output: OutputOption = None, as_json: JsonOption = False) -> int:
     """Measure after how many frames a request for exposure time and gain takes effect."""
-    with closing(open_camera(_uri(camera))) as opened:
+    with closing(open_camera(_uri(_named(camera)))) as opened:
         result = Result(output, opened.info.identity, "delay")
         section, trial = delay_of.measure_delay(opened)
     picture = result.store(section, delay_of.draw(section, trial))
@@ -91,12 +93,12 @@ def delay_command(camera: CameraOption = "sim://", output: OutputOption = None, 
         f"exposure delay {section.exposure_delay}, gain delay {section.gain_delay} frames "
         f"({section.agreeing} of {section.trials} measurements; steps {section.separation:g} times their spread)"
     )
-    return result.tell(_values(section), text, picture, as_json)
+    return result.report(_values(section), text, picture, as_json)
 
 
 @application.command("response")
 def response_command(
-    camera: CameraOption = "sim://",
+    camera: CameraOption = None,
     output: OutputOption = None,
     frames: FramesOption = 8,
     as_json: JsonOption = False,
@@ -105,7 +107,7 @@ def response_command(
 
     Point the camera at a still scene of many tones, some of them bright; or name a folder of exposures of one.
     """
-    with closing(open_shots(camera)) as shots:
+    with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "response")
         section, _ = response.measure_response(shots.sweep(frames))
     picture = result.store(section, response.draw(section))
@@ -113,12 +115,12 @@ def response_command(
         f"response: squares of one light agree to {section.residual:.2%}; black level {section.black_level:.4f}; "
         f"every exposure {section.exposure_offset_us:+.1f} us"
     )
-    return result.tell(_values(section, "light"), text, picture, as_json)
+    return result.report(_values(section, "light"), text, picture, as_json)
 
 
 @application.command("noise")
 def noise_command(
-    camera: CameraOption = "sim://",
+    camera: CameraOption = None,
     output: OutputOption = None,
     frames: FramesOption = 16,
     as_json: JsonOption = False,
@@ -127,7 +129,7 @@ def noise_command(
 
     Point the camera at something still and evenly lit; raw or linear pictures tell most. A measured response is used.
     """
-    with closing(open_shots(camera)) as shots:
+    with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "noise")
         section, points = noise.measure_noise(shots.sweep(frames), result.profile.response)
     picture = result.store(section, noise.draw(section, points))
@@ -135,12 +137,12 @@ def noise_command(
         f"green: read noise {section.read_noise_e[1]:.2f} e, full well {section.full_well_e[1]:.0f} e, "
         f"{section.codes_per_electron[1]:.3f} codes an electron, {section.dynamic_range_stops[1]:.1f} stops"
     )
-    return result.tell(_values(section), text, picture, as_json)
+    return result.report(_values(section), text, picture, as_json)
 
 
 @application.command("flat")
 def flat_command(
-    camera: CameraOption = "sim://?scene=flat",
+    camera: CameraOption = None,
     dark: Annotated[
         str | None,
         typer.Option(
@@ -155,7 +157,7 @@ def flat_command(
 
     Point the camera, out of focus, at something evenly lit. A measured response is used.
     """
-    with closing(open_shots(camera)) as shots:
+    with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "flat")
         lit = shots.well_exposed(frames)
     unlit = None
@@ -165,19 +167,19 @@ def flat_command(
         with closing(open_shots(dark)) as shots:
             unlit = shots.longest(frames)
         if unlit.mean.shape != lit.mean.shape or unlit.full_range != lit.full_range:
-            raise CalibrationError(f"--dark {dark}: its pictures are not of the size and depth of {camera}")
+            raise CalibrationError(f"--dark {dark}: its pictures are not of the size and depth of --camera")
     section = flat_field.measure_flat(lit, unlit, result.profile.response)
     picture = result.store(section, flat_field.draw(section, *lit.mean.shape[:2]))
     lowest = min(min(row) for row in section.vignetting[1])
     text = f"light falls to {lowest:.1%} (green); {section.residual:.2%} uneven after correction"
     if unlit is not None:
         text += f"; dark level {section.dark_level:.5f}, {len(section.hot_pixels)} hot pixels"
-    return result.tell(_values(section, "vignetting") | {"lowest": lowest}, text, picture, as_json)
+    return result.report(_values(section, "vignetting") | {"lowest": lowest}, text, picture, as_json)
 
 
 @application.command("colour")
 def colour_command(
-    camera: CameraOption = "sim://?scene=chart",
+    camera: CameraOption = None,
     corners: Annotated[
         str | None,
         typer.Option(
@@ -195,19 +197,19 @@ def colour_command(
     Measured response and flat field are used: without them the matrix is as good as the camera is linear and even.
     """
     places = _places(corners)
-    with closing(open_shots(camera)) as shots:
+    with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "colour")
         stack = shots.well_exposed(frames)
     section, chart = colour_chart.measure_colour(stack, result.profile.response, result.profile.flat, places)
     picture = result.store(section, colour_chart.draw(section, chart, stack))
     text = f"dE00 mean {section.de00_mean:.2f}, 90th percentile {section.de00_p90:.2f}, maximum {section.de00_max:.2f}"
     values = _values(section) | {"corners": chart.corners.round(1).tolist()}
-    return result.tell(values, text, picture, as_json)
+    return result.report(values, text, picture, as_json)
 
 
 @application.command("geometry")
 def geometry_command(
-    camera: CameraOption = "sim://?scene=board",
+    camera: CameraOption = None,
     second: Annotated[
         str | None,
         typer.Option("--second", metavar="URI|DIR", help="Another camera, or band, to be registered to the first."),
@@ -228,7 +230,7 @@ def geometry_command(
         write_picture(print_board, geometry.board_picture(size))
         return DONE
     finder = geometry.BoardFinder(size)
-    with closing(open_shots(camera)) as shots:
+    with closing(open_shots(_named(camera))) as shots:
         width, height = shots.identity.width, shots.identity.height
         if second is not None:
             result = Result(output, shots.identity, "registration")
@@ -241,7 +243,7 @@ def geometry_command(
     picture = result.store(section, geometry.draw(section, views, width, height))
     k1, k2 = section.distortion[:2]
     text = f"{section.views} views, {section.rms_px:.3f} px RMS; k1 {k1:.4f}, k2 {k2:.4f}"
-    return result.tell(_values(section), text, picture, as_json)
+    return result.report(_values(section), text, picture, as_json)
 
 
 def _register(result: Result, shots: Shots, second: str, finder: geometry.BoardFinder, as_json: bool) -> int:
@@ -252,7 +254,7 @@ def _register(result: Result, shots: Shots, second: str, finder: geometry.BoardF
         section = geometry.measure_registration(pairs, str(others.identity))
     picture = result.store(section, geometry.draw_registration(section, pairs, width, height))
     text = f"{len(pairs)} views of both, {section.rms_px:.3f} px RMS"
-    return result.tell(_values(section), text, picture, as_json)
+    return result.report(_values(section), text, picture, as_json)
 
 
 def _places(corners: str | None) -> list[tuple[float, float]] | None:
@@ -274,6 +276,11 @@ def _board_size(text: str) -> tuple[int, int]:
     if not (columns.isdecimal() and rows.isdecimal() and 3 <= int(columns) <= 14 and 3 <= int(rows) <= 14):
         raise CalibrationError(f"--board {text}: expected COLUMNSxROWS, from 3x3 to 14x14, for instance 8x6")
     return int(columns), int(rows)
+
+
+def _named(camera: str | None) -> str:
+    """--camera, else the configured camera. Raises UserError where there is neither."""
+    return named_camera(load_config(None, {"capture.camera": camera}))
 
 
 def _uri(camera: str) -> str:

@@ -62,11 +62,14 @@ def finish(call: Callable[[], object], debug: bool) -> int:
     try:
         code = call()
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
     except BrokenPipeError:
         silence()
         return DONE
     except KeyboardInterrupt:
+        print("livemef: interrupted", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit of its own

@@ -25,7 +25,7 @@ from livemef.capture.files.recording import RecordingWriter
 from livemef.capture.frame import Frame
 from livemef.capture.session import CaptureSession, open_session
 from livemef.tools.config.schema import CaptureConfig
-from livemef.tools.config.sources import load_config
+from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.options import (
@@ -206,7 +206,7 @@ def record_command(
         raise UserError("where to? give -o FOLDER")
     _refuse_unusable(output)
     settings = loaded.config.capture
-    with closing(open_camera(settings.camera)) as opened:
+    with closing(open_camera(named_camera(loaded))) as opened:
         outcome = record(opened, settings, output, brackets)
     print(json.dumps(dataclasses.asdict(outcome)) if json_lines else _describe(outcome))
     return SURROUNDINGS if outcome.ended_by == "end of source" else DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ from rich.text import Text
 
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.codecs import compress
+from livemef.fusion.stream.endpoint import Endpoint, parse_endpoint
 from livemef.fusion.stream.subscriber import Subscriber
 from livemef.fusion.stream.wire import Message
+from livemef.tools.config.sources import load_config
 from livemef.tools.watch_counts import WatchCounts
 
 POLL_S = 0.25
@@ -27,21 +30,24 @@ POLL_S = 0.25
 
 
 def watch_command(
-    endpoint: Annotated[str, typer.Argument(help="Where to listen: sub+connect:tcp://HOST:PORT or ...:ipc:///PATH.")],
+    endpoint: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ENDPOINT",
+            help="Where to listen: sub+connect:tcp://HOST:PORT or ...:ipc:///PATH; by default where run publishes.",
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for the pictures, lossless PNG.")] = None,
     json: Annotated[bool, typer.Option("--json", help="A JSON line a second, and one at the end.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Give up after so many seconds without a frame.")] = 10.0,
 ) -> None:
     """Receive fused frames: rate, latency, gaps."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a shell starts background jobs deaf to SIGINT
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     if save is not None:
         _make_folder(save)
-    with Subscriber(endpoint) as subscriber:
+    with Subscriber(endpoint or endpoint_of_run()) as subscriber:
         watch = _Watch(subscriber, timeout, save)
         try:
             with _shown(watch, json) as show:
@@ -53,8 +59,15 @@ def watch_command(
             _print_end(watch, json)
 
 
+def endpoint_of_run() -> str:
+    """The endpoint that receives what `livemef run` publishes with the same settings. Raises UserError, FusionError."""
+    published = parse_endpoint(load_config().config.publish.endpoint, "pub")
+    address = re.sub(r"^tcp://(\*|0\.0\.0\.0)(?=:)", "tcp://127.0.0.1", published.address)
+    return str(Endpoint("sub", not published.bind, address))
+
+
 class _Watch:
-    """A subscriber and what it counted."""
+    """A subscriber and the counts of what it received."""
 
     def __init__(self, subscriber: Subscriber, timeout_s: float, save: Path | None) -> None:
         self.subscriber = subscriber
@@ -124,7 +137,7 @@ class _Watch:
 
 
 class _Every:
-    """Says when a period has passed since it last said so."""
+    """A timer: `due` is true once each period."""
 
     def __init__(self, period_s: float) -> None:
         self._period_s = period_s

@@ -40,10 +40,18 @@ def parse_plan(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
             exposures.append(Exposure(time_us, gain if match["gain"] is None else float(match["gain"])))
         except ValueError:
             raise PlanError(
-                f'exposure "{term.strip()}" in "{text}" is not an exposure time with a unit: '
-                "write for instance 500us, 8ms or 8ms@2"
+                f'exposure "{term.strip()}" in "{text}" is not an exposure time with a unit: {_likely_term(term)}'
             ) from None
     return darkest_first(exposures)
+
+
+def _likely_term(term: str) -> str:
+    """What to write instead of a photographer's fraction of a second."""
+    fraction = re.fullmatch(r"\s*1\s*/\s*(\d{1,6})\s*s?\s*", term)
+    if fraction is None or int(fraction[1]) == 0:
+        return "write for instance 500us, 8ms or 8ms@2"
+    time_us = 1e6 / int(fraction[1])
+    return f"write {time_us / 1e3:.4g}ms" if time_us >= 1000 else f"write {time_us:.4g}us"
 
 
 def quantise(exposure: Exposure, limits: CameraLimits) -> Exposure:

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livemef.tools.config.schema import Config
-from livemef.tools.config.sources import LoadedConfig, flatten, known_keys, load_config, nearest, variable_name
+from livemef.tools.config.sources import (
+    LoadedConfig,
+    flag_name,
+    flatten,
+    known_keys,
+    load_config,
+    named_camera,
+    nearest,
+    variable_name,
+)
 from livemef.tools.config.text import annotated_default, effective_toml
 from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
@@ -202,7 +211,19 @@ class TestMistakes:
         assert word in message
 
     def test_in_a_flag(self) -> None:
-        assert "fusion.chroma" in complaint(flags={"fusion.chroma": "both"})
+        assert complaint(flags={"fusion.chroma": "both"}) == "--chroma both: must be 'select' or 'weighted'"
+        assert complaint(flags={"publish.codec": "gif"}) == "--codec gif: must be 'raw', 'jpeg' or 'png'"
+        for key, value in (("stills.motion", "all"), ("fusion.gamma", "9"), ("stills.network_lines", "few")):
+            words = complaint(flags={key: value})
+            assert words.startswith(flag_name(key))
+            assert "stills" not in words
+            assert "fusion." not in words
+
+    def test_a_camera_that_nobody_named(self) -> None:
+        assert named_camera(loaded(flags={"capture.camera": "sim://"})) == "sim://"
+        assert named_camera(loaded(LIVEMEF_CAPTURE__CAMERA="csi://0")) == "csi://0"
+        with pytest.raises(UserError, match="--camera URI"):
+            named_camera(loaded())
 
     def test_file_that_is_none(self, tmp_path: Path) -> None:
         assert "No such file" in complaint(tmp_path / "none.toml")

@@ -28,6 +28,12 @@ else:
 PREFIX = "LIVEMEF_"
 NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA")  # the file itself; the tests' photographs
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
+_FLAGS = {
+    "publish.endpoint": "--publish",
+    "preview.enabled": "--no-preview",
+    "preview.host": "--preview",
+    "preview.port": "--preview",
+}
 FILE_LIMIT_BYTES = 128 << 10
 
 
@@ -67,6 +73,11 @@ def known_keys() -> tuple[str, ...]:
 def variable_name(key: str) -> str:
     """The environment variable of a key: fusion.gamma is LIVEMEF_FUSION__GAMMA."""
     return PREFIX + key.upper().replace(".", "__")
+
+
+def flag_name(key: str) -> str:
+    """The flag that sets a key: fusion.network_lines is --network-lines, whatever the verb."""
+    return _FLAGS.get(key, "--" + key.rsplit(".", 1)[1].replace("_", "-"))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -126,7 +137,7 @@ def _flag_settings(flags: Mapping[str, Any]) -> Iterator[Setting]:
         if key not in known:
             raise KeyError(key)
         if value is not None:
-            yield Setting(key, value, f"the flag for {key}")
+            yield Setting(key, value, flag_name(key))
 
 
 def _plain(setting: Setting) -> Any:
@@ -158,7 +169,10 @@ def _first_fault(error: ValidationError, origins: Mapping[str, str]) -> str:
     reason = ", or ".join(fault["msg"] for fault in faults if fault["loc"][:2] == place)
     if len(place) == 1:
         return f"{_origin(key, reason, origins)}: [{key}] {reason.removeprefix('Value error, ')}"
-    return f"{origins.get(key, 'configuration')}: {key}: {reason.lower()}; got {faults[0]['input']!r}"
+    reason, origin = reason.lower().replace("input should be", "must be"), origins.get(key, "configuration")
+    if origin == flag_name(key):
+        return f"{origin} {faults[0]['input']}: {reason}"
+    return f"{origin}: {key}: {reason}; got {faults[0]['input']!r}"
 
 
 def combine(settings: Iterable[Setting]) -> LoadedConfig:
@@ -172,6 +186,16 @@ def combine(settings: Iterable[Setting]) -> LoadedConfig:
     except FusionError as error:
         raise UserError(f"{_origin('fusion', str(error), origins)}: {error}") from error
     return LoadedConfig(config, origins)
+
+
+def named_camera(loaded: LoadedConfig) -> str:
+    """The camera that somebody named. Raises UserError where nobody did: the default is the simulated one."""
+    if "capture.camera" not in loaded.origins:
+        raise UserError(
+            "no camera is named: give --camera URI, for instance v4l2:///dev/video0 or csi://0 (livemef cameras lists "
+            "those that are here); sim:// is the simulated one"
+        )
+    return loaded.config.capture.camera
 
 
 def load_config(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import time
@@ -19,7 +21,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_picture
+from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_atomically, write_picture
 from livemef.capture.frame import Pixels
 from livemef.fusion.methods.registry import METHODS, FuseFunction, find_method
 from livemef.fusion.metrics.registry import score
@@ -136,6 +138,20 @@ def as_json(evaluation: Evaluation) -> str:
     return json.dumps({"methods": methods}, allow_nan=False)
 
 
+def as_csv(evaluation: Evaluation) -> str:
+    """The evaluation as CSV: a row for each scene and method; a metric that is not defined is an empty cell."""
+    text = io.StringIO()
+    rows = [
+        {"scene": scene, "method": name, **_without_nan(scores)}
+        for name, scenes in evaluation.scores.items()
+        for scene, scores in scenes.items()
+    ]
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: str(row["scene"])))
+    return text.getvalue()
+
+
 def _without_nan(scores: Scores) -> dict[str, float | None]:
     return {metric: None if math.isnan(value) else round(value, 6) for metric, value in scores.items()}
 
@@ -183,6 +199,9 @@ def evaluate_command(
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="PICTURE", help="Write all results side by side.")
     ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the numbers: a row a scene and method.")
+    ] = None,
     jpeg_like_inputs: Annotated[
         bool,
         typer.Option(
@@ -201,12 +220,16 @@ def evaluate_command(
         raise UserError(f"{directory}: no such folder")
     if sheet is not None:
         _refuse_sheet(sheet)
+    if csv_file is not None and not csv_file.parent.is_dir():
+        raise UserError(f"--csv {csv_file}: there is no folder {csv_file.parent}; make it first")
     scenes = find_scenes(directory)
     chosen = {name: METHODS[name].load() for name in choose_methods(methods)}
     with progress_bar() as progress:
         evaluation = evaluate_scenes(scenes, chosen, jpeg_like_inputs, progress)
     if sheet is not None:
         write_picture(sheet, contact_sheet(["under", "over", *chosen], evaluation.rows))
+    if csv_file is not None:
+        write_atomically(csv_file, as_csv(evaluation).encode())
     if json_output:
         print(as_json(evaluation))
     else:

@@ -104,6 +104,7 @@ def child_specs(
                 frames=None if frames is None else max(0, frames - published()),
                 after_cuda=after_cuda,
                 profile=profile,
+                frame_id=config.publish.frame_id,
             ),
         )
 
@@ -211,7 +212,8 @@ def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
         return {}
     host, _, port = preview.rpartition(":")
     if not host or not port.isdigit():
-        raise UserError(f"--preview {preview}: expected HOST:PORT, for instance 127.0.0.1:8080")
+        example = f"127.0.0.1:{preview}" if preview.isdigit() else "127.0.0.1:8080"
+        raise UserError(f"--preview {preview}: expected HOST:PORT, for instance {example}")
     return {"preview.enabled": True, "preview.host": host.strip("[]"), "preview.port": int(port)}
 
 
@@ -228,6 +230,9 @@ def run_command(
     profile: options.ProfileOption = None,
     codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
     wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
+    frame_id: Annotated[
+        str | None, typer.Option("--frame-id", metavar="NAME", help="The camera's name in the headers.")
+    ] = None,
     device: options.DeviceOption = None,
     threads: options.ThreadsOption = None,
     model: options.ModelOption = None,
@@ -248,6 +253,7 @@ def run_command(
         "publish.endpoint": publish,
         "publish.codec": codec,
         "publish.wire": wire,
+        "publish.frame_id": frame_id,
         "runtime.device": device,
         "runtime.threads": threads,
         "runtime.model": model,

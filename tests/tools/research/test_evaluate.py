@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -85,6 +86,22 @@ def test_table_and_sheet(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_csv_has_a_row_for_each_scene_and_method(
+    scenes: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = tmp_path / "scores.csv"
+    entries = run_json(capsys, str(scenes), "--methods", "mertens,dem", "--csv", str(table))
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["scene"], row["method"]) for row in rows} == {
+        (scene, method) for method, entry in entries.items() for scene in entry["scenes"]
+    }
+    for row in rows:
+        scores = entries[row["method"]]["scenes"][row["scene"]]
+        assert float(row["mef_ssim"]) == pytest.approx(scores["mef_ssim"])
+        assert row["jnbm"] == ("" if scores["jnbm"] is None else str(scores["jnbm"]))
+
+
 def test_a_metric_that_is_not_defined_is_null_and_left_out_of_the_mean(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +122,7 @@ def test_a_metric_that_is_not_defined_is_null_and_left_out_of_the_mean(
         (["scenes", "--methods", ","], "names no method"),
         (["scenes", "--methods", "dem", "--sheet", "sheet.xyz"], "names no picture format"),
         (["scenes", "--methods", "dem", "--sheet", "nowhere/sheet.png"], "there is no folder"),
+        (["scenes", "--methods", "dem", "--csv", "nowhere/scores.csv"], "there is no folder"),
         (["single", "--methods", "dem"], "needs two pictures"),
         (["unequal", "--methods", "dem"], "one size"),
         (["empty", "--methods", "dem"], "no pictures"),

@@ -80,9 +80,10 @@ def shared_memory_entries() -> set[str]:
 
 def test_fused_frames_arrive_and_ctrl_c_leaves_nothing(pipelines: Callable[..., Pipeline]) -> None:
     before = shared_memory_entries()
-    pipeline = pipelines("--no-preview", "--json")
+    pipeline = pipelines("--no-preview", "--json", "--frame-id", "left")
     with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
         messages = [subscriber.receive(30.0) for _ in range(10)]
+    assert messages[-1].header.frame_id == "left"
     children = list(pipeline.children().values())
     assert len(children) == 2
     out, err, _ = pipeline.end()
