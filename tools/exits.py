@@ -22,6 +22,7 @@ class UserError(LivemefError):
 
 EXPECTED: tuple[type[Exception], ...] = (LivemefError,)
 EXTRAS = {
+    "bagit": "field",
     "torch": "train",
     "onnx": "train",
     "tensorboard": "train",

@@ -35,6 +35,7 @@ VERBS = (
     Verb("fuse", "Fuse pictures of one scene, or a folder of scenes.", "fuse", "fuse_command", PICTURES),
     Verb("merge", "Merge exposures into linear light: EXR, HDR, TIFF.", "merge", "merge_command", PICTURES),
     Verb("quality", "Measure a camera from a picture of a ColorChecker.", "quality", "quality_command", PICTURES),
+    Verb("shoot", "Archival records of objects, one bag each.", "field.command", "application", PICTURES),
     Verb("record", "Record brackets from a camera, for replay.", "record", "record_command", PICTURES),
     Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "bench", "bench_command", METHOD),
     Verb("lab", "Train, export and evaluate networks and methods.", "research.verbs", "application", METHOD),

@@ -5,7 +5,6 @@ An indication, never a statement of conformance: that needs the publisher's own 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,11 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.calibration.errors import CalibrationError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from livemef.capture.files.toml_io import parse_toml
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LIMIT_BYTES = 1 << 20
@@ -120,12 +115,12 @@ def load_levels(path: Path) -> tuple[Level, ...]:
 
 def _parsed(name: str, text: str) -> tuple[Level, ...]:
     try:
-        return _LEVELS.validate_python(tomllib.loads(text).get("level", []))
+        return _LEVELS.validate_python(parse_toml(text).get("level", []))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CalibrationError(f"levels {name}: level {place}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CalibrationError(f"levels {name}: not valid TOML: {error}") from None
 
 

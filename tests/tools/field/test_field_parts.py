@@ -1,0 +1,206 @@
+"""Ids, ledger, bags and sessions of field capture."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import bagit
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livemef.tools.exits import UserError
+from livemef.tools.field.bag import bag_problem
+from livemef.tools.field.ids import checked_id, folder_name, next_name
+from livemef.tools.field.ledger import Ledger, read_ledger
+from livemef.tools.field.project import Project, load_project, template
+from livemef.tools.field.session import ABANDONED, LEDGER, OBJECTS, FieldSession, new_session, sessions_of
+from tests.tools.command import ROOT
+
+ANY = ".*"
+
+
+@given(st.text(max_size=120))
+def test_an_accepted_id_makes_a_safe_folder_name(text: str) -> None:
+    try:
+        name = folder_name(checked_id(text, ANY))
+    except UserError:
+        return
+    assert name
+    assert name == Path(name).name
+    assert not name.startswith((".", "-"))
+    assert name.isascii()
+    assert len(name) <= 100
+
+
+@pytest.mark.parametrize("text", ["", "  ", "CON", "nul.txt", "..", ".hidden", "-rf", "a\x00b", "x" * 101, "end."])
+def test_ids_that_no_disk_should_see(text: str) -> None:
+    with pytest.raises(UserError, match="object id"):
+        checked_id(text, ANY)
+
+
+def test_ids_that_differ_by_case_or_by_what_is_replaced_are_one() -> None:
+    assert next_name("KR 1", [], False) == "KR_1"
+    for taken in ("kr_1", "KR_1"):
+        with pytest.raises(UserError, match="retake"):
+            next_name("KR/1", [taken], False)
+    assert next_name("KR 1", ["kr_1", "KR_1.R2"], True) == "KR_1.r3"
+
+
+def test_a_ledger_is_a_chain_and_half_a_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    ledger = Ledger(path)
+    for number in range(3):
+        ledger.append("stored", object=f"객체 {number}")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "sto')
+    Ledger(path).append("closed")
+    assert [event["event"] for event in read_ledger(path)] == ["stored"] * 3 + ["closed"]
+    lines = path.read_bytes().splitlines(keepends=True)
+    for broken, number in (
+        (lines[:1] + lines[2:], 2),
+        ([lines[0].replace(b"0", b"7"), *lines[1:]], 1),
+        ([lines[0].replace(b"stored", b"closed"), *lines[1:]], 2),
+        ([b"[" * 100000 + b"\n", *lines], 1),
+    ):
+        path.write_bytes(b"".join(broken))
+        with pytest.raises(UserError, match=f"line {number}"):
+            Ledger(path)
+
+
+def write(folder: Path, name: str) -> dict[str, str]:
+    (folder / "source").mkdir()
+    (folder / "source" / f"{name}.tif").write_bytes(os.urandom(3000))
+    (folder / f"{name}.json").write_text("{}")
+    return {"Source-Organization": "ours"}
+
+
+def test_objects_are_valid_bags_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    session = new_session(tmp_path, "rig A", {"plan": ["1 ms"]})
+    place = session.store("KR-1", False, write)
+    bag = bagit.Bag(str(place))
+    assert bag.is_valid()
+    assert bag.info["External-Identifier"] == "KR-1"
+    assert set(bag.algorithms) == {"sha256", "sha512"}
+    with pytest.raises(UserError, match="retake"):
+        session.store("kr-1", False, write)
+    assert session.store("KR-1", True, write).name == "KR-1.r2"
+    session.close()
+    assert [event["event"] for event in read_ledger(session.folder / LEDGER)] == ["stored", "stored", "closed"]
+    changed = place / "data" / "source" / "KR-1.tif"
+    data = bytearray(changed.read_bytes())
+    data[1234] ^= 1
+    changed.write_bytes(data)
+    assert "KR-1.tif" in bag_problem(place)
+    assert bag_problem(place, fast=True) == ""
+
+
+def test_a_failed_take_leaves_an_abandoned_folder_and_no_object(tmp_path: Path) -> None:
+    session = new_session(tmp_path, "rig", {})
+
+    def fails(folder: Path, name: str) -> dict[str, str]:
+        (folder / "half.tif").write_bytes(b"x")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        session.store("KR-1", False, fails)
+    assert session.objects() == []
+    assert len(list((session.folder / ABANDONED).iterdir())) == 1
+    session.close()
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    session = new_session(tmp_path, "rig", {})
+    with pytest.raises(UserError, match="has this session open"):
+        FieldSession(session.folder)
+    session.close()
+    FieldSession(session.folder).close()
+
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from livemef.tools.field.session import FieldSession
+from tests.tools.field.test_field_parts import write
+folder, left = Path(sys.argv[1]), int(sys.argv[2])
+def count(event, arguments):
+    global left
+    if event in ("open", "os.rename", "os.mkdir", "os.truncate") and str(folder) in str(arguments[0]):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+session = FieldSession(folder)
+os.chdir("/")
+sys.addaudithook(count)
+session.store("KR-1", False, write)
+print("done")
+"""
+
+
+def killed_at(folder: Path, call: int) -> bool:
+    """Store an object and be killed before the given disk call; whether it got to the end."""
+    command = [sys.executable, "-c", KILLED_AT, str(folder), str(call)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode == 0
+
+
+def check_after_kill(folder: Path) -> None:
+    session = FieldSession(folder)
+    for name in session.objects():
+        assert bagit.Bag(str(folder / OBJECTS / name)).is_valid()
+    stored = [event["folder"] for event in session.ledger.events if event["event"] == "stored"]
+    assert sorted(stored) == session.objects()
+    session.close()
+
+
+def crash_at(tmp_path: Path, call: int) -> bool:
+    place = tmp_path / f"p{call}"
+    place.mkdir()
+    session = new_session(place, "rig", {})
+    session.close()
+    ended = killed_at(session.folder, call)
+    check_after_kill(session.folder)
+    return ended
+
+
+def test_killed_at_some_disk_calls_no_bag_is_invalid(tmp_path: Path) -> None:
+    for call in random.Random(1).sample(range(40), 5):
+        crash_at(tmp_path, call)
+
+
+@pytest.mark.slow
+def test_killed_at_every_disk_call_no_bag_is_invalid(tmp_path: Path) -> None:
+    call = 0
+    while not crash_at(tmp_path, call):
+        call += 1
+    assert call > 20
+
+
+def test_project_settings_are_strict(tmp_path: Path) -> None:
+    (tmp_path / "project.toml").write_text(template())
+    project = load_project(tmp_path)
+    assert project.capture.frames == 8
+    assert Project().capture == project.capture
+    for text, says in (
+        ("[capture]\nframe = 1", "capture.frame"),
+        ("[object]\npattern = '('", "regular expression"),
+        ("x = " + "9" * 5000, "TOML"),
+        ("a" + ".a" * 50000 + " = 1", "project.toml"),
+    ):
+        (tmp_path / "project.toml").write_text(text)
+        with pytest.raises(UserError, match=says):
+            load_project(tmp_path)
+    with pytest.raises(UserError, match="shoot new"):
+        load_project(tmp_path / "nowhere")
+
+
+def test_sessions_are_listed(tmp_path: Path) -> None:
+    new_session(tmp_path, "a/../b", {}).close()
+    (found,) = sessions_of(tmp_path)
+    assert found.parent == tmp_path
+    assert json.loads((found / LEDGER).read_text().splitlines()[0])["event"] == "closed"

@@ -1,0 +1,208 @@
+"""The files of an object: untouched sources, the linear merge as a colorimetric master, the fused picture for looking.
+
+The fused picture is never the master: fusion changes tones on purpose (dE00 4 to 10 against 0.04 of the merge, on a
+simulated ColorChecker).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.capture.bracketing.plan import describe
+from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.files.archival_tiff import TiffMetadata, write_archival_tiff
+from livemef.capture.files.icc_writer import LSTAR_RGB, SRGB, icc_profile
+from livemef.capture.files.image_io import to_8_bit, write_picture
+from livemef.capture.files.xmp import DigitalSource, XmpDescription, xmp_packet
+from livemef.capture.frame import Frame, FrameRecord, Pixels
+from livemef.fusion.fuser import Fuser
+from livemef.tools.field.project import Project
+from livemef.tools.field.take import Take
+
+_LSTAR_STEPS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is pictured, by whom, and when: goes into every file. when: with its time zone."""
+
+    object_id: str
+    name: str
+    operator: str
+    when: datetime
+    note: str = ""
+
+
+def write_products(
+    folder: Path, subject: Subject, taken: Take, fuser: Fuser, project: Project, info: CameraInfo, scale: float
+) -> dict[str, Any]:
+    """Write all files of an object into a folder; returns the sidecar's content, which is written as well.
+
+    scale: factor on the merged light before it is encoded; the same for a whole session.
+    """
+    for role in ("source", "master", "access"):
+        (folder / role).mkdir()
+    writer = _Writer(folder, subject, project, info)
+    sources = [
+        writer.source(frame, bracket, place)
+        for bracket, frames in enumerate(taken.sources, 1)
+        for place, frame in enumerate(frames, 1)
+    ]
+    composite = len(taken.records), len(taken.records)
+    light = taken.merged.light * np.float32(scale)
+    master = writer.tiff("master", "merged", master_codes(light), LSTAR_RGB, sources, composite)
+    first = taken.sources[0]
+    fused = fuser.fuse([frame.pixels for frame in first]).pixels
+    composite = len(first), len(first)
+    access = writer.tiff("access", "fused", fused, SRGB, sources[: len(first)], composite)
+    jpeg = f"access/{subject.name}_fused.jpg"
+    write_picture(folder / jpeg, _at_most(to_8_bit(fused), project.access.jpeg_long_side))
+    sidecar = _sidecar(subject, taken, fuser, project, info) | {
+        "files": {"source": [name for name, _ in sources], "master": master[0], "access": [access[0], jpeg]},
+        "master": {
+            "encoding": LSTAR_RGB.name,
+            "scale": scale,
+            "clipped_in_darkest": round(taken.merged.clipped, 6),
+            "above_white": round(float(np.mean((light > 1).any(axis=2))), 6),
+        },
+    }
+    (folder / f"{subject.name}.json").write_text(json.dumps(sidecar, indent=1, ensure_ascii=False), encoding="utf-8")
+    return sidecar
+
+
+def master_codes(light: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Linear light (BGR, sRGB's primaries, 1 = white) as 16-bit codes of L*-RGB; what lies outside 0..1 is cut off."""
+    matrix = np.linalg.inv(LSTAR_RGB.xyz_from_bgr()) @ SRGB.xyz_from_bgr()
+    inside = np.clip(cv2.transform(light, matrix.astype(np.float32)), 0, 1)
+    table = np.interp(
+        np.linspace(0, 1, _LSTAR_STEPS) ** 2,  # the square root spreads the entries as the eye does
+        LSTAR_RGB.linear(np.linspace(0, 1, 4 * _LSTAR_STEPS)),
+        np.linspace(0, 65535, 4 * _LSTAR_STEPS),
+    )
+    places = np.rint(np.sqrt(inside) * (_LSTAR_STEPS - 1)).astype(np.int32)
+    return np.asarray(np.rint(table).astype(np.uint16)[places])
+
+
+@dataclass(frozen=True)
+class _Writer:
+    folder: Path
+    subject: Subject
+    project: Project
+    info: CameraInfo
+
+    def source(self, frame: Frame, bracket: int, place: int) -> tuple[str, str]:
+        """File name and document id of an exposure, written as the camera delivered it."""
+        exposure = frame.record.exposure
+        time_us = None if exposure is None else exposure.exposure_us
+        ending = f"b{bracket:02d}_e{place}"
+        return self._write("source", ending, frame.pixels, b"", [], "digitalCapture", time_us, None)
+
+    def tiff(
+        self,
+        role: str,
+        ending: str,
+        pixels: Pixels,
+        space: Any,
+        sources: list[tuple[str, str]],
+        composite: tuple[int, int],
+    ) -> tuple[str, str]:
+        """File name and document id of a picture made of several."""
+        icc = icc_profile(space)
+        return self._write(role, ending, pixels, icc, sources, "computationalCapture", None, composite)
+
+    def _write(
+        self,
+        role: str,
+        ending: str,
+        pixels: Pixels,
+        icc: bytes,
+        sources: list[tuple[str, str]],
+        kind: DigitalSource,
+        exposure_us: float | None,
+        composite: tuple[int, int] | None,
+    ) -> tuple[str, str]:
+        name, document = f"{role}/{self.subject.name}_{ending}.tif", f"uuid:{uuid.uuid4()}"
+        tool = f"livemef {version('livemef')}"
+        xmp = XmpDescription(
+            identifier=self.subject.object_id,
+            document_id=document,
+            source=kind,
+            tool=tool,
+            title=self.subject.object_id,
+            creator=self.subject.operator,
+            rights=self.project.institution.rights,
+            ingredients=sources,
+            own={"role": role, "note": self.subject.note, "camera": self.info.name},
+        )
+        when = self.subject.when
+        metadata = TiffMetadata(
+            description=f"{self.subject.name} {role} {ending}",
+            software=tool,
+            taken=when.strftime("%Y:%m:%d %H:%M:%S"),
+            offset=when.isoformat()[-6:],
+            make="livemef",
+            model=self.info.name,
+            icc=icc,
+            xmp=xmp_packet(xmp),
+            exposure_us=exposure_us,
+            composite=composite,
+        )
+        write_archival_tiff(self.folder / name, pixels, metadata)
+        return name, document
+
+
+def _at_most(picture: Pixels, long_side: int) -> Pixels:
+    height, width = picture.shape[:2]
+    if max(height, width) <= long_side:
+        return picture
+    factor = long_side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
+def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, info: CameraInfo) -> dict[str, Any]:
+    return {
+        "format": "livemef-object",
+        "version": 1,
+        "object": subject.object_id,
+        "note": subject.note,
+        "operator": subject.operator,
+        "taken": subject.when.isoformat(),
+        "software": f"livemef {version('livemef')}",
+        "camera": {"uri": info.uri, "name": info.name, "model": info.model, "serial": info.serial},
+        "automatic": list(info.automatic),
+        "rig": project.session.rig,
+        "lamp": project.session.lamp,
+        "source_kind": "developed",
+        "exposures": [describe(exposure) for exposure in taken.plan],
+        "frames_merged": [_record(record) for record in taken.records],
+        "profile": project.capture.profile,
+        "fusion": {"model_sha256": fuser.model_sha256, "settings": fuser.settings.as_dict()},
+        "checks": {"moved": round(taken.moved, 6), "warnings": list(taken.warnings)},
+        "exposure_steps": [
+            {"stated": step.stated, "measured": None if np.isnan(step.measured) else step.measured}
+            for step in taken.merged.comparisons
+        ],
+    }
+
+
+def _record(record: FrameRecord) -> dict[str, Any]:
+    measured = None if record.measured is None else describe(record.measured)
+    return {
+        "sequence": record.sequence,
+        "timestamp_ns": record.timestamp_ns,
+        "clock": record.clock,
+        "index": record.index,
+        "label": record.label_source.value,
+        "measured": measured,
+    }

@@ -1,0 +1,104 @@
+"""A project of field capture: its folder, and project.toml, which says how its objects are captured."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from livemef.capture.files.toml_io import parse_toml
+from livemef.tools.exits import UserError
+
+FILE = "project.toml"
+LIMIT_BYTES = 1 << 20
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Institution(_Table):
+    """Who the pictures belong to; goes into every bag and file."""
+
+    name: str = ""
+    rights: str = ""
+
+
+class Objects(_Table):
+    """pattern: regular expression that a whole object id must match."""
+
+    pattern: str = "[A-Za-z0-9][A-Za-z0-9 ._/-]*"
+
+
+class Work(_Table):
+    """operator, rig and lamp of a session, in words."""
+
+    operator: str = ""
+    rig: str = "rig"
+    lamp: str = ""
+
+
+class Capture(_Table):
+    """camera: URI. exposures: plan such as "1ms,8ms,64ms". frames: of each exposure, merged. keep: brackets kept."""
+
+    camera: str = "sim://"
+    exposures: str = "auto"
+    frames: Annotated[int, Field(ge=1, le=64)] = 8
+    keep: Annotated[int, Field(ge=1, le=64)] = 1
+    profile: str = ""
+    limit_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+
+
+class Access(_Table):
+    """The pictures to look at."""
+
+    jpeg_long_side: Annotated[int, Field(ge=256, le=30000)] = 3000
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
+
+
+class Store(_Table):
+    """reserve_gb: space that is left free."""
+
+    reserve_gb: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Project(_Table):
+    """All of project.toml."""
+
+    institution: Institution = Institution()
+    object: Objects = Objects()
+    session: Work = Work()
+    capture: Capture = Capture()
+    access: Access = Access()
+    store: Store = Store()
+
+
+def template() -> str:
+    """The annotated project.toml of a new project."""
+    return resources.files("livemef.tools.field").joinpath("project.toml").read_text(encoding="utf-8")
+
+
+def load_project(folder: Path) -> Project:
+    """Read a project's settings. Raises UserError that names the key."""
+    path = folder / FILE
+    try:
+        if path.stat().st_size > LIMIT_BYTES:
+            raise UserError(f"{path}: larger than 1 MiB; is this the right file?")
+        project = Project.model_validate(parse_toml(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{folder}: is no project: it has no {FILE}; livemef shoot new {folder} makes one") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    try:
+        re.compile(project.object.pattern)
+    except re.error as error:
+        raise UserError(f"{path}: object.pattern: is no regular expression: {error}") from None
+    return project
