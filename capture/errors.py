@@ -22,7 +22,7 @@ _LIMITS = {
 
 
 class CaptureError(LivemefError):
-    """Something in the surroundings is wrong: a camera, a file, a setting. One line: what, where, what to do."""
+    """A camera, a file or a setting is wrong. The message is one line: what, where, what to do."""
 
 
 class CameraStalled(CaptureError):

@@ -1,4 +1,4 @@
-"""The small types that every other room speaks. Plain data: no device, no clock, no pixels' whereabouts."""
+"""The data types that all parts share: exposures, frames, brackets. Plain data, without device or clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pixels = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """How much light a frame was given.
+    """An exposure: time and gain.
 
     exposure_us: exposure time in microseconds. gain: analogue gain, linear (1.0 = none).
     """
@@ -36,7 +36,7 @@ class Exposure:
 
 
 class LabelSource(Enum):
-    """What a frame's place in the bracket was read from, most trustworthy first."""
+    """The evidence for a frame's place in the bracket, most reliable first."""
 
     METADATA = "metadata"
     NATIVE = "native"
@@ -46,11 +46,11 @@ class LabelSource(Enum):
 
 
 class FrameFlag(Flag):
-    """What else is true of a frame."""
+    """Further facts about a frame."""
 
     NONE = 0
     TRANSITIONAL = auto()
-    """The sensor was still on its way to what was asked."""
+    """The sensor had not reached the requested exposure yet."""
     AFTER_DROP = auto()
     """One or more frames before this one were lost."""
     DUPLICATE = auto()
@@ -58,19 +58,19 @@ class FrameFlag(Flag):
 
 
 class Verdict(Enum):
-    """How far a bracket can be trusted."""
+    """How reliable a bracket is."""
 
     GOOD = "good"
     """Neighbouring frames, every label confirmed by metadata, a native tag or brightness."""
     GAP = "gap"
-    """Labels confirmed, but frames are missing between the exposures: motion shows more."""
+    """Labels confirmed, but frames are missing between the exposures: things may have moved further."""
     PREDICTED = "predicted"
     """At least one label was only predicted, not confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """All that is known of one frame but its pixels.
+    """The metadata of one frame.
 
     `sequence` is the driver's number; a jump is a drop. `timestamp_ns` is the sensor's time on the named `clock`, at
     the `timestamp_reference` ("start" or "end") of the exposure. `received_ns` is CLOCK_MONOTONIC at arrival.
@@ -80,8 +80,8 @@ class FrameRecord:
     stops); None = not known. `response` is "srgb", "linear" or a name that a camera profile gives, "unknown" where
     nobody measured it.
 
-    The rest is bracketing's: `requested` (what was asked to be in force), `index` (place in the bracket, 0 = darkest;
-    None = unknown), `label_source`, `confidence` (0..1), `epoch` (which exposure plan), `flags`.
+    Bracketing fills in the rest: `requested` (the exposure that should be in force), `index` (place in the bracket,
+    0 = darkest; None = unknown), `label_source`, `confidence` (0..1), `epoch` (number of the exposure plan), `flags`.
     """
 
     sequence: int
@@ -181,10 +181,10 @@ class CapturedBracket:
 
 
 def brightness(pixels: Pixels) -> float:
-    """Robust brightness of a picture, for telling exposures apart: trimmed mean of luma, 0..1.
+    """Robust brightness of a picture, by which exposures are distinguished: trimmed mean of luma, 0..1.
 
-    Roughly Y' (BT.601 weights) over the dtype's range, of every 16th row and column; sensitive to a change of
-    exposure, not to a few changed pixels.
+    Roughly Y' (BT.601 weights) over the dtype's range, of every 16th row and column; a change of exposure
+    changes it, a few changed pixels do not.
     """
     small = pixels[8::16, 8::16].reshape(-1, 3).astype(np.float32)
     if small.size == 0:

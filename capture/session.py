@@ -1,10 +1,10 @@
-"""The capture loop of one open camera: read a frame, find out its exposure, ask for the next one."""
+"""The capture loop of one open camera: read a frame, label it with its exposure, request the next exposure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from livemef.capture.bracketing.auto_exposure import AutoBracketing, look_at
+from livemef.capture.bracketing.auto_exposure import AutoBracketing, frame_statistics
 from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
 from livemef.capture.bracketing.plan import parse_plan, refuse_outside
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
@@ -24,19 +24,19 @@ def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
 
 
 def open_session(
-    camera: Camera, exposures: str, gain: float, mains_hz: int, known: KnownCamera | None = None
+    camera: Camera, plan_text: str, gain: float, mains_hz: int, known: KnownCamera | None = None
 ) -> CaptureSession:
-    """A session with a plan in words; "auto": with exposures that follow the scene. Raises CaptureError."""
-    plan = planned_exposures(exposures, gain)
+    """A session for a plan as text, see `planned_exposures`; "auto": they follow the scene. Raises CaptureError."""
+    plan = planned_exposures(plan_text, gain)
     return CaptureSession(camera, plan, None if plan else AutoBracketing.for_camera(camera.info, mains_hz), known)
 
 
 class CaptureSession:
     """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
-    exposures: the plan wished for; empty = what the camera suggests. auto: changes the plan to suit the scene. known:
-    what a calibration found out of it. Raises CaptureError if it cannot work, or if something else is known than this
-    camera.
+    exposures: the requested plan; empty = the plan that the camera suggests. auto: adapts the plan to the scene. known:
+    the camera's calibrated properties. Raises CaptureError if the plan cannot work on this camera, or if `known` is
+    of another camera.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class CaptureSession:
 
     @property
     def counters(self) -> Counters:
-        """What became of the frames so far."""
+        """Numbers of frames received, labelled, dropped and so on."""
         return self._controller.counters
 
     @property
     def status(self) -> ControlStatus:
-        """Whether the camera does what it is asked."""
+        """Whether the camera follows exposure requests."""
         return self._controller.status
 
     @property
@@ -82,7 +82,7 @@ class CaptureSession:
         return self._controller.delays
 
     def next_frame(self, timeout_s: float) -> Frame | None:
-        """Read one frame and ask for the exposure that is due; None if the frame belongs in no bracket.
+        """Read one frame and request the exposure that is due; None if the frame belongs in no bracket.
 
         Raises CameraStalled, with advice, after `timeout_s`; EndOfStream at the end of a finite source.
         """
@@ -90,7 +90,7 @@ class CaptureSession:
         decision = self._controller.on_frame(frame.record, self._brightness(frame))
         if decision.request is not None:
             self._camera.request(decision.request)
-        self._suit(decision.record, frame)
+        self._adapt_plan(decision.record, frame)
         return Frame(decision.record, frame.pixels) if decision.keep else None
 
     def settle(self, timeout_s: float, frames: int) -> None:
@@ -101,10 +101,10 @@ class CaptureSession:
             self.next_frame(timeout_s)
         self._auto = None
 
-    def _suit(self, record: FrameRecord, frame: Frame) -> None:
+    def _adapt_plan(self, record: FrameRecord, frame: Frame) -> None:
         if self._auto is None or record.exposure is None:
             return
-        better = self._auto.observe(look_at(frame.pixels, record.exposure), self.plan)
+        better = self._auto.observe(frame_statistics(frame.pixels, record.exposure), self.plan)
         if better is not None:
             self._controller.set_plan(better)
 
@@ -115,6 +115,6 @@ class CaptureSession:
             raise CameraStalled(f"{error}: {STALL_ADVICE}") from error
 
     def _brightness(self, frame: Frame) -> float | None:
-        """Measured only where nothing better tells the exposure: it costs a look at the pixels."""
-        told = frame.record.measured is not None or frame.record.native_index is not None
-        return None if told or not self.info.can_request else brightness(frame.pixels)
+        """Measured only where the camera reports neither exposure nor tag: it costs a pass over some pixels."""
+        reported = frame.record.measured is not None or frame.record.native_index is not None
+        return None if reported or not self.info.can_request else brightness(frame.pixels)

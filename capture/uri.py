@@ -1,4 +1,4 @@
-"""Camera URIs: `scheme://path?name=value&...` taken apart, and query values read with clear errors."""
+"""Parser of camera URIs, `scheme://path?name=value&...`, and of the values in their query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from livemef.capture.errors import CaptureError
 
 Value = TypeVar("Value")
 Reader = Callable[[str], Any]
-"""Turns the text of a value into the value; raises ValueError saying what was expected."""
+"""Parser of one value; raises ValueError with what was expected."""
 
 _DURATION = re.compile(r"([0-9.eE+-]+?)\s*(us|ms|s)")
 _MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -23,7 +23,7 @@ _MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 @dataclass(frozen=True)
 class CameraUri:
-    """A camera URI in parts. `path` is all that stands between `://` and `?`, so `file://../x` keeps its dots."""
+    """The parts of a camera URI. `path` is all that stands between `://` and `?`, so `file://../x` keeps its dots."""
 
     text: str
     scheme: str
@@ -32,7 +32,7 @@ class CameraUri:
 
 
 def parse_uri(text: str) -> CameraUri:
-    """Take a URI apart. Raises CaptureError for what is not `scheme://...` or names a parameter twice."""
+    """Parse a camera URI. Raises CaptureError for what is not `scheme://...` or names a parameter twice."""
     scheme, separator, rest = text.partition("://")
     if not separator or not scheme:
         raise CaptureError(f"camera '{text}' is not a URI: {_likely_uri(text)}")
@@ -60,14 +60,14 @@ def _likely_uri(text: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint that ends an error about an unknown word: the nearest known one, else all of them."""
+    """The end of an error message about an unknown word: the nearest known word, else all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(names)}"
 
 
 def read_query(uri: CameraUri, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """The query's values, each read by its reader. Raises CaptureError for an unknown name or a malformed value."""
+    """The query's values by name, each parsed by its reader. Raises CaptureError for an unknown name or a bad value."""
     values = {}
     for name, text in uri.query.items():
         if name not in readers:
@@ -80,7 +80,7 @@ def read_query(uri: CameraUri, readers: Mapping[str, Reader]) -> dict[str, Any]:
 
 
 def one_of(choices: Mapping[str, Value]) -> Callable[[str], Value]:
-    """Reader of a word out of a list."""
+    """Reader of one of the words that are the keys of `choices`; returns its value."""
 
     def read(text: str) -> Value:
         if text not in choices:

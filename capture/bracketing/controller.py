@@ -1,7 +1,7 @@
-"""Which exposure to ask for next, and which exposure each frame really has. Pure: no device, clock or thread.
+"""Bracketing of one camera: which exposure to request next, and which exposure each frame has. Pure.
 
-The parts: `plan` (the exposures), `request_history` (what is in force when), `delay_probe` (the delay, measured),
-`labelling_reported` and `labelling_brightness` (what a frame is), `grouping` (frames to brackets).
+The parts: `plan` (the exposures), `request_history` (when a request takes effect), `delay_probe` (measures the delay),
+`labelling_reported` and `labelling_brightness` (a frame's place in the bracket), `grouping` (frames to brackets).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
 
-_STRIKES = 3
-"""Disagreements without a round of agreement between them, after which the delay is looked into."""
+_MISMATCHES = 3
+"""Frames with another exposure than predicted, without a bracket as predicted between them, that put the delay in
+doubt."""
 _PROBE_PAUSE = 120
-"""Frames between a measurement of the delay and the next: a restless scene must not starve the picture."""
+"""Fewest frames between two measurements of the delay: no frame is used for fusion while one runs."""
 _FIT_EV = 0.12
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """The camera's control delays in frames, as in CameraInfo; None = not known, to be measured.
+    """The camera's control delays in frames, as in CameraInfo; None = unknown, to be measured.
 
-    A request made after frame N arrived is in force from frame N + delay + 1 on: N + 1 is being exposed by
-    then.
+    A request made after frame N arrived is in force from frame N + delay + 1 on: by then N + 1 is being exposed.
     """
 
     exposure: int | None = None
@@ -48,7 +48,7 @@ class Delays:
 
 
 class ControlStatus(Enum):
-    """Does the camera do what it is asked? The value says it in words."""
+    """Whether the camera follows exposure requests. The value is the message for people."""
 
     UNCONFIRMED = "not confirmed yet that the camera follows exposure requests"
     FOLLOWING = "the camera follows exposure requests"
@@ -58,10 +58,10 @@ class ControlStatus(Enum):
 
 @dataclass
 class Counters:
-    """What became of the frames. received = labelled + transitional + duplicates + unknown.
+    """Numbers of frames. received = labelled + transitional + duplicates + unknown.
 
-    dropped: frames missing between those received, by sequence number. resynchronisations: times that the
-    delay or the expected brightness was learnt anew.
+    dropped: frames missing between those received, by sequence number. resynchronisations: how often the delay or the
+    expected brightness was determined again.
     """
 
     received: int = 0
@@ -75,7 +75,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do with one frame: its labelled record, whether to keep it, and what to ask the camera for now."""
+    """The result for one frame: its labelled record, whether to keep it, and the request to make now, if any."""
 
     record: FrameRecord
     keep: bool
@@ -99,11 +99,10 @@ class BracketingController:
 
     Call `on_frame` once for each frame received, in order, and pass `Decision.request` to the camera at once.
 
-    plan: the exposures wished for; `self.plan` is what the camera can do of them, dark to bright.
-    reports_exposure: frames carry `measured`; where they do not, `on_frame` needs the brightness
-    (capture.frame.brightness). frame_period_us: math.inf = unknown. can_request: False for a source whose
-    exposures cannot be set (a recording); its plan is taken as it is and may be empty if unknown. Raises
-    PlanError if the plan cannot work.
+    plan: the requested exposures; `self.plan` is the plan fitted to the camera, dark to bright. reports_exposure:
+    frames carry `measured`; where they do not, `on_frame` needs the brightness (capture.frame.brightness).
+    frame_period_us: math.inf = unknown. can_request: False for a source whose exposures cannot be set (a recording);
+    its plan is used as it is and may be empty if unknown. Raises PlanError if the plan cannot work.
     """
 
     def __init__(
@@ -142,7 +141,7 @@ class BracketingController:
 
     @property
     def status(self) -> ControlStatus:
-        """Whether the camera does what it is asked."""
+        """Whether the camera follows exposure requests."""
         clipping = self._status is ControlStatus.FOLLOWING and self._delivered.clipped
         return ControlStatus.CLIPPING if clipping else self._status
 
@@ -152,13 +151,12 @@ class BracketingController:
         return self._delays
 
     def set_plan(self, exposures: Sequence[Exposure]) -> None:
-        """Change to other exposures: a new epoch. Raises PlanError, and keeps the old plan, if they cannot
-        work."""
+        """Change the plan: a new epoch. Raises PlanError, and keeps the old plan, if the new one cannot work."""
         self._take_plan(exposures)
         self.epoch += 1
 
     def on_frame(self, record: FrameRecord, brightness: float | None = None) -> Decision:
-        """Label one frame and say what to ask for next.
+        """Label one frame and return the next request.
 
         brightness: 0..1 as livemef.capture.frame.brightness gives it; None if not measured.
         """
@@ -188,16 +186,16 @@ class BracketingController:
         self._labeller = BrightnessLabeller(self.plan)
         self._reported: deque[tuple[int, float]] = deque(maxlen=4 * len(self.plan) + 8)
         self._agreed: set[int] = set()
-        self._strikes = 0
+        self._mismatches = 0
         self._leads = self._known_leads()
         self._probe: Probe | None = None
         self._settled_at: int | None = None
-        """From this frame on only what was asked for this plan can be in force, whatever the delay."""
+        """From this frame on only requests of this plan can be in force, whatever the delay."""
 
     def _known_leads(self) -> Leads | None:
-        """Leads by the delays stated or measured; None where one that the plan needs is not known.
+        """Leads from the delays stated or measured; None where one that the plan needs is unknown.
 
-        What the plan keeps constant is not relied on before the longest lead has passed.
+        What the plan keeps constant gets the longest lead.
         """
         time_varies, gain_varies = varies(self.plan)
         if time_varies and gain_varies and not self._reports_exposure and not self._both_measured:
@@ -220,7 +218,7 @@ class BracketingController:
         if record.sequence > last.sequence:
             self.counters.dropped += record.sequence - last.sequence - 1
             return FrameFlag.AFTER_DROP
-        # The driver counts afresh: nothing that was asked before can be placed.
+        # The driver's numbers started again: earlier requests can no longer be matched to frames.
         self._history.clear()
         self._labeller.forget()
         self._reported.clear()
@@ -231,8 +229,7 @@ class BracketingController:
         return FrameFlag.AFTER_DROP
 
     def _label_of_recorded(self, record: FrameRecord) -> _Label:
-        """The place of a frame whose exposure nobody asked for: as recorded, else by its tag, else by its
-        metadata."""
+        """The label of a frame of a source without requests: as recorded, else by its tag, else by its metadata."""
         if record.index is not None and record.label_source is not LabelSource.NONE:
             return _Label(record.index, record.label_source, record.confidence)
         if record.native_index is not None:
@@ -275,12 +272,12 @@ class BracketingController:
 
     def _compare(self, requested: Exposure, index: int | None) -> None:
         if index is None or self.plan[index] != requested:
-            self._strikes += 1
+            self._mismatches += 1
             self._agreed.clear()
             return
         self._agreed.add(index)
         if len(self._agreed) == len(self.plan):
-            self._strikes = 0
+            self._mismatches = 0
             self._status = ControlStatus.FOLLOWING
 
     def _label_by_brightness(self, predicted: int, brightness: float) -> _Label:
@@ -295,7 +292,7 @@ class BracketingController:
         return _Label(predicted, LabelSource.BRIGHTNESS, confirmation.confidence)
 
     def _watch(self, record: FrameRecord, brightness: float | None) -> None:
-        """Measure the delay where it is not known or no longer holds."""
+        """Measure the delay where it is unknown or no longer right."""
         level = self._observed_level(record, brightness)
         if self._probe is not None:
             if level is not None:
@@ -304,7 +301,7 @@ class BracketingController:
                 self._finish_probe(self._probe, record.sequence)
         elif level is not None and self._reports_exposure:
             self._reported.append((record.sequence, level))
-            if self._strikes >= _STRIKES:
+            if self._mismatches >= _MISMATCHES:
                 self._refit()
         if self._probe is None and self._delay_in_doubt(record.sequence):
             self.counters.resynchronisations += self._leads is not None
@@ -318,18 +315,17 @@ class BracketingController:
     def _delay_in_doubt(self, sequence: int) -> bool:
         if self._leads is None:
             return True
-        doubts = max(self._strikes, self._labeller.doubts)
-        return doubts > self._labeller.patience and sequence >= self._next_probe
+        unconfirmed = max(self._mismatches, self._labeller.unconfirmed)
+        return unconfirmed > self._labeller.most_unconfirmed and sequence >= self._next_probe
 
     def _refit(self) -> None:
-        """Look for leads that explain the exposures reported of late; the running bracket may be proof
-        enough."""
+        """Find leads that explain the exposures reported recently, without interrupting the bracket."""
         fitting = fitting_leads(self._history, self._reported, candidate_leads(self.plan), self._is_as_reported)
         if not fitting or self._leads is None or self._leads in fitting:
             return
         now = self._leads
         self._leads = min(fitting, key=lambda leads: abs(leads.exposure - now.exposure) + abs(leads.gain - now.gain))
-        self._strikes = 0
+        self._mismatches = 0
         self.counters.resynchronisations += 1
 
     def _is_as_reported(self, groups: dict[Exposure, list[float]]) -> bool:
@@ -343,7 +339,7 @@ class BracketingController:
     def _finish_probe(self, probe: Probe, sequence: int) -> None:
         leads = probe.leads(self._history)
         self._probe = None
-        self._strikes = 0
+        self._mismatches = 0
         self._labeller.forget()
         self._reported.clear()
         self._next_probe = sequence + _PROBE_PAUSE
@@ -363,8 +359,7 @@ class BracketingController:
         self._leads = leads
 
     def _next_request(self, sequence: int) -> Exposure | None:
-        """The member whose turn it is when the request takes effect, its time and its gain each by their
-        own lead."""
+        """The exposure whose turn it is when the request takes effect; time and gain each by their own lead."""
         if self._probe is not None:
             request = self._probe.request(sequence)
         elif self._leads is not None:
@@ -388,10 +383,12 @@ class BracketingController:
         else:
             self.counters.unknown += 1
 
-    def _labelled(self, record: FrameRecord, label: _Label, asked: Exposure | None, flags: FrameFlag) -> FrameRecord:
+    def _labelled(
+        self, record: FrameRecord, label: _Label, requested: Exposure | None, flags: FrameFlag
+    ) -> FrameRecord:
         return replace(
             record,
-            requested=asked,
+            requested=requested,
             index=label.index,
             label_source=label.source,
             confidence=label.confidence,

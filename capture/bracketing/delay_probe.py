@@ -1,4 +1,4 @@
-"""The hold-and-step sequence that shows after how many frames a request takes effect."""
+"""Measurement of the control delay: a sequence of held exposures, in steps."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from livemef.capture.bracketing.request_history import MAX_LEAD, Leads, RequestH
 from livemef.capture.frame import Exposure
 
 HOLD = MAX_LEAD + 3
-"""Frames for which each step is held: even at the longest lead three frames show it."""
+"""Frames for which each step is held: even at the longest lead it is visible in three frames."""
 
 
 class Probe:
-    """One measurement: the darkest time and gain, then the brightest time, then the brightest gain, each
-    held.
+    """One measurement: the shortest time and lowest gain, then the longest time, then the highest gain, each held.
 
-    Call `request` after every frame, `observe` with every frame's level, and `leads` once `request` has said
-    it is over.
+    Call `observe` with every frame's level and `request` after every frame, until `over` is true; then `leads`.
     """
 
     def __init__(self, plan: Sequence[Exposure], first_sequence: int) -> None:
@@ -29,17 +27,19 @@ class Probe:
         self._observations: list[tuple[int, float]] = []
 
     def over(self, sequence: int) -> bool:
-        """Has the last step been held for long enough when the frame `sequence` arrives?"""
+        """Whether the last step has been held long enough when the frame `sequence` arrives."""
         return sequence >= self._start + HOLD * len(self._steps)
 
     def observe(self, sequence: int, level: float) -> None:
-        """Note a frame's level: brightness or reported light, on a scale that rises with the light."""
+        """Add a frame's level: brightness or reported light, on a scale that rises with the light."""
         if sequence >= self._start + MAX_LEAD:
             self._observations.append((sequence, level))
 
     def request(self, sequence: int) -> Exposure | None:
-        """What to ask for after the frame `sequence`: the first step every frame, a later one once, so
-        that its effect has one cause."""
+        """The request to make after the frame `sequence`, None for none.
+
+        The first step is requested after every frame, a later one once, so that its effect has one cause.
+        """
         due = min((sequence - self._start) // HOLD, len(self._steps) - 1)
         if due > 0 and due < self._taken:
             return None
@@ -47,7 +47,7 @@ class Probe:
         return self._steps[due]
 
     def leads(self, history: RequestHistory) -> Leads | None:
-        """The only leads that explain what was seen; None if nothing followed, or lost frames left it open."""
+        """The only leads consistent with the observations; None if none are, or more than one pair."""
         fitting = fitting_leads(history, self._observations, candidate_leads(self._steps), self._explained)
         return fitting[0] if len(fitting) == 1 else None
 
@@ -56,9 +56,9 @@ class Probe:
 
 
 def _steps(plan: Sequence[Exposure]) -> tuple[Exposure, ...]:
-    """Rising light, one of time and gain at a time; what the plan varies too little to see is left alone.
+    """Exposures of rising light that change time or gain, never both; differences too small to measure are left out.
 
-    Where both vary the way back follows: a scene that brightened by itself at the right moment would pass for one step,
+    Where both vary, the same steps follow downwards: a scene that brightens at the right moment looks like one step,
     and a wrong delay between time and gain would go unnoticed later. Where one varies, the running bracket shows it.
     """
     times = sorted(exposure.exposure_us for exposure in plan)

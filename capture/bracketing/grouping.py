@@ -1,4 +1,4 @@
-"""Labelled frames become brackets. Pure: carries any payload, and says when it is no longer held."""
+"""Grouping of labelled frames into brackets, with a payload for each frame. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Grouped(Generic[T]):
-    """What one frame brought about.
+    """The result of adding one frame.
 
-    bracket: the bracket that it completed, if any. payloads: of the bracket's frames, dark to bright.
-    released: payloads that the grouper holds no longer; free them after this very bracket has been used, for
-    they may be among its `payloads`.
+    bracket: the bracket that it completed, if any. payloads: of the bracket's frames, dark to bright. released:
+    payloads that the grouper no longer holds; free them after this bracket has been used, since they may be among
+    its `payloads`.
     """
 
     bracket: Bracket | None
@@ -27,36 +27,36 @@ class Grouped(Generic[T]):
 class BracketGrouper(Generic[T]):
     """Groups frames, pushed in the order of their sequence, into brackets.
 
-    exposures: members of a bracket. mode: "sliding" = each frame with the newest of each other exposure;
-    "disjoint" = each frame in one bracket only. max_span: largest distance in sequence numbers within a
-    bracket, 2 * exposures if not given. At most one frame of each exposure is held; each payload that was
-    pushed comes back in `released` exactly once.
+    members: number of exposures in a bracket. mode: "sliding" = each frame with the newest of each other exposure;
+    "disjoint" = each frame in one bracket only. max_span: largest distance in sequence numbers within a bracket,
+    2 * members if not given. At most one frame of each exposure is held; each payload that was pushed is in
+    `released` exactly once.
     """
 
     def __init__(
-        self, exposures: int, mode: Literal["sliding", "disjoint"] = "sliding", max_span: int | None = None
+        self, members: int, mode: Literal["sliding", "disjoint"] = "sliding", max_span: int | None = None
     ) -> None:
         if mode not in ("sliding", "disjoint"):
             raise ValueError(f"bracket mode {mode!r} is neither sliding nor disjoint")
-        self._exposures = exposures
+        self._size = members
         self._mode = mode
-        self._max_span = 2 * exposures if max_span is None else max_span
+        self._max_span = 2 * members if max_span is None else max_span
         self._held: dict[int, tuple[FrameRecord, T]] = {}
 
     def push(self, record: FrameRecord, payload: T) -> Grouped[T]:
-        """Take one frame. A frame of unknown exposure is let go at once."""
-        if record.index is None or not 0 <= record.index < self._exposures:
+        """Add one frame. The payload of a frame of unknown exposure is released at once."""
+        if record.index is None or not 0 <= record.index < self._size:
             return Grouped(None, (), (payload,))
-        released = self._let_go_outdated(record)
+        released = self._drop_outdated(record)
         if any(held.epoch > record.epoch for held, _ in self._held.values()):
             return Grouped(None, (), (*released, payload))
         replaced = self._held.get(record.index)
         if replaced is not None:
             released.append(replaced[1])
         self._held[record.index] = (record, payload)
-        if len(self._held) < self._exposures:
+        if len(self._held) < self._size:
             return Grouped(None, (), tuple(released))
-        members = [self._held[index] for index in range(self._exposures)]
+        members = [self._held[index] for index in range(self._size)]
         if self._mode == "disjoint":
             released += self.clear()
         records = tuple(member for member, _ in members)
@@ -64,14 +64,16 @@ class BracketGrouper(Generic[T]):
         return Grouped(Bracket(records, _verdict(records)), payloads, tuple(released))
 
     def clear(self) -> list[T]:
-        """Let go of all frames held, for instance when the camera was reopened; returns their payloads."""
+        """Drop all held frames, for instance when the camera was reopened; returns their payloads."""
         released = [payload for _, payload in self._held.values()]
         self._held.clear()
         return released
 
-    def _let_go_outdated(self, newest: FrameRecord) -> list[T]:
-        """Frames that no bracket with `newest` or a later frame can hold: too old, of an older plan, or
-        numbered afresh."""
+    def _drop_outdated(self, newest: FrameRecord) -> list[T]:
+        """Drop frames that can be in no bracket with `newest` or a later frame; returns their payloads.
+
+        They are too old, of an older plan, or from before the sequence numbers started again.
+        """
         outdated = [
             index
             for index, (held, _) in self._held.items()

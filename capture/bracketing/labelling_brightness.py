@@ -1,10 +1,9 @@
-"""Which member of the plan a frame is, by its brightness against what was predicted.
+"""Labels of frames by brightness: the predicted exposure of a frame is confirmed, or not.
 
-Brightness alone says little: the scene changes too. What is sure: if frames of every member, taken in steady
-light, rise in brightness as they were predicted to, the prediction was right, since a permutation of the
-members that keeps their order is the identity. So a label is given only while a whole round of frames agrees;
-one that does not agree withdraws trust until a whole round agrees again or the levels have been learnt anew
-from a proof of the same kind.
+Brightness alone is ambiguous, since the scene changes too. But if frames of all members of the plan, in steady light,
+rise in brightness in the predicted order, the prediction is right: a permutation of the members that keeps their order
+is the identity. So frames are labelled only while a whole bracket agrees with its prediction. After a frame that does
+not agree, no frame is labelled until a whole bracket agrees again, or the levels have been learnt again in that way.
 """
 
 from __future__ import annotations
@@ -20,31 +19,30 @@ from livemef.capture.bracketing.plan import mixtures
 from livemef.capture.frame import Exposure
 
 _GAP_SHARE = 0.3
-"""How much of the way to the next possible exposure a frame may stand off its own: well under a half, so
-never both."""
+"""Largest deviation of a frame's level, as a share of the distance to the next possible level: below a half, so that
+it is unique."""
 _FLOOR = 1.0 / 64.0
 """Keeps the noise of a dark or a white picture (brightness uncertain to 0.0004) well below the smallest gap."""
 _MIN_GAP = 0.15
 _EXTREME = 3.9
-"""Brightness level (about 5 % and 95 % of white) past which equal levels mean darkness or saturation, not
-a deaf camera."""
+"""Brightness level (about 5 % and 95 % of white) beyond which equal levels mean darkness or saturation, not a camera
+that ignores requests."""
 _EXTREME_TOLERANCE = 0.25
 _SPREAD_SHARE = 0.25
 _ADAPTATION = 0.5
 
 
 def brightness_level(brightness: float) -> float:
-    """Brightness (0..1, encoded) on a scale where a change of exposure moves dark, middling and bright
-    pictures alike: log2 of the odds."""
+    """Brightness (0..1, encoded) as log2 of the odds: on this scale a change of exposure has about the same effect on
+    dark, medium and bright pictures."""
     return math.log2((brightness + _FLOOR) / (1.0 - brightness + _FLOOR))
 
 
 def follows_light(groups: dict[Exposure, list[float]]) -> bool:
-    """Do levels, grouped by exposure, rise with the exposure, each group tight against the steps between
-    groups?
+    """Whether levels, grouped by exposure, rise with the exposure, with little spread within each group.
 
-    Needs two groups or more and two levels or more in each. If the light was steady this proves which group
-    had which exposure: a permutation of the plan's members that keeps their order is the identity.
+    Needs two groups or more and two levels or more in each. If the light was steady this proves which group had which
+    exposure: a permutation of the plan's members that keeps their order is the identity.
     """
     if len(groups) < 2 or any(len(levels) < 2 for levels in groups.values()):
         return False
@@ -56,11 +54,10 @@ def follows_light(groups: dict[Exposure, list[float]]) -> bool:
 
 @dataclass(frozen=True)
 class Levels:
-    """The brightness level that each member of the plan gives in the light of the moment, and how far off may
-    still be it.
+    """The expected brightness level of each member of the plan in the present light, and the tolerance of each.
 
-    confirmable[i]: brightness can tell this member from all others; false where darkness or saturation makes
-    two alike.
+    confirmable[i]: brightness distinguishes this member from all others; false where darkness or saturation makes two
+    of them equal.
     """
 
     plan: tuple[Exposure, ...]
@@ -69,26 +66,24 @@ class Levels:
     confirmable: tuple[bool, ...]
 
     def matches(self, index: int, level: float) -> bool:
-        """Can a frame of this level be the member `index`?"""
+        """Whether a frame of this level can be the member `index`."""
         return abs(level - self.means[index]) <= self.tolerances[index]
 
     def confidence(self, index: int, level: float) -> float:
-        """1 at the expected level, 0.5 at the edge of what is accepted."""
+        """1 at the expected level, 0.5 at the edge of the tolerance."""
         return 1.0 - 0.5 * abs(level - self.means[index]) / self.tolerances[index]
 
     def adapted(self, index: int, level: float) -> Levels | None:
-        """The levels after one more frame of the member `index`; None if they can no longer tell exposures
-        apart."""
+        """The levels after one more frame of the member `index`; None if they no longer distinguish exposures."""
         mean = self.means[index] + _ADAPTATION * (level - self.means[index])
         return _levels(self.plan, (*self.means[:index], mean, *self.means[index + 1 :]))
 
 
 def proof_size(plan: Sequence[Exposure]) -> int:
-    """Frames of each member that a proof needs.
+    """Frames of each member that are needed to prove the prediction.
 
-    Two; eight where time and gain both vary: there an ignored request leaves a mixture of members, which
-    keeps the order and passes for a member in other light. It does so by chance, each time anew, and not
-    eight times in a row.
+    Two; eight where time and gain both vary: there an ignored request gives a mixture of members, which keeps the order
+    and looks like a member in other light. That happens by chance, and not eight times in a row.
     """
     return 8 if mixtures(plan) else 2
 
@@ -96,7 +91,7 @@ def proof_size(plan: Sequence[Exposure]) -> int:
 def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]]) -> Levels | None:
     """Levels from (predicted index, level) of recent frames; None unless they prove the prediction.
 
-    The same proof as `follows_light`, but members that are alike in darkness or saturation are let through,
+    The same proof as `follows_light`, except that members which are equal in darkness or saturation are allowed, and
     marked as not confirmable.
     """
     groups: list[list[float]] = [[] for _ in plan]
@@ -112,7 +107,7 @@ def learn_levels(plan: tuple[Exposure, ...], samples: Iterable[tuple[int, float]
 
 
 def shortest_run(samples: Sequence[tuple[int, float]], members: int, each: int) -> Sequence[tuple[int, float]]:
-    """The shortest run of newest samples that holds every index `each` times; all of them if none does."""
+    """The newest samples, as few as contain every index `each` times; all samples if they do not."""
     counts = [0] * members
     for start in range(len(samples) - 1, -1, -1):
         counts[samples[start][0]] += 1
@@ -123,8 +118,7 @@ def shortest_run(samples: Sequence[tuple[int, float]], members: int, each: int) 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A frame agrees with its prediction. by_brightness: false where darkness or saturation makes members
-    alike."""
+    """A frame agrees with its prediction. by_brightness: false where darkness or saturation makes members equal."""
 
     by_brightness: bool
     confidence: float
@@ -134,32 +128,31 @@ class BrightnessLabeller:
     """Confirms predicted labels by brightness, and learns the brightness of each member from the running
     bracket.
 
-    doubts: frames since the last one that was confirmed. patience: doubts that learning anew may
-    take, and no more if the prediction is right. relearnt: how often levels were replaced because
-    they no longer held.
+    unconfirmed: frames since the last confirmed one. most_unconfirmed: more are not needed to learn the levels, if the
+    prediction is right. relearnt: how often levels were replaced because they were no longer right.
     """
 
     def __init__(self, plan: tuple[Exposure, ...]) -> None:
         self._plan = plan
         self._recent: deque[tuple[int, float]] = deque(maxlen=max(8, 2 * proof_size(plan)) * len(plan))
-        self.patience = 2 * (proof_size(plan) + 1) * len(plan) + 8
+        self.most_unconfirmed = 2 * (proof_size(plan) + 1) * len(plan) + 8
         self._levels: Levels | None = None
         self._agreed: set[int] = set()
-        self.doubts = 0
+        self.unconfirmed = 0
         self.relearnt = 0
 
     def forget(self) -> None:
-        """Start afresh: what was seen no longer holds."""
+        """Delete all that was learnt: it is no longer right."""
         self._recent.clear()
         self._levels = None
         self._agreed.clear()
-        self.doubts = 0
+        self.unconfirmed = 0
 
     def _learn(self) -> Levels | None:
         """Levels from the fewest frames that prove them.
 
-        Members that are alike in darkness or saturation prove nothing: a few ignored requests look the same.
-        There all frames remembered must agree.
+        Members that are equal in darkness or saturation prove nothing: a few ignored requests look the same. There all
+        frames in memory must agree.
         """
         recent = tuple(self._recent)
         learnt = learn_levels(self._plan, shortest_run(recent, len(self._plan), proof_size(self._plan)))
@@ -168,11 +161,11 @@ class BrightnessLabeller:
         return learn_levels(self._plan, recent) if len(recent) == self._recent.maxlen else None
 
     def interrupt(self) -> None:
-        """A frame was of no member: no proof may reach across it."""
+        """Call it for a frame that is of no member of the plan: levels are learnt only from frames after it."""
         self._recent.clear()
 
     def confirm(self, predicted: int, level: float) -> Confirmation | None:
-        """Is the frame of this level the member `predicted`? None = not to be said."""
+        """Confirm that the frame of this level is the member `predicted`; None if that cannot be confirmed."""
         self._recent.append((predicted, level))
         if self._levels is not None and self._levels.matches(predicted, level):
             self._agreed.add(predicted)
@@ -181,7 +174,7 @@ class BrightnessLabeller:
         if len(self._agreed) < len(self._plan):
             learnt = self._learn()
             if learnt is None:
-                self.doubts += 1
+                self.unconfirmed += 1
                 return None
             self.relearnt += self._levels is not None
             self._levels = learnt
@@ -189,7 +182,7 @@ class BrightnessLabeller:
         assert self._levels is not None
         confirmation = Confirmation(self._levels.confirmable[predicted], self._levels.confidence(predicted, level))
         self._levels = self._levels.adapted(predicted, level)
-        self.doubts = 0
+        self.unconfirmed = 0
         return confirmation
 
 
@@ -205,7 +198,7 @@ def _levels(plan: tuple[Exposure, ...], means: tuple[float, ...]) -> Levels | No
 
 
 def _tolerance(plan: Sequence[Exposure], means: Sequence[float], index: int) -> float:
-    """A share of the distance to the nearest level that the sensor could give instead, mixtures included."""
+    """A share of the distance to the nearest other level that the sensor can give, mixtures included."""
     stops = [light_level(exposure) for exposure in plan]
     others = [mean for i, mean in enumerate(means) if i != index]
     others += [_interpolate(light_level(mixed), stops, means) for mixed in mixtures(plan)]
@@ -213,7 +206,7 @@ def _tolerance(plan: Sequence[Exposure], means: Sequence[float], index: int) -> 
 
 
 def _interpolate(stop: float, stops: Sequence[float], means: Sequence[float]) -> float:
-    """Level expected at a light between or beyond those of the plan, along the nearest straight piece."""
+    """Level at a light (stops) by piecewise linear interpolation over the plan, extrapolated beyond its ends."""
     right = min(max(sum(s <= stop for s in stops), 1), len(stops) - 1)
     slope = (means[right] - means[right - 1]) / (stops[right] - stops[right - 1])
     return means[right - 1] + slope * (stop - stops[right - 1])

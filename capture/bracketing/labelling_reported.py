@@ -1,4 +1,4 @@
-"""Which member of the plan a frame is, by the exposure that the camera reports for it."""
+"""Labels of frames by the exposure that the camera reports for each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from livemef.capture.frame import Exposure
 
 _TOLERANCE_EV = 0.3
 _GAP_SHARE = 0.3
-"""How much of the way to the next exposure a report may stand off its own: under a half, so never both."""
+"""Largest deviation of a reported exposure, as a share of the distance to the next one: below a half, so that it is
+unique."""
 
 
 def match_measured(measured: Exposure, plan: Sequence[Exposure]) -> int | None:
-    """Index of the plan's exposure that a reported one stands for; None where it stands for none.
+    """Index of the plan's exposure that a reported one agrees with; None if it agrees with none.
 
-    Time and gain must both be near: a mixture of two members with the light of a third is neither.
+    Time and gain must both agree: a mixture of two members may have the light of a third.
     """
     index = min(range(len(plan)), key=lambda i: _distance_ev(measured, plan[i]))
     gap = min(_distance_ev(plan[index], other) for i, other in enumerate(plan) if i != index)
@@ -30,10 +31,10 @@ def _distance_ev(a: Exposure, b: Exposure) -> float:
 
 
 class DeliveredPlan:
-    """What a camera that reports its exposures really gives for each member of the plan.
+    """The exposures that a camera really gives for the members of the plan, from its reports.
 
-    Some cameras clip requests to limits they do not state: they can be seen as the largest and the smallest value
-    ever reported. `exposures` is the plan within those limits, as long as its members stay apart.
+    Some cameras clip requests to limits that they do not state: these show as the largest and the smallest value ever
+    reported. `exposures` is the plan within those limits, unless its members can no longer be distinguished.
     """
 
     def __init__(self, plan: Sequence[Exposure]) -> None:
@@ -44,11 +45,11 @@ class DeliveredPlan:
 
     @property
     def clipped(self) -> bool:
-        """Is any member given otherwise than asked?"""
+        """Whether the camera gives any member otherwise than requested."""
         return self.exposures != self._plan
 
     def observe(self, measured: Exposure) -> None:
-        """Note what was reported for a frame that requests from this plan had reached."""
+        """Add the exposure reported for a frame at which requests of this plan were in force."""
         self._recent.append(measured)
         if len(self._recent) < self._window // 2:
             return
@@ -60,10 +61,10 @@ class DeliveredPlan:
 
 
 def _clipped(wanted: Sequence[float], reported: Sequence[float]) -> list[float]:
-    """The wanted values within the limits that the reported ones show.
+    """The wanted values, clipped to the limits that the reported ones show.
 
-    A limit that is another wanted value is none: that one was seen because it was asked for. Reports that do not vary
-    show a value that was held, not limits.
+    A limit that equals a wanted value is none: it was reported because it was requested. Reports that do not vary
+    show a constant value, not limits.
     """
     lowest, highest = min(reported), max(reported)
     if _near(lowest, highest):
@@ -80,5 +81,5 @@ def _near(a: float, b: float) -> bool:
 
 
 def light_level(exposure: Exposure) -> float:
-    """A reported exposure on the same kind of scale: stops."""
+    """Light of an exposure in stops: log2 of time (us) times gain."""
     return math.log2(exposure.light)

@@ -1,5 +1,4 @@
-"""Which exposures a bracket has: read from text, fitted to what the camera can do, refused where it cannot
-work."""
+"""Exposure plans, the exposures of a bracket: parsed from text, fitted to the camera's limits, and checked."""
 
 from __future__ import annotations
 
@@ -13,19 +12,18 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, darkest_first
 
 MIN_RATIO = 1.3
-"""Smallest ratio of light between two exposures that a frame can be told apart by."""
+"""Smallest ratio of light between two exposures by which their frames can be distinguished."""
 
 _MICROSECONDS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 _TERM = re.compile(r"\s*(?P<time>[0-9.]+)\s*(?P<unit>us|µs|ms|s)\s*(?:@\s*(?P<gain>[0-9.]+))?\s*")
 
 
 class PlanError(CaptureError):
-    """An exposure plan that cannot be understood, or that cannot work on this camera."""
+    """An exposure plan that cannot be parsed, or that cannot work on this camera."""
 
 
 def parse_plan(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
-    """Read a plan such as "1ms,8ms" or "500us, 16ms@2" (exposure time with unit us, ms or s; @ analogue
-    gain).
+    """Parse a plan such as "1ms,8ms" or "500us, 16ms@2": exposure times with unit us, ms or s, each with @gain or not.
 
     gain: the analogue gain (linear) of the terms that name none. The result is sorted dark to bright. Raises
     PlanError.
@@ -55,7 +53,7 @@ def _likely_term(term: str) -> str:
 
 
 def quantise(exposure: Exposure, limits: CameraLimits) -> Exposure:
-    """The nearest exposure that the camera can be asked for."""
+    """The nearest exposure that the camera accepts: within its limits, in whole steps of the exposure time."""
     time_us = min(max(exposure.exposure_us, limits.exposure_min_us), limits.exposure_max_us)
     step = limits.exposure_step_us
     if step > 0:
@@ -67,9 +65,9 @@ def quantise(exposure: Exposure, limits: CameraLimits) -> Exposure:
 
 
 def refuse_outside(exposures: Sequence[Exposure], limits: CameraLimits) -> None:
-    """Refuse an exposure that the camera cannot come near: quantising it would make another one of it, unasked.
+    """Raise PlanError for an exposure outside the camera's limits, which quantising would change without notice.
 
-    A gain of 1 stands for none: the camera's lowest, which with some sensors is a little more.
+    A gain of 1 means the camera's lowest, which with some sensors is a little more.
     """
     for exposure in exposures:
         near = quantise(exposure, limits)
@@ -91,8 +89,8 @@ def fit_plan(
     """The plan as this camera can do it, dark to bright.
 
     frame_period_us: time from one frame to the next; math.inf = unknown. reports_exposure: frames carry the
-    exposure they were given; without, exposure time and gain must not mix into a light that passes for
-    another's. Raises PlanError.
+    exposure they were given; without it, no mixture of one member's time with another's gain may have the light of
+    a member. Raises PlanError.
     """
     if len(exposures) < 2:
         raise PlanError(f"a bracket needs two exposures or more, not {len(exposures)}: give for instance 1ms,8ms")
@@ -123,7 +121,7 @@ def mixtures(plan: Sequence[Exposure]) -> list[Exposure]:
 
 
 def describe(exposure: Exposure) -> str:
-    """An exposure in words: "8 ms", "500 us at gain 2"."""
+    """An exposure as text: "8 ms", "500 us at gain 2"."""
     time_us = exposure.exposure_us
     text = f"{time_us:g} us" if time_us < 1000 else f"{time_us / 1e3:g} ms"
     return text if exposure.gain == 1.0 else f"{text} at gain {exposure.gain:g}"

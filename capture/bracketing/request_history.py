@@ -1,4 +1,4 @@
-"""What was asked of the sensor and when it takes effect: each frame's exposure, predicted; the delay, fitted."""
+"""Exposure requests and when they take effect: predicts each frame's exposure, and fits the delay to observations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from livemef.capture.frame import Exposure
 
 MAX_LEAD = 10
-"""Longest lead that is looked for, in frames: sensor delays reach 6, and drivers add buffers of their own."""
+"""Longest lead that is considered, in frames: sensor delays reach 6, and drivers add buffers of their own."""
 _MEMORY = 8 * MAX_LEAD
 
 
@@ -32,11 +32,11 @@ class RequestHistory:
         self._requests: deque[tuple[int, Exposure]] = deque(maxlen=_MEMORY)
 
     def add(self, sequence: int, exposure: Exposure) -> None:
-        """Note that `exposure` was requested after the frame `sequence`; in rising order."""
+        """Record that `exposure` was requested after the frame `sequence`. Call it in rising order of `sequence`."""
         self._requests.append((sequence, exposure))
 
     def clear(self) -> None:
-        """Forget everything: the camera's numbers started afresh."""
+        """Delete all requests: the camera's sequence numbers started again."""
         self._requests.clear()
 
     def in_force(self, sequence: int, leads: Leads) -> Exposure | None:
@@ -58,12 +58,12 @@ class RequestHistory:
 
 
 def varies(plan: Sequence[Exposure]) -> tuple[bool, bool]:
-    """Does the plan alternate the exposure time, does it alternate the gain?"""
+    """Whether the plan alternates the exposure time, and whether it alternates the gain."""
     return len({e.exposure_us for e in plan}) > 1, len({e.gain for e in plan}) > 1
 
 
 def candidate_leads(plan: Sequence[Exposure]) -> list[Leads]:
-    """All leads worth trying. What the plan keeps constant is certain to be in force after the longest lead."""
+    """All possible leads. What the plan keeps constant gets the longest: after that it is in force in any case."""
     time_varies, gain_varies = varies(plan)
     any_lead = range(1, MAX_LEAD + 1)
     of_time = any_lead if time_varies else [MAX_LEAD]
@@ -77,10 +77,10 @@ def fitting_leads(
     candidates: Iterable[Leads],
     explains: Callable[[dict[Exposure, list[float]]], bool],
 ) -> list[Leads]:
-    """Those candidates under which the observations make sense.
+    """The candidates that are consistent with the observations.
 
-    observations: (sequence, level), level any quantity that rises with the light. explains: do the levels,
-    grouped by the exposure that the candidate gives each frame, follow the exposures?
+    observations: (sequence, level), level any quantity that rises with the light. explains: whether levels,
+    grouped by the exposure that a candidate predicts for their frames, agree with these exposures.
     """
     seen = list(observations)
     fitting = []

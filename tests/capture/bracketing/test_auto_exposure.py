@@ -11,12 +11,12 @@ from livemef.capture.bracketing.auto_exposure import (
     CLIPS,
     LEAST_RATIO,
     MOST_CLIPPED,
-    MOST_DROWNED,
+    MOST_NOISY,
     MOST_RATIO,
     NOISE_FLOOR,
     AutoBracketing,
-    Look,
-    look_at,
+    FrameStatistics,
+    frame_statistics,
 )
 from livemef.capture.bracketing.controller import BracketingController
 from livemef.capture.bracketing.plan import quantise
@@ -51,7 +51,7 @@ class Watched:
         self._camera = camera
         self._controller = BracketingController.for_camera(camera.info, start)
         self._auto = AutoBracketing.for_camera(camera.info, 0)
-        self.looks: dict[int, Look] = {}
+        self.newest: dict[int, FrameStatistics] = {}
         self.changes: list[int] = []
         self.frames = 0
         camera.start()
@@ -63,18 +63,18 @@ class Watched:
         self._camera.request(decision.request)
         exposure = decision.record.exposure
         assert exposure is not None
-        look = look_at(frame.pixels, exposure)
+        statistics = frame_statistics(frame.pixels, exposure)
         if decision.record.index is not None:
-            self.looks[decision.record.index] = look
+            self.newest[decision.record.index] = statistics
         if following:
             self.frames += 1
-            better = self._auto.observe(look, self._controller.plan)
+            better = self._auto.observe(statistics, self._controller.plan)
             if better is not None:
                 self._controller.set_plan(better)
                 self.changes.append(self.frames)
 
     def good(self) -> bool:
-        return self.looks[0].clipped <= MOST_CLIPPED and self.looks[1].drowned <= MOST_DROWNED
+        return self.newest[0].clipped <= MOST_CLIPPED and self.newest[1].noisy <= MOST_NOISY
 
 
 @pytest.mark.parametrize("start", [(20.0, 80.0), (8000.0, 33000.0)])
@@ -86,7 +86,7 @@ def test_from_a_wrong_start_it_settles_within_twelve_frames_and_does_not_hunt(tm
         watched.frame(following=False)
     for _ in range(12):
         watched.frame()
-    watched.looks.clear()
+    watched.newest.clear()
     for _ in range(6):
         watched.frame()
     assert watched.good()
@@ -116,10 +116,10 @@ def test_it_follows_a_scene_that_changes_but_not_a_single_frame():
     assert change[0].light < 0.5 * settled[0].light
 
 
-def seen(exposure: Exposure, high: float, low: float) -> Look:
+def seen(exposure: Exposure, high: float, low: float) -> FrameStatistics:
     """Of a scene between `low` and `high` of white a microsecond."""
     top, bottom = min(1.0, high * exposure.light), min(1.0, low * exposure.light)
-    return Look(exposure.light, 0.1 * (top >= CLIPS), 0.1 * (bottom < NOISE_FLOOR), top, bottom)
+    return FrameStatistics(exposure.light, 0.1 * (top >= CLIPS), 0.1 * (bottom < NOISE_FLOOR), top, bottom)
 
 
 @settings(max_examples=200, deadline=None)
@@ -180,9 +180,9 @@ def test_what_a_frame_shows(dtype):
     top = np.iinfo(dtype).max
     pixels = np.full((120, 160, 3), top // 2, dtype)
     pixels[:30], pixels[-12:] = top, 0
-    look = look_at(pixels, Exposure(100.0, 2.0))
-    assert look.light == 200.0
-    assert look.clipped == pytest.approx(0.25, abs=0.02)
-    assert look.drowned == pytest.approx(0.1, abs=0.02)
-    assert look.high == pytest.approx(1.0)
-    assert look.low == pytest.approx(0.0)
+    statistics = frame_statistics(pixels, Exposure(100.0, 2.0))
+    assert statistics.light == 200.0
+    assert statistics.clipped == pytest.approx(0.25, abs=0.02)
+    assert statistics.noisy == pytest.approx(0.1, abs=0.02)
+    assert statistics.high == pytest.approx(1.0)
+    assert statistics.low == pytest.approx(0.0)
