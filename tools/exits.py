@@ -35,8 +35,13 @@ EXTRAS = {
 """Optional packages, and the extra of livemef that brings each."""
 
 
+def printable(text: str) -> str:
+    """The text with those bytes of a file name that are not UTF-8 written as \\xNN, so that it can be printed."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def explain(error: BaseException) -> tuple[int, str]:

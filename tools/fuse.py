@@ -21,7 +21,7 @@ from livemef.fusion.open_fuser import open_fuser
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
-from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain
+from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain, printable
 from livemef.tools.fuse_video import FootageOptions, fuse_video, is_footage
 from livemef.tools.options import (
     ChromaOption,
@@ -142,11 +142,6 @@ def fuse_task(fuser: Fuser, task: Task, max_pixels: int = MAX_PIXELS) -> dict[st
         "stages_ms": {stage: round(value, 3) for stage, value in fused.stages_ms.items()},
         "motion": _described(fused.motion, names),
     }
-
-
-def printable(text: str) -> str:
-    """The text with bytes of a file name that are not UTF-8 written as \\xNN: any terminal and JSON reader takes it."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _described(motion: MotionReport | None, names: Sequence[str]) -> dict[str, Any] | None:

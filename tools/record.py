@@ -1,4 +1,4 @@
-"""`livemef record`: brackets from a camera into a folder, for replay. What was accepted is written, whatever comes."""
+"""`livemef record`: brackets from a camera into a folder, for replay. Every bracket that was accepted is written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import typer
 from livemef.calibration.profile import profile_in_force
 from livemef.capture.bracketing.grouping import BracketGrouper, Grouped
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.cameras.base import Camera
+from livemef.capture.cameras.base import Camera, CameraInfo
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import EndOfStream
 from livemef.capture.files.recording import RecordingWriter
-from livemef.capture.frame import Frame
+from livemef.capture.frame import Bracket, Frame
 from livemef.capture.session import CaptureSession, open_session
 from livemef.tools.config.schema import CaptureConfig
 from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.config.text import print_config
-from livemef.tools.exits import DONE, SURROUNDINGS, UserError
+from livemef.tools.exits import DONE, SURROUNDINGS, UserError, printable
 from livemef.tools.options import (
     CameraOption,
     ConfigOption,
@@ -42,13 +42,13 @@ from livemef.tools.progress import progress_bar
 PATIENCE_S = 60.0
 """How long a source that waits for us is made to wait for the disk."""
 FIRST_BRACKET_LIMIT_S = 60.0
-SETTLING_FRAMES = 90
-"""Within so many the exposures have found the scene, or what they have found is taken."""
 """Measuring an unknown delay takes seconds; a camera that has given no bracket after this will give none."""
+SETTLING_FRAMES = 90
+"""Automatic exposures have settled within so many frames, or are taken as they are."""
 
 
 class _Ending:
-    """Whether Ctrl-C or SIGTERM asked for the end. While it is in force the recording is finished, not torn."""
+    """Whether Ctrl-C or SIGTERM asked for the end: the recording is then finished, not cut off."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -58,7 +58,7 @@ class _Ending:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over for the time being."""
+        """Handle both signals within the block, and give them back afterwards."""
         before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -69,13 +69,15 @@ class _Ending:
 
 @dataclass
 class Outcome:
-    """What a recording came to.
+    """The result of a recording.
 
-    refused: brackets that came faster than the disk took them. exposures: as the camera could do them, dark to bright.
+    wanted: brackets that were asked for. source: the camera's URI. refused: brackets that came faster than the disk
+    took them. captured, dropped, transitional: frames. exposures: those that the frames had, dark to bright, in words.
     """
 
     folder: str
     wanted: int
+    source: str = ""
     brackets: int = 0
     refused: int = 0
     captured: int = 0
@@ -97,11 +99,14 @@ def _refuse_unusable(folder: Path) -> None:
 
 
 class _Shelf:
-    """The recording, made when the first bracket comes, so that a camera that gives none leaves no folder behind."""
+    """The recording, made when the first bracket comes, so that a camera that gives none leaves no folder behind.
+
+    Only then are the exposures in use known: automatic ones settle first.
+    """
 
     def __init__(self, session: CaptureSession, folder: Path) -> None:
         self._folder = folder
-        self._info = dataclasses.replace(session.info, plan=session.plan)
+        self._session = session
         # A source that waits for us has time; a live camera does not, and what the disk cannot take is counted.
         self._patience_s = 0.0 if session.info.paced == "realtime" else PATIENCE_S
         self._writer: RecordingWriter | None = None
@@ -111,9 +116,17 @@ class _Shelf:
         if grouped.bracket is None:
             return
         if self._writer is None:
-            self._writer = RecordingWriter(self._folder, self._info)
+            self._writer = RecordingWriter(self._folder, self._described(grouped.bracket, outcome))
         self._writer.accept(grouped.bracket, grouped.payloads, self._patience_s)
         outcome.brackets, outcome.refused = self._writer.brackets_accepted, self._writer.brackets_refused
+
+    def _described(self, bracket: Bracket, outcome: Outcome) -> CameraInfo:
+        """The camera with the exposures that the bracket's frames have, where they are known, as its plan."""
+        taken = [record.exposure for record in bracket.records]
+        plan = tuple(exposure for exposure in taken if exposure is not None)
+        plan = plan if len(plan) == len(taken) else self._session.plan
+        outcome.exposures = tuple(describe(exposure) for exposure in plan)
+        return dataclasses.replace(self._session.info, plan=plan)
 
     def close(self) -> None:
         """Write what was accepted."""
@@ -148,13 +161,12 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int)
     """
     known, _ = profile_in_force(settings.profile)
     session = open_session(camera, settings.exposures, settings.gain, settings.mains_hz, known)
-    outcome, ending, started = Outcome(str(folder), brackets), _Ending(), time.monotonic()
+    outcome, ending, started = Outcome(printable(str(folder)), brackets, camera.info.uri), _Ending(), time.monotonic()
     with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
         camera.start()
         try:
             session.settle(settings.stall_timeout_s, SETTLING_FRAMES)
-            outcome.exposures = tuple(describe(exposure) for exposure in session.plan)
             for _ in _record(session, shelf, settings, outcome):
                 progress.update(bar, completed=outcome.brackets)
                 if ending.asked:
@@ -174,7 +186,9 @@ def _describe(outcome: Outcome) -> str:
         f"{outcome.folder}: {outcome.brackets} brackets of {exposures} in {outcome.seconds:.1f} s ({outcome.ended_by})"
     )
     losses = {"refused": outcome.refused, "dropped": outcome.dropped, "transitional": outcome.transitional}
-    return text + "".join(f", {count} {name}" for name, count in losses.items() if count)
+    text += "".join(f", {count} {name}" for name, count in losses.items() if count)
+    lost = outcome.source.startswith("file://") and "pace=stepped" not in outcome.source and outcome.dropped
+    return text + ("; with pace=stepped a replay loses nothing" if lost else "")
 
 
 def record_command(

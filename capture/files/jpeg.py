@@ -229,7 +229,7 @@ def decode_twelve_bits(data: bytes | memoryview, header: JpegHeader) -> Pixels:
             "is a 12-bit JPEG: pip install 'livemef[formats]' to read it, or convert it to 16-bit PNG or TIFF"
         ) from None
     try:
-        samples = np.asarray(imagecodecs.jpeg8_decode(data[: header.end]))
+        samples = np.asarray(imagecodecs.jpeg8_decode(bytes(data[: header.end])))
     except (RuntimeError, ValueError) as error:
         raise CaptureError(f"damaged 12-bit JPEG ({' '.join(str(error).split())[:120]})") from None
     if samples.dtype != np.uint16 or samples.shape[:2] != (header.height, header.width):

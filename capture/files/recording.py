@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any, TextIO
 
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import read_picture, write_atomically, write_picture
-from livemef.capture.frame import Bracket, Frame, FrameRecord, Verdict
+from livemef.capture.frame import Bracket, Exposure, Frame, FrameRecord, Verdict
 from livemef.capture.transport.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
 
 FORMAT = "livemef-recording"
@@ -44,7 +45,7 @@ class RecordingWriter:
     """
 
     def __init__(self, folder: str | Path, info: CameraInfo, queue_brackets: int = 16) -> None:
-        """Create the folder (it may exist, empty). `info.plan` should be the plan in use. Raises CaptureError."""
+        """Create the folder (it may exist, empty). info.plan: the exposures in use. Raises CaptureError."""
         self.folder = Path(folder)
         self.brackets_accepted = 0
         self.brackets_refused = 0
@@ -162,6 +163,7 @@ class Recording:
         self.records: tuple[FrameRecord, ...] = tuple(stored[place][0] for place in needed)
         self.files: tuple[Path, ...] = tuple(stored[place][1] for place in needed)
         self.brackets = tuple(replace(b, frames=tuple(moved[place] for place in b.frames)) for b in listed)
+        self.info = replace(self.info, plan=self._exposures() or self.info.plan)
         if not self.brackets:
             raise CaptureError(f"recording {self.folder}: holds no complete bracket")
 
@@ -178,6 +180,21 @@ class Recording:
         if (pixels.shape, str(pixels.dtype)) != expected:
             raise CaptureError(f"recording {self.folder}: {self.files[place].name} is not {expected[0]} {expected[1]}")
         return Frame(self.records[place], pixels)
+
+    def _exposures(self) -> tuple[Exposure, ...]:
+        """The exposures that the frames of the good brackets had, dark to bright: their median; none if one is unknown.
+
+        The header's plan is what was asked for, and older recordings have that of before it was settled.
+        """
+        size = len(self.brackets[0].frames) if self.brackets else 0
+        taken = [[self.records[place].exposure for place in b.frames] for b in self.brackets if len(b.frames) == size]
+        columns = [[exposure for exposure in column if exposure] for column in zip(*taken, strict=True)]
+        if not all(len(column) == len(taken) for column in columns):
+            return ()
+        return tuple(
+            Exposure(median(exposure.exposure_us for exposure in column), median(exposure.gain for exposure in column))
+            for column in columns
+        )
 
     def _stored(self, number: int, line: Mapping[str, Any]) -> tuple[FrameRecord, Path]:
         where = f"recording {self.folder}: {FRAMES_FILE} line {number}"
@@ -203,7 +220,7 @@ class Recording:
 
 
 def is_recording(folder: str | Path) -> bool:
-    """Does the folder hold a recording (as against plain pictures)?"""
+    """Whether the folder holds a recording (as against plain pictures)."""
     return (Path(folder) / HEADER_FILE).is_file()
 
 

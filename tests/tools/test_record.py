@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from livemef.capture.cameras.registry import open_camera
 from livemef.capture.files.recording import Recording
 from livemef.tools.cli import main
 from tests.tools.command import ROOT, assert_one_line, livemef
@@ -47,6 +49,34 @@ def test_exposures_of_the_recording_are_those_asked_for(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "r")
     assert [exposure.exposure_us for exposure in recording.info.plan] == [1e3, 4e3, 16e3]
     assert all(len(bracket.frames) == 3 for bracket in recording.brackets)
+
+
+def test_automatic_exposures_are_those_that_the_frames_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert record("--camera", f"{CAMERA}&pace=fast", "-o", tmp_path / "r", "--brackets", 4, "--json") == 0
+    frames = [json.loads(line)["record"]["measured"] for line in (tmp_path / "r/frames.jsonl").read_text().splitlines()]
+    had = sorted({frame["exposure_us"] for frame in frames})
+    stored = json.loads((tmp_path / "r/recording.json").read_text())["camera"]["plan"]
+    assert [exposure["exposure_us"] for exposure in stored] == pytest.approx(had, rel=0.02)
+    assert len(json.loads(capsys.readouterr().out)["exposures"]) == 2
+    with closing(open_camera(f"file://{tmp_path / 'r'}")) as replay:
+        assert [exposure.exposure_us for exposure in replay.info.plan] == pytest.approx(had, rel=0.02)
+
+
+def test_a_replay_that_lost_brackets_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert record("--camera", f"{CAMERA}&pace=fast", "-o", tmp_path / "a", "--brackets", 40) == 0
+    lines = (tmp_path / "a/frames.jsonl").read_text().splitlines()
+    # frames that arrived within a millisecond: nobody can read them at their own pace
+    for number, line in enumerate(lines):
+        entry = json.loads(line)
+        entry["record"]["received_ns"] = number * 25_000
+        lines[number] = json.dumps(entry)
+    (tmp_path / "a/frames.jsonl").write_text("\n".join(lines) + "\n")
+    capsys.readouterr()
+    assert record("--camera", f"file://{tmp_path / 'a'}", "-o", tmp_path / "b", "--brackets", 99) == 2
+    assert "with pace=stepped a replay loses nothing" in capsys.readouterr().out
+    assert record("--camera", f"file://{tmp_path / 'a'}?pace=stepped", "-o", tmp_path / "c", "--brackets", 99) == 2
+    assert "40 brackets" in (told := capsys.readouterr().out)
+    assert "loses" not in told
 
 
 def test_recording_of_a_replay_is_the_same_pixel_for_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

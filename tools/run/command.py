@@ -33,7 +33,7 @@ from livemef.tools.exits import UserError
 from livemef.tools.run.output import OutputQueue
 from livemef.tools.run.runtime_folder import runtime_folder
 from livemef.tools.run.sd_notify import sd_notify
-from livemef.tools.run.status import status, status_line
+from livemef.tools.run.status import replay_loss, status, status_line
 from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
 
 TURN_S = 0.1
@@ -161,6 +161,8 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool, output: Outp
             ending.restore()
     last = status(supervisor.children)
     print(json.dumps(last) if as_json else status_line(last), file=output if as_json else errors)
+    if lost := replay_loss(config.capture.camera, last):
+        print(f"livemef: {lost}", file=errors)
 
 
 def _loop(

@@ -53,5 +53,13 @@ def status_line(now: Mapping[str, Any]) -> str:
     return "  ".join(parts) + (f"  restarts {restarts}" if restarts else "")
 
 
+def replay_loss(camera: str, now: Mapping[str, Any]) -> str | None:
+    """One line on what a replay (file://) at the camera's pace lost, since a program that reads files expects all."""
+    lost = now["dropped"] + now["not_taken"] + now["superseded"]
+    if not camera.startswith("file://") or "pace=stepped" in camera or not lost:
+        return None
+    return f"{camera}: {lost} frames or brackets came faster than they were fused; with pace=stepped none is lost"
+
+
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)

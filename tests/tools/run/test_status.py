@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from livemef.tools.run.status import status_line
+from livemef.tools.run.status import replay_loss, status_line
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ from livemef.tools.run.status import status_line
 )
 def test_no_bracket_yet(state: str, words: str) -> None:
     assert status_line({"fused": 0, "camera": state, "captured": 90}).startswith(words)
+
+
+def test_a_replay_that_lost_brackets_says_so() -> None:
+    counts = {"dropped": 2, "not_taken": 1, "superseded": 4}
+    assert "7 frames or brackets" in str(replay_loss("file:///r", counts))
+    assert replay_loss("file:///r?pace=stepped", counts) is None
+    assert replay_loss("sim://", counts) is None
+    assert replay_loss("file:///r", dict.fromkeys(counts, 0)) is None
