@@ -11,7 +11,7 @@ from livemef.capture.bracketing.controller import ControlStatus, Counters
 from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
 from livemef.capture.cameras.registry import open_camera
-from livemef.capture.errors import CameraStalled, EndOfStream
+from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
 from livemef.capture.frame import CapturedBracket, Exposure, Frame
 from livemef.capture.session import CaptureSession, open_session
 
@@ -30,7 +30,7 @@ class BracketCamera:
 
     def __init__(self, camera: Camera, session: CaptureSession, frame_limit_s: float = FRAME_LIMIT_S) -> None:
         self._camera, self._session, self._frame_limit_s = camera, session, frame_limit_s
-        self._started = False
+        self._started = self._closed = False
 
     @property
     def info(self) -> CameraInfo:
@@ -87,6 +87,7 @@ class BracketCamera:
 
     def close(self) -> None:
         """Free the device. May be called twice."""
+        self._closed = True
         self._camera.close()
 
     def __enter__(self) -> BracketCamera:
@@ -96,6 +97,8 @@ class BracketCamera:
         self.close()
 
     def _start(self) -> None:
+        if self._closed:
+            raise CaptureError(f"{self.info.uri}: this camera has been closed: open it again")
         if not self._started:
             self._camera.start()
             self._started = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from livemef.capture.frame import Bracket, CapturedBracket, Pixels, brightness
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, check_exposures
@@ -46,12 +48,15 @@ class BracketFuser:
 
         Arrays: BGR, height x width x 3, uint8 or uint16, sRGB-encoded, in any order: they are sorted by their
         brightness. The result has their shape and dtype. A bracket's picture shows the moment of its newest frame.
-        Raises FusionError for exposures that cannot be fused.
+        Raises FusionError for exposures that cannot be fused, TypeError for what is no array.
         """
         if not self._open:
             raise FusionError("this fuser has been closed: open another")
         if isinstance(exposures, CapturedBracket):
             return self._fuser.fuse(exposures.pixels, moments=moments_of(exposures.bracket))
+        for exposure in exposures:
+            if not isinstance(exposure, np.ndarray):
+                raise TypeError(f"an exposure is a numpy array, not {exposure!r}: livemef.read_picture reads a file")
         check_exposures(exposures)
         return self._fuser.fuse(sorted(exposures, key=brightness), moments=UNKNOWN)
 
@@ -80,7 +85,8 @@ def open_bracket_fuser(
 
     settings: None = those of the live pipeline. model: the name of a network that comes with livemef, or an ONNX file.
     device: "cpu", "cuda", or "auto", which is CUDA where it can be had. threads: None = one for each usable core.
-    on_progress: called with a line of text while something takes long (an engine for a new GPU: minutes).
+    on_progress: called with a line of text, at least twice a second, while something takes long (an engine for a new
+    GPU: minutes).
     Raises FusionError for a device that cannot be had, EngineError for a network that cannot be loaded.
     """
     return BracketFuser(open_fuser(settings, model, device, threads, on_progress))

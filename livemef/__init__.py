@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from livemef.fusion.stream.subscription import Subscription, subscribe
     from livemef.fusion.stream.wire import Message
 
+    __version__: str
+
 __all__ = [
     "BracketCamera",
     "BracketFuser",
@@ -108,6 +110,8 @@ logging.getLogger("livemef").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("livemef")
     if name not in _MODULES:
         raise AttributeError(f"module 'livemef' has no attribute '{name}'")
     value = getattr(importlib.import_module(_MODULES[name]), _OTHER_NAMES.get(name, name))

@@ -41,13 +41,14 @@ class Subscription:
 
     def __next__(self) -> Message:
         """The next message that can be read. Raises ReceiveTimeout."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline, left_s = time.monotonic() + self._timeout_s, self._timeout_s
         while True:
             try:
-                message = self._subscriber.receive(max(0.0, deadline - time.monotonic()), self._newest)
+                message = self._subscriber.receive(left_s, self._newest)
             except WireError:
                 self._malformed += 1
-                if time.monotonic() > deadline:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
                     raise ReceiveTimeout(f"nothing but malformed messages within {self._timeout_s:g} s") from None
                 continue
             message.pixels.flags.writeable = False
