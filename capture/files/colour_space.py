@@ -23,6 +23,7 @@ Chromaticity = tuple[float, float]
 D50 = np.array([0.9642, 1.0, 0.8249])
 """White of the ICC's profile connection space, XYZ."""
 D65: Chromaticity = (0.3127, 0.3290)
+D50_CHROMATICITY: Chromaticity = (0.34567, 0.35850)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _ROWS = 256
 """Rows that are converted at a time: the intermediate floats need twelve bytes a pixel."""
@@ -30,7 +31,7 @@ _NO_CHANGE = 0.75 / 255
 """A space that moves no colour further than this is sRGB as somebody else rounded it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ColourSpace:
     """RGB with primaries and curves. to_xyz: linear RGB columns to XYZ relative to D50. curves: of red, green, blue."""
 
@@ -66,6 +67,11 @@ def bt709_curve(encoded: Values) -> Values:
     return np.where(encoded < 0.081, encoded / 4.5, ((encoded + 0.099) / 1.099) ** (1 / 0.45))
 
 
+def lightness_curve(encoded: Values) -> Values:
+    """Encoded values as CIE L*/100: to relative luminance, 0..1 (CIE 15)."""
+    return np.where(encoded <= 0.08, encoded * 100 / 903.2963, ((encoded + 0.16) / 1.16) ** 3)
+
+
 SRGB_PRIMARIES = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 P3_PRIMARIES = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
@@ -74,6 +80,12 @@ BT601_625_PRIMARIES = ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))
 BT601_525_PRIMARIES = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
 
 SRGB = ColourSpace("sRGB", xyz_matrix(SRGB_PRIMARIES), (decode,) * 3)
+LSTAR_RGB = ColourSpace(
+    "L*-RGB (encoding of eciRGB v2)",
+    xyz_matrix(((0.67, 0.33), (0.21, 0.71), (0.14, 0.08)), D50_CHROMATICITY),
+    (lightness_curve,) * 3,
+)
+"""Wide enough for all patches of a ColorChecker, evenly spaced to the eye: for archival masters."""
 ADOBE_RGB = ColourSpace("Adobe RGB (1998)", xyz_matrix(ADOBE_PRIMARIES), (power_curve(563 / 256),) * 3)
 
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.colour_space import D50, SRGB, ColourSpace, Curve, power_curve, to_srgb
 from livemef.capture.frame import Pixels
-from livemef.capture.srgb import decode
 
 _HEADER = 128
 _MOST_TAGS = 200
+_CURVE_ENTRIES = 1024
 _ADVICE = "convert the picture to sRGB first, or remove the profile"
 
 
@@ -181,12 +181,17 @@ def _sixteen_bits(source: NDArray[Any], profile: bytes) -> NDArray[Any]:
         raise CaptureError(f"its colour profile {profile_name(profile)!r} cannot be used: {_ADVICE}") from None
 
 
-@cache
 def srgb_profile() -> bytes:
-    """A profile of sRGB, ICC version 2.1, that livemef embeds in what it writes: the same bytes every time."""
-    codes = np.linspace(0, 1, 1024)
-    table = np.rint(decode(codes) * 65535).astype(">u2").tobytes()
-    return _matrix_profile("sRGB", SRGB.to_xyz, b"curv" + bytes(4) + struct.pack(">I", 1024) + table)
+    """The profile of sRGB that livemef embeds in what it writes."""
+    return icc_profile(SRGB)
+
+
+@cache
+def icc_profile(space: ColourSpace) -> bytes:
+    """A profile of a colour space whose channels share one curve, ICC version 2.1: the same bytes every time."""
+    codes = np.linspace(0, 1, _CURVE_ENTRIES)
+    table = np.rint(np.clip(space.curves[1](codes), 0, 1) * 65535).astype(">u2").tobytes()
+    return _matrix_profile(space.name, space.to_xyz, b"curv" + bytes(4) + struct.pack(">I", _CURVE_ENTRIES) + table)
 
 
 def _matrix_profile(name: str, matrix: NDArray[np.float64], curve: bytes) -> bytes:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.files.archival_tiff import TiffMetadata, write_archival_tiff
-from livemef.capture.files.icc_writer import LSTAR_RGB, SRGB, icc_profile
+from livemef.capture.files.colour_space import LSTAR_RGB, SRGB, ColourSpace
+from livemef.capture.files.icc import icc_profile
 from livemef.capture.files.image_io import to_8_bit, write_picture
 from livemef.capture.files.xmp import DigitalSource, XmpDescription, xmp_packet
 from livemef.capture.frame import Frame, FrameRecord, Pixels
@@ -82,11 +83,11 @@ def write_products(
 
 def master_codes(light: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Linear light (BGR, sRGB's primaries, 1 = white) as 16-bit codes of L*-RGB; what lies outside 0..1 is cut off."""
-    matrix = np.linalg.inv(LSTAR_RGB.xyz_from_bgr()) @ SRGB.xyz_from_bgr()
+    matrix = (np.linalg.inv(LSTAR_RGB.to_xyz) @ SRGB.to_xyz)[::-1, ::-1]
     inside = np.clip(cv2.transform(light, matrix.astype(np.float32)), 0, 1)
     table = np.interp(
         np.linspace(0, 1, _LSTAR_STEPS) ** 2,  # the square root spreads the entries as the eye does
-        LSTAR_RGB.linear(np.linspace(0, 1, 4 * _LSTAR_STEPS)),
+        LSTAR_RGB.curves[1](np.linspace(0, 1, 4 * _LSTAR_STEPS)),
         np.linspace(0, 65535, 4 * _LSTAR_STEPS),
     )
     places = np.rint(np.sqrt(inside) * (_LSTAR_STEPS - 1)).astype(np.int32)
@@ -112,7 +113,7 @@ class _Writer:
         role: str,
         ending: str,
         pixels: Pixels,
-        space: Any,
+        space: ColourSpace,
         sources: list[tuple[str, str]],
         composite: tuple[int, int],
     ) -> tuple[str, str]:
