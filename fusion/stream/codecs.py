@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.errors import CaptureError
+from livemef.capture.files.jpeg import decode_jpeg, is_jpeg, read_jpeg_header
+from livemef.capture.files.png import SIGNATURE, read_png_header
 from livemef.capture.frame import Pixels
 from livemef.fusion.errors import FusionError
 
@@ -16,13 +18,15 @@ JPEG_QUALITY = 90
 PNG_COMPRESSION = 1
 """Fast: level 9 takes many times as long for a few per cent."""
 
-LARGEST_PICTURE = 1 << 28
-"""Pixels that a compressed payload may claim: 268 megapixels."""
+LARGEST_PICTURE = 1 << 27
+"""Pixels that a picture may have unless the receiver sets another limit: 134 megapixels, 0.8 GB at 16 bits."""
+
+PNG_COLOUR = 2
+"""PNG's number for red, green and blue without palette or alpha."""
 
 Encoding = Literal["bgr8", "bgr16"]
 Codec = Literal["raw", "jpeg", "png"]
 ENCODINGS: dict[Encoding, np.dtype[np.unsignedinteger]] = {"bgr8": np.dtype("u1"), "bgr16": np.dtype("<u2")}
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class PayloadError(FusionError):
@@ -55,8 +59,17 @@ def compress(pixels: Pixels, codec: Codec) -> NDArray[np.uint8]:
     return np.asarray(encoded, np.uint8).reshape(-1)
 
 
-def rows(payload: memoryview, width: int, height: int, encoding: Encoding, step: int) -> Pixels:
+def rows(
+    payload: memoryview,
+    width: int,
+    height: int,
+    encoding: Encoding,
+    step: int,
+    most_pixels: int = LARGEST_PICTURE,
+) -> Pixels:
     """The picture in a raw payload, without copying: read-only where the payload is. Raises PayloadError."""
+    if width * height > most_pixels:
+        raise PayloadError(f"payload claims {width}x{height} pixels, over the limit of {most_pixels}")
     dtype = ENCODINGS[encoding]
     row = width * 3 * dtype.itemsize
     if step < row or step % dtype.itemsize:
@@ -68,45 +81,60 @@ def rows(payload: memoryview, width: int, height: int, encoding: Encoding, step:
     return pixels if dtype.isnative else pixels.astype(dtype.newbyteorder("="))
 
 
-def decompress(payload: memoryview, width: int, height: int, encoding: Encoding, codec: Codec) -> Pixels:
-    """The picture in a JPEG or PNG payload. Raises PayloadError where it is damaged or not what the header says."""
-    data = np.frombuffer(payload, np.uint8)
-    size = _png_size(payload) if codec == "png" else _jpeg_size(payload)
-    if size != (width, height):  # before decoding: a small file can claim a picture that fills the memory
-        found = "no picture" if size is None else f"{size[0]}x{size[1]}"
-        raise PayloadError(f"payload holds {found} where the header promises a {codec} of {width}x{height}")
-    if width * height > LARGEST_PICTURE:
-        raise PayloadError(f"payload claims {width}x{height} pixels, over the limit of {LARGEST_PICTURE}")
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise PayloadError(f"payload is a damaged {codec}")
+def decompress(
+    payload: memoryview, width: int, height: int, encoding: Encoding, codec: Codec, most_pixels: int = LARGEST_PICTURE
+) -> Pixels:
+    """The picture in a JPEG or PNG payload, judged by its structure before it is decoded: it costs memory and time in
+    proportion to its bytes, and to the pixels that the header promises.
+
+    JPEG is baseline only. Raises PayloadError where it is damaged, not what the header says, or above `most_pixels`.
+    """
+    if width * height > most_pixels:
+        raise PayloadError(f"payload claims {width}x{height} pixels, over the limit of {most_pixels}")
+    pixels = _from_png(payload, width, height, encoding) if codec == "png" else _from_jpeg(payload, width, height)
     if pixels.shape != (height, width, 3) or pixels.dtype != ENCODINGS[encoding].newbyteorder("="):
         raise PayloadError(f"payload holds {pixels.shape} of {pixels.dtype} where the header promises {encoding}")
     return pixels
 
 
-def _png_size(data: memoryview) -> tuple[int, int] | None:
-    if len(data) < 24 or bytes(data[:8]) != b"\x89PNG\r\n\x1a\n" or bytes(data[12:16]) != b"IHDR":
-        return None
-    width, height = struct.unpack(">II", data[16:24])
-    return width, height
+def _from_jpeg(payload: memoryview, width: int, height: int) -> Pixels:
+    found = read_jpeg_header(payload) if is_jpeg(payload) else None
+    if found is None or not found.process:
+        raise PayloadError(f"payload holds no picture where the header promises a jpeg of {width}x{height}")
+    if (found.width, found.height) != (width, height):
+        raise PayloadError(_other_size("jpeg", found.width, found.height, width, height))
+    if found.process != "baseline" or found.precision != 8 or found.components != 3:
+        raise PayloadError(
+            f"payload is a {found.process} JPEG of {found.components} x {found.precision} bits; the wire has baseline "
+            "JPEG of 3 x 8 bits"
+        )
+    if found.scans > found.components:
+        raise PayloadError(f"payload is a JPEG of {found.scans} scans for {found.components} components")
+    try:
+        return decode_jpeg(payload, found)
+    except CaptureError as error:
+        raise PayloadError(f"payload is a damaged jpeg: {error}") from None
 
 
-def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Width and height from the frame header (ITU-T T.81, B.2.2), found by walking the marker segments."""
-    if bytes(data[:2]) != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])[0]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in _START_OF_FRAME:
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
-        at += 2 + max(length, 2)
-    return None
+def _from_png(payload: memoryview, width: int, height: int, encoding: Encoding) -> Pixels:
+    data = bytes(payload)
+    if not data.startswith(SIGNATURE):
+        raise PayloadError(f"payload holds no picture where the header promises a png of {width}x{height}")
+    found = read_png_header(data)
+    if (found.width, found.height) != (width, height):
+        raise PayloadError(_other_size("png", found.width, found.height, width, height))
+    if found.fault:
+        raise PayloadError(f"payload is a damaged png: {found.fault}")
+    if (found.colour_type, found.depth) != (PNG_COLOUR, 8 * ENCODINGS[encoding].itemsize) or b"acTL" in found.chunks:
+        raise PayloadError(f"payload is a PNG of another kind (colour type {found.colour_type}, {found.depth} bits)")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise PayloadError("payload is a damaged png")
+    return pixels
+
+
+def _other_size(codec: str, found_width: int, found_height: int, width: int, height: int) -> str:
+    return f"payload holds {found_width}x{found_height} where the header promises a {codec} of {width}x{height}"

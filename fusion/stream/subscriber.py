@@ -11,10 +11,11 @@ import zmq
 
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import wire
+from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
 
 RECEIVE_HIGH_WATER = 4
-LARGEST_MESSAGE = 1 << 30
+BYTES_A_PIXEL = 6
 
 
 class ReceiveTimeout(FusionError):
@@ -57,15 +58,19 @@ class Subscriber:
 
     endpoint: `sub+connect:tcp://HOST:PORT`, `sub+connect:ipc:///PATH` ...; the publisher may come later, and
     come back after a restart. topics: "fused", "exposure/0" ...; a topic also matches longer ones that begin
-    with it, as ZeroMQ has it. Raises FusionError for a wrong endpoint. Not thread-safe.
+    with it, as ZeroMQ has it. most_pixels: limit of a picture's width x height; larger messages end the connection, and
+    pictures that claim more are refused. Raises FusionError for a wrong endpoint. Not thread-safe.
     """
 
-    def __init__(self, endpoint: str, topics: Sequence[str] = (wire.FUSED,)) -> None:
+    def __init__(
+        self, endpoint: str, topics: Sequence[str] = (wire.FUSED,), *, most_pixels: int = LARGEST_PICTURE
+    ) -> None:
+        self._most_pixels = most_pixels
         self.counter = GapCounter()
         self.endpoint = parse_endpoint(endpoint, "sub")
         self._context = zmq.Context()
         try:
-            self._socket, self._attachment = open_sub(self._context, self.endpoint, topics)
+            self._socket, self._attachment = open_sub(self._context, self.endpoint, topics, most_pixels=most_pixels)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -86,7 +91,7 @@ class Subscriber:
         while newest and self.poll(0):
             parts = self._socket.recv_multipart(copy=False)
         received_ns = time.time_ns()
-        message = wire.decode([part.buffer for part in parts])
+        message = wire.decode([part.buffer for part in parts], self._most_pixels)
         self.counter.note(message.topic, message.header.stream, message.header.seq)
         return replace(message, received_wall_ns=received_ns)
 
@@ -104,12 +109,16 @@ class Subscriber:
 
 
 def open_sub(
-    context: zmq.Context[Any], endpoint: Endpoint, topics: Sequence[str], high_water: int = RECEIVE_HIGH_WATER
+    context: zmq.Context[Any],
+    endpoint: Endpoint,
+    topics: Sequence[str],
+    high_water: int = RECEIVE_HIGH_WATER,
+    most_pixels: int = LARGEST_PICTURE,
 ) -> tuple[Any, Attachment]:
     """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with a small queue and dead-peer detection."""
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, high_water)
-    socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
+    socket.setsockopt(zmq.MAXMSGSIZE, most_pixels * BYTES_A_PIXEL + wire.LONGEST_HEADER)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
     # the kernel's keep-alive: ZeroMQ's own heartbeat would cut off a reader that is merely slow

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
 from livemef.fusion.stream.wire import FUSED, Message, WireError
 
@@ -71,12 +72,14 @@ def subscribe(
     *,
     timeout_s: float = 10.0,
     newest: bool = False,
+    most_pixels: int = LARGEST_PICTURE,
 ) -> Subscription:
     """Receive what a livemef publishes, on this machine or another.
 
     endpoint: `tcp://HOST:PORT` or `ipc:///PATH`; the publisher may come later. topics: "fused", "exposure/0" (the
     darkest) ..., "motion". timeout_s: longest wait for a message. newest: skip what has already been overtaken, for a
-    receiver that is slower than the camera; what is skipped counts as missed.
+    receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
+    height; pictures that claim more are refused before they cost memory.
 
     Iterating gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16, read-only) and
     `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint, and
@@ -86,4 +89,4 @@ def subscribe(
             for message in messages:
                 print(message.header.seq, message.pixels.shape)
     """
-    return Subscription(Subscriber(endpoint, topics), timeout_s, newest)
+    return Subscription(Subscriber(endpoint, topics, most_pixels=most_pixels), timeout_s, newest)

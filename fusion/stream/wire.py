@@ -89,9 +89,10 @@ def header_json(header: Header) -> bytes:
     return _HEADER.dump_json(_HEADER.validate_python(header))
 
 
-def decode(parts: Sequence[Part]) -> Message:
+def decode(parts: Sequence[Part], most_pixels: int = codecs.LARGEST_PICTURE) -> Message:
     """Decode the parts of a message. Raises WireError, and nothing else, for whatever does not follow docs/wire.md.
 
+    most_pixels: limit of width x height; a larger picture is refused before any of it is decoded.
     A raw picture is a view of its part (no copy), read-only where the part is.
     """
     topic, header = peek(parts)
@@ -100,9 +101,9 @@ def decode(parts: Sequence[Part]) -> Message:
     payload = _bytes(parts[2])
     try:
         if header.codec == "raw":
-            pixels = codecs.rows(payload, header.width, header.height, header.encoding, header.step)
+            pixels = codecs.rows(payload, header.width, header.height, header.encoding, header.step, most_pixels)
         else:
-            pixels = codecs.decompress(payload, header.width, header.height, header.encoding, header.codec)
+            pixels = codecs.decompress(payload, header.width, header.height, header.encoding, header.codec, most_pixels)
     except codecs.PayloadError as error:
         raise WireError(f"message {topic} {header.seq}: {error}") from None
     return Message(topic, header, pixels)
