@@ -49,6 +49,12 @@ def test_verbs_named_are_verbs(page: Path) -> None:
         assert verb in verbs, f"{page.name}: livemef {verb}"
 
 
+def test_the_readme_names_every_verb() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for verb in (*VERBS, *LAB_VERBS):
+        assert re.search(rf"`(livemef )?(lab )?{verb.name}\b", text), verb.name
+
+
 def test_the_readmes_program_uses_public_names() -> None:
     for name in re.findall(r"\blivemef\.([A-Za-z_]\w*)\(", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert name in livemef.__all__
