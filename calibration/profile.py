@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,11 +23,7 @@ from livemef.calibration.errors import CalibrationError
 from livemef.capture.cameras.base import CameraIdentity, KnownCamera
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import write_atomically
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from livemef.capture.files.toml_io import parse_toml
 
 FORMAT = "livemef-camera-profile"
 VERSION = 1
@@ -258,8 +253,8 @@ def _read(path: Path) -> bytes:
 
 def _parse(path: Path, data: bytes) -> CameraProfile:
     try:
-        table = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = parse_toml(data.decode("utf-8"))
+    except ValueError as error:
         raise CalibrationError(f"profile {path}: not valid TOML: {error}") from None
     if table.get("format") != FORMAT:
         raise CalibrationError(f'profile {path}: is no camera profile: it has no format = "{FORMAT}"')

@@ -25,5 +25,9 @@ def parse_toml(text: str) -> dict[str, Any]:
             raise ValueError(f"line {number}: a key of more than 32 parts")
     try:
         return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise ValueError("a number has too many digits") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None

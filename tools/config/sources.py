@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from livemef.capture.files.toml_io import parse_toml
 from livemef.fusion.errors import FusionError
 from livemef.tools.config.schema import Config
 from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PREFIX = "LIVEMEF_"
 NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA")  # the file itself; the tests' photographs
@@ -106,8 +101,8 @@ def read_file(path: Path) -> list[Setting]:
     """The settings of a TOML file. Raises UserError, with the line where it is known."""
     text = _read_text(path)
     try:
-        flat = flatten(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        flat = flatten(parse_toml(text))
+    except ValueError as error:
         raise UserError(f"configuration file {path}: not valid TOML: {error}") from error
     lines = lines_of_keys(text)
     places = {key: f"{path}, line {lines[key]}" if key in lines else str(path) for key in flat}
