@@ -1,7 +1,7 @@
 """argus://N: the CSI cameras of an NVIDIA Jetson, through GStreamer's nvarguscamerasrc and PyGObject.
 
-Frames do not say how they were exposed, and some versions of the element take the first exposure range that they are
-given for the limits of all later ones: whether the camera alternates shows when it is tried, at every start.
+Frames carry no exposure, and some versions of the element take the first exposure range that is set for the limits of
+all later ones. So the measurement of the delay at every start shows whether the camera alternates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FIRST_FRAME_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 5.0
 ATTEMPTS = 3
 PAUSE_S = 1.0
-"""Between attempts: the daemon behind the source often refuses a start that follows a stop closely."""
+"""Pause between attempts: nvargus-daemon often refuses a start soon after a stop."""
 ADVICE = "sudo systemctl restart nvargus-daemon, and check the camera's cable"
 
 PARAMETERS: dict[str, Reader] = {
@@ -42,7 +42,7 @@ PARAMETERS: dict[str, Reader] = {
 
 @dataclass(frozen=True)
 class ArgusSettings:
-    """What an argus:// URI can say. exposure: the sensor's range in us, which GStreamer cannot be asked for."""
+    """Settings of an argus:// URI. exposure: the sensor's range in us, which GStreamer does not report."""
 
     size: tuple[int, int] = (1280, 720)
     fps: float = 30.0
@@ -51,20 +51,20 @@ class ArgusSettings:
 
     @property
     def limits(self) -> CameraLimits:
-        """The gain is fixed: changing it as well would restart the capture a second time for each frame."""
+        """Limits with a fixed gain: changing it as well would restart the capture a second time for each frame."""
         period_us = 1e6 / self.fps
         low, high = self.exposure or (100.0, period_us)
         return CameraLimits(low, min(high, period_us), 0.0, self.gain, self.gain)
 
 
 def exposure_range(exposure_us: float) -> str:
-    """The value of the property exposuretimerange that leaves no choice."""
+    """The value of the property exposuretimerange with a single exposure time, in ns."""
     nanoseconds = round(exposure_us * 1e3)
     return f"{nanoseconds} {nanoseconds}"
 
 
 def source_text(index: int, settings: ArgusSettings, exposure_us: float) -> str:
-    """The source as gst-launch would have it: all that it does by itself switched off."""
+    """The source in gst-launch syntax, with all automatic functions off."""
     width, height = settings.size
     rate = f"{round(settings.fps * 1000)}/1000"
     return (
@@ -77,12 +77,12 @@ def source_text(index: int, settings: ArgusSettings, exposure_us: float) -> str:
 
 
 def following_number(last: int, last_ns: int, stamp_ns: int, period_ns: float) -> int:
-    """The number of a frame, from the time since the last one: GStreamer drops frames without a word."""
+    """Number of a frame, from the time since the last one: GStreamer drops frames without notice."""
     return last + max(1, round((stamp_ns - last_ns) / period_ns))
 
 
 class ArgusCamera:
-    """One running pipeline. `source`: its beginning, up to and including the caps of pictures in BGRx."""
+    """One running pipeline. `source`: gst-launch text of its beginning, up to and including the caps in BGRx."""
 
     def __init__(self, uri: str, source: str, settings: ArgusSettings) -> None:
         self._uri = uri
@@ -103,7 +103,7 @@ class ArgusCamera:
 
     @property
     def info(self) -> CameraInfo:
-        """The settings, which GStreamer has accepted or refused as a whole."""
+        """The settings: GStreamer accepts or refuses them as a whole."""
         settings = self._settings
         limits = settings.limits
         return CameraInfo(
@@ -118,7 +118,7 @@ class ArgusCamera:
         )
 
     def start(self) -> None:
-        """Begin delivering frames: the pipeline runs since opening."""
+        """Begin delivering frames; the pipeline has been running since it was opened."""
         self._opened()
         self._started = True
 
@@ -128,13 +128,13 @@ class ArgusCamera:
         source.set_property("exposuretimerange", exposure_range(exposure.exposure_us))
 
     def read(self, timeout_s: float) -> Frame:
-        """The newest frame, once there is one. Raises CameraStalled, CaptureError."""
+        """The newest frame, waited for up to `timeout_s`. Raises CameraStalled, CaptureError."""
         if not self._started:
             raise CaptureError(f"camera '{self._uri}': is not started")
         return self._pull(timeout_s)
 
     def close(self) -> None:
-        """Stop the pipeline, for as long as that may take."""
+        """Stop the pipeline. Raises CaptureError if it has not stopped after CLOSE_LIMIT_S."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
@@ -149,7 +149,7 @@ class ArgusCamera:
         return self._pipeline
 
     def _run(self, source: str) -> None:
-        """Start, and wait for a first frame: much of what is wrong shows only then."""
+        """Start, and wait for a first frame: many errors appear only then."""
         try:
             self._pipeline = Gst.parse_launch(f"{source} ! appsink name=sink max-buffers=2 drop=true sync=false")
         except Exception as error:  # GLib.Error, which only exists where gi does
@@ -197,7 +197,7 @@ class ArgusCamera:
 
 
 def find_argus() -> list[FoundCamera]:
-    """The first camera of a Jetson, there or not: GStreamer has no list of them."""
+    """The first camera of a Jetson, whether it is connected or not: GStreamer has no list."""
     Gst.init(None)
     return [FoundCamera("argus://0", "CSI camera")] if Gst.ElementFactory.find(SOURCE) is not None else []
 

@@ -1,4 +1,4 @@
-"""What every camera source offers, and what is known of one before it is opened."""
+"""The interface of every camera source, and the description of a camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from livemef.capture.frame import Exposure, Frame
 
 @dataclass(frozen=True, slots=True)
 class CameraLimits:
-    """What the camera can be asked for. Times in microseconds; gain linear; `exposure_step_us` 0 = continuous."""
+    """Range of exposures that the camera accepts. Times in us; gain linear; `exposure_step_us` 0 = continuous."""
 
     exposure_min_us: float
     exposure_max_us: float
@@ -22,9 +22,9 @@ class CameraLimits:
 
 @dataclass(frozen=True, slots=True)
 class CameraIdentity:
-    """Which camera, in which mode: what is found out of one need not hold for another.
+    """A camera in one mode: a calibration holds for this and for no other.
 
-    serial: "" where the camera has none to tell. dtype: of its pictures.
+    serial: "" where the camera reports none. dtype: of its pictures.
     """
 
     model: str
@@ -40,16 +40,16 @@ class CameraIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CameraInfo:
-    """What the camera accepted when it opened, not what was asked.
+    """The settings that the camera accepted when it was opened, which may differ from those requested.
 
-    `exposure_delay`, `gain_delay`: frames from a request to the frame that has it; None = not known, to be measured.
+    `exposure_delay`, `gain_delay`: frames from a request to the frame that has it; None = unknown, to be measured.
     `reports_exposure`: frames carry `measured`. `can_request`: exposures can be set (a recording's cannot).
-    `paced`: "realtime" (frames come when they come), "fast" (as fast as they are read) or "stepped" (the
-    source can wait: the pipeline fuses every bracket and loses none).
-    `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = no opinion.
+    `paced`: "realtime" (frames arrive at the camera's own times), "fast" (as fast as they are read) or "stepped" (the
+    source waits: the pipeline fuses every bracket and loses none).
+    `plan`: the exposures that the source itself alternates or suggests, dark to bright; empty = none.
     `nominal_plan`: the plan's times are placeholders that only count and order the exposures (footage).
-    `automatic`: what the camera does by itself that should be off but could not be confirmed to be.
-    `model`, `serial`: of the device, whatever it looks at; "" = none to tell, then `name` stands for the model.
+    `automatic`: automatic functions that could not be switched off, or not confirmed to be off.
+    `model`, `serial`: of the device; "" = unknown, then `name` is used as the model.
     """
 
     uri: str
@@ -72,15 +72,15 @@ class CameraInfo:
 
     @property
     def identity(self) -> CameraIdentity:
-        """Which camera this is, in which mode."""
+        """This camera in its mode."""
         return CameraIdentity(self.model or self.name, self.serial, self.width, self.height, self.dtype)
 
 
 @dataclass(frozen=True)
 class KnownCamera:
-    """What a calibration knows of one camera in one mode, as far as capture makes use of it.
+    """The results of a calibration that capture uses, for one camera in one mode.
 
-    source: the file it stands in, for messages. exposure_delay, gain_delay: as in CameraInfo.
+    source: the profile's file, for messages. exposure_delay, gain_delay: as in CameraInfo.
     """
 
     source: str
@@ -89,10 +89,10 @@ class KnownCamera:
     gain_delay: int | None = None
 
     def applied_to(self, info: CameraInfo) -> CameraInfo:
-        """The camera's description with what is known filled in.
+        """The camera's description with the calibrated delays in place of the stated ones.
 
-        Measured delays take the place of stated ones; bracketing checks them on the first frames and measures again if
-        they do not hold. Raises CaptureError if this is another camera or another mode.
+        Bracketing checks them on the first frames and measures again if they are wrong. Raises CaptureError if this is
+        another camera or another mode.
         """
         if info.identity != self.identity:
             raise CaptureError(
@@ -108,7 +108,7 @@ class KnownCamera:
 
 @dataclass(frozen=True, slots=True)
 class FoundCamera:
-    """A camera that is here, not opened. `modes`: what it offers, in words. `problem`: why it cannot be opened."""
+    """A camera that was found, not opened. `modes`: its modes, as text. `problem`: why it cannot be opened."""
 
     uri: str
     name: str
@@ -117,17 +117,17 @@ class FoundCamera:
 
 
 class Camera(Protocol):
-    """One open camera. Not thread-safe; used by one process. Life: open_camera, start, read/request ..., close."""
+    """One open camera. Not thread-safe; for one process. In this order: open_camera, start, read/request ..., close."""
 
     @property
     def info(self) -> CameraInfo:
-        """What was accepted at opening."""
+        """The settings accepted at opening."""
 
     def start(self) -> None:
         """Begin delivering frames."""
 
     def request(self, exposure: Exposure) -> None:
-        """Ask for an exposure; it takes effect some frames later. At most one call a frame, after `read`."""
+        """Request an exposure; it takes effect some frames later. At most one call a frame, after `read`."""
 
     def read(self, timeout_s: float) -> Frame:
         """The next frame. Raises CameraStalled after `timeout_s`, EndOfStream at the end of a finite source."""

@@ -1,4 +1,4 @@
-"""Which of a camera's modes to use: the one asked for, else one that suits live work."""
+"""Choice of a camera's mode: the one requested, else one that suits live work. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT_RATIO = 16.0
 
 @dataclass(frozen=True)
 class Mode:
-    """One way in which a camera can deliver. `pixel_format`: a name of pixel_formats.FORMATS. fps 0 = not known."""
+    """A mode of a camera. `pixel_format`: a name of pixel_formats.FORMATS. fps 0 = unknown."""
 
     pixel_format: str
     width: int
@@ -29,7 +29,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class WantedMode:
-    """What was asked for; None = no opinion."""
+    """The requested mode; None = any."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -37,10 +37,10 @@ class WantedMode:
 
 
 def choose_mode(modes: Sequence[Mode], wanted: WantedMode, formats: Sequence[str]) -> Mode | None:
-    """The mode that suits best; None if no mode has the format or size asked for.
+    """The best mode; None if no mode has the requested format or size.
 
-    formats: by preference. Without a size: the largest of at most 1280x720 that reaches 24 fps (or the rate asked for).
-    Of one size the rate asked for decides, or else the highest; then the format.
+    formats: by preference. Without a size: the largest of at most 1280x720 that reaches 24 fps (or the requested rate).
+    Among modes of one size the nearest to the requested rate, or else the fastest; then by format.
     """
     fitting = [
         mode
@@ -69,7 +69,7 @@ def choose_mode(modes: Sequence[Mode], wanted: WantedMode, formats: Sequence[str
 def suggested_plan(
     shortest_us: float, longest_us: float, step_us: float = 0.0, gain: float = 1.0
 ) -> tuple[Exposure, ...]:
-    """Two exposures that suit most scenes: 1 ms and 16 ms where the limits allow, else as far apart as they let."""
+    """Two exposures that suit most scenes: 1 ms and 16 ms where the limits allow, else as far apart as they allow."""
     long_us = min(_LONGEST_US, 0.96 * longest_us)
     short_us = max(long_us / _DEFAULT_RATIO, shortest_us)
 

@@ -1,4 +1,4 @@
-"""When a source that has no clock of its own delivers its frames."""
+"""Timing of frames from sources without a clock of their own: simulations and replays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from livemef.capture.errors import CameraStalled
 
 BUFFERS = 4
-"""Finished frames that wait for a late reader, as in a driver's queue; older ones are lost."""
+"""Finished frames kept for a late reader, as in a driver's queue; older ones are lost."""
 
 PACES = ("realtime", "fast", "stepped")
 
@@ -24,9 +24,9 @@ def wait_for(due_ns: int, timeout_s: float, what: str) -> None:
 
 
 def oldest_kept(number: int, now_ns: int, due_ns: Callable[[int], int]) -> int:
-    """The frame that a reader gets who asks for frame `number` now: the same one, or a later one if it is late.
+    """Number of the frame that a reader of frame `number` gets now: the same, or a later one if the reader is late.
 
-    due_ns(n): when frame n is (or was) finished; rising with n. At most BUFFERS finished frames wait.
+    due_ns(n): when frame n is (or was) finished; rising with n. At most BUFFERS finished frames are kept.
     """
     while due_ns(number + BUFFERS) <= now_ns:
         number += 1

@@ -1,7 +1,7 @@
-"""csi://N, also libcamera://N: the cameras that libcamera knows, through picamera2; made for Raspberry Pis.
+"""csi://N, also libcamera://N: cameras of libcamera, through picamera2; made for Raspberry Pis.
 
-A Pi's frames say how they were exposed. Frames are copied in picamera2's own thread as they come, and each one's
-buffer goes back at once with the exposure that was asked for by then: nothing is held that the sensor could starve for.
+A Pi's frames carry their exposure. Frames are copied in picamera2's own thread as they arrive, and each buffer returns
+to the camera at once, with the newest requested exposure: the sensor never waits for a buffer.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from livemef.capture.frame import Exposure, Frame
 from livemef.capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query
 
 BUFFERS = 4
-"""Each one more is a frame more of delay from a request to its frame."""
+"""Each buffer adds a frame to the delay from a request to its frame."""
 WAITING = 4
-"""Finished frames that wait for a late reader; older ones are lost."""
+"""Finished frames kept for a late reader; older ones are lost."""
 CALL_LIMIT_S = 10.0
 FRAME_LIMIT_S = 5.0
 SETTLING_FRAMES = 4
 BALANCING_FRAMES = 30
 AGC_LIMIT_FPS = 33.0
 UVC_STEP_US = 100.0
-"""USB cameras, which libcamera knows too, count exposure time in these."""
+"""Unit of the exposure time of USB cameras, which libcamera supports too."""
 DEFAULT_SIZE = (1280, 720)
 
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ PARAMETERS: dict[str, Reader] = {
 
 @dataclass(frozen=True)
 class PicameraSettings:
-    """What a csi:// URI can say. hdr: the driver alternates by itself. colour_gains: red, blue; None = measured."""
+    """Settings of a csi:// URI. hdr: the driver alternates by itself. colour_gains: red, blue; None = measured."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -72,7 +72,7 @@ class PicameraSettings:
 
 
 class PicameraCamera:
-    """One libcamera camera, all that it does by itself switched off. It runs from opening to closing."""
+    """A libcamera camera with its automatic functions off. It runs from opening to closing."""
 
     def __init__(self, uri: str, index: int, settings: PicameraSettings) -> None:
         self._uri = uri
@@ -94,20 +94,21 @@ class PicameraCamera:
 
     @property
     def info(self) -> CameraInfo:
-        """What libcamera accepted."""
+        """The settings that libcamera accepted."""
         return self._info
 
     def start(self) -> None:
-        """Begin delivering frames: the next one that comes."""
+        """Begin delivering frames with the next one that arrives."""
         self._opened()
         with self._changed:
             self._frames.clear()
             self._started = True
 
     def request(self, exposure: Exposure) -> None:
-        """Ask for an exposure; it goes out with the buffer of the next frame that comes.
+        """Request an exposure; it is sent with the buffer of the next frame that arrives.
 
-        Of two that come in between, as from a late reader, the newer one: a queue would delay all later ones for good.
+        Of two requests before that frame, as from a late reader, the newer one counts: a queue would delay all later
+        requests.
         """
         self._opened()
         controls: dict[str, Any] = {"ExposureTime": round(exposure.exposure_us)}
@@ -117,7 +118,7 @@ class PicameraCamera:
             self._wanted = controls
 
     def read(self, timeout_s: float) -> Frame:
-        """The next frame; damaged ones are skipped, and show as a gap. Raises CameraStalled, CaptureError."""
+        """The next frame; damaged ones are skipped, a gap in the numbers. Raises CameraStalled, CaptureError."""
         self._opened()
         if not self._started:
             raise CaptureError(f"camera '{self._uri}': is not started")
@@ -140,7 +141,7 @@ class PicameraCamera:
             raise CaptureError(f"camera '{self._uri}': is closed")
 
     def _limited(self, call: Callable[[], Result]) -> Result:
-        """Do what may hang in libcamera, for so long and no longer. Its errors come out in words."""
+        """Result of a call to libcamera, within CALL_LIMIT_S. Raises CaptureError for its errors."""
         try:
             return call_within(CALL_LIMIT_S, call)
         except NoAnswer:
@@ -148,7 +149,7 @@ class PicameraCamera:
                 f"camera '{self._uri}': libcamera does not answer; unplug the camera or restart"
             ) from None
         except Exception as error:
-            raise _in_words(self._uri, error) from error
+            raise _as_capture_error(self._uri, error) from error
 
     def _configure(self) -> None:
         camera, settings = self._camera, self._settings
@@ -180,7 +181,7 @@ class PicameraCamera:
         self._stream = Stream(accepted["format"], tuple(accepted["size"]), accepted["stride"], clock, raw_format)
 
     def _main_stream(self) -> dict[str, Any]:
-        """A Pi scales to any size and converts to BGR; other cameras deliver what they have."""
+        """The main stream's configuration. A Pi scales to any size and converts to BGR; others have fixed modes."""
         wanted = WantedMode(self._settings.size, self._settings.fps)
         if self._is_pi:
             return {"format": "RGB888", "size": wanted.size or DEFAULT_SIZE}
@@ -197,7 +198,7 @@ class PicameraCamera:
         return {"format": mode.pixel_format, "size": (mode.width, mode.height)}
 
     def _fixed_controls(self) -> dict[str, Any]:
-        """What holds from the first frame on, of what this camera has."""
+        """Controls that are constant from the first frame on, as far as this camera has them."""
         period_us = round(1e6 / (self._settings.fps or 30.0))
         draft = libcamera.controls.draft
         wanted: dict[str, Any] = {"FrameDurationLimits": (period_us, period_us), "AeEnable": self._settings.hdr}
@@ -214,11 +215,11 @@ class PicameraCamera:
         return {name: value for name, value in wanted.items() if name in self._camera.camera_controls}
 
     def _take_over(self) -> CameraInfo:
-        """Watch the first frames, switch off what is still automatic, and say what the camera is."""
+        """Watch the first frames, switch off what is still automatic, and describe the camera."""
         automatic: list[str] = []
         seen = self._settle()
         if not self._settings.hdr:
-            # before the first frame some cameras do not heed it; alone, for what is refused takes the rest with it
+            # some cameras ignore it before the first frame; alone, since one refused control makes all be refused
             self._wanted = {"AeEnable": False}
             seen = self._settle()
         if "ColourGains" in seen[-1].metadata and not self._settings.colour_gains:
@@ -232,7 +233,7 @@ class PicameraCamera:
         return self._describe(seen, tuple(automatic))
 
     def _settle(self, count: int = SETTLING_FRAMES) -> list[Delivered]:
-        """The next frames that come, after what was asked before."""
+        """The next `count` frames."""
         return [self._next(time.monotonic() + FRAME_LIMIT_S, FRAME_LIMIT_S) for _ in range(count)]
 
     def _describe(self, seen: list[Delivered], automatic: tuple[str, ...]) -> CameraInfo:
@@ -275,13 +276,13 @@ class PicameraCamera:
                 lambda: self._frames or self._failure, max(0.0, deadline - time.monotonic())
             )
             if self._failure is not None:
-                raise _in_words(self._uri, self._failure)
+                raise _as_capture_error(self._uri, self._failure)
             if not arrived:
                 raise CameraStalled(f"camera '{self._uri}': no frame within {timeout_s:.3g} s")
             return self._frames.popleft()
 
     def _take(self, request: Any) -> None:
-        """Called by picamera2's thread for each frame. An error that left it would stop the camera without a word."""
+        """Called by picamera2's thread for each frame. Errors are kept for `read`: raised here they would go unseen."""
         try:
             received_ns = time.monotonic_ns()
             with self._changed:
@@ -311,14 +312,15 @@ def _acquire(uri: str, index: int) -> Any:
             "(sudo usermod -aG video $USER, then log in again)"
         )
     model = known[index].get("Model", "")
-    _let_libcamera_start_anew()
+    _make_libcamera_restart()
     return Picamera2(index, tuning=_tuning_without_adaptive_contrast(model))
 
 
-def _let_libcamera_start_anew() -> None:
-    """libcamera reads tunings when it starts, which asking for its cameras has made it do: too soon for ours.
+def _make_libcamera_restart() -> None:
+    """Make picamera2 start libcamera again, so that it reads our tuning.
 
-    picamera2 has no word for this; it starts libcamera when it finds none. Not while another camera is open.
+    libcamera reads tunings when it starts, which listing its cameras has made it do. picamera2 has no function for
+    this, and starts libcamera where it finds none. Not while another camera is open.
     """
     manager = getattr(Picamera2, "_cm", None)
     if manager is not None and not manager.cameras:
@@ -326,9 +328,9 @@ def _let_libcamera_start_anew() -> None:
 
 
 def _tuning_without_adaptive_contrast(model: str) -> dict[str, Any] | None:
-    """The Pi's tuning for this sensor, its adaptive contrast off: it follows each picture's own histogram.
+    """The Pi's tuning for this sensor without adaptive contrast, which depends on each picture's histogram.
 
-    None where there is no such file, as for all cameras that are no Pi's: then the default holds.
+    None where there is no such file, as for all cameras but a Pi's: then the default is used.
     """
     try:
         tuning: dict[str, Any] = Picamera2.load_tuning_file(f"{model}.json")
@@ -339,23 +341,26 @@ def _tuning_without_adaptive_contrast(model: str) -> dict[str, Any] | None:
 
 
 def _refuse_skipping_agc(uri: str, fps: float, environment: Mapping[str, str]) -> None:
-    """Above about 33 fps the Pi's software passes over frames when it sets exposures, unless it is told not to."""
+    """Raise CaptureError above about 33 fps, where the Pi's software skips frames when it sets exposures.
+
+    A setting in its configuration file allows higher rates.
+    """
     if fps <= AGC_LIMIT_FPS:
         return
     path = environment.get("LIBCAMERA_RPI_CONFIG_FILE", "")
     try:
         with open(path, encoding="utf-8") as file:
-            told = "controller_min_frame_duration_us" in file.read()
+            allowed = "controller_min_frame_duration_us" in file.read()
     except OSError:
-        told = False
-    if not told:
+        allowed = False
+    if not allowed:
         raise CaptureError(
             f"camera '{uri}': above {AGC_LIMIT_FPS:.0f} fps a Pi skips exposures; lower fps, or set "
             f"controller_min_frame_duration_us below {1e6 / fps:.0f} in the file that LIBCAMERA_RPI_CONFIG_FILE names"
         )
 
 
-def _in_words(uri: str, error: BaseException) -> CaptureError:
+def _as_capture_error(uri: str, error: BaseException) -> CaptureError:
     if isinstance(error, CaptureError):
         return error
     causes = [str(error)]

@@ -1,4 +1,4 @@
-"""What a libcamera frame says of itself, and its bytes turned into a picture. Pure: no camera, no picamera2."""
+"""Conversion of libcamera's frames: metadata to a record, bytes to a picture. Pure: no camera, no picamera2."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from livemef.capture.cameras.raw_development import RawFormat, develop
 from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
 PROCESSED = {"RGB888": bgr} | {name: FORMATS[name].decode for name in ("NV12", "YUYV", "MJPEG")}
-"""By libcamera's name (its RGB888 has blue first in memory), best first."""
+"""Decoders by libcamera's name of the format (its RGB888 has blue first in memory), best first."""
 CHANNELS = (1, 2, 3)
 """libcamera's HdrChannel of a short, a medium and a long exposure."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What was configured. size: width, height; stride: bytes a line; clock: that of SensorTimestamp.
+    """The configured stream. size: width, height; stride: bytes a line; clock: that of SensorTimestamp.
 
     channels: the HdrChannels between which the driver alternates by itself, rising; empty = it does not.
     """
@@ -35,13 +35,13 @@ class Stream:
 
     @property
     def dtype(self) -> str:
-        """Of the picture."""
+        """Dtype of the developed picture."""
         return "uint16" if self.raw else "uint8"
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """A frame as it came, copied. timestamp_ns: of the buffer, where the metadata has no SensorTimestamp."""
+    """A copy of a frame as it arrived. timestamp_ns: of the buffer, used where the metadata has no SensorTimestamp."""
 
     sequence: int
     timestamp_ns: int
@@ -51,14 +51,14 @@ class Delivered:
 
 
 def exposure_in(metadata: Mapping[str, Any]) -> Exposure | None:
-    """The exposure that the sensor used for this frame; None if the frame does not say."""
+    """The exposure that the sensor used for this frame; None if the metadata has none."""
     if not metadata.get("ExposureTime"):
         return None
     return Exposure(float(metadata["ExposureTime"]), float(metadata.get("AnalogueGain") or 1.0))
 
 
 def native_plan(metadata: Sequence[Mapping[str, Any]]) -> dict[int, Exposure]:
-    """The last exposure of each HdrChannel that the frames name, in the order of the channels."""
+    """The last exposure of each HdrChannel in the metadata, in the order of the channels."""
     seen = {_channel(data): exposure for data in metadata if (exposure := exposure_in(data)) is not None}
     return {channel: seen[channel] for channel in CHANNELS if channel in seen}
 

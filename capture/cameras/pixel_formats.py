@@ -31,7 +31,7 @@ class PixelFormat:
 
 
 def _rows(data: Bytes, count: int, used: int, stride: int) -> Bytes | None:
-    """`count` rows of `used` bytes, the padding at their ends cut off (the last row may lack its own)."""
+    """`count` rows of `used` bytes without their padding, which the last row may lack; None for too few bytes."""
     stride = max(stride, used)
     if data.size < stride * (count - 1) + used:
         return None
@@ -70,7 +70,7 @@ def _jpeg(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
 
 
 def _grey(bits: int) -> _Decoder:
-    """Greyscale of 8 bits, or of more in two bytes, low byte first; 10 and 12 bits are spread over 16."""
+    """Decoder of greyscale of 8 bits, or of more in two bytes, low byte first; 10 and 12 bits are shifted to 16."""
     itemsize = 1 if bits == 8 else 2
 
     def decode(data: Bytes, width: int, height: int, stride: int) -> Pixels | None:
@@ -95,4 +95,4 @@ FORMATS: dict[str, PixelFormat] = {
     "Y12": PixelFormat("uint16", 65520.0, _grey(12)),
     "Y10": PixelFormat("uint16", 65472.0, _grey(10)),
 }
-"""By the name that V4L2 gives the format, best first: uncompressed colour, compressed colour, greyscale."""
+"""By the V4L2 name of the format, best first: uncompressed colour, compressed colour, greyscale."""

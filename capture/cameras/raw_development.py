@@ -1,4 +1,4 @@
-"""A raw Bayer frame turned into a picture: black level, white balance, demosaicking, sRGB. Pure."""
+"""Development of raw Bayer frames: black level, white balance, demosaicking, sRGB encoding. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unpacked(name: str) -> str:
 def develop(
     mosaic: NDArray[Any], raw_format: RawFormat, black: float, red_gain: float = 1.0, blue_gain: float = 1.0
 ) -> Pixels:
-    """The picture of a raw frame: BGR, uint16, sRGB-encoded.
+    """The developed picture of a raw frame: BGR, height x width x 3, uint16, sRGB-encoded.
 
     mosaic: height x width, uint8 or uint16. black: black level in steps of the format. red_gain, blue_gain: white
     balance, relative to green.

@@ -1,4 +1,4 @@
-"""Which file opens which kind of camera."""
+"""The kinds of camera by URI scheme, and the functions that open and find them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from livemef.capture.uri import CameraUri, nearest, parse_uri
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of camera: module, the functions that open one and find all; how to get what the module needs."""
+    """A kind of camera: its module, the functions that open one and find all, and how to install what it needs."""
 
     module: str
     function: str
@@ -43,7 +43,7 @@ SCHEMES: dict[str, Source] = {
         "find_argus",
     ),
 }
-"""By scheme. The module is imported when a camera of its kind is opened, not before."""
+"""By URI scheme. A module is imported when a camera of its kind is opened or searched for."""
 
 
 def open_camera(uri: str) -> Camera:
@@ -57,7 +57,7 @@ def open_camera(uri: str) -> Camera:
 
 
 def find_cameras(scheme: str) -> list[FoundCamera]:
-    """The cameras of a kind (v4l2, csi, argus) that are here. Raises CaptureError without the packages it needs."""
+    """The connected cameras of a kind (v4l2, csi, argus). Raises CaptureError without the packages it needs."""
     source = SCHEMES[scheme]
     finder = cast(Callable[[], list[FoundCamera]], getattr(_module_of(source, f"{scheme}://"), source.finder))
     return finder()
@@ -66,7 +66,7 @@ def find_cameras(scheme: str) -> list[FoundCamera]:
 def _module_of(source: Source, what: str) -> ModuleType:
     try:
         return importlib.import_module(source.module)
-    except (ImportError, ValueError) as error:  # ValueError: PyGObject's word for a missing library
+    except (ImportError, ValueError) as error:  # ValueError: raised by PyGObject for a missing library
         if not source.remedy:
             raise
         raise CaptureError(f"{what}: {error}; {source.remedy}") from error

@@ -1,4 +1,4 @@
-"""Calls into foreign libraries that may hang, given up after a while."""
+"""Time limits for calls into libraries that may hang."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """v4l2:///dev/videoN: USB and other cameras of the kernel's Video4Linux2, through linuxpy.
 
-Their frames do not say how they were exposed: the delay is measured at the start, and brightness tells them apart.
+Their frames carry no exposure: the delay is measured at the start, and frames are labelled by brightness.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from livemef.capture.frame import Exposure, Frame, FrameRecord
 from livemef.capture.uri import CameraUri, Reader, number, one_of, picture_size, read_query, whole
 
 EXPOSURE_UNIT_US = 100.0
-"""V4L2_CID_EXPOSURE_ABSOLUTE counts in these."""
+"""Unit of V4L2_CID_EXPOSURE_ABSOLUTE."""
 BUFFERS = 4
 
 PARAMETERS: dict[str, Reader] = {
@@ -53,7 +53,7 @@ OFF = (
     ("backlight compensation", ControlID.BACKLIGHT_COMPENSATION),
     ("wide dynamic range", ControlID.WIDE_DYNAMIC_RANGE),
 )
-"""What a camera may do by itself, and the control that is set to 0 (or its least) against it."""
+"""Automatic functions, each with the control that is set to 0 (or its minimum) to switch it off."""
 
 REASONS = {
     errno.ENOENT: "there is no such device; 'livemef cameras' lists those that are here",
@@ -74,8 +74,8 @@ REASONS = {
 
 
 @contextmanager
-def _plainly(uri: str) -> Iterator[None]:
-    """The kernel's refusals, in words."""
+def _with_advice(uri: str) -> Iterator[None]:
+    """Raise OSError of the kernel as CaptureError, with advice."""
     try:
         yield
     except OSError as error:
@@ -84,7 +84,7 @@ def _plainly(uri: str) -> Iterator[None]:
 
 
 class V4l2Camera:
-    """One video device, all that it does by itself switched off. Exposures are whole multiples of the control's step.
+    """One video device with its automatic functions off. Exposures are whole multiples of the control's step.
 
     A gain control has no unit: it stays as it was, or at the URI's `gain`, and counts as 1.
     """
@@ -95,13 +95,13 @@ class V4l2Camera:
         self._capture: Any = None
         self._started = False
         try:
-            with _plainly(uri):
+            with _with_advice(uri):
                 self._device.open()
                 if Capability.VIDEO_CAPTURE not in self._device.info.device_capabilities:
                     raise CaptureError(f"camera '{uri}': delivers no pictures; 'livemef cameras' lists those that do")
                 self._capture = VideoCapture(self._device, size=BUFFERS)
                 self._mode = self._set_mode(wanted)
-                # from here on the device is ours: a camera in use by another program has refused by now
+                # from here on the device is reserved: a camera in use by another program has refused
                 self._capture.arm()
                 self._controls: Mapping[int, Any] = dict(self._device.controls.items())
                 self._exposure = self._take_over_exposure()
@@ -114,23 +114,23 @@ class V4l2Camera:
 
     @property
     def info(self) -> CameraInfo:
-        """What the driver accepted."""
+        """The settings that the driver accepted."""
         return self._info
 
     def start(self) -> None:
         """Begin streaming."""
-        with _plainly(self._uri):
+        with _with_advice(self._uri):
             self._opened().stream_on()
         self._started = True
 
     def request(self, exposure: Exposure) -> None:
         """Write the exposure time; the driver sends it to the camera at once."""
         self._opened()
-        with _plainly(self._uri):
+        with _with_advice(self._uri):
             self._exposure.value = round(exposure.exposure_us / EXPOSURE_UNIT_US)
 
     def read(self, timeout_s: float) -> Frame:
-        """The next whole frame; damaged ones are skipped, and show as a gap. Raises CameraStalled, CaptureError."""
+        """The next whole frame; damaged ones are skipped, a gap in the numbers. Raises CameraStalled, CaptureError."""
         capture = self._opened()
         if not self._started:
             raise CaptureError(f"camera '{self._uri}': is not started")
@@ -138,7 +138,7 @@ class V4l2Camera:
         while True:
             if damaged and time.monotonic() > deadline:
                 raise CameraStalled(f"camera '{self._uri}': no whole frame within {timeout_s:.3g} s, {damaged} damaged")
-            with _plainly(self._uri):
+            with _with_advice(self._uri):
                 left_s = max(0.0, deadline - time.monotonic())
                 if not select.select([self._device.fileno()], [], [], left_s)[0]:
                     raise CameraStalled(f"camera '{self._uri}': no frame within {timeout_s:.3g} s")
@@ -154,7 +154,7 @@ class V4l2Camera:
             damaged += 1
 
     def close(self) -> None:
-        """Stop streaming, give back buffers and device; also when it is no longer there."""
+        """Stop streaming, free buffers and device; also when the device has been unplugged."""
         capture, self._capture = self._capture, None
         if capture is not None and capture.buffer is not None:
             for give_back in (capture.stream_off, capture.disarm):
@@ -169,7 +169,7 @@ class V4l2Camera:
         return self._capture
 
     def _set_mode(self, wanted: WantedMode) -> Mode:
-        """Set format, size and rate; the mode as accepted."""
+        """Set format, size and rate; returns the accepted mode."""
         known = modes(self._device)
         if not known:
             raise CaptureError(f"camera '{self._uri}': offers no pixel format that livemef reads: {', '.join(FORMATS)}")
@@ -179,7 +179,7 @@ class V4l2Camera:
             raise CaptureError(f"camera '{self._uri}': has no such format and size; it offers {offered}")
         self._capture.set_format(chosen.width, chosen.height, PixelFormat[chosen.pixel_format])
         fps = wanted.fps or chosen.fps
-        with suppress(OSError):  # drivers without a settable rate refuse; what holds is read back
+        with suppress(OSError):  # drivers without a settable rate refuse; the actual rate is read back
             if fps:
                 self._capture.set_fps(fps)
         with suppress(OSError, ZeroDivisionError):
@@ -188,19 +188,19 @@ class V4l2Camera:
         return Mode(accepted.pixel_format.name, accepted.width, accepted.height, fps)
 
     def _take_over_exposure(self) -> Any:
-        """Automatic exposure off, confirmed; the control of the exposure time."""
+        """Switch automatic exposure off; returns the exposure time's control. Raises CaptureError if either fails."""
         exposure = self._controls.get(ControlID.EXPOSURE_ABSOLUTE)
         if exposure is None:
             raise CaptureError(f"camera '{self._uri}': its exposure time cannot be set, so it cannot bracket")
         automatic = self._controls.get(ControlID.EXPOSURE_AUTO)
-        if automatic is not None and not any(_holds(automatic, value) for value in MANUAL_EXPOSURE):
+        if automatic is not None and not any(_set(automatic, value) for value in MANUAL_EXPOSURE):
             raise CaptureError(f"camera '{self._uri}': its automatic exposure cannot be switched off")
         return exposure
 
     def _switch_off(self) -> tuple[str, ...]:
-        """Everything else automatic off; what stayed on."""
+        """Switch off all other automatic functions; returns the names of those that stayed on."""
         present = [(name, self._controls[control]) for name, control in OFF if control in self._controls]
-        return tuple(name for name, control in present if not _holds(control, max(0, control.minimum)))
+        return tuple(name for name, control in present if not _set(control, max(0, control.minimum)))
 
     def _set_gain(self, gain: int | None) -> None:
         if gain is None:
@@ -208,7 +208,7 @@ class V4l2Camera:
         control = self._controls.get(ControlID.GAIN)
         if control is None:
             raise CaptureError(f"camera '{self._uri}': has no gain control: leave gain out")
-        if not control.minimum <= gain <= control.maximum or not _holds(control, gain):
+        if not control.minimum <= gain <= control.maximum or not _set(control, gain):
             raise CaptureError(
                 f"camera '{self._uri}': gain={gain}: the camera takes {control.minimum} to {control.maximum}"
             )
@@ -246,9 +246,9 @@ class V4l2Camera:
         )
 
 
-def _holds(control: Any, value: int) -> bool:
-    """Set a control and ask whether it took it."""
-    with suppress(OSError, AttributeError):  # linuxpy's word for a control that is read-only is AttributeError
+def _set(control: Any, value: int) -> bool:
+    """Set a control; returns whether it reads back with this value."""
+    with suppress(OSError, AttributeError):  # AttributeError: linuxpy's error for a read-only control
         if control.value != value:
             control.value = value
     with suppress(OSError):
@@ -257,7 +257,7 @@ def _holds(control: Any, value: int) -> bool:
 
 
 def modes(device: Any) -> list[Mode]:
-    """What an open device offers, of the formats that livemef reads. A size in steps counts as its largest."""
+    """The modes of an open device in formats that livemef reads; of a range of sizes the largest."""
     names = {PixelFormat[name]: name for name in FORMATS}
     offered = []
     for described in device.info.buffer_formats(BufferType.VIDEO_CAPTURE):
@@ -275,13 +275,13 @@ def modes(device: Any) -> list[Mode]:
 
 
 def find_v4l2() -> list[FoundCamera]:
-    """The video devices that deliver pictures; also those that this user may not open, for they may."""
+    """The video devices that deliver pictures, and those that this user may not open, which may do so too."""
     found = []
     for entry in sorted(Path("/sys/class/video4linux").glob("video*"), key=lambda path: int(path.name[5:])):
         name = (entry / "name").read_text(encoding="utf-8", errors="replace").strip()
         uri = f"v4l2:///dev/{entry.name}"
         try:
-            with _plainly(uri), Device(f"/dev/{entry.name}") as device:
+            with _with_advice(uri), Device(f"/dev/{entry.name}") as device:
                 if Capability.VIDEO_CAPTURE in device.info.device_capabilities:
                     found.append(FoundCamera(uri, name, tuple(str(mode) for mode in modes(device))))
         except CaptureError as error:
