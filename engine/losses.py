@@ -6,7 +6,6 @@ All planes are float32 [N,1,H,W], L*/100.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livemef.engine.lightness import channels, to_grey_code
+from livemef.engine.recipe import LossShares
 
 WINDOW = 11
 COUNT = WINDOW * WINDOW
@@ -58,17 +58,6 @@ def gradient_error(fused: Tensor, label: Tensor) -> Tensor:
     rows = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     columns = (difference[..., 1:] - difference[..., :-1]).abs().mean(dim=(1, 2, 3))
     return rows + columns
-
-
-@dataclass(frozen=True)
-class LossShares:
-    """How much of each term is in the loss: absolute error to the label; 1 - MEF-SSIM; coarse and gradient error."""
-
-    absolute: float = 0.0
-    structure: float = 0.0
-    coarse: float = 0.0
-    gradient: float = 0.0
-    coarse_cell: int = 32
 
 
 def patch_loss(shares: LossShares, dark: Tensor, bright: Tensor, fused: Tensor, label: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from livemef.engine.dataset import FULL, PairCache, PairEntry
 from livemef.engine.lightness import from_luminance, to_luminance
+from livemef.engine.recipe import Spoiling
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.25, 4.0
 MEAN_DECAY = 0.99
@@ -31,29 +32,6 @@ class Patches:
     target: Tensor
     seen_dark: Tensor
     seen_bright: Tensor
-
-
-@dataclass(frozen=True)
-class Spoiling:
-    """What is done to patches, with which probability; all zero = nothing.
-
-    jitter_ev: standard deviation of each exposure's error. clip_ev: bright exposures up to this much too
-    bright. noise: of the dark exposure, shot and read noise in linear light. shift_px: largest misalignment.
-    """
-
-    jitter_ev: float = 0.1
-    clip_probability: float = 0.2
-    clip_ev: float = 0.7
-    noise_probability: float = 0.5
-    shot: tuple[float, float] = (1e-5, 1e-3)
-    read: tuple[float, float] = (1e-4, 2e-3)
-    shift_probability: float = 0.1
-    shift_px: int = 2
-
-
-def no_spoiling() -> Spoiling:
-    """Patches as they are."""
-    return Spoiling(jitter_ev=0.0, clip_probability=0.0, noise_probability=0.0, shift_probability=0.0)
 
 
 def draw(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,66 +20,15 @@ from torch.nn import functional
 from livemef.engine import patches as patching
 from livemef.engine.dataset import PairCache, PairEntry
 from livemef.engine.errors import EngineError
-from livemef.engine.losses import LossShares, patch_loss
-from livemef.engine.patches import Patches, RunningMeans, Spoiling
+from livemef.engine.losses import patch_loss
+from livemef.engine.patches import Patches, RunningMeans
+from livemef.engine.recipe import Schedule, TrainingConfig
 from livemef.engine.unet import LightnessUNet, NetShape
 from livemef.engine.upsampling import shrink, upsample
 
 FORMAT = "livemef training 1"
 CANDIDATES = 4
 """Patches drawn for each that is kept where importance is a sampling probability."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """A recipe. Everything that decides the result but the pictures.
-
-    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". target_shares: mix of the cache's
-    targets. live_share: probability of a step through the live path, with a network picture smaller by one of
-    `live_factors`.
-    """
-
-    name: str = "cbm"
-    seed: int = 1
-    steps: int = 16000
-    batch: int = 3
-    side: int = 192
-    live_batch: int = 3
-    live_side: int = 224
-    live_share: float = 0.5
-    live_factors: tuple[int, ...] = (2, 3, 4, 6, 8)
-    learning_rate: float = 1.5e-3
-    warm_up: int = 200
-    average_decay: float = 0.998
-    widths: tuple[int, ...] = (16, 24, 32, 48)
-    weighting: str = "variance"
-    weight_use: str = "loss"
-    target_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
-    loss: LossShares = field(default_factory=lambda: LossShares(structure=1.0, coarse=0.4, gradient=0.1))
-    spoiling: Spoiling = field(default_factory=Spoiling)
-
-    def __post_init__(self) -> None:
-        if self.weighting not in ("variance", "uniform"):
-            raise EngineError(f"weighting {self.weighting!r}: choose variance or uniform")
-        if self.weight_use not in ("loss", "sampling"):
-            raise EngineError(f"weight use {self.weight_use!r}: choose loss or sampling")
-        if self.steps < 1 or self.batch < 1:
-            raise EngineError(f"{self.steps} steps of {self.batch} patches: both must be at least 1")
-
-
-RECIPES = {
-    "cbm": TrainingConfig(),
-    "cbm-paper": TrainingConfig(
-        name="cbm-paper",
-        steps=4000,
-        batch=4,
-        side=160,
-        live_share=0.0,
-        target_shares={"mitm": 1.0},
-        loss=LossShares(absolute=1.0),
-        spoiling=patching.no_spoiling(),
-    ),
-}
 
 
 class Trainer:
@@ -247,15 +196,6 @@ def trained_net(state: dict[str, Any]) -> LightnessUNet:
     return net.eval()
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How often a run does what, in steps."""
-
-    checkpoint: int = 200
-    score: int = 1500
-    report: int = 20
-
-
 class Observer:
     """Callbacks of a training run; those of this base do nothing."""
 
@@ -295,8 +235,3 @@ def _score(trainer: Trainer, folder: Path, score: Score, observer: Observer) -> 
         trainer.best_score = scores["score"]
         save_checkpoint(folder / "best.pt", trainer.state())
     observer.scored(trainer.step, scores, trainer.average)
-
-
-def with_overrides(config: TrainingConfig, **changes: Any) -> TrainingConfig:
-    """The recipe with the changes that are not None."""
-    return replace(config, **{key: value for key, value in changes.items() if value is not None})

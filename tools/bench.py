@@ -233,6 +233,8 @@ def bench_command(
     """Time the fusion of a generated bracket, stage by stage, with OpenCV's Mertens in turn on the same pictures.
 
     No reading, writing or publishing is in it. The settings are those of live use.
+
+    Example: livemef bench --size 1280x720 --motion off
     """
     flags = {
         "fusion.gamma": gamma,

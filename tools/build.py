@@ -29,6 +29,8 @@ def build_command(
     """Build the network's TensorRT engine for pictures of a size, which `livemef run` then uses: minutes on a Jetson.
 
     An engine that is there already is not built again. Engines belong to this device, driver and TensorRT.
+
+    Example: livemef build --size 1920x1080
     """
     if only_kernels:
         build_kernels()

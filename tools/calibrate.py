@@ -84,7 +84,10 @@ def _values(section: Any, *left_out: str) -> dict[str, Any]:
 
 @application.command("delay")
 def delay_command(camera: CameraOption = None, output: OutputOption = None, as_json: JsonOption = False) -> int:
-    """Measure after how many frames a request for exposure time and gain takes effect."""
+    """Measure after how many frames a request for exposure time and gain takes effect.
+
+    Example: livemef calibrate delay --camera v4l2:///dev/video0
+    """
     with closing(open_camera(_uri(_named(camera)))) as opened:
         result = Result(output, opened.info.identity, "delay")
         section, trial = delay_of.measure_delay(opened)
@@ -106,6 +109,8 @@ def response_command(
     """Measure how much light each code stands for, the black level, and how long exposures really are.
 
     Point the camera at a still scene of many tones, some of them bright; or name a folder of exposures of one.
+
+    Example: livemef calibrate response --camera csi://0 --frames 16
     """
     with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "response")
@@ -128,6 +133,8 @@ def noise_command(
     """Measure read noise, gain and full well by photon transfer.
 
     Point the camera at something still and evenly lit; raw or linear pictures tell most. A measured response is used.
+
+    Example: livemef calibrate noise --camera csi://0
     """
     with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "noise")
@@ -156,6 +163,8 @@ def flat_command(
     """Measure how the light falls off towards the corners; with --dark also the dark level and the hot pixels.
 
     Point the camera, out of focus, at something evenly lit. A measured response is used.
+
+    Example: livemef calibrate flat --camera csi://0 --dark lens-cap-on
     """
     with closing(open_shots(_named(camera))) as shots:
         result = Result(output, shots.identity, "flat")
@@ -195,6 +204,8 @@ def colour_command(
     """Measure a ColorChecker Classic: the colour correction matrix, and dE00 of every patch after it.
 
     Measured response and flat field are used: without them the matrix is as good as the camera is linear and even.
+
+    Example: livemef calibrate colour --camera csi://0
     """
     places = _places(corners)
     with closing(open_shots(_named(camera))) as shots:
@@ -224,6 +235,8 @@ def geometry_command(
     """Measure lens distortion with a ChArUco board; with --second, register another camera instead.
 
     Hold the board still in a dozen poses: tilted, near and far, into the corners. A folder: one picture a pose.
+
+    Example: livemef calibrate geometry --camera csi://0 --board 8x6
     """
     size = _board_size(squares)
     if print_board is not None:

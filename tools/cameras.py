@@ -78,6 +78,8 @@ def cameras_command(uris: UrisArgument = None, json_lines: JsonOption = False) -
     """List the cameras that are here: exposure range, sizes, rates, and whether the exposure can alternate per frame.
 
     Each is opened, and its exposure alternated, which takes some seconds. Ends with 2 if a camera cannot be used.
+
+    Example: livemef cameras v4l2:///dev/video0
     """
     found, notes = (
         _found() if not uris else ([{"uri": uri, "name": "", "modes": [], "problem": ""} for uri in uris], [])

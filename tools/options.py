@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from livemef.tools.config.schema import Config
+from livemef.tools.config.sources import flatten
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return flatten(Config().model_dump())
+
+
+def default_of(key: str) -> str:
+    """The built-in default of a setting (its dotted key), as the help shows it."""
+    return str(_defaults()[key])
+
+
+def default_page() -> str:
+    """Host and port of the preview's page by default."""
+    return f"{default_of('preview.host')}:{default_of('preview.port')}"
+
+
+def setting(key: str, flag: str, metavar: str, text: str, default: str | None = None) -> Any:
+    """The option `flag` for a setting: with `text` as its help, and the setting's built-in default shown.
+
+    default: what is shown instead, where verbs differ.
+    """
+    return typer.Option(flag, metavar=metavar, help=text, show_default=default or default_of(key))
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -18,14 +46,18 @@ PrintConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs instead of text.")]
 CameraOption = Annotated[
     str | None,
-    typer.Option("--camera", metavar="URI", help="Where frames come from: sim://, csi://0, v4l2:///dev/video0, ..."),
+    setting("capture.camera", "--camera", "URI", "Where frames come from: sim://, csi://0, v4l2:///dev/video0, ..."),
 ]
+NamedCameraOption = Annotated[
+    str | None, typer.Option("--camera", metavar="URI", help="The camera: csi://0, v4l2:///dev/video0, sim://, ...")
+]
+"""For verbs that take no camera that nobody named."""
 ExposuresOption = Annotated[
     str | None,
-    typer.Option("--exposures", metavar="PLAN", help="Exposure times, e.g. 1ms,16ms; auto: they follow the scene."),
+    setting("capture.exposures", "--exposures", "PLAN", "Exposure times, e.g. 1ms,16ms; auto: they follow the scene."),
 ]
 GainOption = Annotated[
-    str | None, typer.Option("--gain", metavar="X", help="Analogue gain of the exposures, linear; 1: none.")
+    str | None, setting("capture.gain", "--gain", "X", "Analogue gain of the exposures, linear; 1: none.")
 ]
 ProfileOption = Annotated[
     str | None,
@@ -33,24 +65,37 @@ ProfileOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME|FILE", help="The lightness network: a shipped one, or an ONNX file."),
+    setting("runtime.model", "--model", "NAME|FILE", "The lightness network: a shipped one, or an ONNX file."),
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="What to compute on.")]
+DeviceOption = Annotated[str | None, setting("runtime.device", "--device", "auto|cpu|cuda", "What to compute on.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", help="Threads for the fusion; 0: all cores this process may use."),
+    setting("runtime.threads", "--threads", "N", "Threads for the fusion; 0: all cores this process may use."),
 ]
 GammaOption = Annotated[
-    str | None, typer.Option("--gamma", metavar="X|adaptive", help="Gamma compensation of the fused lightness.")
+    str | None, setting("fusion.gamma", "--gamma", "X|adaptive", "Gamma compensation of the fused lightness.")
 ]
 ChromaOption = Annotated[
-    str | None, typer.Option("--chroma", metavar="select|weighted", help="How the colours of the exposures are joined.")
+    str | None,
+    setting("fusion.chroma", "--chroma", "select|weighted", "How the colours of the exposures are joined."),
 ]
 MotionOption = Annotated[
     str | None,
-    typer.Option("--motion", metavar="off|global|full", help="What is done about exposures of different moments."),
+    setting(
+        "fusion.motion",
+        "--motion",
+        "off|global|full",
+        "Compensation of motion between the exposures.",
+        f"{default_of('fusion.motion')}; pictures on disk: {default_of('stills.motion')}",
+    ),
 ]
 NetworkLinesOption = Annotated[
     str | None,
-    typer.Option("--network-lines", metavar="full|N", help="Lines of the picture that the network sees."),
+    setting(
+        "fusion.network_lines",
+        "--network-lines",
+        "full|N",
+        "Lines of the picture that the network sees.",
+        f"{default_of('fusion.network_lines')}; pictures on disk: {_defaults()['stills.network_lines'] or 'full'}",
+    ),
 ]

@@ -29,11 +29,11 @@ from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError, printable
 from livemef.tools.options import (
-    CameraOption,
     ConfigOption,
     ExposuresOption,
     GainOption,
     JsonOption,
+    NamedCameraOption,
     PrintConfigOption,
     ProfileOption,
 )
@@ -192,7 +192,7 @@ def _describe(outcome: Outcome) -> str:
 
 
 def record_command(
-    camera: CameraOption = None,
+    camera: NamedCameraOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder to make.")] = None,
     brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
     exposures: ExposuresOption = None,
@@ -205,6 +205,8 @@ def record_command(
     """Record brackets from a camera into a new folder; livemef run --camera file://FOLDER replays it.
 
     Ends with 2 if the source ended before all brackets were there. Ctrl-C finishes the recording early.
+
+    Example: livemef record --camera csi://0 -o recording --brackets 300
     """
     flags = {
         "capture.camera": camera,

@@ -42,7 +42,10 @@ def watch_command(
     json: Annotated[bool, typer.Option("--json", help="A JSON line a second, and one at the end.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Give up after so many seconds without a frame.")] = 10.0,
 ) -> None:
-    """Receive fused frames: rate, latency, gaps."""
+    """Receive fused frames: rate, latency, gaps.
+
+    Example: livemef watch sub+connect:tcp://192.168.1.20:5556 --save pictures --frames 100
+    """
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     if save is not None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from livemef.engine.lightness import from_luminance, to_grey_code, to_luminance
-from livemef.engine.losses import LossShares, coarse_error, gradient_error, mef_ssim, patch_loss
+from livemef.engine.losses import coarse_error, gradient_error, mef_ssim, patch_loss
+from livemef.engine.recipe import LossShares
 from livemef.fusion.method.colour import decode, lab_f
 from livemef.fusion.metrics.mef_ssim import mef_ssim as measured
 

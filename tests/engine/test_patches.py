@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from livemef.engine import patches as patching
 from livemef.engine.dataset import PairCache
-from livemef.engine.patches import Patches, RunningMeans, Spoiling, no_spoiling
+from livemef.engine.patches import Patches, RunningMeans
+from livemef.engine.recipe import Spoiling, no_spoiling
 
 positive = st.floats(1e-4, 1.0)
 

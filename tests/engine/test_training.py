@@ -11,8 +11,7 @@ import torch
 
 from livemef.engine.dataset import PairCache
 from livemef.engine.errors import EngineError
-from livemef.engine.losses import LossShares
-from livemef.engine.patches import no_spoiling
+from livemef.engine.recipe import LossShares, no_spoiling
 from livemef.engine.training import (
     RECIPES,
     Observer,
@@ -27,7 +26,7 @@ from livemef.engine.training import (
     with_overrides,
 )
 from livemef.engine.validation import score_net
-from livemef.tools.research.train import train
+from livemef.tools.research.training_run import train
 
 TINY = TrainingConfig(
     name="tiny",
@@ -223,9 +222,9 @@ def test_a_target_that_the_cache_has_not_is_refused(made_cache: PairCache) -> No
 CHILD = """
 import sys
 from pathlib import Path
-from livemef.engine.training import RECIPES, Schedule
+from livemef.engine.recipe import RECIPES, Schedule
 from tests.engine.test_training import TINY
-from livemef.tools.research.train import train
+from livemef.tools.research.training_run import train
 RECIPES["tiny"] = TINY
 train(Path(sys.argv[1]), Path(sys.argv[2]), None, "tiny", 1, Schedule(4, 1000, 2), steps=100000)
 """

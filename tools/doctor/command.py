@@ -106,6 +106,8 @@ def doctor_command(json_lines: JsonOption = False) -> int:
     """Tell what of cameras, GPU and libraries is here, what is missing, and how to get it.
 
     Ends with 2 if something that livemef cannot do without is missing or broken, else with 0.
+
+    Example: livemef doctor --json
     """
     findings = examine()
     harmful = [finding for finding in findings if finding.harmful]

@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import bagit
-
 from livemef.tools.exits import UserError
 
 CHECKSUMS = ("sha256", "sha512")
@@ -18,6 +16,8 @@ def make_bag(staging: Path, info: Mapping[str, str]) -> None:
 
     Raises UserError if the bag is not valid right after: a disk that does not give back what was written to it.
     """
+    import bagit
+
     here = Path.cwd()
     try:
         bagit.make_bag(str(staging), dict(info), checksums=list(CHECKSUMS))
@@ -30,6 +30,8 @@ def make_bag(staging: Path, info: Mapping[str, str]) -> None:
 
 def bag_problem(folder: Path, fast: bool = False) -> str:
     """What is wrong with a bag; "" if it is valid. fast: sizes and names alone, without reading the files."""
+    import bagit
+
     try:
         bagit.Bag(str(folder)).validate(fast=fast)
     except (bagit.BagError, OSError, ValueError) as error:

@@ -48,7 +48,10 @@ def _shoot() -> None:
 
 @application.command("new")
 def new_command(project: Annotated[Path, typer.Argument(metavar="PROJECT", help="The folder to make.")]) -> int:
-    """Make a project: a folder with an annotated project.toml to be edited."""
+    """Make a project: a folder with an annotated project.toml to be edited.
+
+    Example: livemef shoot new archive-2026
+    """
     if project.exists():
         raise UserError(f"{project}: is there already")
     if not project.resolve().parent.is_dir():
@@ -69,6 +72,8 @@ def open_command(
 
     Lines that begin with a colon: ":r" the next id is a retake, ":n TEXT" a note for the next object, ":q" close.
     The end of the input and Ctrl-C close the session as well.
+
+    Example: livemef shoot open archive-2026 --operator 'A. Name'
     """
     settings = load_project(project)
     if operator is not None:
@@ -181,7 +186,10 @@ class _Desk:
 
 @application.command("status")
 def status_command(project: ProjectArgument, as_json: JsonOption = False) -> int:
-    """List the sessions of a project and what is in them."""
+    """List the sessions of a project and what is in them.
+
+    Example: livemef shoot status archive-2026
+    """
     load_project(project)
     for folder in sessions_of(project):
         events = read_ledger(folder / LEDGER) if (folder / LEDGER).exists() else []
@@ -197,7 +205,10 @@ def verify_command(
     path: Annotated[Path, typer.Argument(metavar="PROJECT|BAG", help="A project, or one object's bag.")],
     fast: Annotated[bool, typer.Option("--fast", help="Names and sizes alone, without reading the files.")] = False,
 ) -> int:
-    """Check every bag of a project against its checksums, and every ledger against its chain."""
+    """Check every bag of a project against its checksums, and every ledger against its chain.
+
+    Example: livemef shoot verify archive-2026 --fast
+    """
     if (path / "bagit.txt").exists():
         bags, faults = [path], []
     else:

@@ -45,6 +45,8 @@ def ablate_fusion_command(
     """Fuse a folder of scenes with `select` and `weighted` chroma, with and without gamma, and compare the scores.
 
     Spread is over the scenes; differences are from the first line, scene by scene. The network sees full resolution.
+
+    Example: livemef lab ablate-fusion scenes
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: no such folder")

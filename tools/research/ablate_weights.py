@@ -9,13 +9,11 @@ from typing import Annotated
 
 import typer
 
-from livemef.engine.ablation import measure
 from livemef.engine.dataset import open_cache
-from livemef.engine.training import RECIPES, Schedule, load_checkpoint, trained_net
+from livemef.engine.recipe import RECIPES, Schedule
 from livemef.tools.exits import UserError
 from livemef.tools.options import JsonOption
 from livemef.tools.research.ablation_table import Runs, print_comparison
-from livemef.tools.research.train import train
 
 ARMS: Mapping[str, Mapping[str, str]] = {
     "uniform": {"weighting": "uniform"},
@@ -44,9 +42,15 @@ def ablate_weights_command(
 
     The networks of the last step are measured at full size, so that all had the same budget. Run again with the same
     arguments to go on after an interruption, or to measure again.
+
+    Example: livemef lab ablate-weights pairs -o runs --validation held-out --seeds 3
     """
     if recipe not in RECIPES:
         raise UserError(f"--recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    from livemef.engine.ablation import measure
+    from livemef.engine.training import load_checkpoint, trained_net
+    from livemef.tools.research.training_run import train
+
     held_out = open_cache(validation)
     runs: Runs = {arm: [] for arm in ARMS}
     for seed in range(1, seeds + 1):
@@ -61,4 +65,6 @@ def ablate_weights_command(
 
 
 def _finished(folder: Path, steps: int) -> bool:
+    from livemef.engine.training import load_checkpoint
+
     return (folder / "last.pt").exists() and int(load_checkpoint(folder / "last.pt")["step"]) >= steps

@@ -215,6 +215,8 @@ def evaluate_command(
 
     MEF-SSIM, JNBM, Qabf, entropy, average gradient and spatial frequency: higher is more. Hue error in degrees: lower
     is better. Chroma: fused over source, best at 1.
+
+    Example: livemef lab evaluate scenes --methods cbm,mertens --csv scores.csv
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: no such folder")

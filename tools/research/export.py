@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from livemef.engine.errors import EngineError
-from livemef.engine.export import write_onnx
-from livemef.engine.training import load_checkpoint, trained_net
 
 
 def export_command(
@@ -17,13 +15,19 @@ def export_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write")],
     half: Annotated[bool, typer.Option("--fp16", help="Half precision, for GPUs")] = False,
 ) -> None:
-    """Write a trained network as ONNX."""
+    """Write a trained network as ONNX.
+
+    Example: livemef lab export run1/best.pt -o mine.onnx
+    """
     export(checkpoint, output, half)
     print(f"{output}: {output.stat().st_size / 1024:.0f} kB")
 
 
 def export(checkpoint: Path, output: Path, half: bool = False) -> None:
     """Write the averaged network of a checkpoint, its name and training noted in it. Raises EngineError."""
+    from livemef.engine.export import write_onnx
+    from livemef.engine.training import load_checkpoint, trained_net
+
     state = load_checkpoint(checkpoint)
     config = state["config"]
     training = f"{state['step']} steps, seed {config['seed']}, {config['weighting']} weights"

@@ -51,7 +51,10 @@ def label_command(
     ev_min: Annotated[float, typer.Option(help="Smallest exposure gap of a pair, in stops")] = 2.0,
     ev_max: Annotated[float, typer.Option(help="Largest exposure gap of a pair, in stops")] = 6.0,
 ) -> None:
-    """Make training pairs with targets from folders of exposures."""
+    """Make training pairs with targets from folders of exposures.
+
+    Example: livemef lab label scenes -o pairs
+    """
     summary = make_pairs(folder, output, ev_min, ev_max)
     print(
         f"{summary.pairs} pairs of {summary.scenes} scenes, {summary.smallest_ev:.1f} to "

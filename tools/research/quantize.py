@@ -26,6 +26,8 @@ def quantize_command(
     """Write a network with int8 layers (Q/DQ), for GPUs; `--model FILE` then uses it, on the CPU as well.
 
     The brackets should look like what the network will see; a few dozen are enough.
+
+    Example: livemef lab quantize scenes -o cbm-int8.onnx
     """
     source = find_model(model or "cbm")
     data = quantised(source.read_bytes(), source.stem, _small_brackets(brackets))

@@ -161,6 +161,8 @@ def steadiness_command(
 
     pulse: median over time of |mean L* - mean of the two neighbouring frames'|. still: mean |second difference| of L*
     of pixels that stand still. The first two cycles of each clip are not judged.
+
+    Example: livemef lab steadiness clips --frames 60
     """
     flags = {"runtime.model": model, "runtime.device": device, "runtime.threads": threads}
     settings = load_config(config, flags).config

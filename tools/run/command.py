@@ -222,18 +222,26 @@ def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
 def run_command(
     camera: options.CameraOption = None,
     publish: Annotated[
-        str | None, typer.Option("--publish", metavar="ENDPOINT", help="Where fused frames go: pub+bind:tcp://...")
+        str | None,
+        options.setting("publish.endpoint", "--publish", "ENDPOINT", "Where fused frames go: pub+bind:tcp://..."),
     ] = None,
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="End after publishing so many.")] = None,
-    preview: Annotated[str | None, typer.Option("--preview", metavar="HOST:PORT", help="Where the page is.")] = None,
+    preview: Annotated[
+        str | None,
+        options.setting("preview.host", "--preview", "HOST:PORT", "Where the page is.", options.default_page()),
+    ] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
     exposures: options.ExposuresOption = None,
     gain: options.GainOption = None,
     profile: options.ProfileOption = None,
-    codec: Annotated[str | None, typer.Option("--codec", metavar="raw|jpeg|png", help="Form of the pixels.")] = None,
-    wire: Annotated[str | None, typer.Option("--wire", metavar="livemef|imagezmq", help="Message format.")] = None,
+    codec: Annotated[
+        str | None, options.setting("publish.codec", "--codec", "raw|jpeg|png", "Form of the pixels.")
+    ] = None,
+    wire: Annotated[
+        str | None, options.setting("publish.wire", "--wire", "livemef|imagezmq", "Message format.")
+    ] = None,
     frame_id: Annotated[
-        str | None, typer.Option("--frame-id", metavar="NAME", help="The camera's name in the headers.")
+        str | None, options.setting("publish.frame_id", "--frame-id", "NAME", "The camera's name in the headers.")
     ] = None,
     device: options.DeviceOption = None,
     threads: options.ThreadsOption = None,
@@ -246,7 +254,10 @@ def run_command(
     show_config: options.PrintConfigOption = False,
     as_json: options.JsonOption = False,
 ) -> int:
-    """Fuse a camera's alternating exposures live, publish every fused frame, and show it on a page."""
+    """Fuse a camera's alternating exposures live, publish every fused frame, and show it on a page.
+
+    Example: livemef run --camera v4l2:///dev/video0 --exposures 1ms,16ms --publish pub+bind:tcp://127.0.0.1:5556
+    """
     flags = {
         "capture.camera": camera,
         "capture.exposures": exposures,

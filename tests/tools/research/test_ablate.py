@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from livemef.engine.training import RECIPES
+from livemef.engine.recipe import RECIPES
 from livemef.tools.exits import UserError
 from livemef.tools.research.ablate_weights import ARMS, ablate_weights_command
 from livemef.tools.research.ablation_table import comparison, spread_of

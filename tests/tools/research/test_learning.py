@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from livemef.engine.errors import EngineError
-from livemef.engine.losses import LossShares
 from livemef.engine.open_net import open_net
-from livemef.engine.patches import no_spoiling
-from livemef.engine.training import RECIPES, Schedule, TrainingConfig
+from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig, no_spoiling
 from livemef.tools.research.export import export
 from livemef.tools.research.label import lightness_plane, make_pairs
-from livemef.tools.research.train import train
+from livemef.tools.research.training_run import train
 from tests.tools.research.test_label import exposures, write_scene
 
 TINY = TrainingConfig(

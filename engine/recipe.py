@@ -1,0 +1,108 @@
+"""Recipes of training: everything that decides the result but the pictures. Plain numbers: torch is not needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from livemef.engine.errors import EngineError
+
+
+@dataclass(frozen=True)
+class LossShares:
+    """How much of each term is in the loss: absolute error to the label; 1 - MEF-SSIM; coarse and gradient error."""
+
+    absolute: float = 0.0
+    structure: float = 0.0
+    coarse: float = 0.0
+    gradient: float = 0.0
+    coarse_cell: int = 32
+
+
+@dataclass(frozen=True)
+class Spoiling:
+    """What is done to patches, with which probability; all zero = nothing.
+
+    jitter_ev: standard deviation of each exposure's error. clip_ev: bright exposures up to this much too
+    bright. noise: of the dark exposure, shot and read noise in linear light. shift_px: largest misalignment.
+    """
+
+    jitter_ev: float = 0.1
+    clip_probability: float = 0.2
+    clip_ev: float = 0.7
+    noise_probability: float = 0.5
+    shot: tuple[float, float] = (1e-5, 1e-3)
+    read: tuple[float, float] = (1e-4, 2e-3)
+    shift_probability: float = 0.1
+    shift_px: int = 2
+
+
+def no_spoiling() -> Spoiling:
+    """Patches as they are."""
+    return Spoiling(jitter_ev=0.0, clip_probability=0.0, noise_probability=0.0, shift_probability=0.0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A recipe. Everything that decides the result but the pictures.
+
+    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". target_shares: mix of the cache's
+    targets. live_share: probability of a step through the live path, with a network picture smaller by one of
+    `live_factors`.
+    """
+
+    name: str = "cbm"
+    seed: int = 1
+    steps: int = 16000
+    batch: int = 3
+    side: int = 192
+    live_batch: int = 3
+    live_side: int = 224
+    live_share: float = 0.5
+    live_factors: tuple[int, ...] = (2, 3, 4, 6, 8)
+    learning_rate: float = 1.5e-3
+    warm_up: int = 200
+    average_decay: float = 0.998
+    widths: tuple[int, ...] = (16, 24, 32, 48)
+    weighting: str = "variance"
+    weight_use: str = "loss"
+    target_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
+    loss: LossShares = field(default_factory=lambda: LossShares(structure=1.0, coarse=0.4, gradient=0.1))
+    spoiling: Spoiling = field(default_factory=Spoiling)
+
+    def __post_init__(self) -> None:
+        if self.weighting not in ("variance", "uniform"):
+            raise EngineError(f"weighting {self.weighting!r}: choose variance or uniform")
+        if self.weight_use not in ("loss", "sampling"):
+            raise EngineError(f"weight use {self.weight_use!r}: choose loss or sampling")
+        if self.steps < 1 or self.batch < 1:
+            raise EngineError(f"{self.steps} steps of {self.batch} patches: both must be at least 1")
+
+
+RECIPES = {
+    "cbm": TrainingConfig(),
+    "cbm-paper": TrainingConfig(
+        name="cbm-paper",
+        steps=4000,
+        batch=4,
+        side=160,
+        live_share=0.0,
+        target_shares={"mitm": 1.0},
+        loss=LossShares(absolute=1.0),
+        spoiling=no_spoiling(),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often a run does what, in steps."""
+
+    checkpoint: int = 200
+    score: int = 1500
+    report: int = 20
+
+
+def with_overrides(config: TrainingConfig, **changes: Any) -> TrainingConfig:
+    """The recipe with the changes that are not None."""
+    return replace(config, **{key: value for key, value in changes.items() if value is not None})
