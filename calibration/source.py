@@ -21,7 +21,7 @@ from livemef.capture.cameras.base import Camera, CameraIdentity
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.bracket_folder import pictures_in
-from livemef.capture.files.image_io import exif_exposure, read_picture
+from livemef.capture.files.image_io import exif_exposures, read_picture
 from livemef.capture.files.recording import Recording, is_recording
 from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
@@ -222,8 +222,8 @@ class FolderShots:
         self._identity = CameraIdentity(f"pictures in {folder.resolve().name}", "", width, height, str(first.dtype))
         white = float(np.iinfo(first.dtype).max)
         self._records = tuple(
-            FrameRecord(number, 0, "none", 0, measured=exif_exposure(file), white_level=white)
-            for number, file in enumerate(self._files)
+            FrameRecord(number, 0, "none", 0, measured=exposure, white_level=white)
+            for number, exposure in enumerate(exif_exposures(self._files))
         )
 
     @property

@@ -14,7 +14,7 @@ from livemef.calibration.correction import correction_of
 from livemef.calibration.profile import load_profile
 from livemef.capture.bracketing.plan import PlanError, parse_plan
 from livemef.capture.files.bracket_folder import pictures_in
-from livemef.capture.files.image_io import exif_exposure, read_picture
+from livemef.capture.files.image_io import exif_exposures, read_picture
 from livemef.capture.files.radiance import RADIANCE_SUFFIXES, write_radiance
 from livemef.capture.frame import brightness
 from livemef.fusion.correction import LINEAR, SRGB, CameraCorrection
@@ -108,8 +108,7 @@ def _parsed(plan: str) -> tuple[Any, ...]:
 def _by_exif(paths: Sequence[Path]) -> tuple[float, ...]:
     """Exposures as EXIF says, those that are nearly the same made one."""
     lights: list[float] = []
-    for path in paths:
-        exposure = exif_exposure(path)
+    for path, exposure in zip(paths, exif_exposures(paths), strict=True):
         if exposure is None:
             raise UserError(f"{path}: EXIF gives no exposure; give --exposures 1ms,4ms,16ms or --ev 2")
         same = [light for light in lights if 1 / SAME < light / exposure.light < SAME]

@@ -9,11 +9,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from livemef.capture.files.bracket_folder import pictures_in, read_bracket
+from livemef.capture.files.image_io import READABLE_SUFFIXES, to_8_bit
 from livemef.capture.frame import Pixels
 from livemef.engine.dataset import PairEntry, write_index, write_pair
 from livemef.fusion.errors import FusionError
@@ -21,7 +22,6 @@ from livemef.fusion.method.colour import XYZ_FROM_BGR, decode, decode_table, lab
 from livemef.fusion.methods import mertens, mitm
 from livemef.tools.progress import progress_bar
 
-SUFFIXES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 TARGETS = ("mitm", "mertens")
 SMALLEST_SIDE = 64
 
@@ -90,11 +90,13 @@ def find_scenes(folder: Path) -> list[Scene]:
     groups = _read_groups(folder / "index.csv")
     scenes = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        files = tuple(sorted(file for file in path.glob("*") if file.suffix.lower() in SUFFIXES))
+        files = pictures_in(path) if path.is_dir() else ()
         if len(files) >= 2:
             scenes.append(Scene(path.name, groups.get(path.name, path.name), files))
     if not scenes:
-        raise FusionError(f"{folder}: no folder in it holds two or more exposures ({', '.join(SUFFIXES)})")
+        raise FusionError(
+            f"{folder}: no folder in it holds two or more exposures ({', '.join(sorted(READABLE_SUFFIXES))})"
+        )
     return scenes
 
 
@@ -122,18 +124,11 @@ def _pairs_of_scene(scene: Scene, output: Path, ev_min: float, ev_max: float) ->
 
 
 def _read_exposures(scene: Scene) -> list[Pixels]:
-    """The scene's pictures, dark to bright, uint8 BGR of one size."""
-    exposures: list[Pixels] = []
-    for file in scene.files:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise FusionError(f"{file}: not a picture that can be read; remove it or replace it")
-        if exposures and picture.shape != exposures[0].shape:
-            raise FusionError(f"{file}: {picture.shape[1]}x{picture.shape[0]}, unlike the scene's first picture")
-        exposures.append(picture)
+    """The scene's pictures, dark to bright, uint8 BGR of one size. Raises CaptureError or FusionError."""
+    exposures = [to_8_bit(pixels) for pixels in read_bracket(scene.files).pixels]
     if min(exposures[0].shape[:2]) < SMALLEST_SIDE:
         raise FusionError(f"{scene.files[0]}: smaller than {SMALLEST_SIDE} pixels a side")
-    return sorted(exposures, key=lambda picture: float(picture.mean()))
+    return exposures
 
 
 def ev_gap(dark: Pixels, bright: Pixels) -> float:

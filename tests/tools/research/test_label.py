@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from livemef.engine.dataset import open_cache
+from livemef.errors import LivemefError
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method.colour import decode, encode, lab_from_linear
 from livemef.fusion.methods import mertens
@@ -80,7 +81,7 @@ def test_exposures_are_sorted_by_brightness(tmp_path: Path) -> None:
 
 
 def refused(folder: Path, cache: Path, *parts: str) -> None:
-    with pytest.raises(FusionError) as error:
+    with pytest.raises(LivemefError) as error:
         make_pairs(folder, cache)
     assert "\n" not in str(error.value)
     for part in parts:
