@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.calibration.colour_chart import CHART_LAB_D50, find_charts, lab_d50, patch_corners
+from livemef.calibration.colour_chart import CHART_LAB_D50, find_charts, lab_d50, patch_corners, reference_bgr
 from livemef.calibration.errors import CalibrationError
 from livemef.fusion.metrics.ciede2000 import ciede2000
 
@@ -54,14 +54,29 @@ def measure_chart(light: Values, corners: Sequence[tuple[float, float]] | None =
     corners: as in ChartQuality; None: the chart is looked for, in any of four orientations.
     Raises CalibrationError if there is no chart, or a patch lies outside the picture.
     """
-    candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
-    turned = [np.roll(found, turn, axis=0) for found in candidates for turn in range(4)]
-    best = min(turned, key=lambda found: _mean_difference(light, found))
+    best = np.array(corners, float) if corners is not None else find_chart(light)
+    best = min((np.roll(best, turn, axis=0) for turn in range(4)), key=lambda found: _mean_difference(light, found))
     if _mean_difference(light, best) > FAR_OFF:
         raise CalibrationError(
             "what was found is no ColorChecker Classic: name the outer corners of its patches with --corners"
         )
     return _measured([lab_d50(pixels) for pixels in patch_pixels(light, best)], best)
+
+
+def find_chart(light: Values, corners: Sequence[tuple[float, float]] | None = None) -> Values:
+    """Corners, 4 x 2 as in ChartQuality, of the chart in a picture, whatever its exposure; corners: as if found there.
+
+    Raises CalibrationError if there is none.
+    """
+    candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
+    turned = [np.roll(found, turn, axis=0) for found in candidates for turn in range(4)]
+    scaled = [(_scaled_difference(light, found), found) for found in turned]
+    difference, best = min(scaled, key=lambda pair: pair[0])
+    if difference > FAR_OFF:
+        raise CalibrationError(
+            "what was found is no ColorChecker Classic: name the outer corners of its patches (--corners)"
+        )
+    return best
 
 
 def patch_pixels(light: Values, corners: Values) -> list[Values]:
@@ -82,6 +97,15 @@ def _mean_difference(light: Values, corners: Values) -> float:
     except CalibrationError:
         return float("inf")
     return float(np.mean(ciede2000(lab_d50(np.array(medians)), CHART_LAB_D50)))
+
+
+def _scaled_difference(light: Values, corners: Values) -> float:
+    """The mean difference when the picture's exposure is set by the white patch."""
+    try:
+        white = float(np.median(patch_pixels(light, corners)[GREYS.start][..., 1]))
+    except CalibrationError:
+        return float("inf")
+    return _mean_difference(light * (float(reference_bgr()[GREYS.start, 1]) / max(white, 1e-6)), corners)
 
 
 def _measured(patches: Sequence[Values], corners: Values) -> ChartQuality:

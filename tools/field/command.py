@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from livemef.calibration.correction import correction_of
+from livemef.calibration.errors import CalibrationError
 from livemef.calibration.profile import load_profile
 from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.registry import open_camera
@@ -30,13 +31,16 @@ from livemef.tools.field.ids import checked_id
 from livemef.tools.field.ledger import read_ledger
 from livemef.tools.field.products import Subject, write_products
 from livemef.tools.field.project import FILE, Project, load_project, template
-from livemef.tools.field.session import LEDGER, OBJECTS, FieldSession, new_session, sessions_of
-from livemef.tools.field.take import take
+from livemef.tools.field.second_copy import SecondCopy
+from livemef.tools.field.session import LEDGER, OBJECTS, TARGETS, FieldSession, new_session, sessions_of, utc_now
+from livemef.tools.field.take import Take, take
+from livemef.tools.field.target import measure_target
 from livemef.tools.options import JsonOption
 from livemef.tools.verb_group import HELP_OPTIONS
 
 application = typer.Typer(add_completion=False, context_settings=HELP_OPTIONS)
 STALL_S = 5.0
+COPY_LIMIT_S = 120.0
 SETTLING_FRAMES = 120
 ProjectArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project's folder.")]
 
@@ -70,7 +74,8 @@ def open_command(
 ) -> int:
     """Open a session and take objects: each line on the standard input is an object's id, so a barcode scanner works.
 
-    Lines that begin with a colon: ":r" the next id is a retake, ":n TEXT" a note for the next object, ":q" close.
+    Lines that begin with a colon: ":t" a target (a ColorChecker) is in the object's place, ":r" the next id is a
+    retake, ":n TEXT" a note for the next object, ":q" close.
     The end of the input and Ctrl-C close the session as well.
 
     Example: livemef shoot open archive-2026 --operator 'A. Name'
@@ -86,12 +91,15 @@ def open_command(
         camera.start()
         session.settle(STALL_S, SETTLING_FRAMES)
         frozen = settings.model_dump() | {"plan": [describe(exposure) for exposure in session.plan]}
-        with closing(new_session(project, settings.session.rig, frozen)) as field:
+        with closing(new_session(project.resolve(), settings.session.rig, frozen)) as field:
             desk = _Desk(field, session, settings, correction, fuser, as_json)
             desk.say({"event": "open", "session": str(field.folder), "exposures": frozen["plan"]})
             with suppress(KeyboardInterrupt):
                 desk.work()
-            desk.say({"event": "closed", "session": str(field.folder), "objects": len(field.objects())})
+            behind = desk.finish_copies()
+            desk.say(
+                {"event": "closed", "session": str(field.folder), "objects": len(field.stored()), "not_copied": behind}
+            )
     return DONE
 
 
@@ -111,7 +119,9 @@ class _Desk:
         self._correction, self._fuser, self._as_json = correction, fuser, as_json
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._retake, self._note = False, ""
-        self._largest = 0
+        self._largest, self._scale = 0, 1.0
+        second = project.store.second
+        self._copies = SecondCopy(Path(second).expanduser().resolve(), field.folder.name) if second else None
 
     def work(self) -> None:
         """Until ":q" or the end of the input."""
@@ -121,12 +131,13 @@ class _Desk:
                 line = self._lines.get_nowait()
             except queue.Empty:
                 self._session.next_frame(STALL_S)  # a camera that is not read falls behind
+                self._note_copies()
                 continue
             if line is None or line.strip() == ":q":
                 return
             try:
                 self._obey(line.strip())
-            except UserError as error:
+            except (UserError, CalibrationError) as error:
                 self.say({"event": "refused", "line": line.strip(), "reason": str(error)})
 
     def say(self, event: dict[str, Any]) -> None:
@@ -136,7 +147,13 @@ class _Desk:
             return
         texts: dict[str, Callable[[], str]] = {
             "open": lambda: f"{event['session']}: open, exposures {', '.join(event['exposures'])}; scan or type an id",
-            "closed": lambda: f"{event['session']}: closed, {event['objects']} objects",
+            "closed": lambda: (
+                f"{event['session']}: closed, {event['objects']} objects"
+                + (f", {event['not_copied']} without a second copy" if event["not_copied"] else "")
+            ),
+            "copied": lambda: f"{event['folder']}: second copy made and compared",
+            "not copied": lambda: f"{event['folder']}: no second copy: {event['reason']}",
+            "target": lambda: f"target: {event['badge']}",
             "refused": lambda: f"refused: {event['reason']}",
             "stored": lambda: (
                 f"{event['object']}: stored in {event['folder']}"
@@ -151,31 +168,71 @@ class _Desk:
         self._lines.put(None)
 
     def _obey(self, line: str) -> None:
-        if line == ":r":
+        if line == ":t":
+            self._target()
+        elif line == ":r":
             self._retake = True
         elif line.startswith(":n "):
             self._note = line[3:].strip()
         elif line.startswith(":"):
-            raise UserError(f"{line}: not known; use :r, :n TEXT or :q")
+            raise UserError(f"{line}: not known; use :t, :r, :n TEXT or :q")
         elif line:
             self._take(checked_id(line, self._project.object.pattern))
 
     def _take(self, object_id: str) -> None:
-        self._refuse_full_disk()
-        capture = self._project.capture
-        taken = take(self._session, self._correction, capture.frames, capture.keep, capture.limit_s, STALL_S)
-        when = datetime.now().astimezone()
-
-        def write(folder: Path, name: str) -> dict[str, str]:
-            subject = Subject(object_id, name, self._project.session.operator, when.replace(microsecond=0), self._note)
-            write_products(folder, subject, taken, self._fuser, self._project, self._session.info, 1.0)
-            self._largest = max(self._largest, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
-            organization = self._project.institution.name
-            return {"Source-Organization": organization} if organization else {}
-
-        place = self._field.store(object_id, self._retake, write)
+        taken = self._frames()
+        place = self._field.store(
+            object_id, self._retake, lambda folder, name: self._write(folder, name, object_id, taken)
+        )
+        self._stored(place)
         self._retake, self._note = False, ""
         self.say({"event": "stored", "object": object_id, "folder": str(place), "warnings": list(taken.warnings)})
+
+    def _target(self) -> None:
+        taken = self._frames()
+        shot = measure_target(taken.merged.light, self._project.target)
+        self._scale = shot.scale
+        name = f"T{len(self._field.stored(TARGETS)) + 1:04d}"
+
+        def write(folder: Path, name: str) -> dict[str, str]:
+            shot.write(folder)
+            return self._write(folder, name, name, taken)
+
+        self._stored(self._field.store(name, False, write, TARGETS))
+        self.say({"event": "target", "name": name, "badge": shot.badge, "scale": round(shot.scale, 5)})
+
+    def _frames(self) -> Take:
+        self._refuse_full_disk()
+        capture = self._project.capture
+        return take(self._session, self._correction, capture.frames, capture.keep, capture.limit_s, STALL_S)
+
+    def _write(self, folder: Path, name: str, object_id: str, taken: Take) -> dict[str, str]:
+        when = datetime.now().astimezone().replace(microsecond=0)
+        subject = Subject(object_id, name, self._project.session.operator, when, self._note)
+        write_products(folder, subject, taken, self._fuser, self._project, self._session.info, self._scale)
+        self._largest = max(self._largest, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+        organization = self._project.institution.name
+        return {"Source-Organization": organization} if organization else {}
+
+    def _stored(self, place: Path) -> None:
+        if self._copies is not None:
+            self._copies.put(place)
+
+    def _note_copies(self) -> None:
+        for bag, problem in [] if self._copies is None else self._copies.outcomes():
+            if problem:
+                self.say({"event": "not copied", "folder": str(bag), "reason": problem})
+            else:
+                self._field.ledger.append("copied", kind=bag.parent.name, folder=bag.name, time=utc_now())
+                self.say({"event": "copied", "folder": str(bag)})
+
+    def finish_copies(self) -> int:
+        """Let the second copies come to an end, for a while; how many are not there."""
+        if self._copies is None:
+            return 0
+        self._copies.close(COPY_LIMIT_S)
+        self._note_copies()
+        return len(self._field.not_copied())
 
     def _refuse_full_disk(self) -> None:
         needed = 3 * self._largest + self._project.store.reserve_gb * 1e9
@@ -213,7 +270,8 @@ def verify_command(
         bags, faults = [path], []
     else:
         load_project(path)
-        bags = [bag for session in sessions_of(path) for bag in sorted((session / OBJECTS).iterdir())]
+        kinds = [session / kind for session in sessions_of(path) for kind in (OBJECTS, TARGETS)]
+        bags = [bag for kind in kinds for bag in sorted(kind.iterdir())]
         faults = [fault for session in sessions_of(path) if (fault := _ledger_fault(session))]
     faults += [f"{bag}: {problem}" for bag in bags if (problem := bag_problem(bag, fast))]
     for fault in faults:

@@ -60,9 +60,18 @@ class Access(_Table):
 
 
 class Store(_Table):
-    """reserve_gb: space that is left free."""
+    """second: folder on another disk for the second copy, "" = none. reserve_gb: space that is left free."""
+
+    second: str = ""
 
     reserve_gb: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Target(_Table):
+    """corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against."""
+
+    corners: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ("fadgi-2023/general-collections/3", "iso-19264-1/B")
 
 
 class Project(_Table):
@@ -72,6 +81,7 @@ class Project(_Table):
     object: Objects = Objects()
     session: Work = Work()
     capture: Capture = Capture()
+    target: Target = Target()
     access: Access = Access()
     store: Store = Store()
 

@@ -20,7 +20,7 @@ from livemef.tools.field.ids import folder_name, next_name
 from livemef.tools.field.ledger import Ledger
 
 SETTINGS, LEDGER = "session.toml", "session.jsonl"
-OBJECTS, STAGING, ABANDONED = "objects", ".staging", ".abandoned"
+OBJECTS, TARGETS, STAGING, ABANDONED = "objects", "targets", ".staging", ".abandoned"
 
 
 def utc_now() -> str:
@@ -35,6 +35,7 @@ def new_session(project: Path, rig: str, settings: Mapping[str, Any]) -> FieldSe
     try:
         folder.mkdir()
         (folder / OBJECTS).mkdir()
+        (folder / TARGETS).mkdir()
         (folder / STAGING).mkdir()
         (folder / SETTINGS).write_text(tomlkit.dumps(dict(settings)), encoding="utf-8")
     except FileExistsError:
@@ -73,31 +74,41 @@ class FieldSession:
             (self.folder / ABANDONED).mkdir(exist_ok=True)
             left.rename(self.folder / ABANDONED / left.name)
             changed += 1
-        entered = {event.get("folder") for event in self.ledger.events if event["event"] == "stored"}
-        for name in self.objects():
-            if name not in entered:
-                self.ledger.append("stored", folder=name, time=utc_now(), recovered=True)
-                changed += 1
+        entered = {(event["kind"], event["folder"]) for event in self.ledger.events if event["event"] == "stored"}
+        for kind in (OBJECTS, TARGETS):
+            for name in self.stored(kind):
+                if (kind, name) not in entered:
+                    self.ledger.append("stored", kind=kind, folder=name, time=utc_now(), recovered=True)
+                    changed += 1
         return changed
 
-    def objects(self) -> list[str]:
-        """Folders of the stored objects, by name."""
-        return sorted(path.name for path in (self.folder / OBJECTS).iterdir() if not path.name.startswith("."))
+    def stored(self, kind: str = OBJECTS) -> list[str]:
+        """Folders of the stored objects (or targets), by name."""
+        return sorted(path.name for path in (self.folder / kind).iterdir() if not path.name.startswith("."))
 
-    def store(self, object_id: str, retake: bool, write: Callable[[Path, str], Mapping[str, str]]) -> Path:
+    def not_copied(self) -> list[Path]:
+        """Bags without a second copy, as the ledger has it."""
+        events = self.ledger.events
+        copied = {(event["kind"], event["folder"]) for event in events if event["event"] == "copied"}
+        stored = [(event["kind"], event["folder"]) for event in events if event["event"] == "stored"]
+        return [self.folder / kind / name for kind, name in stored if (kind, name) not in copied]
+
+    def store(
+        self, object_id: str, retake: bool, write: Callable[[Path, str], Mapping[str, str]], kind: str = OBJECTS
+    ) -> Path:
         """Store an object as one bag: `write` puts its files into a folder and returns what bag-info shall say.
 
         write: called with the folder to fill and the name that files begin with. Returns the bag's place.
         Raises UserError if the object is there already (and this is no retake), or whatever `write` raises: then
         nothing but an abandoned folder is left.
         """
-        name = next_name(object_id, self.objects(), retake)
+        name = next_name(object_id, self.stored(kind), retake)
         staging = self.folder / STAGING / f"{name}-{uuid.uuid4().hex[:8]}"
         staging.mkdir()
         try:
             info = write(staging, name)
             make_bag(staging, {"External-Identifier": object_id, "Bag-Group-Identifier": self.folder.name, **info})
-            place = self.folder / OBJECTS / name
+            place = self.folder / kind / name
             commit(staging, place)
         except BaseException:
             if staging.exists():
@@ -105,7 +116,7 @@ class FieldSession:
                 staging.rename(self.folder / ABANDONED / staging.name)
             raise
         again = name != folder_name(object_id)
-        self.ledger.append("stored", object=object_id, folder=name, time=utc_now(), retake=again)
+        self.ledger.append("stored", kind=kind, object=object_id, folder=name, time=utc_now(), retake=again)
         return place
 
     def free_bytes(self) -> int:
@@ -114,6 +125,6 @@ class FieldSession:
 
     def close(self) -> None:
         """Enter the end and give the folder free."""
-        self.ledger.append("closed", time=utc_now(), objects=len(self.objects()))
+        self.ledger.append("closed", time=utc_now(), objects=len(self.stored()))
         os.fsync(self._lock.fileno())
         self._lock.close()

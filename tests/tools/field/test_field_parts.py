@@ -108,7 +108,7 @@ def test_a_failed_take_leaves_an_abandoned_folder_and_no_object(tmp_path: Path) 
 
     with pytest.raises(OSError, match="No space"):
         session.store("KR-1", False, fails)
-    assert session.objects() == []
+    assert session.stored() == []
     assert len(list((session.folder / ABANDONED).iterdir())) == 1
     session.close()
 
@@ -151,10 +151,10 @@ def killed_at(folder: Path, call: int) -> bool:
 
 def check_after_kill(folder: Path) -> None:
     session = FieldSession(folder)
-    for name in session.objects():
+    for name in session.stored():
         assert bagit.Bag(str(folder / OBJECTS / name)).is_valid()
     stored = [event["folder"] for event in session.ledger.events if event["event"] == "stored"]
-    assert sorted(stored) == session.objects()
+    assert sorted(stored) == session.stored()
     session.close()
 
 

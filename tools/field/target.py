@@ -1,0 +1,59 @@
+"""A target shot: a ColorChecker in the place of an object, which sets the session's scale and shows its quality."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.calibration.colour_chart import reference_bgr
+from livemef.calibration.quality.chart import find_chart, measure_chart, patch_pixels
+from livemef.calibration.quality.levels import find_level, shipped_levels
+from livemef.calibration.quality.report import report, standings
+from livemef.tools.exits import UserError
+from livemef.tools.field.project import Target
+
+WHITE = 18
+"""The white patch."""
+
+
+@dataclass(frozen=True)
+class TargetShot:
+    """scale: factor on the merged light that gives the white patch its luminance. badge: quality in a line of words.
+
+    quality: everything that was measured, JSON-like.
+    """
+
+    scale: float
+    badge: str
+    quality: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Put quality.json into a folder."""
+        text = json.dumps({"scale": self.scale, "badge": self.badge, **self.quality}, indent=1)
+        (folder / "quality.json").write_text(text, encoding="utf-8")
+
+
+def measure_target(light: NDArray[np.float32], settings: Target) -> TargetShot:
+    """From the merged light of a target (BGR, sRGB's primaries).
+
+    Raises CalibrationError if there is no chart, UserError for corners that are not eight numbers.
+    """
+    if len(settings.corners) not in (0, 8):
+        raise UserError(f"target.corners: {len(settings.corners)} numbers; x and y of four corners are needed")
+    places = list(zip(settings.corners[::2], settings.corners[1::2], strict=True)) or None
+    linear = np.asarray(light, np.float64)
+    corners = find_chart(linear, places)
+    white = float(np.median(patch_pixels(linear, corners)[WHITE].reshape(-1, 3), axis=0)[1])
+    scale = float(reference_bgr()[WHITE, 1]) / white
+    chart = measure_chart(linear * scale, [(float(x), float(y)) for x, y in corners])
+    levels = [find_level(shipped_levels(), name) for name in settings.levels]
+    found = standings(chart, None, levels)
+    words = [f"{one.level.name} {'within' if one.within else 'NOT within'}" for one in found]
+    mean = float(np.mean(chart.de00))
+    badge = f"indicative: dE00 mean {mean:.2f}, largest {max(chart.de00):.2f}; {'; '.join(words)}"
+    return TargetShot(scale, badge, report(chart, None, levels))
