@@ -17,7 +17,7 @@ from torch import Tensor
 
 from livemef.engine.dataset import FULL, PairCache, PairEntry
 from livemef.engine.lightness import from_luminance, to_luminance
-from livemef.engine.recipe import Spoiling
+from livemef.engine.recipe import Degradation
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.25, 4.0
 MEAN_DECAY = 0.99
@@ -40,22 +40,22 @@ def draw(
     target_shares: dict[str, float],
     count: int,
     side: int,
-    spoiling: Spoiling,
+    degradation: Degradation,
     rng: np.random.Generator,
 ) -> Patches:
     """Draw patches: a scene, one of its pairs, a place, a flip and a quarter turn, all at random.
 
     target_shares: the target is this mix of the cache's target planes (shares add up to 1).
     """
-    crops = [_crop(cache, scenes, side, spoiling, rng) for _ in range(count)]
+    crops = [_crop(cache, scenes, side, degradation, rng) for _ in range(count)]
     planes = torch.from_numpy(np.stack(crops).astype(np.float32) / np.float32(FULL))
     names = [*cache.planes, "shifted"]
     target = sum(share * planes[:, names.index(name)] for name, share in target_shares.items())
     assert isinstance(target, Tensor)
     dark, bright, shifted = planes[:, 0:1], planes[:, 1:2], planes[:, -1:]
-    gain_dark, gain_bright = _gains(count, spoiling, rng)
+    gain_dark, gain_bright = _gains(count, degradation, rng)
     dark, bright, shifted = _expose(dark, gain_dark), _expose(bright, gain_bright), _expose(shifted, gain_dark)
-    return Patches(dark, bright, target[:, None], _add_noise(shifted, spoiling, rng), bright)
+    return Patches(dark, bright, target[:, None], _add_noise(shifted, degradation, rng), bright)
 
 
 def group_by_scene(entries: Sequence[PairEntry]) -> list[list[PairEntry]]:
@@ -67,15 +67,19 @@ def group_by_scene(entries: Sequence[PairEntry]) -> list[list[PairEntry]]:
 
 
 def _crop(
-    cache: PairCache, scenes: Sequence[Sequence[PairEntry]], side: int, spoiling: Spoiling, rng: np.random.Generator
+    cache: PairCache,
+    scenes: Sequence[Sequence[PairEntry]],
+    side: int,
+    degradation: Degradation,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
     """The cache's planes and the misaligned dark one, [planes + 1, side, side]."""
     scene = scenes[int(rng.integers(len(scenes)))]
     planes = _at_least(cache.load(scene[int(rng.integers(len(scene)))]), side)
     top, left = (int(rng.integers(size - side + 1)) for size in planes.shape[1:])
     crop = planes[:, top : top + side, left : left + side]
-    if rng.random() < spoiling.shift_probability:
-        moves = rng.integers(-spoiling.shift_px, spoiling.shift_px + 1, size=2)
+    if rng.random() < degradation.shift_probability:
+        moves = rng.integers(-degradation.shift_px, degradation.shift_px + 1, size=2)
         top = int(np.clip(top + moves[0], 0, planes.shape[1] - side))
         left = int(np.clip(left + moves[1], 0, planes.shape[2] - side))
     shifted = planes[:1, top : top + side, left : left + side]
@@ -89,11 +93,11 @@ def _at_least(planes: NDArray[np.uint16], side: int) -> NDArray[np.uint16]:
     return np.pad(planes, ((0, 0), (0, below), (0, right)), mode="symmetric") if below or right else planes
 
 
-def _gains(count: int, spoiling: Spoiling, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _gains(count: int, degradation: Degradation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Factors [N,1,1,1] of the two exposures' light."""
-    ev = rng.normal(0.0, spoiling.jitter_ev, size=(2, count))
-    clipped = rng.random(count) < spoiling.clip_probability
-    ev[1] += clipped * rng.uniform(0.0, spoiling.clip_ev, size=count)
+    ev = rng.normal(0.0, degradation.jitter_ev, size=(2, count))
+    clipped = rng.random(count) < degradation.clip_probability
+    ev[1] += clipped * rng.uniform(0.0, degradation.clip_ev, size=count)
     gains = torch.from_numpy(2.0**ev).float().reshape(2, count, 1, 1, 1)
     return gains[0], gains[1]
 
@@ -104,16 +108,16 @@ def _expose(lightness: Tensor, gain: Tensor) -> Tensor:
     return from_luminance((to_luminance(lightness) * gain).clamp(0.0, 1.0))
 
 
-def _add_noise(lightness: Tensor, spoiling: Spoiling, rng: np.random.Generator) -> Tensor:
+def _add_noise(lightness: Tensor, degradation: Degradation, rng: np.random.Generator) -> Tensor:
     count = len(lightness)
-    noisy = torch.from_numpy((rng.random(count) < spoiling.noise_probability).reshape(-1, 1, 1, 1))
+    noisy = torch.from_numpy((rng.random(count) < degradation.noise_probability).reshape(-1, 1, 1, 1))
     if not bool(noisy.any()):
         return lightness
-    shot, read = (_log_uniform(span, count, rng) for span in (spoiling.shot, spoiling.read))
+    shot, read = (_log_uniform(span, count, rng) for span in (degradation.shot, degradation.read))
     normal = torch.from_numpy(rng.standard_normal(lightness.shape, dtype=np.float32))
     luminance = to_luminance(lightness)
-    spoilt = luminance + normal * (shot * luminance + read**2).sqrt()
-    return torch.where(noisy, from_luminance(spoilt.clamp(0.0, 1.0)), lightness)
+    degraded = luminance + normal * (shot * luminance + read**2).sqrt()
+    return torch.where(noisy, from_luminance(degraded.clamp(0.0, 1.0)), lightness)
 
 
 def _log_uniform(span: tuple[float, float], count: int, rng: np.random.Generator) -> Tensor:

@@ -20,7 +20,7 @@ class LossShares:
 
 
 @dataclass(frozen=True)
-class Spoiling:
+class Degradation:
     """What is done to patches, with which probability; all zero = nothing.
 
     jitter_ev: standard deviation of each exposure's error. clip_ev: bright exposures up to this much too
@@ -37,9 +37,9 @@ class Spoiling:
     shift_px: int = 2
 
 
-def no_spoiling() -> Spoiling:
+def no_degradation() -> Degradation:
     """Patches as they are."""
-    return Spoiling(jitter_ev=0.0, clip_probability=0.0, noise_probability=0.0, shift_probability=0.0)
+    return Degradation(jitter_ev=0.0, clip_probability=0.0, noise_probability=0.0, shift_probability=0.0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TrainingConfig:
     weight_use: str = "loss"
     target_shares: dict[str, float] = field(default_factory=lambda: {"mertens": 0.6, "mitm": 0.4})
     loss: LossShares = field(default_factory=lambda: LossShares(structure=1.0, coarse=0.4, gradient=0.1))
-    spoiling: Spoiling = field(default_factory=Spoiling)
+    degradation: Degradation = field(default_factory=Degradation)
 
     def __post_init__(self) -> None:
         if self.weighting not in ("variance", "uniform"):
@@ -89,7 +89,7 @@ RECIPES = {
         live_share=0.0,
         target_shares={"mitm": 1.0},
         loss=LossShares(absolute=1.0),
-        spoiling=no_spoiling(),
+        degradation=no_degradation(),
     ),
 }
 

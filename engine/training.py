@@ -84,7 +84,7 @@ class Trainer:
             config.target_shares,
             count * CANDIDATES if sampling else count,
             side,
-            config.spoiling,
+            config.degradation,
             rng,
         )
         if not sampling:

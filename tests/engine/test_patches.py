@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from livemef.engine import patches as patching
 from livemef.engine.dataset import PairCache
 from livemef.engine.patches import Patches, RunningMeans
-from livemef.engine.recipe import Spoiling, no_spoiling
+from livemef.engine.recipe import Degradation, no_degradation
 
 positive = st.floats(1e-4, 1.0)
 
 
-def draw(cache: PairCache, seed: int, spoiling: Spoiling, count: int = 6, side: int = 48) -> Patches:
+def draw(cache: PairCache, seed: int, degradation: Degradation, count: int = 6, side: int = 48) -> Patches:
     scenes = patching.group_by_scene(cache.entries)
-    return patching.draw(cache, scenes, {"mitm": 1.0}, count, side, spoiling, np.random.default_rng(seed))
+    return patching.draw(cache, scenes, {"mitm": 1.0}, count, side, degradation, np.random.default_rng(seed))
 
 
 def planes_of(patches: Patches) -> list[torch.Tensor]:
@@ -72,7 +72,7 @@ def test_running_means_start_at_the_first_batch_and_follow() -> None:
 
 
 def test_variances_are_those_of_the_planes(made_cache: PairCache) -> None:
-    patches = draw(made_cache, 1, no_spoiling())
+    patches = draw(made_cache, 1, no_degradation())
     target, difference = patching.variances(patches)
     for index in range(6):
         assert float(target[index]) == pytest.approx(patches.target[index].numpy().var(), rel=1e-4)
@@ -82,14 +82,14 @@ def test_variances_are_those_of_the_planes(made_cache: PairCache) -> None:
 
 def test_a_draw_depends_on_its_seed_alone(made_cache: PairCache) -> None:
     for first, second in zip(
-        planes_of(draw(made_cache, 7, Spoiling())), planes_of(draw(made_cache, 7, Spoiling())), strict=True
+        planes_of(draw(made_cache, 7, Degradation())), planes_of(draw(made_cache, 7, Degradation())), strict=True
     ):
         assert torch.equal(first, second)
-    assert not torch.equal(draw(made_cache, 7, Spoiling()).dark, draw(made_cache, 8, Spoiling()).dark)
+    assert not torch.equal(draw(made_cache, 7, Degradation()).dark, draw(made_cache, 8, Degradation()).dark)
 
 
-def test_without_spoiling_patches_are_cut_from_the_cache(made_cache: PairCache) -> None:
-    patches = draw(made_cache, 2, no_spoiling(), count=1, side=96)
+def test_without_degradation_patches_are_cut_from_the_cache(made_cache: PairCache) -> None:
+    patches = draw(made_cache, 2, no_degradation(), count=1, side=96)
     assert torch.equal(patches.dark, patches.seen_dark)
     assert torch.equal(patches.bright, patches.seen_bright)
     codes = np.sort(np.rint(patches.bright.numpy() * 65535).astype(np.uint16).ravel())
@@ -99,27 +99,27 @@ def test_without_spoiling_patches_are_cut_from_the_cache(made_cache: PairCache) 
 
 
 def test_small_pictures_are_mirrored_up_to_the_patch(made_cache: PairCache) -> None:
-    patches = draw(made_cache, 3, no_spoiling(), count=2, side=160)
+    patches = draw(made_cache, 3, no_degradation(), count=2, side=160)
     assert patches.dark.shape == (2, 1, 160, 160)
 
 
 def test_noise_is_in_the_seen_dark_exposure_only(made_cache: PairCache) -> None:
-    noise = Spoiling(jitter_ev=0.0, clip_probability=0.0, noise_probability=1.0, shift_probability=0.0)
+    noise = Degradation(jitter_ev=0.0, clip_probability=0.0, noise_probability=1.0, shift_probability=0.0)
     patches = draw(made_cache, 4, noise)
-    clean = draw(made_cache, 4, no_spoiling())
+    clean = draw(made_cache, 4, no_degradation())
     assert torch.equal(patches.seen_bright, patches.bright)
     assert torch.equal(patches.bright, clean.bright)
     assert 1e-4 < float((patches.seen_dark - patches.dark).abs().mean()) < 0.05
 
 
 def test_jitter_and_clipping_change_the_light(made_cache: PairCache) -> None:
-    bright = draw(made_cache, 5, Spoiling(0.0, 1.0, 2.0, 0.0, shift_probability=0.0)).bright
-    assert float(bright.mean()) > float(draw(made_cache, 5, no_spoiling()).bright.mean()) + 0.01
+    bright = draw(made_cache, 5, Degradation(0.0, 1.0, 2.0, 0.0, shift_probability=0.0)).bright
+    assert float(bright.mean()) > float(draw(made_cache, 5, no_degradation()).bright.mean()) + 0.01
     assert float(bright.max()) <= 1.0
 
 
 def test_a_shift_moves_what_is_seen(made_cache: PairCache) -> None:
-    shifted = Spoiling(0.0, 0.0, 0.0, 0.0, shift_probability=1.0, shift_px=2)
+    shifted = Degradation(0.0, 0.0, 0.0, 0.0, shift_probability=1.0, shift_px=2)
     patches = draw(made_cache, 6, shifted, count=8)
     moved = (patches.seen_dark - patches.dark).abs().amax(dim=(1, 2, 3)) > 0
     assert int(moved.sum()) >= 6
@@ -128,7 +128,7 @@ def test_a_shift_moves_what_is_seen(made_cache: PairCache) -> None:
 def test_targets_are_mixed_by_their_shares(made_cache: PairCache) -> None:
     scenes = patching.group_by_scene(made_cache.entries)
     assert [len(scene) for scene in scenes] == [2, 1, 1, 1, 1]
-    args = (2, 32, no_spoiling())
+    args = (2, 32, no_degradation())
     single = patching.draw(made_cache, scenes, {"mitm": 1.0}, *args, np.random.default_rng(1))
     mixed = patching.draw(made_cache, scenes, {"mitm": 0.5, "dark": 0.5}, *args, np.random.default_rng(1))
     np.testing.assert_allclose(mixed.target.numpy(), (0.5 * (single.target + single.dark)).numpy(), atol=1e-6)

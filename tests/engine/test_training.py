@@ -11,20 +11,8 @@ import torch
 
 from livemef.engine.dataset import PairCache
 from livemef.engine.errors import EngineError
-from livemef.engine.recipe import LossShares, no_spoiling
-from livemef.engine.training import (
-    RECIPES,
-    Observer,
-    Schedule,
-    Trainer,
-    TrainingConfig,
-    learning_rate,
-    load_checkpoint,
-    run,
-    save_checkpoint,
-    trained_net,
-    with_overrides,
-)
+from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig, no_degradation, with_overrides
+from livemef.engine.training import Observer, Trainer, learning_rate, load_checkpoint, run, save_checkpoint, trained_net
 from livemef.engine.validation import score_net
 from livemef.tools.research.training_run import train
 
@@ -40,7 +28,7 @@ TINY = TrainingConfig(
     widths=(8, 8),
 )
 PAPER = with_overrides(
-    TINY, live_share=0.0, target_shares={"mitm": 1.0}, loss=LossShares(absolute=1.0), spoiling=no_spoiling()
+    TINY, live_share=0.0, target_shares={"mitm": 1.0}, loss=LossShares(absolute=1.0), degradation=no_degradation()
 )
 
 

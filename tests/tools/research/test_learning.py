@@ -7,7 +7,7 @@ import pytest
 
 from livemef.engine.errors import EngineError
 from livemef.engine.open_net import open_net
-from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig, no_spoiling
+from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig, no_degradation
 from livemef.tools.research.export import export
 from livemef.tools.research.label import lightness_plane, make_pairs
 from livemef.tools.research.training_run import train
@@ -23,7 +23,7 @@ TINY = TrainingConfig(
     widths=(8, 8),
     target_shares={"mitm": 1.0},
     loss=LossShares(absolute=1.0),
-    spoiling=no_spoiling(),
+    degradation=no_degradation(),
 )
 
 
