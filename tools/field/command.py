@@ -28,8 +28,10 @@ from livemef.fusion.settings import FusionSettings
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.field.bag import bag_problem
 from livemef.tools.field.ids import checked_id
+from livemef.tools.field.imports import import_command
 from livemef.tools.field.ledger import read_ledger
-from livemef.tools.field.products import Subject, write_products
+from livemef.tools.field.outlet import deliver_command, export_command
+from livemef.tools.field.products import Origin, Subject, write_products
 from livemef.tools.field.project import FILE, Project, load_project, template
 from livemef.tools.field.second_copy import SecondCopy
 from livemef.tools.field.session import LEDGER, OBJECTS, TARGETS, FieldSession, new_session, sessions_of, utc_now
@@ -39,6 +41,9 @@ from livemef.tools.options import JsonOption
 from livemef.tools.verb_group import HELP_OPTIONS
 
 application = typer.Typer(add_completion=False, context_settings=HELP_OPTIONS)
+application.command("import")(import_command)
+application.command("deliver")(deliver_command)
+application.command("export")(export_command)
 STALL_S = 5.0
 COPY_LIMIT_S = 120.0
 SETTLING_FRAMES = 120
@@ -209,7 +214,9 @@ class _Desk:
     def _write(self, folder: Path, name: str, object_id: str, taken: Take) -> dict[str, str]:
         when = datetime.now().astimezone().replace(microsecond=0)
         subject = Subject(object_id, name, self._project.session.operator, when, self._note)
-        write_products(folder, subject, taken, self._fuser, self._project, self._session.info, self._scale)
+        write_products(
+            folder, subject, taken, self._fuser, self._project, Origin.of_camera(self._session.info), self._scale
+        )
         self._largest = max(self._largest, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
         organization = self._project.institution.name
         return {"Source-Organization": organization} if organization else {}

@@ -6,7 +6,9 @@ simulated ColorChecker).
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,8 +46,29 @@ class Subject:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the exposures came from. kind: "developed" by the camera, or "imported". files: imported ones, as they are.
+
+    automatic: what the camera did by itself that should have been off.
+    """
+
+    uri: str
+    name: str
+    model: str = ""
+    serial: str = ""
+    automatic: tuple[str, ...] = ()
+    kind: str = "developed"
+    files: tuple[Path, ...] = ()
+
+    @classmethod
+    def of_camera(cls, info: CameraInfo) -> Origin:
+        """A live camera."""
+        return cls(info.uri, info.name, info.model, info.serial, info.automatic)
+
+
 def write_products(
-    folder: Path, subject: Subject, taken: Take, fuser: Fuser, project: Project, info: CameraInfo, scale: float
+    folder: Path, subject: Subject, taken: Take, fuser: Fuser, project: Project, origin: Origin, scale: float
 ) -> dict[str, Any]:
     """Write all files of an object into a folder; returns the sidecar's content, which is written as well.
 
@@ -53,8 +76,8 @@ def write_products(
     """
     for role in ("source", "master", "access"):
         (folder / role).mkdir()
-    writer = _Writer(folder, subject, project, info)
-    sources = [
+    writer = _Writer(folder, subject, project, origin)
+    sources = [writer.copied(file) for file in origin.files] or [
         writer.source(frame, bracket, place)
         for bracket, frames in enumerate(taken.sources, 1)
         for place, frame in enumerate(frames, 1)
@@ -68,7 +91,7 @@ def write_products(
     access = writer.tiff("access", "fused", fused, SRGB, sources[: len(first)], composite)
     jpeg = f"access/{subject.name}_fused.jpg"
     write_picture(folder / jpeg, _at_most(to_8_bit(fused), project.access.jpeg_long_side))
-    sidecar = _sidecar(subject, taken, fuser, project, info) | {
+    sidecar = _sidecar(subject, taken, fuser, project, origin) | {
         "files": {"source": [name for name, _ in sources], "master": master[0], "access": [access[0], jpeg]},
         "master": {
             "encoding": LSTAR_RGB.name,
@@ -99,7 +122,13 @@ class _Writer:
     folder: Path
     subject: Subject
     project: Project
-    info: CameraInfo
+    origin: Origin
+
+    def copied(self, file: Path) -> tuple[str, str]:
+        """File name and document id of an imported picture, copied byte for byte."""
+        name = f"source/{file.name}"
+        shutil.copyfile(file, self.folder / name)
+        return name, f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
     def source(self, frame: Frame, bracket: int, place: int) -> tuple[str, str]:
         """File name and document id of an exposure, written as the camera delivered it."""
@@ -143,7 +172,7 @@ class _Writer:
             creator=self.subject.operator,
             rights=self.project.institution.rights,
             ingredients=sources,
-            own={"role": role, "note": self.subject.note, "camera": self.info.name},
+            own={"role": role, "note": self.subject.note, "camera": self.origin.name},
         )
         when = self.subject.when
         metadata = TiffMetadata(
@@ -152,7 +181,7 @@ class _Writer:
             taken=when.strftime("%Y:%m:%d %H:%M:%S"),
             offset=when.isoformat()[-6:],
             make="livemef",
-            model=self.info.name,
+            model=self.origin.name,
             icc=icc,
             xmp=xmp_packet(xmp),
             exposure_us=exposure_us,
@@ -171,7 +200,7 @@ def _at_most(picture: Pixels, long_side: int) -> Pixels:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
-def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, info: CameraInfo) -> dict[str, Any]:
+def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, origin: Origin) -> dict[str, Any]:
     return {
         "format": "livemef-object",
         "version": 1,
@@ -180,11 +209,11 @@ def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, info
         "operator": subject.operator,
         "taken": subject.when.isoformat(),
         "software": f"livemef {version('livemef')}",
-        "camera": {"uri": info.uri, "name": info.name, "model": info.model, "serial": info.serial},
-        "automatic": list(info.automatic),
+        "camera": {"uri": origin.uri, "name": origin.name, "model": origin.model, "serial": origin.serial},
+        "automatic": list(origin.automatic),
         "rig": project.session.rig,
         "lamp": project.session.lamp,
-        "source_kind": "developed",
+        "source_kind": origin.kind,
         "exposures": [describe(exposure) for exposure in taken.plan],
         "frames_merged": [_record(record) for record in taken.records],
         "profile": project.capture.profile,

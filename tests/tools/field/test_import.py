@@ -1,0 +1,83 @@
+"""Importing from another camera, delivering and exporting."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import bagit
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from livemef.capture.srgb import encode
+from livemef.fusion.method.colour import to_codes
+from livemef.tools.cli import main
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("camera")
+    light = 0.9 * 2.0 ** np.random.default_rng(2).uniform(-7, 0, (60, 80, 3))
+    files = []
+    for number, seconds in enumerate((0.001, 0.008)):
+        codes = to_codes(encode(np.clip(light * seconds / 0.001, 0, 1)), np.dtype("uint8"))
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x829A] = IFDRational(round(seconds * 1000), 1000)
+        files.append(folder / f"IMG_{number}.webp")
+        Image.fromarray(codes[..., ::-1]).save(files[-1], lossless=True, exif=exif)
+    return files
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    folder = tmp_path_factory.mktemp("field") / "museum"
+    assert main(["shoot", "new", str(folder)]) == 0
+    assert main(["shoot", "import", str(folder), "KR-9", *map(str, reversed(pictures))]) == 0
+    return folder
+
+
+def test_imported_files_are_sources_byte_for_byte(project: Path, pictures: list[Path]) -> None:
+    (bag,) = project.glob("*-import/objects/KR-9")
+    assert bagit.Bag(str(bag)).is_valid()
+    for picture in pictures:
+        assert (bag / "data" / "source" / picture.name).read_bytes() == picture.read_bytes()
+    sidecar = json.loads((bag / "data" / "KR-9.json").read_text())
+    assert sidecar["source_kind"] == "imported"
+    assert sidecar["exposures"] == ["1 ms", "8 ms"]
+    assert (bag / "data" / sidecar["files"]["master"]).is_file()
+    digest = hashlib.sha256(pictures[0].read_bytes()).hexdigest().encode()
+    assert digest in (bag / "data" / sidecar["files"]["master"]).read_bytes()  # among the XMP's ingredients
+
+
+def test_deliver_and_export(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "deposit"
+    assert main(["shoot", "deliver", str(project), "-o", str(out)]) == 0
+    assert "1 bags copied, 0 were there, 0 faulty" in capsys.readouterr().out
+    (bag,) = out.glob("*/objects/KR-9")
+    assert bagit.Bag(str(bag)).is_valid()
+    (bag / "data" / "KR-9.json").write_text("{}")
+    assert main(["shoot", "deliver", str(project), "-o", str(out)]) == 2
+    assert "1 faulty" in capsys.readouterr().out
+    for expected in ("1 pictures, 0 were there", "0 pictures, 1 were there"):
+        assert main(["shoot", "export", str(project), "-o", str(tmp_path / "web")]) == 0
+        assert expected in capsys.readouterr().out
+    with Image.open(tmp_path / "web" / "KR-9.jpg") as picture:
+        assert picture.size == (80, 60)
+
+
+def test_what_cannot_be_imported(project: Path, pictures: list[Path], tmp_path: Path, capsys) -> None:
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (80, 60), 99).save(plain)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (80, 60), 9).save(other)
+    for files, says in (
+        ([plain, other], "EXIF"),
+        ([pictures[0], tmp_path / "no.webp"], "no.webp"),
+        ([pictures[0], pictures[0]], "have this name"),
+    ):
+        assert main(["shoot", "import", str(project), "KR-10", *map(str, files)]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert says in lines[0]
+    assert not list(project.glob("*/objects/KR-10"))
