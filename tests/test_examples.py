@@ -1,5 +1,6 @@
 """Every program in examples/, run as its first line says."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+import livemef
 from livemef.fusion.stream.publisher import Publisher
 from tests.fusion.stream.stream_samples import header, ramp
 from tests.tools.command import write_scene
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+README = EXAMPLES.with_name("README.md")
 CAMERA = "sim://?size=320x240&scene=chart&fps=60"
 LIMIT_S = 100
 PICTURE = ramp(np.uint8, 30, 50)
@@ -73,6 +76,26 @@ def test_plot_histogram(tmp_path: Path) -> None:
 def test_own_pipeline(tmp_path: Path) -> None:
     done = example("own_pipeline.py", CAMERA, f"ipc://{tmp_path}/link", 3, folder=tmp_path)
     assert done.stdout.startswith("3 brackets")
+
+
+def test_the_readmes_program(tmp_path: Path) -> None:
+    """As printed, but for the size of the camera's picture and the endpoint: two frames reach a subscriber."""
+    printed = re.search(r"```python\n(import livemef\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert printed is not None
+    assert len(printed[1].splitlines()) <= 12
+    endpoint = f"ipc://{tmp_path}/readme"
+    program = printed[1].replace("sim://", CAMERA).replace("tcp://127.0.0.1:5556", endpoint)
+    assert (CAMERA in program, endpoint in program) == (True, True)
+    (tmp_path / "program.py").write_text(program)
+    with (
+        subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path) as child,
+        livemef.subscribe(endpoint, timeout_s=60) as messages,
+    ):
+        try:
+            numbers = [next(messages).header.seq for _ in range(2)]
+        finally:
+            child.kill()
+    assert numbers[1] > numbers[0]
 
 
 def test_record_and_replay(tmp_path: Path) -> None:
