@@ -11,6 +11,8 @@ from livemef.capture.frame import Bracket, CapturedBracket, Pixels, brightness
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, check_exposures
 from livemef.fusion.motion.compensation import UNKNOWN, Moments
+from livemef.fusion.motion.intensity_mapping import light_of_linear
+from livemef.fusion.motion.steadiness import Place
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 
@@ -47,7 +49,8 @@ class BracketFuser:
         """Fuse a camera's bracket, or two or more arrays of one shape and dtype.
 
         Arrays: BGR, height x width x 3, uint8 or uint16, sRGB-encoded, in any order: they are sorted by their
-        brightness. The result has their shape and dtype. A bracket's picture shows the moment of its newest frame.
+        brightness. The result has their shape and dtype. A bracket's picture shows the moment of its newest frame, and
+        brackets of one camera, in order, are fused as one steady stream: use another fuser for another camera.
         Raises FusionError for exposures that cannot be fused, TypeError for what is no array.
         """
         if not self._open:
@@ -122,5 +125,13 @@ def fuse(
 
 
 def moments_of(bracket: Bracket) -> Moments:
-    """How a bracket was taken, for motion: its exposures' light, and the newest frame as the moment to show."""
-    return Moments(bracket.lights, bracket.records.index(bracket.newest))
+    """How a bracket was taken, for motion: its exposures' light, the newest frame as the moment to show, its place in
+    the stream, and the camera's response, where that is known.
+    """
+    newest = bracket.newest
+    frames = tuple(record.sequence for record in bracket.records)
+    response = None
+    if newest.response == "linear":
+        top = 255 if newest.white_level <= 255 else 65535  # of the pictures' dtype
+        response = light_of_linear(newest.black_level / top, newest.white_level / top)
+    return Moments(bracket.lights, bracket.records.index(newest), Place(newest.epoch, frames), response)

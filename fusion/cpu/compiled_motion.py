@@ -25,6 +25,7 @@ class CompensationCall(Structure):
         ("reference", Picture),
         ("other", Picture),
         ("table", c_void_p),
+        ("codes", c_int32),
         ("mask", c_void_p),
         ("grid_height", c_int32),
         ("grid_width", c_int32),
@@ -37,6 +38,10 @@ class CompensationCall(Structure):
         ("clip_scale", c_float),
         ("least_fill", c_float),
         ("like", c_float),
+        ("belief", c_void_p),
+        ("luma_offset", c_float),
+        ("alike", c_float),
+        ("white", c_float),
     ]
 
 
@@ -71,16 +76,31 @@ class _Allowed(Structure):
         ("contrast_part", c_float),
         ("sure", c_float),
         ("certain", c_float),
+        ("clips_start", c_float),
+        ("clips_scale", c_float),
+        ("spoilt", c_float),
+    ]
+
+
+class _Noise(Structure):
+    _fields_ = [
+        ("variance", c_void_p),
+        ("levels", c_int32),
+        ("contrast_part", c_float),
+        ("sure", c_float),
+        ("certain", c_float),
     ]
 
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
-    loops.remake_means.argtypes = [POINTER(CompensationCall), *shape, c_void_p]
+    loops.remake_means.argtypes = [POINTER(CompensationCall), c_int32, c_void_p]
     loops.remake_means.restype = c_int
     loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
+    loops.changes.argtypes = [POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
+    loops.changes.restype = None
     loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
     loops.moved_cells.restype = c_int
     loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
@@ -97,12 +117,23 @@ class CompiledGridLoops:
     def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
-        levels = np.column_stack([allowed.expected, allowed.noise]).astype(np.float32)
+        levels = np.stack([allowed.expected, allowed.noise], axis=-1).astype(np.float32)
         limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
-        call = _Allowed(levels.ctypes.data, intensity_mapping.KNOTS, *limits)
+        clips = ghost_mask.CLIPS_START, 1 / (ghost_mask.CLIPS_END - ghost_mask.CLIPS_START)
+        call = _Allowed(levels.ctypes.data, intensity_mapping.KNOTS, *limits, *clips, allowed.spoilt)
         result = np.empty(under.shape[:2], np.float32)
         data = under.ctypes.data, over.ctypes.data
         self._grids.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
+        return result
+
+    def changes(self, grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
+        """See GridLoops."""
+        grid, before = (np.ascontiguousarray(picture, np.float32) for picture in (grid, before))
+        variance = (2 * np.square(noise)).astype(np.float32)
+        limits = ghost_mask.CONTRAST_PART, ghost_mask.CHANGE_SURE, ghost_mask.CHANGE_CERTAIN
+        call = _Noise(variance.ctypes.data, len(variance), *limits)
+        result = np.empty(grid.shape[:2], np.float32)
+        self._grids.changes(byref(call), grid.ctypes.data, before.ctypes.data, *result.shape, result.ctypes.data)
         return result
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -115,9 +146,7 @@ class CompiledGridLoops:
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
         result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
-        check(
-            self._grids.remake_means(byref(call), intensity_mapping.KNOTS, len(there) // len(small), result.ctypes.data)
-        )
+        check(self._grids.remake_means(byref(call), len(there) // len(small), result.ctypes.data))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
@@ -149,12 +178,14 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     codes = other.dtype != np.float32
     top = codes_of(other) - 1 if codes else 1
     clips = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
-    table = (intensity_mapping.code_table(todo.curve, other.dtype) if codes else todo.curve).astype(np.float32)
+    table = intensity_mapping.code_tables(todo.curves, other.dtype) if codes else todo.curves
+    table = np.ascontiguousarray(table, np.float32)
     mask = np.ascontiguousarray(todo.mask, np.float32)
     call = CompensationCall(
         reference=picture_of(reference),
         other=picture_of(other),
         table=table.ctypes.data,
+        codes=table.shape[1],
         mask=mask.ctypes.data,
         grid_height=mask.shape[0],
         grid_width=mask.shape[1],
@@ -162,8 +193,15 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         clip_scale=1 / (clips[1] - clips[0]),
         least_fill=top * saturation_fill.LEAST_FILL,
         like=saturation_fill.LIKE,
+        luma_offset=top * exposure_synthesis.LUMA_OFFSET,
+        alike=exposure_synthesis.ALIKE,
+        white=top,
     )
     call.arrays = [table, mask]
+    if todo.belief is not None:
+        belief = np.ascontiguousarray(todo.belief, np.float32)
+        call.belief = belief.ctypes.data
+        call.arrays.append(belief)
     if todo.move != NO_MOVE:
         across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
         call.across, call.down = across.ctypes.data, down.ctypes.data

@@ -24,6 +24,7 @@ from livemef.fusion.method import downscale, guide_planes
 from livemef.fusion.method.gamma import compensate
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
+from livemef.fusion.motion.steadiness import Fold, StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 STRIPS_PER_THREAD = 4
@@ -66,6 +67,7 @@ class CpuFuser:
         self._net = net
         self._tile = tile
         self._moved: dict[int, Pixels] = {}  # exposures made anew by motion compensation; kept from bracket to bracket
+        self._memory = StreamMemory()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fuse")
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
@@ -80,16 +82,17 @@ class CpuFuser:
                 smalls = self._averages(exposures, self._small_shape(result))
         else:
             with _timed(stages, "shrink"):
-                height, width = result.shape[:2]
-                grids = self._averages(exposures, compensation.grid_shape(height, width, self.settings.small_lines))
+                grids = self._grids(exposures, moments)
             with _timed(stages, "motion"):
                 inputs, smalls, motion = self._compensated(exposures, grids, moments)
         fused, small_fused = inputs[0], smalls[0]
-        for brighter, small_brighter in zip(inputs[1:], smalls[1:], strict=True):
+        steered = motion is not None and moments.place is not None
+        for number, (brighter, small_brighter) in enumerate(zip(inputs[1:], smalls[1:], strict=True)):
             if fused.pixels is result:
                 with _timed(stages, "shrink"):
                     (small_fused,) = self._averages([result], self._small_shape(result))
-            self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages)
+            fold = Fold(number, number == len(inputs) - 2, self.settings.window_radius) if steered else None
+            self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages, fold)
             fused = FusionInput(result)
         return Fused(result, stages, motion)
 
@@ -109,6 +112,17 @@ class CpuFuser:
         """See Fuser."""
         self._pool.shutdown()
 
+    def _grids(self, exposures: Sequence[Pixels], moments: Moments) -> list[Plane]:
+        """The exposures' motion grids; those of frames that were in the bracket before are remembered."""
+        height, width = exposures[0].shape[:2]
+        shape = compensation.grid_shape(height, width, self.settings.small_lines)
+        known: list[Plane | None] = [None] * len(exposures)
+        if moments.place is not None:
+            known = self._memory.recall(moments.place, (height, width))
+        new = [pixels for pixels, grid in zip(exposures, known, strict=True) if grid is None]
+        averages = iter(self._averages(new, shape) if new else [])
+        return [next(averages) if grid is None else grid for grid in known]
+
     def _compensated(
         self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments
     ) -> tuple[list[FusionInput], list[Plane], MotionReport]:
@@ -116,7 +130,7 @@ class CpuFuser:
         height, width = exposures[0].shape[:2]
         settings = self.settings
         found = compensation.at_one_moment(
-            grids, (height, width), settings.small_lines, settings.motion, moments, self.loops
+            grids, (height, width), settings.small_lines, settings.motion, moments, self.loops, self._memory
         )
         inputs = [FusionInput(pixels) for pixels in exposures]
         for index, todo in found.plans.items():
@@ -135,8 +149,14 @@ class CpuFuser:
         return buffer
 
     def _fuse_pair(
-        self, pair: tuple[FusionInput, FusionInput], smalls: tuple[Plane, Plane], out: Pixels, stages: dict[str, float]
+        self,
+        pair: tuple[FusionInput, FusionInput],
+        smalls: tuple[Plane, Plane],
+        out: Pixels,
+        stages: dict[str, float],
+        fold: Fold | None,
     ) -> None:
+        """fold: which step it is of a stream's bracket; None for a still."""
         settings = self.settings
         with _timed(stages, "shrink"):
             (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, smalls)
@@ -148,6 +168,8 @@ class CpuFuser:
             with _timed(stages, "affine"):
                 target = guide_planes.target_lightness(fused, settings)
                 affine = self.loops.affine_planes(lightness_u, lightness_o, target, settings)
+                if fold is not None:
+                    affine, chroma = self._memory.steer(fold, affine, chroma, (lightness_u, lightness_o), self.loops)
         else:
             with _timed(stages, "network"):
                 gamma = guide_planes.full_gamma(lightness_u, lightness_o, self._net, settings)

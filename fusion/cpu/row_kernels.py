@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.fusion.method import colour, downscale, guide_planes, guided_upsampling, reference
 from livemef.fusion.motion import exposure_synthesis
-from livemef.fusion.motion.compensation import DefinedLoops, GridLoops
 from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.float32]

@@ -28,8 +28,10 @@ from livemef.fusion.fuser import Fused, check_exposures, checked_out
 from livemef.fusion.kernels.build import BINARY
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import compensation
-from livemef.fusion.motion.compensation import UNKNOWN, DefinedLoops, Moments, MotionReport
+from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 WAIT_LIMIT_S = 4.0
@@ -136,6 +138,7 @@ class CudaFuser:
         self._context = device.retain_primary_context()
         self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
         self._loops = CompiledGridLoops() if compiled() else DefinedLoops()
+        self._memory = StreamMemory()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
         with self.on_device():
@@ -230,9 +233,12 @@ class CudaFuser:
             self._driver.memcpy_dtoh_async(memory.grids[first : first + 2], buffers.addresses["grids"], self._early)
         lane.mark("shrink", self._early)
         lane.wait()
-        grids = list(memory.grids[: len(pictures)])
+        # copies: some are remembered, and the next bracket writes over these
+        grids = [grid.copy() for grid in memory.grids[: len(pictures)]]
         settings, size = self.settings, (layout.height, layout.width)
-        found = compensation.at_one_moment(grids, size, settings.small_lines, settings.motion, moments, self._loops)
+        found = compensation.at_one_moment(
+            grids, size, settings.small_lines, settings.motion, moments, self._loops, self._memory
+        )
         for index, todo in found.plans.items():
             if not todo.idle:
                 pictures[index] = self._remake(buffers, index, todo, pictures[found.reference], pictures[index])

@@ -30,6 +30,7 @@ class Remake(Structure):
         ("across", c_uint64),
         ("down", c_uint64),
         ("fill", c_uint64),
+        ("belief", c_uint64),
         ("height", c_int32),
         ("width", c_int32),
         ("grid_height", c_int32),
@@ -40,6 +41,8 @@ class Remake(Structure):
         ("clip_scale", c_float),
         ("least_fill", c_float),
         ("like", c_float),
+        ("luma_offset", c_float),
+        ("alike", c_float),
     ]
 
 
@@ -59,11 +62,12 @@ class RemakeBuffers:
         """Bytes of each array."""
         cells = self.grid[0] * self.grid[1]
         return {
-            "table": 4 * 256**self.itemsize,
+            "table": 3 * 4 * 256**self.itemsize,
             "mask": 4 * cells,
             "across": 4 * self.height,
             "down": 4 * self.width,
             "fill": 12 * cells,
+            "belief": 4 * cells,
         }
 
     @property
@@ -75,13 +79,15 @@ class RemakeBuffers:
         """What goes into the block."""
         dtype = np.dtype(f"u{self.itemsize}")
         arrays: dict[str, NDArray[np.number]] = {
-            "table": intensity_mapping.code_table(todo.curve, dtype).astype(np.float32),
+            "table": intensity_mapping.code_tables(todo.curves, dtype).astype(np.float32),
             "mask": todo.mask,
         }
         if todo.move != NO_MOVE:
             arrays["across"], arrays["down"] = exposure_synthesis.places(todo.move, self.height, self.width)
         if todo.fill is not None:
             arrays["fill"] = (todo.fill * np.iinfo(dtype).max).astype(np.float32)
+        if todo.belief is not None:
+            arrays["belief"] = todo.belief
         return arrays
 
     def fill(self, block: NDArray[np.uint8], arrays: Mapping[str, NDArray[np.number]]) -> None:
@@ -122,4 +128,6 @@ class RemakeBuffers:
             clip_scale=1 / (ends - starts),
             least_fill=top * saturation_fill.LEAST_FILL,
             like=saturation_fill.LIKE,
+            luma_offset=top * exposure_synthesis.LUMA_OFFSET,
+            alike=exposure_synthesis.ALIKE,
         )

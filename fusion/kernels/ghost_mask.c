@@ -7,11 +7,18 @@
 #define BLOCK_CELLS 32
 
 typedef struct {
-    const float (*levels)[2]; /* knots + 1: for each of the darker exposure's values the brighter one's, and their difference's
-                               * variance */
+    const float (*levels)[2]; /* 3 x knots + 1, a channel after the other: for each of the darker exposure's values the
+                               * brighter one's, and their difference's variance */
     int32_t knots;
     float contrast_part, sure, certain;
+    float clips_start, clips_scale, spoilt; /* beside a channel that clips in both, the others may differ by so much more */
 } Allowed;
+
+typedef struct {
+    const float *variance; /* levels: of the difference of two frames, by the larger value */
+    int32_t levels;
+    float contrast_part, sure, certain;
+} Noise;
 
 /* Largest and smallest of three rows, by sample. */
 VECTORISED static void extremes_of_rows(const float *restrict above, const float *restrict row, const float *restrict below,
@@ -48,7 +55,7 @@ static void look_up_row(const Allowed *allowed, const float *under, int32_t samp
     int32_t places[3 * BLOCK_CELLS];
     places_of_row(under, (float)allowed->knots, samples, places);
     for (int32_t i = 0; i < samples; i++)
-        memcpy(out[i], allowed->levels[places[i]], sizeof *out);
+        memcpy(out[i], allowed->levels[i % 3 * (allowed->knots + 1) + places[i]], sizeof *out);
 }
 
 VECTORISED static void squares_of_row(const float (*restrict levels)[2], const float *restrict over, float contrast_part,
@@ -60,9 +67,26 @@ VECTORISED static void squares_of_row(const float (*restrict levels)[2], const f
     }
 }
 
-VECTORISED static void ramp_of_row(const Allowed *allowed, const float *restrict squares, int32_t cells, float *restrict out)
+/* Where one of a cell's channels clips in both exposures, all have more variance. */
+VECTORISED static void spoil_cells(const Allowed *allowed, float (*restrict levels)[2], const float *restrict over, int32_t cells)
 {
-    const float sure = allowed->sure, scale = 1.0f / (allowed->certain - allowed->sure);
+    const float start = allowed->clips_start, scale = allowed->clips_scale, spoilt = allowed->spoilt;
+    for (int32_t i = 0; i < cells; i++) {
+        float most = 0;
+        for (int32_t c = 3 * i; c < 3 * i + 3; c++) {
+            float both = levels[c][0] < over[c] ? levels[c][0] : over[c];
+            most = both > most ? both : most;
+        }
+        float clips = (most - start) * scale;
+        clips = spoilt * (clips < 0 ? 0 : clips < 1 ? clips : 1);
+        for (int32_t c = 3 * i; c < 3 * i + 3; c++)
+            levels[c][1] += clips * clips;
+    }
+}
+
+VECTORISED static void ramp_of_row(float sure, float certain, const float *restrict squares, int32_t cells, float *restrict out)
+{
+    const float scale = 1.0f / (certain - sure);
     for (int32_t i = 0; i < cells; i++) {
         float most = squares[3 * i] > squares[3 * i + 1] ? squares[3 * i] : squares[3 * i + 1];
         most = most > squares[3 * i + 2] ? most : squares[3 * i + 2];
@@ -114,8 +138,65 @@ void disagreement(const Allowed *allowed, const float *under, const float *over,
                 memset(out + first, 0, (size_t)count * sizeof *out);
                 continue;
             }
+            if (allowed->spoilt > 0)
+                spoil_cells(allowed, levels, over + 3 * first, count);
             contrast_of_block(over, height, width, x, y, count, squares);
             squares_of_row(levels, over + 3 * first, allowed->contrast_part, 3 * count, squares);
-            ramp_of_row(allowed, squares, count, out + first);
+            ramp_of_row(allowed->sure, allowed->certain, squares, count, out + first);
+        }
+}
+
+/* ---- two frames of one exposure ---- */
+
+/* Squared differences, and by the larger value how large they may be. */
+static void variances_of_block(const Noise *noise, const float *grid, const float *before, int32_t samples, float *restrict out)
+{
+    int32_t places[3 * BLOCK_CELLS], last = noise->levels - 1;
+    for (int32_t i = 0; i < samples; i++) {
+        float most = grid[i] > before[i] ? grid[i] : before[i];
+        int32_t place = (int32_t)(most * (float)noise->levels);
+        places[i] = place < last ? place : last;
+    }
+    for (int32_t i = 0; i < samples; i++)
+        out[i] = noise->variance[places[i]];
+}
+
+VECTORISED static int any_changed(const float *restrict grid, const float *restrict before, const float *restrict variance,
+                                  float sure, int32_t samples)
+{
+    int any = 0;
+    for (int32_t i = 0; i < samples; i++) {
+        float difference = grid[i] - before[i];
+        any |= difference * difference > sure * sure * variance[i];
+    }
+    return any;
+}
+
+VECTORISED static void change_of_row(const float *restrict grid, const float *restrict before, const float *restrict variance,
+                                     float contrast_part, int32_t samples, float *restrict contrast)
+{
+    for (int32_t i = 0; i < samples; i++) {
+        float blur = contrast_part * contrast[i], difference = grid[i] - before[i];
+        contrast[i] = difference * difference / (variance[i] + blur * blur);
+    }
+}
+
+/* How surely two frames (height x width x 3, encoded 0..1) of one exposure differ, 0..1. */
+void changes(const Noise *noise, const float *grid, const float *before, int32_t height, int32_t width, float *out)
+{
+    float variance[3 * BLOCK_CELLS], squares[3 * BLOCK_CELLS];
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x += BLOCK_CELLS) {
+            int32_t count = width - x < BLOCK_CELLS ? width - x : BLOCK_CELLS;
+            size_t first = (size_t)y * width + x;
+            const float *new = grid + 3 * first, *old = before + 3 * first;
+            variances_of_block(noise, new, old, 3 * count, variance);
+            if (!any_changed(new, old, variance, noise->sure, 3 * count)) {
+                memset(out + first, 0, (size_t)count * sizeof *out);
+                continue;
+            }
+            contrast_of_block(grid, height, width, x, y, count, squares);
+            change_of_row(new, old, variance, noise->contrast_part, 3 * count, squares);
+            ramp_of_row(noise->sure, noise->certain, squares, count, out + first);
         }
 }

@@ -63,6 +63,20 @@ PIXEL_FN void fill_in(const Remake &p, int32_t x, int32_t y, const float *refere
         made[c] += clips[c] * larger(stays * (float)there[c] + (1.0f - stays) * bright * fill[c] - made[c], 0.0f);
 }
 
+/* Where the reference's colour is believed in part only: see with_old_colour of fusion/motion/exposure_synthesis.py. */
+template <typename Sample> PIXEL_FN void colour_in(const Remake &p, float belief, const uint32_t *there, float *made)
+{
+    const float white = (float)(Sample)~0u;
+    float luma = 0.114f * made[0] + 0.587f * made[1] + 0.299f * made[2];
+    float old = 0.114f * (float)there[0] + 0.587f * (float)there[1] + 0.299f * (float)there[2];
+    float ratio = (luma + p.luma_offset) / (old + p.luma_offset);
+    float alike = within(2.0f - larger(ratio, 1.0f / ratio) / p.alike, 0.0f, 1.0f);
+    for (int c = 0; c < 3; c++) {
+        float coloured = luma + alike * (smaller((float)there[c] * ratio, white) - luma);
+        made[c] = belief * made[c] + (1.0f - belief) * coloured;
+    }
+}
+
 /* A thread a pixel. */
 template <typename Sample> PIXEL_FN void remake(const Remake &p)
 {
@@ -77,8 +91,13 @@ template <typename Sample> PIXEL_FN void remake(const Remake &p)
         float reference[3], made[3], largest = 0.0f;
         for (int c = 0; c < 3; c++) {
             reference[c] = (float)seen[c];
-            made[c] = p.table[seen[c]];
+            made[c] = p.table[(c << 8 * sizeof(Sample)) + seen[c]];
             largest = larger(largest, reference[c]);
+        }
+        if (p.belief) {
+            float belief = plane_at(p, p.belief, p.grid_height, p.grid_width, 1, x, y);
+            if (belief < 1.0f)
+                colour_in<Sample>(p, belief, codes, made);
         }
         if (p.fill && largest > p.clip_start)
             fill_in(p, x, y, reference, codes, made);

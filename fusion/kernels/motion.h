@@ -6,7 +6,8 @@
 
 typedef struct {
     Picture reference, other;
-    const float *table;  /* the other's code, whole, for every code of the reference */
+    const float *table;  /* the other's code, whole, for every code of the reference: 3 x codes, a channel after the other */
+    int32_t codes;
     const float *mask;   /* grid_height x grid_width: the reference's share */
     int32_t grid_height, grid_width;
     const int32_t *across; /* for each row, and */
@@ -15,6 +16,8 @@ typedef struct {
     int32_t fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
+    const float *belief; /* grid_height x grid_width: how far the reference's colour is believed, or NULL: all of it */
+    float luma_offset, alike, white; /* see with_old_colour of fusion/motion/exposure_synthesis.py; codes, a ratio, codes */
 } Compensation; /* across and down NULL: not moved */
 
 /* Where the reference has a share, and what a row needs at hand. */
@@ -22,6 +25,7 @@ typedef struct {
     float *share;    /* the reference's share, for each sample of a row that has any */
     float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
     float *fill;     /* a row of the fill */
+    float *belief;   /* for each pixel of a row that has a share, how far its colour is believed */
     int32_t *starts; /* first column that lies right of each cell's centre, and the width */
     int32_t *stretches, *stretches_end; /* where a row has shares: first cell, and the one after the last, of each stretch */
     int32_t upper;                      /* row of cells above the pixels, -1 before the first use, and */

@@ -63,14 +63,16 @@ struct Remake {
     const uint8_t *reference, *other;
     uint8_t *out;
     int64_t reference_stride, other_stride, out_stride;
-    const float *table;    /* the other's code, whole, for every code of the reference */
+    const float *table;    /* the other's code, whole, for every code of the reference: 3 x codes, a channel after the other */
     const float *mask;     /* grid_height x grid_width: the reference's share */
     const int32_t *across; /* for each row, and */
     const int32_t *down;   /* for each column: how far right and down the place in the other lies, in PLACES; or NULL */
     const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
+    const float *belief;   /* grid_height x grid_width: how far the reference's colour is believed, or NULL: all of it */
     int32_t height, width, grid_height, grid_width, fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
+    float luma_offset, alike; /* see with_old_colour of fusion/motion/exposure_synthesis.py; codes, a ratio */
 };
 
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }

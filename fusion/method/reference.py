@@ -21,6 +21,8 @@ from livemef.fusion.method import chroma_map, colour, downscale, guide_planes, g
 from livemef.fusion.method.gamma import compensate
 from livemef.fusion.motion import compensation, exposure_synthesis
 from livemef.fusion.motion.compensation import UNKNOWN, Moments
+from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.steadiness import Fold, StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
@@ -28,33 +30,41 @@ Lab = tuple[Plane, Plane, Plane]
 
 
 def fuse(
-    exposures: Sequence[Pixels], net: LightnessNet, settings: FusionSettings, moments: Moments = UNKNOWN
+    exposures: Sequence[Pixels],
+    net: LightnessNet,
+    settings: FusionSettings,
+    moments: Moments = UNKNOWN,
+    memory: StreamMemory | None = None,
 ) -> Pixels:
     """Fuse exposures (BGR uint8 or uint16, dark to bright, one shape); more than two are folded from the dark end.
 
     Folding: fuse(fuse(1, 2), 3), each step a whole picture in the exposures' dtype. What moved between them is dealt
-    with first. Raises FusionError.
+    with first. memory: of the stream that the bracket belongs to. Raises FusionError.
     """
     check_exposures(exposures)
     if settings.motion == "off":
         smalls = [small_picture(pixels, settings) for pixels in exposures]
     else:
-        exposures, smalls = at_one_moment(exposures, settings, moments)
+        exposures, smalls = at_one_moment(exposures, settings, moments, memory)
     fused, small_fused = exposures[0], smalls[0]
-    for brighter, small_brighter in zip(exposures[1:], smalls[1:], strict=True):
-        fused = fuse_pair((fused, brighter), (small_fused, small_brighter), net, settings)
+    steered = memory if moments.place is not None and settings.motion != "off" else None
+    for number, (brighter, small_brighter) in enumerate(zip(exposures[1:], smalls[1:], strict=True)):
+        fold = Fold(number, number == len(exposures) - 2, settings.window_radius)
+        fused = fuse_pair((fused, brighter), (small_fused, small_brighter), net, settings, fold, steered)
         small_fused = small_picture(fused, settings)
     return fused
 
 
 def at_one_moment(
-    exposures: Sequence[Pixels], settings: FusionSettings, moments: Moments
+    exposures: Sequence[Pixels], settings: FusionSettings, moments: Moments, memory: StreamMemory | None = None
 ) -> tuple[list[Pixels], list[Plane]]:
     """The exposures as they would have been at the reference's moment, and their small pictures (made small first)."""
     height, width = exposures[0].shape[:2]
     shape = compensation.grid_shape(height, width, settings.small_lines)
     grids = [_averages(pixels, *shape).astype(np.float32) for pixels in exposures]
-    found = compensation.at_one_moment(grids, (height, width), settings.small_lines, settings.motion, moments)
+    found = compensation.at_one_moment(
+        grids, (height, width), settings.small_lines, settings.motion, moments, None, memory
+    )
     still = list(exposures)
     for index, todo in found.plans.items():
         still[index] = exposure_synthesis.exposure(exposures[found.reference], exposures[index], todo)
@@ -62,9 +72,14 @@ def at_one_moment(
 
 
 def fuse_pair(
-    pair: tuple[Pixels, Pixels], smalls: tuple[Plane, Plane], net: LightnessNet, settings: FusionSettings
+    pair: tuple[Pixels, Pixels],
+    smalls: tuple[Plane, Plane],
+    net: LightnessNet,
+    settings: FusionSettings,
+    fold: Fold | None = None,
+    memory: StreamMemory | None = None,
 ) -> Pixels:
-    """Fuse two exposures, of which the small pictures are given."""
+    """Fuse two exposures, of which the small pictures are given. fold: which step it is of a stream of that memory."""
     under, over = pair
     height, width = under.shape[:2]
     small_under, small_over = (small_lab(encoded) for encoded in smalls)
@@ -75,6 +90,8 @@ def fuse_pair(
         fused = guide_planes.network_lightness(net, small_under[0], small_over[0])
         target = guide_planes.target_lightness(fused, settings)
         planes = guide_planes.affine_planes(small_under[0], small_over[0], target, settings)
+        if memory is not None and fold is not None:
+            planes, part = memory.steer(fold, planes, part, (small_under[0], small_over[0]), DefinedLoops())
         lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), under_l, over_l)
     else:
         gamma = guide_planes.full_gamma(small_under[0], small_over[0], net, settings)

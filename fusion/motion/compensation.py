@@ -1,32 +1,30 @@
-"""Exposures taken at different moments become exposures of one moment: the reference's.
+"""Motion compensation: each exposure as it would have been at the moment of the reference exposure.
 
-The picture as a whole is moved back; where the exposures still disagree, beyond noise and clipping, the other exposure
-is replaced by what the reference says that it would have shown. Whatever fuses them then sees one scene.
+The camera's move is undone; where the exposures still disagree, beyond noise and clipping, the other exposure is
+replaced by what the intensity mapping gives for the reference's pixels.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
 
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import exposure_synthesis, intensity_mapping, registration
+from livemef.fusion.motion import intensity_mapping, registration
 from livemef.fusion.motion.exposure_synthesis import Compensation
-from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask, allowed_differences, disagreement, soft_mask
-from livemef.fusion.motion.intensity_mapping import ExposureMap
+from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences, soft_mask
+from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
+from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import CLIP_START, behind_clipping
+from livemef.fusion.motion.steadiness import Place, StreamMemory, information
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
 """Lines of the motion grid along the shorter side, about: cells of 6 pixels at 1080p."""
-LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
-"""Pixels; a smaller move of the picture, and a turn that moves no corner by more, are let be: none would see it."""
 
 STILL_IMPORTANCE = 0.02
 """Of cells where nothing moves, for the choice of the reference, over those where all does."""
@@ -36,12 +34,27 @@ STILL_IMPORTANCE = 0.02
 class Moments:
     """How the exposures of a bracket were taken, as far as it is known.
 
-    lights: exposure time times gain of each, in any unit; None: their ratios are told from the pictures. reference: the
-    exposure whose moment the fused picture shows (live, the newest); None: the one that holds most of the scene.
+    lights: exposure time times gain of each, in any unit; None: their ratios are found from the pictures. reference:
+    the exposure whose moment the fused picture shows (live, the newest); None: the one that holds most of the scene.
+    place: of the bracket in a stream, None for stills; then the newest frame is the reference. response: linear light
+    (3 x KNOTS + 1) at equally spaced encoded values, where it was measured; None = not known, then sRGB is presumed,
+    and for a stream only where the pictures themselves do not show it.
     """
 
     lights: tuple[float, ...] | None = None
     reference: int | None = None
+    place: Place | None = None
+    response: Curve | None = None
+
+    def known_maps(self, dark: int, bright: int) -> ChannelMaps | None:
+        """Between two exposures by the ratio of their light; None if that is not known."""
+        if self.lights is None:
+            return None
+        ratio = self.lights[bright] / self.lights[dark]
+        if self.response is None:
+            return (intensity_mapping.of_light_ratio(ratio),) * 3
+        blue, green, red = (intensity_mapping.of_response(ratio, light) for light in self.response)
+        return blue, green, red
 
 
 UNKNOWN = Moments()
@@ -77,35 +90,6 @@ class OneMoment:
         return MotionReport(self.reference, float(mask.mean()), (farthest.dx, farthest.dy), mask)
 
 
-class GridLoops(Protocol):
-    """The loops over cells, for which a fuser may have faster ones."""
-
-    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
-        """See fusion.motion.disagreement."""
-        ...
-
-    def moved(self, picture: Grid, move: Move) -> Grid:
-        """See registration.moved."""
-        ...
-
-    def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
-        """See exposure_synthesis.small_picture."""
-        ...
-
-    def find_move(self, reference: Mask, other: Mask) -> Move:
-        """See registration.find_move."""
-        ...
-
-
-class DefinedLoops:
-    """The GridLoops as they are defined."""
-
-    disagreement = staticmethod(disagreement)
-    moved = staticmethod(registration.moved)
-    remade = staticmethod(exposure_synthesis.small_picture)
-    find_move = staticmethod(registration.find_move)
-
-
 def grid_shape(height: int, width: int, small_lines: int) -> tuple[int, int]:
     """Cells down and across: as many to each pixel of the small picture, so that this is the mean of its cells."""
     shape = downscale.small_shape(height, width, small_lines)
@@ -120,24 +104,70 @@ def at_one_moment(
     mode: MotionMode,
     moments: Moments,
     loops: GridLoops | None = None,
+    memory: StreamMemory | None = None,
 ) -> OneMoment:
-    """What is to be done to pictures of size = (height, width), dark to bright, of which the grids are given."""
-    shape = downscale.small_shape(*size, small_lines)
-    views = [_View(grid, downscale.mean_cells(grid, *shape)) for grid in grids]
+    """What is to be done to pictures of size = (height, width), dark to bright, of which the grids are given.
 
-    def of(reference: int) -> OneMoment:
-        cell, smalls, plans = size[0] / len(grids[reference]), [view.small for view in views], {}
-        for other in range(len(grids)):
-            if other != reference:
-                pair = _pair(views, reference, other, moments)
-                plans[other], smalls[other] = _compensated(pair, mode, cell, loops or DefinedLoops())
-        return OneMoment(reference, plans, smalls)
-
+    memory: of the stream that the bracket belongs to, which it then is part of; it needs `moments.place`.
+    """
+    loops, cell = loops or DefinedLoops(), size[0] / len(grids[0])
+    views = [_View(grid, downscale.mean_cells(grid, *downscale.small_shape(*size, small_lines))) for grid in grids]
+    if memory is not None and moments.place is not None:
+        memory.follow(moments.place, size)
+        memory.observe(moments.place, grids, cell, loops)
+        return _of_stream(views, memory, mode, moments, cell, loops)
     if moments.reference is not None:
-        return of(moments.reference)
-    found = of(best_exposed(grids))
+        return _of_stills(views, moments.reference, mode, moments, cell, loops)
+    found = _of_stills(views, best_exposed(grids), mode, moments, cell, loops)
     better = best_exposed(grids, found.report().mask)
-    return found if better == found.reference else of(better)
+    return found if better == found.reference else _of_stills(views, better, mode, moments, cell, loops)
+
+
+def _of_stills(
+    views: Sequence[_View], reference: int, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
+) -> OneMoment:
+    """By these pictures alone."""
+    smalls, plans = [view.small for view in views], {}
+    for other in range(len(views)):
+        if other != reference:
+            dark, bright = sorted((reference, other))
+            known = moments.known_maps(dark, bright)
+            maps = known or (intensity_mapping.of_pictures(views[dark].grid, views[bright].grid),) * 3
+            pair = _Pair(views[reference], views[other], reference == bright, maps)
+            move, there = _unmoved(pair, cell, loops)
+            mask = np.zeros(there.grid.shape[:2], np.float32)
+            if mode == "full":
+                under, over = pair.dark_first(there)
+                mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
+            plans[other], smalls[other] = _compensated(pair, there, move, mask, None, cell, loops)
+    return OneMoment(reference, plans, smalls)
+
+
+def _of_stream(
+    views: Sequence[_View], memory: StreamMemory, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
+) -> OneMoment:
+    """With what the frames before have shown; the newest frame is the reference."""
+    assert moments.place is not None
+    reference = memory.newest
+    smalls, plans, moves = [view.small for view in views], {}, {}
+    for other in range(len(views)):
+        if other != reference:
+            dark, bright = sorted((reference, other))
+            maps = memory.maps(dark, bright, moments.known_maps(dark, bright))
+            pair = _Pair(views[reference], views[other], reference == bright, maps)
+            moves[other], there = _unmoved(pair, cell, loops)
+            mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
+            if mode == "full":
+                under, over = pair.dark_first(there)
+                allowed = memory.allowed(dark, bright, under, over, maps)
+                raw, gate = loops.disagreement(under, over, allowed), memory.gate(reference, other, moves[other], loops)
+                mask = soft_mask(raw if gate is None else raw * gate)
+                if not pair.over_is_reference and mask.any():
+                    tells, belief = information(pair.reference.grid, allowed)
+                    mask = mask * tells
+            plans[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
+    memory.note_step(moves, moments.place.frames)
+    return OneMoment(reference, plans, smalls)
 
 
 def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
@@ -162,64 +192,40 @@ class _Pair:
     reference: _View
     other: _View
     over_is_reference: bool
-    maps: ExposureMap
+    maps: ChannelMaps
+
+    def dark_first(self, there: _View) -> tuple[Grid, Grid]:
+        """The grids of the darker and the brighter exposure. there: the other one, without its move."""
+        return (there.grid, self.reference.grid) if self.over_is_reference else (self.reference.grid, there.grid)
 
 
-def _pair(views: Sequence[_View], reference: int, other: int, moments: Moments) -> _Pair:
-    dark, bright = sorted((reference, other))
-    if moments.lights is None:
-        maps = intensity_mapping.of_pictures(views[dark].grid, views[bright].grid)
-    else:
-        maps = intensity_mapping.of_light_ratio(moments.lights[bright] / moments.lights[dark])
-    return _Pair(views[reference], views[other], reference == bright, maps)
-
-
-def _compensated(pair: _Pair, mode: MotionMode, cell: float, loops: GridLoops) -> tuple[Compensation, Grid]:
-    """What is to be done to the other exposure, and its small picture when that is done. cell: its side in pixels."""
-    maps, reference = pair.maps, pair.reference
+def _unmoved(pair: _Pair, cell: float, loops: GridLoops) -> tuple[Move, _View]:
+    """The other exposure's move, in cells, and the exposure without it. cell: its side in pixels."""
     move = _move(pair, cell, loops)
-    there = pair.other if move == NO_MOVE else _moved(pair.other, move, loops)
-    if mode == "full":
-        under, over = (there.grid, reference.grid) if pair.over_is_reference else (reference.grid, there.grid)
-        mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps)))
-    else:
-        mask = np.zeros(there.grid.shape[:2], np.float32)
-    _cover_unseen(mask, move)
-    curve, fill = maps.brighter, None
+    return move, pair.other if move == NO_MOVE else _moved(pair.other, move, loops)
+
+
+def _compensated(
+    pair: _Pair, there: _View, move: Move, mask: Mask, belief: Mask | None, cell: float, loops: GridLoops
+) -> tuple[Compensation, Grid]:
+    """What is to be done to the other exposure, and its small picture when that is done."""
+    registration.cover_unseen(mask, move)
+    curves, fill = np.stack([one.brighter for one in pair.maps]), None
     if pair.over_is_reference:
-        curve, fill = maps.darker, behind_clipping(reference.small, there.small, mask)
-    todo = Compensation(move.scaled(cell), mask, curve, fill)
-    return todo, loops.remade(reference.grid, there.grid, todo, there.small)
+        curves = np.stack([one.darker for one in pair.maps])
+        fill = behind_clipping(pair.reference.small, there.small, mask)
+    todo = Compensation(move.scaled(cell), mask, curves, fill, belief)
+    return todo, loops.remade(pair.reference.grid, there.grid, todo, there.small)
 
 
 def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
-    """Of the other exposure's grid, in cells; told from the small pictures unless these are very small."""
+    """Of the other exposure's grid, in cells; found in the small pictures unless these are very small."""
     enough = max(pair.other.small.shape) >= registration.LARGEST_SIDE / 2
     reference, other = (view.small if enough else view.grid for view in (pair.reference, pair.other))
-    move = registration.estimate(reference, other, pair.maps, pair.over_is_reference, loops.find_move)
-    return _worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
+    move = registration.estimate(reference, other, pair.maps[1], pair.over_is_reference, loops.find_move)
+    return registration.worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
 
 
 def _moved(view: _View, move: Move, loops: GridLoops) -> _View:
     grid = loops.moved(view.grid, move)
     return _View(grid, downscale.mean_cells(grid, *view.small.shape[:2]))
-
-
-def _cover_unseen(mask: Mask, move: Move) -> None:
-    """Set the mask where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
-    look beyond the other exposure's anywhere.
-    """
-    height, width = mask.shape
-    across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
-    left, right = (max(0, math.ceil(across + shift)) for shift in (-move.dx, move.dx))
-    top, bottom = (max(0, math.ceil(down + shift)) for shift in (-move.dy, move.dy))
-    mask[:top], mask[max(0, height - bottom) :] = 1, 1
-    mask[:, :left], mask[:, max(0, width - right) :] = 1, 1
-
-
-def _worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:
-    """The move of a grid without what no pixel would notice."""
-    turn = Move(turn=move.turn)
-    if cell * turn.reach(*shape[:2]) < LEAST_TURN_PX:
-        move = Move(move.dx, move.dy)
-    return move if cell * move.reach(*shape[:2]) >= LEAST_MOVE_PX else NO_MOVE

@@ -1,7 +1,8 @@
-"""Where do two exposures of a scene show different things, beyond what noise and clipping explain?"""
+"""The ghost mask: where two exposures of a scene show different things, beyond what noise and clipping explain."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,38 +21,83 @@ CODE = 1 / 255
 LEVELS = 16
 MOST_SAMPLES = 1500
 SURE, CERTAIN = 4.0, 7.0
-"""Deviations at which a disagreement begins to count, and counts in full."""
+"""Deviations at which a difference between two exposures begins to count, and counts in full."""
+CHANGE_SURE, CHANGE_CERTAIN = 3.0, 6.0
+"""The same for a difference between two frames of one exposure."""
 CONTRAST_PART = 0.08
 """Part of the contrast between neighbouring cells that is put down to edges not lying quite the same."""
+CLIPS_START, CLIPS_END = 0.90, 0.97
+"""Encoded values from which, and at which surely, a channel that is so bright in both exposures may clip: then a
+camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
+SPOILT = 0.04
 SPREAD_OF_MAD = 1.4826
 LEVEL = np.linspace(0, 1, intensity_mapping.KNOTS + 1)
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What two exposures may differ by. expected: the over-exposed value, noise: the variance of the difference, for
-    every level of the under-exposed one (exposure_map's knots).
+    """What two exposures of one scene may differ by, by channel (3 x KNOTS + 1, see intensity_mapping).
+
+    expected: the brighter exposure's value, noise: the variance of the difference, for each of the darker one's values.
+    spoilt: deviation by which channels may differ beside one that clips.
     """
 
     expected: Curve
     noise: Curve
+    spoilt: float = 0.0
 
 
 def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
     """How surely the exposures of a grid show different things, 0..1: from SURE to CERTAIN standard deviations, the
     largest over the channels.
 
-    Compared as the brighter exposure shows it: where it clips the darker one may say what it likes from there up, and
-    in the dark the darker one's noise, enlarged by the ratio, allows for itself.
+    They are compared as the brighter exposure shows them: where it clips, all higher values of the darker one agree
+    with it, and in the dark the darker one's noise, enlarged by the ratio of light, is allowed for.
     """
-    variance = intensity_mapping.nearest(allowed.noise, under) + np.square(np.float32(CONTRAST_PART) * contrast(over))
-    squares = (np.square(intensity_mapping.nearest(allowed.expected, under) - over) / variance).max(axis=2)
+    expected = intensity_mapping.at_channels(allowed.expected, under)
+    variance = intensity_mapping.at_channels(allowed.noise, under) + np.square(
+        np.float32(CONTRAST_PART) * contrast(over)
+    )
+    if allowed.spoilt:
+        brightest = np.minimum(expected, over).max(axis=2, keepdims=True)
+        clips = np.clip((brightest - CLIPS_START) / (CLIPS_END - CLIPS_START), 0, 1)
+        variance = variance + np.square(np.float32(allowed.spoilt) * clips)
+    squares = (np.square(expected - over) / variance).max(axis=2)
     return np.asarray(np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1), np.float32)
 
 
+def changes(grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
+    """How surely two frames of one exposure show different things, 0..1: from CHANGE_SURE to CHANGE_CERTAIN deviations.
+
+    noise: deviation of one frame's cells at LEVELS equal intervals of the larger value.
+    """
+    places = np.minimum((np.maximum(grid, before) * np.float32(LEVELS)).astype(np.int32), LEVELS - 1)
+    variance = 2 * np.square(noise[places]) + np.square(np.float32(CONTRAST_PART) * contrast(grid))
+    squares = (np.square(grid - before) / variance).max(axis=2)
+    ramp = (np.sqrt(squares) - CHANGE_SURE) / (CHANGE_CERTAIN - CHANGE_SURE)
+    return np.asarray(np.clip(ramp, 0, 1), np.float32)
+
+
 def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allowed:
-    """Measured in the pictures themselves: median and spread (from the median of deviations) of the difference between
-    the expected and the seen over-exposed values at each level of the under-exposed one.
+    """For two pictures by themselves: measured over all channels together."""
+    expected, noise = _measured(under, over, exposures)
+    return Allowed(np.repeat(expected[None], 3, axis=0), np.repeat(noise[None], 3, axis=0))
+
+
+def allowed_by_channel(
+    under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve], spoilt: float = SPOILT
+) -> Allowed:
+    """For frames of a stream: measured channel by channel. least: the variance, by channel, that the noise measured
+    over time brings about.
+    """
+    measured = [_measured(under[..., c], over[..., c], one) for c, one in enumerate(maps)]
+    expected, noise = (np.stack(curves) for curves in zip(*measured, strict=True))
+    return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt)
+
+
+def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, Curve]:
+    """Expected value and variance by level: median and spread (from the median of deviations) of the difference between
+    the expected and the seen brighter values at each level of the darker one.
 
     What moves is taken to be less than half of every level. Both are held within what a sensor's noise, a picture's
     coarse codes and a response not quite known can bring about, so that a level where all has moved does not pass for
@@ -72,7 +118,7 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
     most_bias, least_spread, most_spread = 0.05 + code, CODE + 0.25 * code, 0.03 + 2 * code
     bias = np.minimum(np.maximum(np.interp(LEVEL, centres, medians), -most_bias), most_bias)
     spread = np.minimum(np.maximum(np.interp(LEVEL, centres, spreads), least_spread), most_spread)
-    return Allowed(np.minimum(np.maximum(exposures.brighter - bias, 0), 1), np.square(spread))
+    return np.minimum(np.maximum(exposures.brighter - bias, 0), 1), np.square(spread)
 
 
 def contrast(grid: Grid) -> Grid:

@@ -1,7 +1,12 @@
-"""What would this exposure have looked like with the other's exposure time? Codes of one as codes of the other."""
+"""The intensity mapping function: encoded values of one exposure for those of another of the same scene.
+
+Known from the ratio of light and the camera's response, or learned from the pictures by matching histograms (Grossberg
+and Nayar, "Determining the camera response from images", PAMI 2003), or both: see `learned`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,6 +23,14 @@ KNOTS = 1024
 CLIPS = 0.97
 """Encoded values from here up may be clipped."""
 SMALLEST_RATIO, LARGEST_RATIO = 1.0, 4096.0
+
+
+FORGET = 1 / 24
+"""Part of a running histogram that each further frame of its exposure takes away."""
+PRIOR = 0.02
+"""Part of a grid's cells: where so many were seen near a level, pictures and known ratio count alike."""
+NEAR = 33
+"""Knots about a level whose cells count as seen there."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +63,16 @@ def nearest(curve: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.float
     return curve.astype(np.float32).take((values * np.float32(KNOTS) + np.float32(0.5)).astype(np.int32))
 
 
-def code_table(curve: Curve, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The curve as codes for every code of the dtype (256 or 65536 entries)."""
+def at_channels(curves: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """A curve a channel (3 x KNOTS + 1) at the knots nearest to encoded values (... x 3)."""
+    return np.stack([nearest(curves[c], values[..., c]) for c in range(3)], axis=-1)
+
+
+def code_tables(curves: Curve, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Curves (3 x KNOTS + 1) as codes for every code of the dtype: 3 x 256 or 3 x 65536."""
     codes = int(np.iinfo(dtype).max) + 1
-    encoded = np.interp(np.linspace(0, 1, codes), np.linspace(0, 1, KNOTS + 1), curve)
-    return colour.to_codes(encoded, dtype)
+    places, knots = np.linspace(0, 1, codes), np.linspace(0, 1, KNOTS + 1)
+    return colour.to_codes(np.stack([np.interp(places, knots, curve) for curve in curves]), dtype)
 
 
 @lru_cache(maxsize=32)
@@ -74,13 +92,76 @@ def of_pictures(darker: NDArray[np.floating[Any]], brighter: NDArray[np.floating
     Equal shares of both pictures' samples lie below a value and below what it maps to, whatever moved within the
     picture (Grossberg and Nayar, "Determining the camera response from images", PAMI 2003).
     """
-    dark, bright = _histogram(darker), _histogram(brighter)
+    return _between(_histogram(darker), _histogram(brighter))
+
+
+def _between(dark: Curve, bright: Curve) -> ExposureMap:
     darkened = _matched(bright, dark)
     return ExposureMap(_matched(dark, bright), np.minimum(darkened, darkened[round(CLIPS * KNOTS)]))
 
 
+ChannelMaps = tuple[ExposureMap, ExposureMap, ExposureMap]
+"""Of blue, green, red."""
+
+
+def of_response(ratio: float, light: Curve) -> ExposureMap:
+    """For exposures whose light differs by `ratio` (1 or more), of a camera whose encoded values at the knots stand for
+    this linear light, never falling.
+    """
+    ratio = min(max(ratio, SMALLEST_RATIO), LARGEST_RATIO)
+    knots = np.linspace(0, 1, KNOTS + 1)
+    rising = np.maximum.accumulate(light) + 1e-12 * np.arange(KNOTS + 1)  # interpolation needs it strictly so
+    brighter = np.interp(np.minimum(ratio * light, light[-1]), rising, knots)
+    return ExposureMap(np.asarray(brighter), np.asarray(np.interp(light / ratio, rising, knots)))
+
+
+def light_of_linear(black: float, white: float) -> NDArray[np.float64]:
+    """Light (3 x KNOTS + 1, white = 1) of a linear response with these encoded values (0..1) of black and white."""
+    light = np.clip((np.linspace(0, 1, KNOTS + 1) - black) / max(white - black, 1e-6), 0, 1)
+    return np.repeat(light[None], 3, axis=0)
+
+
+def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+    """Maps between two exposures from their running histograms (3 x KNOTS + 1 each, of grids of so many cells).
+
+    Where a level was seen the pictures decide, and `known`, the maps by the ratio of light, where it was not: the
+    share of the pictures is n / (n + PRIOR cells), n being the cells seen near the level. So a black offset, a tone
+    curve or crosstalk needs no model.
+    """
+    blue, green, red = (
+        _learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells) for c in range(3)
+    )
+    return blue, green, red
+
+
+def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
+    bright = bright * (dark.sum() / max(bright.sum(), 1e-9))  # one may have been seen once more than the other
+    matched = _between(dark, bright)
+    if known is None:
+        return matched
+    return ExposureMap(
+        _blended(known.brighter, matched.brighter, dark, prior), _blended(known.darker, matched.darker, bright, prior)
+    )
+
+
+def _blended(known: Curve, matched: Curve, seen: Curve, prior: float) -> Curve:
+    near = smooth(seen) * NEAR
+    return np.asarray(np.maximum.accumulate(known + near / (near + prior) * (matched - known)), np.float64)
+
+
+def smooth(curve: Curve) -> Curve:
+    """The mean of NEAR knots about each, the first and last repeated beyond the ends."""
+    sums = np.cumsum(np.pad(curve, (NEAR // 2 + 1, NEAR // 2), mode="edge"))
+    return np.asarray((sums[NEAR:] - sums[:-NEAR]) / NEAR)
+
+
+def histograms(grid: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cells at each knot, by channel (3 x KNOTS + 1), of a grid (h x w x 3, encoded 0..1)."""
+    return np.stack([_histogram(grid[..., c]) for c in range(3)])
+
+
 def _histogram(values: NDArray[np.floating[Any]]) -> Curve:
-    knots = np.rint(np.asarray(values, np.float64) * KNOTS).astype(np.int64).ravel()
+    knots = np.rint(np.asarray(values, np.float32) * np.float32(KNOTS)).astype(np.int32).ravel()
     return np.bincount(knots, minlength=KNOTS + 1).astype(np.float64)
 
 

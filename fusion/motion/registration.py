@@ -31,6 +31,8 @@ SMALLEST_SIDE = 16
 """Cells; the search begins on planes about so small: a move by a tenth of the picture is a cell or two there."""
 LEAST_SEEN = 0.05
 """Part of the cells that must tell something."""
+LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
+"""Pixels; a smaller move of the picture, and a turn that moves no corner by more, are not undone: none would see it."""
 REGULAR = 1e-6
 """Added to the normal equations' diagonal: a picture without slopes tells of no move."""
 
@@ -184,3 +186,23 @@ def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
     losses = np.square(residual) / (np.square(residual) + ROBUST**2)
     loss = losses.sum() / max(1, losses.size)
     return Normal(weighted.T @ slopes, weighted.T @ residual, float(usable.mean()), float(loss))
+
+
+def cover_unseen(mask: Plane, move: Move) -> None:
+    """Set the mask where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
+    look beyond the other exposure's anywhere.
+    """
+    height, width = mask.shape
+    across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
+    left, right = (max(0, math.ceil(across + shift)) for shift in (-move.dx, move.dx))
+    top, bottom = (max(0, math.ceil(down + shift)) for shift in (-move.dy, move.dy))
+    mask[:top], mask[max(0, height - bottom) :] = 1, 1
+    mask[:, :left], mask[:, max(0, width - right) :] = 1, 1
+
+
+def worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:
+    """The move of a grid without what no pixel would notice."""
+    turn = Move(turn=move.turn)
+    if cell * turn.reach(*shape[:2]) < LEAST_TURN_PX:
+        move = Move(move.dx, move.dy)
+    return move if cell * move.reach(*shape[:2]) >= LEAST_MOVE_PX else NO_MOVE

@@ -1,0 +1,47 @@
+"""The loops over the cells of motion grids, for which a fuser may have faster ones."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.motion import exposure_synthesis, ghost_mask, registration
+from livemef.fusion.motion.exposure_synthesis import Compensation
+from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.registration import Move
+
+
+class GridLoops(Protocol):
+    """The loops; each is defined by a function of its name."""
+
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+        """See ghost_mask.disagreement."""
+        ...
+
+    def changes(self, grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
+        """See ghost_mask.changes."""
+        ...
+
+    def moved(self, picture: Grid, move: Move) -> Grid:
+        """See registration.moved."""
+        ...
+
+    def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
+        """See exposure_synthesis.small_picture."""
+        ...
+
+    def find_move(self, reference: Mask, other: Mask) -> Move:
+        """See registration.find_move."""
+        ...
+
+
+class DefinedLoops:
+    """The GridLoops as they are defined."""
+
+    disagreement = staticmethod(ghost_mask.disagreement)
+    changes = staticmethod(ghost_mask.changes)
+    moved = staticmethod(registration.moved)
+    remade = staticmethod(exposure_synthesis.small_picture)
+    find_move = staticmethod(registration.find_move)

@@ -1,0 +1,239 @@
+"""What fusion remembers from bracket to bracket of one stream, so that its pictures neither pulse nor flicker.
+
+Alternating exposures make everything that depends on the newest of them alternate as well. So the maps between
+exposures are learned over many frames, motion is judged against the last frame of the same exposure too, and the planes
+that steer the pixels are averaged over one cycle of exposures where nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.method import downscale
+from livemef.fusion.motion import ghost_mask, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.intensity_mapping import KNOTS, ChannelMaps, Curve
+from livemef.fusion.motion.loops import GridLoops
+from livemef.fusion.motion.mean_lightness import MeanLightness
+from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.temporal_noise import NoiseLevels
+
+Planes = NDArray[np.float64]
+
+Lightness = NDArray[np.floating[Any]]
+
+GATE_CELLS = 5
+"""Cells about a change of one exposure in which a disagreement between exposures is believed."""
+STILL_GAIN = 4.0
+"""A window of which a quarter has changed is steered by the newest bracket alone."""
+TELLS_FROM, TELLS_TO = 0.08, 0.04
+"""Encoded deviation of what a darker reference says of a brighter exposure, where nothing moved: from which the
+reference replaces nothing, and to which it replaces what it should."""
+COLOUR_FROM, COLOUR_TO = 0.04, 0.02
+"""The same for its colour."""
+TELLS_BLUR = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which frames a bracket is made of. epoch: the exposure plan; frames: sequence number of each exposure's frame."""
+
+    epoch: int
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A step of the fusion of a bracket: its number from 0, whether it is the last one, and the radius of the window of
+    the local affine model, in small pixels.
+    """
+
+    number: int
+    last: bool
+    radius: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The newest frame of an exposure, small, and how surely each cell has changed since the frame before it.
+
+    known: whether there was one.
+    """
+
+    frame: int
+    grid: Grid
+    changed: Mask
+    known: bool
+
+
+@dataclass
+class StreamMemory:
+    """Of one stream. `follow` begins anew with another exposure plan, size or number of exposures, and where frame
+    numbers do not go on.
+    """
+
+    seen: dict[int, Seen] = field(default_factory=dict)
+    histograms: dict[int, Curve] = field(default_factory=dict)
+    noise: dict[int, NoiseLevels] = field(default_factory=dict)
+    mean: MeanLightness = field(default_factory=MeanLightness)
+    _planes: dict[int, dict[int, Planes]] = field(default_factory=dict)
+    _maps: dict[tuple[int, int], ChannelMaps] = field(default_factory=dict)
+    _key: tuple[Any, ...] = ()
+    _newest: int = 0
+    _step: Move = NO_MOVE
+
+    def follow(self, place: Place, size: tuple[int, int]) -> None:
+        """Another bracket is due, of pictures of this height and width."""
+        key = (place.epoch, len(place.frames), size)
+        last = max((seen.frame for seen in self.seen.values()), default=-1)
+        if key != self._key or max(place.frames) <= last:
+            self._restart(key)
+        self._newest = place.frames.index(max(place.frames))
+        self._step = NO_MOVE
+
+    def _restart(self, key: tuple[Any, ...]) -> None:
+        self.seen, self.histograms, self.noise, self.mean = {}, {}, {}, MeanLightness()
+        self._planes, self._maps, self._key = {}, {}, key
+
+    def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
+        """Begin a bracket as `follow`, and return the grids of its frames that have been observed already."""
+        self.follow(place, size)
+        return [self._recalled(index, frame) for index, frame in enumerate(place.frames)]
+
+    def _recalled(self, index: int, frame: int) -> Grid | None:
+        seen = self.seen.get(index)
+        return seen.grid if seen is not None and seen.frame == frame else None
+
+    @property
+    def newest(self) -> int:
+        """The exposure whose frame is the newest."""
+        return self._newest
+
+    def observe(self, place: Place, grids: Sequence[Grid], cell: float, loops: GridLoops) -> None:
+        """Learn from the frames that are new, oldest first. cell: side of a grid's cell in pixels."""
+        for index in sorted(range(len(grids)), key=lambda exposure: place.frames[exposure]):
+            if self._recalled(index, place.frames[index]) is None:
+                self._observe(index, place.frames[index], grids[index], cell, loops)
+
+    def _observe(self, index: int, frame: int, grid: Grid, cell: float, loops: GridLoops) -> None:
+        before, changed = self.seen.get(index), np.ones(grid.shape[:2], np.float32)
+        if before is not None:
+            move = _same_exposure_move(grid, before.grid, cell, loops)
+            old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
+            self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old)
+            changed = loops.changes(grid, old, self.noise[index])
+            registration.cover_unseen(changed, move)
+        self.seen[index] = Seen(frame, grid, changed, before is not None)
+        found = intensity_mapping.histograms(grid)
+        if index in self.histograms:
+            found += (1 - intensity_mapping.FORGET) * self.histograms[index]
+        self.histograms[index] = found
+        self._maps.clear()
+
+    # ---- what one exposure says of another
+
+    def maps(self, dark: int, bright: int, known: ChannelMaps | None) -> ChannelMaps:
+        """Between two exposures. known: by the ratio of their light."""
+        if (dark, bright) not in self._maps:
+            cells = self.seen[dark].changed.size
+            found = intensity_mapping.learned(self.histograms[dark], self.histograms[bright], known, cells)
+            self._maps[dark, bright] = found
+        return self._maps[dark, bright]
+
+    def allowed(self, dark: int, bright: int, under: Grid, over: Grid, maps: ChannelMaps) -> Allowed:
+        """What the two exposures may differ by, with the noise that was measured over time."""
+        knots, least = np.linspace(0, 1, KNOTS + 1), []
+        for one in maps:
+            enlarged = intensity_mapping.smooth(one.slope) * temporal_noise.at(self.noise.get(dark), knots)
+            least.append(np.square(enlarged) + np.square(temporal_noise.at(self.noise.get(bright), one.brighter)))
+        return ghost_mask.allowed_by_channel(under, over, maps, least)
+
+    def gate(self, reference: int, other: int, move: Move, loops: GridLoops) -> Mask | None:
+        """Where either exposure has changed since its last frame, 0..1, a little wider; None while that is not known.
+
+        What disagrees elsewhere did so all along: it is the camera's rendering, or a lamp in step with the exposures.
+        """
+        mine, theirs = self.seen[reference], self.seen[other]
+        if not (mine.known and theirs.known):
+            return None
+        there = theirs.changed if move == NO_MOVE else loops.moved(theirs.changed[..., None], move)[..., 0]
+        codes = cv2.convertScaleAbs(np.maximum(mine.changed, there), alpha=255)
+        wider = cv2.dilate(codes, np.ones((GATE_CELLS, GATE_CELLS), np.uint8))
+        return np.asarray(wider * np.float32(1 / 255), np.float32)
+
+    # ---- what steers the pixels
+
+    def note_step(self, moves: dict[int, Move], frames: Sequence[int]) -> None:
+        """Take the camera's step from the last frame to the newest one from the other exposures' moves, in cells."""
+        if moves:
+            self._step = moves[max(moves, key=lambda index: frames[index])]
+
+    def steer(
+        self, fold: Fold, affine: Planes, part: Planes, lights: tuple[Lightness, Lightness], loops: GridLoops
+    ) -> tuple[Planes, Planes]:
+        """The steering planes of a fold without what alternates with the exposures.
+
+        affine: coefficients A, B, C (h x w x 3) of the lightness in `lights`, the small pictures' L* planes. part:
+        h x w, the darker one's part of the chroma.
+        """
+        planes = self.steadied(fold.number, np.concatenate([affine, part[..., None]], axis=-1), fold.radius, loops)
+        affine, part = np.ascontiguousarray(planes[..., :3]), np.ascontiguousarray(planes[..., 3])
+        return (self.mean.scaled(affine, *lights) if fold.last else affine), part
+
+    def steadied(self, fold: int, planes: Planes, radius: int, loops: GridLoops) -> Planes:
+        """The planes (h x w x any) that steer a fold, averaged over a cycle of exposures where nothing has changed.
+
+        A mean of one bracket for each exposure as the newest holds nothing that has the cycle's period. Past planes are
+        moved along with the camera. radius: of the window of the local affine model.
+        """
+        past = self._planes.setdefault(fold, {})
+        move = self._step.scaled(planes.shape[0] / len(self.seen[0].grid))
+        if move != NO_MOVE:
+            for index, before in past.items():
+                past[index] = loops.moved(before.astype(np.float32), move).astype(np.float64)
+        past[self._newest] = planes
+        if len(past) < len(self.seen):
+            return planes
+        still = self._still(planes.shape[:2], radius)
+        mean = sum(past.values()) / len(past)
+        return np.asarray(planes + still[..., None] * (mean - planes))
+
+    def _still(self, shape: tuple[int, ...], radius: int) -> Mask:
+        changed = reduce(np.maximum, [seen.changed for seen in self.seen.values()])
+        window = (2 * radius + 1,) * 2
+        near = cv2.blur(downscale.mean_cells(changed, *shape), window)
+        return np.asarray(1 - np.clip(STILL_GAIN * near, 0, 1), np.float32)
+
+
+def information(reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
+    """How far a darker reference says what a brighter exposure would show, and in which colour, 0..1 a cell.
+
+    By the spread, where nothing moved, of what it said: near black a code of the reference is many of the other's.
+    """
+    spreads = intensity_mapping.at_channels(np.sqrt(allowed.noise), reference)
+    median = spreads.sum(axis=2) - spreads.max(axis=2) - spreads.min(axis=2)
+    noise = cv2.blur(median, (TELLS_BLUR, TELLS_BLUR))
+    tells, colour = (
+        np.clip((start - noise) / (start - end), 0, 1).astype(np.float32)
+        for start, end in ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO))
+    )
+    return tells, colour
+
+
+def _same_exposure_move(grid: Grid, before: Grid, cell: float, loops: GridLoops) -> Move:
+    """The camera's move between two frames of one exposure, in cells."""
+    factor = max(1, round(max(grid.shape) / registration.LARGEST_SIDE))
+    planes = []
+    for picture in (grid, before):
+        height, width = picture.shape[0] // factor, picture.shape[1] // factor
+        fewer = downscale.mean_cells(picture[: height * factor, : width * factor], height, width)
+        luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
+        planes.append(np.minimum(luma, np.float32(registration.CEILING)))
+    return registration.worthwhile(loops.find_move(*planes).scaled(factor), cell, grid.shape)

@@ -1,0 +1,52 @@
+"""How much do a still scene's cells scatter from frame to frame of one exposure? By level, followed over time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.motion.ghost_mask import CODE, LEVELS, SPREAD_OF_MAD, Grid
+
+NoiseLevels = NDArray[np.float32]
+"""Deviation of one frame's cells, encoded, at LEVELS equal intervals of the encoded value."""
+
+LEAST, MOST, FIRST = 0.6 * CODE, 0.02, 2 * CODE
+FALLING, RISING = 1 / 4, 1 / 24
+"""Part of a lower, and of a higher measurement that is taken on: what moves can only make the noise seem larger."""
+MOST_SAMPLES, FEWEST_OF_LEVEL = 16000, 40
+
+
+def followed(before: NoiseLevels | None, grid: Grid, old: Grid) -> NoiseLevels:
+    """The noise after another frame, `grid`, whose predecessor of the same exposure is `old` (without the camera's
+    move). before: the noise so far, None at first.
+    """
+    measured = _measured(grid, old)
+    if before is None:
+        found = np.where(np.isnan(measured), FIRST, np.minimum(measured, 2 * FIRST))
+    else:
+        rate = np.where(measured < before, FALLING, RISING)
+        found = np.where(np.isnan(measured), before, before + rate * (measured - before))
+    return np.clip(found, LEAST, MOST).astype(np.float32)
+
+
+def _measured(grid: Grid, old: Grid) -> NDArray[np.float64]:
+    """From the median difference of each level; NaN for a level that too few cells have."""
+    step = max(1, int(np.sqrt(grid.size / MOST_SAMPLES)))
+    new, former = (picture[step // 2 :: step, step // 2 :: step].ravel() for picture in (grid, old))
+    levels = np.minimum((np.maximum(new, former) * np.float32(LEVELS)).astype(np.int32), LEVELS - 1)
+    order = np.argsort(levels, kind="stable")
+    differences = np.abs(new - former)[order]
+    edges = np.searchsorted(levels[order], np.arange(LEVELS + 1))
+    measured = np.full(LEVELS, np.nan)
+    for level in range(LEVELS):
+        seen = differences[edges[level] : edges[level + 1]]
+        if seen.size >= FEWEST_OF_LEVEL:
+            measured[level] = SPREAD_OF_MAD / np.sqrt(2) * np.partition(seen, seen.size // 2)[seen.size // 2]
+    return measured
+
+
+def at(noise: NoiseLevels | None, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Deviation of a cell at encoded values; FIRST if nothing has been measured."""
+    if noise is None:
+        return np.full(np.shape(values), FIRST)
+    return noise[np.minimum((values * LEVELS).astype(np.int32), LEVELS - 1)].astype(np.float64)

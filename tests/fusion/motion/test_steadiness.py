@@ -1,0 +1,234 @@
+"""Streams: what is learned of the exposures, what counts as changed, and that nothing alternates."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livemef.capture.cameras.simulation.sensor import SensorModel
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.fuser import CpuFuser
+from livemef.fusion.cpu.row_kernels import NumpyLoops
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.method import reference as definition
+from livemef.fusion.metrics.steadiness import lightness, pulse
+from livemef.fusion.motion import ghost_mask, intensity_mapping, temporal_noise
+from livemef.fusion.motion.compensation import Moments
+from livemef.fusion.motion.intensity_mapping import KNOTS
+from livemef.fusion.motion.mean_lightness import MeanLightness
+from livemef.fusion.motion.steadiness import Place, StreamMemory, information
+from livemef.fusion.settings import FusionSettings
+from tests.fusion.brackets import Curve
+from tests.fusion.motion.moving_scenes import Stage, random_case
+
+needs_compiled = pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
+SMALL = {"height": 144, "width": 256}
+RESPONSES = {
+    "linear": {"response": "linear", "black": 0},
+    "gamma 1.8": {"response": "curve", "gamma": 1.8},
+    "contrast .6": {"response": "curve", "contrast": 0.6},
+    "black offset of 8 codes": {"response": "linear", "black": 128, "adc": 12},
+}
+"""128 of 4096 is 8 of 256."""
+
+
+def brackets(stage, count):
+    """Brackets of a stage as of a stream, from the first whole one: exposures dark to bright, and their moments."""
+    for newest in range(1, count + 1):
+        frames = tuple(newest - (newest - index) % 2 for index in (0, 1))
+        yield [stage.take(number) for number in frames], Moments(stage.case.lights, newest % 2, Place(0, frames))
+
+
+def noisy(frames, deviation, seed=0):
+    """Frames (BGR uint8) with noise of their own."""
+    rng = np.random.default_rng(seed)
+    return [np.clip(frame + rng.normal(0, deviation, frame.shape), 0, 255).round().astype(np.uint8) for frame in frames]
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_a_still_scene_is_not_masked_whatever_the_response(name):
+    """With metadata that states the ratio of light, and a response that nobody states."""
+    case = replace(random_case(3, "still", **SMALL), ev_gap=3.0)
+    stage = Stage(case, SensorModel(full_well=30000.0, **RESPONSES[name]))
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=48), 2)
+    shares = [fuser.fuse(exposures, moments=moments).motion.share for exposures, moments in brackets(stage, 8)]
+    assert max(shares[2:]) < 0.01
+
+
+def test_the_noise_of_the_night_is_no_motion_and_does_not_pulse():
+    case = random_case(5, "still", **SMALL)
+    case = replace(case, ev_gap=3.0, scene=replace(case.scene, radiance=case.scene.radiance * np.float32(0.05)))
+    stage = Stage(case, SensorModel(full_well=1500.0, read_noise=4.0, row_noise=0.5))
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=48), 2)
+    fused = [fuser.fuse(exposures, moments=moments) for exposures, moments in brackets(stage, 14)]
+    assert max(one.motion.share for one in fused[2:]) < 0.01
+    assert pulse([lightness(one.pixels).mean() for one in fused[2:]]) < 0.05
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_mean_lightness_does_not_alternate(count):
+    """Twelve brackets of a scene through exposures that do not agree: each has a tint and an offset of its own."""
+    rng = np.random.default_rng(2)
+    scene = np.kron(rng.uniform(0.05, 1, (12, 16, 3)), np.ones((8, 8, 1)))
+    base = [255 * np.clip(scene * 2.0 ** (2 * index - 3) + 0.01 * index, 0, 1) ** (1 / 2) for index in range(count)]
+    held, means = {}, []
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=32), 2)
+    lights = tuple(4.0**index for index in range(count))
+    for number in range(count - 1 + 12 + count):
+        index = number % count
+        held[index] = number, noisy([base[index]], 1.0, number)[0]
+        if len(held) == count:
+            frames, pictures = zip(*(held[index] for index in range(count)), strict=True)
+            fused = fuser.fuse(pictures, moments=Moments(lights, index, Place(0, frames)))
+            means.append(lightness(fused.pixels).mean())
+    assert pulse(means[count:]) < 0.05
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_stream_on_the_fast_path_is_that_of_the_definition(dtype):
+    case = random_case(1, "shake and objects", **SMALL)
+    stage, memory = Stage(case), StreamMemory()
+    chosen = FusionSettings(network_lines=36)
+    fuser = CpuFuser(Curve(), chosen, 2)
+    for exposures, moments in brackets(stage, 4):
+        pictures = [picture.astype(dtype) * (np.iinfo(dtype).max // 255) for picture in exposures]
+        fused = fuser.fuse(pictures, moments=moments)
+        wanted = definition.fuse(pictures, Curve(), chosen, moments, memory)
+        code = 1 if dtype == np.uint8 else 257
+        assert (np.abs(fused.pixels.astype(int) - wanted) <= 2 * code).mean() > 0.99
+
+
+def test_a_new_plan_size_or_camera_begins_anew():
+    case = random_case(3, "still", **SMALL)
+    stage, chosen = Stage(case), FusionSettings(network_lines=48)
+    given_all = list(brackets(stage, 5))
+    fuser = CpuFuser(Curve(), chosen, 2)
+    for exposures, moments in given_all:
+        fuser.fuse(exposures, moments=moments)
+    exposures, moments = given_all[-1]
+    first = CpuFuser(Curve(), chosen, 2).fuse(exposures, moments=moments).pixels
+    again = fuser.fuse(exposures, moments=moments).pixels  # frame numbers that do not go on: the camera was reopened
+    np.testing.assert_array_equal(again, first)
+    later = replace(moments, place=Place(1, tuple(frame + 10 for frame in moments.place.frames)))
+    np.testing.assert_array_equal(fuser.fuse(exposures, moments=later).pixels, first)
+    smaller = [picture[:100].copy() for picture in exposures]
+    later = replace(later, place=Place(1, tuple(frame + 20 for frame in moments.place.frames)))
+    np.testing.assert_array_equal(
+        fuser.fuse(smaller, moments=later).pixels, CpuFuser(Curve(), chosen, 2).fuse(smaller, moments=later).pixels
+    )
+
+
+def test_a_bracket_that_was_left_out_is_no_trouble():
+    case = random_case(1, "objects", **SMALL)
+    given_all = list(brackets(Stage(case), 7))
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=48), 2)
+    for number in (0, 1, 4, 6):
+        exposures, moments = given_all[number]
+        assert fuser.fuse(exposures, moments=moments).motion.share < 0.3
+
+
+def test_stills_are_fused_as_if_no_stream_had_been_there():
+    case = random_case(1, "objects", **SMALL)
+    stage, chosen = Stage(case), FusionSettings(network_lines=48)
+    fuser = CpuFuser(Curve(), chosen, 2)
+    for exposures, moments in brackets(stage, 4):
+        fuser.fuse(exposures, moments=moments)
+    pictures = stage.bracket(6)[0]
+    np.testing.assert_array_equal(fuser.fuse(pictures).pixels, CpuFuser(Curve(), chosen, 2).fuse(pictures).pixels)
+
+
+@given(st.floats(2, 60), st.floats(1.0, 3.0), st.floats(0, 0.06))
+def test_the_known_response_leads_there_and_back(ratio, gamma, black):
+    light = np.clip((np.linspace(0, 1, KNOTS + 1) - black) / (1 - black), 0, 1) ** gamma
+    maps = intensity_mapping.of_response(ratio, light)
+    values = np.linspace(black + 0.05, 0.9, 60)
+    brighter = np.interp(values, np.linspace(0, 1, KNOTS + 1), maps.brighter)
+    back = np.interp(brighter, np.linspace(0, 1, KNOTS + 1), maps.darker)
+    np.testing.assert_allclose(back[brighter < 0.99], values[brighter < 0.99], atol=0.01)
+    wanted = np.minimum(((values - black) / (1 - black)) ** gamma * ratio, 1)
+    np.testing.assert_allclose(((brighter - black) / (1 - black)) ** gamma, wanted, atol=0.01)
+
+
+def test_the_pictures_decide_where_they_were_seen_and_the_ratio_elsewhere():
+    dark = np.random.default_rng(0).uniform(0.1, 0.4, (60, 80, 3)).astype(np.float32)
+    bright = np.stack([np.minimum(dark[..., c] * (2.0, 2.2, 1.8)[c] + 0.03, 1) for c in range(3)], axis=-1)
+    known = (intensity_mapping.of_light_ratio(4.0),) * 3
+    counted = intensity_mapping.histograms(dark), intensity_mapping.histograms(bright)
+    maps = intensity_mapping.learned(*counted, known, dark[..., 0].size)
+    for c, slope in enumerate((2.0, 2.2, 1.8)):
+        found = intensity_mapping.at(maps[c].brighter, np.float32([0.15, 0.25, 0.35]))
+        np.testing.assert_allclose(found, np.array([0.15, 0.25, 0.35]) * slope + 0.03, atol=0.02)
+        unseen = np.float32([0.8])
+        assert intensity_mapping.at(maps[c].brighter, unseen) == pytest.approx(1, abs=1e-3)
+        assert (np.diff(maps[c].brighter) >= 0).all()
+    assert intensity_mapping.at(maps[1].brighter, np.float32([0.02])) == pytest.approx(
+        intensity_mapping.at(known[1].brighter, np.float32([0.02])), abs=0.01
+    )
+
+
+@needs_compiled
+@pytest.mark.parametrize("shape", [(1, 1), (2, 31), (40, 32), (120, 200)])
+def test_the_compiled_changes_are_those_of_the_definition(shape):
+    rng = np.random.default_rng(1)
+    before = rng.uniform(0, 1, (*shape, 3)).astype(np.float32)
+    grid = np.clip(before + rng.normal(0, 0.01, before.shape), 0, 1).astype(np.float32)
+    grid[: shape[0] // 2, shape[1] // 3 :] = 0.5
+    noise = np.linspace(0.003, 0.01, ghost_mask.LEVELS).astype(np.float32)
+    found, wanted = CompiledLoops().changes(grid, before, noise), ghost_mask.changes(grid, before, noise)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    assert NumpyLoops.changes is ghost_mask.changes
+
+
+@needs_compiled
+def test_the_compiled_disagreement_beside_clipping_is_that_of_the_definition():
+    rng = np.random.default_rng(1)
+    under = rng.uniform(0.1, 0.6, (40, 70, 3)).astype(np.float32)
+    over = np.clip(1.9 * under + rng.normal(0, 0.05, under.shape), 0, 1).astype(np.float32)
+    maps = tuple(intensity_mapping.of_light_ratio(ratio) for ratio in (3.0, 3.5, 4.0))
+    least = [np.full(KNOTS + 1, 1e-5)] * 3
+    for spoilt in (0.0, ghost_mask.SPOILT):
+        allowed = ghost_mask.allowed_by_channel(under, over, maps, least, spoilt)
+        found = CompiledLoops().disagreement(under, over, allowed)
+        np.testing.assert_allclose(found, ghost_mask.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)
+
+
+def test_the_noise_is_found_and_motion_does_not_enlarge_it_at_once():
+    rng = np.random.default_rng(4)
+    scene = rng.uniform(0.1, 0.9, (90, 160, 3))
+    frames = [(scene + rng.normal(0, 0.008, scene.shape)).astype(np.float32) for _ in range(12)]
+    noise = None
+    for old, new in itertools.pairwise(frames):
+        noise = temporal_noise.followed(noise, new, old)
+    np.testing.assert_allclose(noise[2:14], 0.008, rtol=0.25)
+    moved = temporal_noise.followed(noise, np.roll(frames[-1], 9, axis=1), frames[-1])
+    assert (moved <= noise + 0.4 * temporal_noise.RISING).all()  # no cells differ by more than that from their others
+    assert (moved <= temporal_noise.MOST).all()
+
+
+def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
+    reference = np.full((30, 40, 3), 0.4, np.float32)
+    reference[:, 20:] = 0.01
+    noise = np.full((3, KNOTS + 1), 0.01**2)
+    noise[:, : KNOTS // 10] = 0.1**2
+    tells, colour = information(reference, ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise))
+    assert tells[:, :17].min() == colour[:, :17].min() == 1
+    assert tells[:, 23:].max() == colour[:, 23:].max() == 0
+
+
+@given(st.floats(0, 100), st.floats(-0.3, 0.3), st.floats(0, 0.4))
+def test_the_mean_is_followed_and_its_alternation_is_not(start, speed, amplitude):
+    followed, shown = MeanLightness(), []
+    seen = [start + speed * number + amplitude * (number % 2) for number in range(80)]
+    shown = [followed.follow(value) for value in seen]
+    assert pulse(shown[40:]) <= 0.55 * amplitude + 1e-3
+    assert abs(np.mean(shown[60:]) - np.mean(seen[60:])) < 0.5 + abs(speed)
+
+
+def test_a_light_that_is_switched_on_is_shown_at_once():
+    followed = MeanLightness()
+    for _ in range(10):
+        followed.follow(20.0)
+    assert followed.follow(50.0) == pytest.approx(50, abs=0.01)
