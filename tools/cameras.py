@@ -15,6 +15,7 @@ from livemef.capture.bracketing.plan import describe
 from livemef.capture.frame import Exposure
 from livemef.tools.exits import DONE, SURROUNDINGS
 from livemef.tools.options import JsonOption
+from livemef.tools.remedies import as_typed_here
 from livemef.tools.safe_start import module_command
 
 KINDS = ("csi", "v4l2", "argus")
@@ -38,12 +39,12 @@ def _ask(what: str, of: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
 
 
 def _found() -> tuple[list[dict[str, Any]], list[str]]:
-    """All cameras of all kinds, and what is said of the kinds that could not be asked."""
+    """The cameras of all kinds, and a note for each kind that could not be searched."""
     cameras, notes = [], []
     for kind in KINDS:
         answer = _ask("find", kind)
         cameras += answer.get("cameras", [])
-        notes += [answer["problem"]] if "problem" in answer else []
+        notes += [as_typed_here(answer["problem"])] if "problem" in answer else []
     return cameras, notes
 
 
@@ -52,6 +53,8 @@ def _tried(camera: dict[str, Any]) -> dict[str, Any]:
     if camera["problem"]:
         return camera
     answer = _ask("try", camera["uri"])
+    if "problem" in answer:
+        answer = answer | {"problem": as_typed_here(answer["problem"])}
     return {**camera, "name": answer.get("info", {}).get("name") or camera["name"], **answer}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from livemef.capture.errors import fault_of_surroundings
 from livemef.errors import LivemefError
+from livemef.tools.remedies import as_typed_here
 from livemef.tools.streams import complain, make_sound, silence
 
 DONE = 0
@@ -75,7 +76,7 @@ def finish(call: Callable[[], object], debug: bool) -> int:
         silence()
         return DONE
     except KeyboardInterrupt:
-        print("livemef: interrupted", file=sys.stderr)
+        complain("livemef: interrupted")
         return INTERRUPTED
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit of its own
@@ -93,5 +94,5 @@ def _failed(error: BaseException, debug: bool) -> int:
     if debug:
         complain(traceback.format_exc().rstrip())
     if line:
-        complain(f"livemef: {line}")
+        complain(f"livemef: {as_typed_here(line)}")
     return code

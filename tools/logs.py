@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
+
+from livemef.tools.remedies import as_typed_here
+from livemef.tools.streams import complain
 
 LEVELS = ("debug", "info", "warning", "error")
 DEFAULT_LEVEL = "info"
@@ -14,10 +16,7 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a standard error that is closed or full loses it."""
-        try:
-            print(self.format(record), file=sys.stderr, flush=True)
-        except (OSError, ValueError):
-            return
+        complain(as_typed_here(self.format(record)))
 
 
 def set_up_logging(level: str = DEFAULT_LEVEL, prefix: str = "") -> None:

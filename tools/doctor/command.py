@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +21,7 @@ from livemef.tools.doctor.finding import Finding
 from livemef.tools.doctor.probes import PROBES
 from livemef.tools.exits import DONE, SURROUNDINGS
 from livemef.tools.options import JsonOption
+from livemef.tools.remedies import as_typed_here
 from livemef.tools.safe_start import module_command
 
 PROBE_LIMIT_S = 30.0
@@ -57,7 +60,7 @@ def run_probe(name: str, limit_s: float = PROBE_LIMIT_S) -> list[Finding]:
     """Run a probe in a process of its own. Its crash or silence is a finding as well."""
 
     def broken(detail: str) -> list[Finding]:
-        remedy = f"python -m livemef.tools.doctor.probes {name} shows it all"
+        remedy = f"{shlex.quote(sys.executable)} -m livemef.tools.doctor.probes {name} shows the whole failure"
         return [Finding(AREA_OF_PROBE[name], name, "broken", detail, remedy, name in NEEDED_PROBES)]
 
     command = module_command("livemef.tools.doctor.probes", name)
@@ -76,6 +79,7 @@ def examine() -> list[Finding]:
         probed = list(pool.map(run_probe, PROBES))
     findings = [finding for check in HERE for finding in check()]
     findings += [finding for group in probed for finding in group]
+    findings = [replace(finding, remedy=as_typed_here(finding.remedy)) for finding in findings]
     return sorted(findings, key=lambda finding: AREAS.index(finding.area))
 
 
@@ -103,7 +107,7 @@ def _table(findings: list[Finding]) -> Table:
 
 
 def doctor_command(json_lines: JsonOption = False) -> int:
-    """Tell what of cameras, GPU and libraries is here, what is missing, and how to get it.
+    """List which cameras, GPU and libraries are here, what is missing, and how to get it.
 
     Ends with 2 if something that livemef cannot do without is missing or broken, else with 0.
 

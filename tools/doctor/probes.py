@@ -66,7 +66,7 @@ def tensorrt() -> list[Finding]:
     trt = next((name for name in MODULES if importlib.util.find_spec(name) is not None), MODULES[0])
     for module, remedy in (
         (trt, "on a Jetson: sudo apt install tensorrt; on a PC: pip install 'livemef[cuda]'"),
-        ("pycuda", "pip install 'livemef[cuda]' (needs the CUDA toolkit)"),
+        ("pycuda", "pip install 'livemef[cuda]' (compiles: needs the CUDA toolkit)"),
     ):
         if importlib.util.find_spec(module) is None:
             findings.append(Finding("GPU", module, "missing", "needed for the GPU path only", remedy))
