@@ -1,4 +1,4 @@
-"""The colours of a ColorChecker Classic: found in a picture, measured, and brought to what they should be by a matrix.
+"""Colour correction matrix from a ColorChecker Classic: detection, measurement, least-squares fit.
 
 The reference is X-Rite's CIELAB (D50) of charts made since November 2014, adapted to D65 after Bradford; differences
 are CIEDE2000.
@@ -61,18 +61,18 @@ _D50_FROM_D65 = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _WHITE_D50 / (_BR
 """3 x 3 on XYZ."""
 
 _PITCH = 1.15
-"""From one patch to the next, in patches."""
+"""Distance between patch centres, in patch sides."""
 _CENTRAL = 0.45
 """Share of a patch's side that is measured."""
 _CLIPPED = 0.98
 _SCALES, _CANDIDATES = (1.0, 2.0), 4
 _FAR_OFF = 15.0
-"""Mean difference after correction above which what was measured is no chart."""
+"""Mean difference after correction (CIEDE2000) above which the object is not a chart."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Where the chart is and what was measured there.
+    """A chart in a picture, with its measured patches.
 
     corners: x, y of the outer corners of the patches dark skin, bluish green, black, white, in pixels. patches: linear
     BGR of the camera, 24 x 3. corrected: linear BGR (sRGB primaries) after correction.
@@ -84,7 +84,7 @@ class Chart:
 
 
 def reference_bgr() -> Values:
-    """What the patches should be: linear BGR with sRGB's primaries under D65, 24 x 3; cyan lies outside 0..1."""
+    """Reference values of the patches: linear BGR with sRGB's primaries under D65, 24 x 3; cyan lies outside 0..1."""
     y = (CHART_LAB_D50[:, 0] + 16) / 116
     compressed = np.stack([y + CHART_LAB_D50[:, 1] / 500, y, y - CHART_LAB_D50[:, 2] / 200], axis=1)
     xyz = lab_f_inverse(compressed) * _WHITE_D50
@@ -104,7 +104,7 @@ def measure_colour(
     flat: FlatSection | None,
     corners: Sequence[tuple[float, float]] | None = None,
 ) -> tuple[ColourSection, Chart]:
-    """From a well exposed picture of the chart. corners: as in Chart; None: they are looked for.
+    """Measure from a well exposed picture of the chart. corners: as in Chart; None: they are detected.
 
     Raises CalibrationError if there is no chart, or a patch is clipped.
     """
@@ -113,7 +113,7 @@ def measure_colour(
         light = light / np.maximum(vignetting_of(flat, *light.shape[:2]), 0.05)
     candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
     best: tuple[float, Values, Values, Values] | None = None
-    for found, turn in itertools.product(candidates, range(4)):  # how the chart was held is not known
+    for found, turn in itertools.product(candidates, range(4)):  # the chart may be rotated
         turned = np.roll(found, turn, axis=0)
         patches = _patches(light, turned)
         if patches is None:
@@ -144,10 +144,10 @@ def measure_colour(
 
 
 def find_charts(light: Values) -> list[Values]:
-    """Where a chart may be: outer corners of the corner patches, around, 4 x 2. Raises CalibrationError for none.
+    """Candidates: outer corners of the corner patches, around the chart, 4 x 2. Raises CalibrationError for none.
 
-    OpenCV's chart detector comes with OpenCV 5, and with opencv-contrib before. Not all that it finds is a chart, so it
-    looks at the picture in two sizes.
+    OpenCV's chart detector is in OpenCV 5, and before in opencv-contrib. It misses some charts at one scale, so two are
+    searched; not every candidate is a chart.
     """
     if not hasattr(cv2, "mcc"):
         raise CalibrationError(
@@ -173,7 +173,7 @@ def find_charts(light: Values) -> list[Values]:
 
 
 def patch_corners(corners: Values, share: float) -> Values:
-    """Four corners of the middle `share` of each patch, 24 x 4 x 2 (x, y)."""
+    """Corners of the central `share` of each patch, 24 x 4 x 2 (x, y)."""
     width, height = 5 * _PITCH + 1, 3 * _PITCH + 1
     chart = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     onto = cv2.getPerspectiveTransform(chart, corners.astype(np.float32))
@@ -185,7 +185,7 @@ def patch_corners(corners: Values, share: float) -> Values:
 
 
 def _patches(picture: NDArray[np.floating[Any]], corners: Values) -> Values | None:
-    """Median of the middle of each patch, 24 x 3; None if one lies outside the picture or is smaller than a pixel."""
+    """Median of the centre of each patch, 24 x 3; None if one lies outside the picture or is smaller than a pixel."""
     means = []
     for outline in patch_corners(corners, _CENTRAL):
         mask = np.zeros(picture.shape[:2], np.uint8)
@@ -197,7 +197,7 @@ def _patches(picture: NDArray[np.floating[Any]], corners: Values) -> Values | No
 
 
 def _fit_matrix(patches: Values) -> Values:
-    """3 x 3 by least squares; dark patches weigh more, as to the eye (after the slope of CIELAB's lightness)."""
+    """3 x 3 by least squares, patches weighted by the slope of CIELAB's lightness, so that dark ones count more."""
     wanted = reference_bgr()
     luminance = np.clip(wanted.mean(axis=1), 0.01, 1)
     weight = luminance[:, None] ** (-2 / 3)
@@ -216,7 +216,7 @@ def _rows(matrix: Values) -> Matrix3:
 
 
 def draw(section: ColourSection, chart: Chart, stack: Stack) -> Picture:
-    """Where the patches were found, and each patch after correction around what it should be."""
+    """The detected patches, and each corrected patch around its reference."""
     shown = np.ascontiguousarray((stack.mean / stack.white * 255).clip(0, 255).astype(np.uint8))
     for outline in patch_corners(chart.corners, _CENTRAL):
         cv2.polylines(shown, [np.round(outline).astype(np.int32)], True, (255, 255, 255), 1, cv2.LINE_AA)
@@ -234,5 +234,5 @@ def draw(section: ColourSection, chart: Chart, stack: Stack) -> Picture:
     width = 640
     scaled = cv2.resize(shown, (width, round(width * shown.shape[0] / shown.shape[1])), interpolation=cv2.INTER_AREA)
     return beside(
-        captioned(np.asarray(scaled, np.uint8), "found"), captioned(table, f"corrected around wanted: {text}")
+        captioned(np.asarray(scaled, np.uint8), "found"), captioned(table, f"corrected around reference: {text}")
     )

@@ -1,4 +1,4 @@
-"""A camera's profile as what fusion applies."""
+"""The corrections of a camera's profile that fusion applies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After how many frames a request takes effect: steps of exposure time and gain, each held, told by brightness."""
+"""Measurement of the control delay, in frames: held steps of exposure time and gain, observed by brightness."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from livemef.capture.cameras.base import Camera, CameraInfo
 from livemef.capture.frame import Exposure, Frame, brightness
 
 AGREEING = 3
-"""So many measurements must agree. A request that was lost or came late spoils one, and rarely two in the same way."""
+"""Number of measurements that must agree. A lost or late request makes one wrong, rarely two in the same way."""
 MOST_TRIALS = 12
 
 _STEPS = ((4.0, 1.0), (8.0, 4.0), (16.0, 2.0), (4.0, 0.5))
-"""Ratio of the exposure times, and the brightest step's light over that of a well exposed picture; tried in turn."""
+"""Ratio of the exposure times, and the brightest step's light over a well exposed picture's; used in turn."""
 
 
 @dataclass
 class Trial:
-    """One measurement: brightness of each frame, what was asked after which frame, and the leads that explain it."""
+    """One measurement: (sequence, brightness level) of frames, requests by the frame before them, the fitted leads."""
 
     levels: list[tuple[int, float]] = field(default_factory=list)
     requests: list[tuple[int, Exposure]] = field(default_factory=list)
@@ -37,10 +37,10 @@ class Trial:
 
 
 def measure_delay(camera: Camera) -> tuple[DelaySection, Trial]:
-    """The delays of an open camera, which must look at something still and not black. Starts the camera.
+    """Measure the delays of an open camera before a static scene that is not black. Starts the camera.
 
-    The result comes with a trial that shows it. Raises CaptureError if the camera stalls, CalibrationError if its
-    brightness follows no request, or not always after the same number of frames.
+    Returns the section and one trial with this result. Raises CaptureError if the camera stalls, CalibrationError if
+    brightness does not follow requests, or not always after the same number of frames.
     """
     info = camera.info
     if not info.can_request:
@@ -56,7 +56,7 @@ def measure_delay(camera: Camera) -> tuple[DelaySection, Trial]:
     answers = ", ".join(f"{leads.exposure - 1}/{leads.gain - 1}" for leads in found) or "none"
     raise CalibrationError(
         f"{info.uri}: {MOST_TRIALS} measurements do not agree on a delay (exposure/gain: {answers}): "
-        "point it at something still, neither black nor white, and see that automatic exposure is off"
+        "point it at something still, neither black nor white, and make sure that automatic exposure is off"
     )
 
 
@@ -76,7 +76,7 @@ def _section(trials: list[Trial], found: Counter[Leads], info: CameraInfo) -> tu
 
 
 def _probe_plan(info: CameraInfo, brightest_us: float, ratio: float) -> Sequence[Exposure]:
-    """Two exposures `ratio` apart in time, and up to 4 in gain where the camera has that; the last has most light."""
+    """Two exposures, `ratio` apart in time and up to 4 in gain where the camera has gain; the second is brighter."""
     limits, period_us = info.limits, 1e6 / info.fps
     gain = min(limits.gain_max, limits.gain_min * min(ratio, 4.0))
     gain = gain if gain >= MIN_RATIO * limits.gain_min else limits.gain_min
@@ -101,12 +101,12 @@ def _trial(camera: Camera, plan: Sequence[Exposure]) -> Trial:
         if probe.over(sequence):
             trial.leads = probe.leads(history)
             return trial
-        asked = probe.request(sequence)
-        if asked is not None:
-            history.add(sequence, asked)
-            if not trial.requests or trial.requests[-1][1] != asked:
-                trial.requests.append((sequence, asked))
-            camera.request(asked)
+        requested = probe.request(sequence)
+        if requested is not None:
+            history.add(sequence, requested)
+            if not trial.requests or trial.requests[-1][1] != requested:
+                trial.requests.append((sequence, requested))
+            camera.request(requested)
 
 
 def _level(frame: Frame) -> float:
@@ -142,9 +142,9 @@ def draw(section: DelaySection, trial: Trial) -> Picture:
     assert trial.leads is not None
     previous: Exposure | None = None
     for after, exposure in trial.requests:
-        axes.upright(after, ORANGE, "asked")
+        axes.vertical(after, ORANGE, "requested")
         if previous is not None:
             of_time = previous.exposure_us != exposure.exposure_us
-            axes.upright(after + (trial.leads.exposure if of_time else trial.leads.gain), RED, "in force")
+            axes.vertical(after + (trial.leads.exposure if of_time else trial.leads.gain), RED, "in force")
         previous = exposure
     return axes.picture

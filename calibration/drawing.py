@@ -1,4 +1,4 @@
-"""Pictures of results, drawn with OpenCV: axes with lines and points, maps, pictures side by side with a caption."""
+"""Plots of results with OpenCV: axes with lines and points, colour maps, pictures side by side with a caption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TICKS = 6
 
 
 class Axes:
-    """A diagram of width x height pixels over data from (x0, y0) to (x1, y1); logarithmic where it is asked for."""
+    """A diagram of width x height pixels over data from (x0, y0) to (x1, y1); log: both axes logarithmic."""
 
     def __init__(
         self,
@@ -52,22 +52,22 @@ class Axes:
         write(self.picture, y_label, (8, self._top - 8))
 
     def line(self, x: ArrayLike, y: ArrayLike, colour: Colour) -> None:
-        """Through the points in order."""
+        """Draw a line through the points in order."""
         cv2.polylines(self.picture, [self._at(x, y)], False, colour, 2, cv2.LINE_AA)
 
     def points(self, x: ArrayLike, y: ArrayLike, colour: Colour) -> None:
-        """A dot each."""
+        """Draw a dot at each point."""
         for place in self._at(x, y):
             cv2.circle(self.picture, (int(place[0]), int(place[1])), 4, colour, -1, cv2.LINE_AA)
 
-    def upright(self, x: float, colour: Colour, text: str) -> None:
-        """A line from top to bottom, named."""
+    def vertical(self, x: float, colour: Colour, text: str) -> None:
+        """Draw a vertical line with a label."""
         at = int(self._at([x], [0.0 if not self._log else 1.0])[0][0])
         cv2.line(self.picture, (at, self._top), (at, self._bottom), colour, 1, cv2.LINE_AA)
         write(self.picture, text, (at + 4, self._top + 16), colour=colour)
 
     def legend(self, entries: Sequence[tuple[str, Colour]]) -> None:
-        """Names of the colours, in the lower right corner."""
+        """Draw a legend in the lower right corner."""
         for number, (text, colour) in enumerate(entries):
             write(self.picture, text, (self._right - 330, self._bottom - 12 - 20 * number), colour=colour)
 
@@ -94,7 +94,7 @@ class Axes:
 
 
 def write(picture: Picture, text: str, at: tuple[int, int], size: float = 0.45, colour: Colour = BLACK) -> None:
-    """A line of text, its lower left corner at (x, y)."""
+    """Draw a line of text, its lower left corner at (x, y)."""
     cv2.putText(picture, text, at, _FONT, size, colour, 1, cv2.LINE_AA)
 
 

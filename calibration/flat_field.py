@@ -1,4 +1,4 @@
-"""Dark frame and flat field: the level without light, hot pixels, and how the light falls off towards the corners."""
+"""Dark frame and flat field: black level, hot pixels, and vignetting."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from livemef.calibration.source import Stack
 Values = NDArray[np.float64]
 
 ROWS, COLUMNS = 13, 17
-"""Places of the vignetting that are stored."""
+"""Size of the stored grid of transmissions."""
 HOT_SIGMAS = 8.0
-"""Temporal standard deviations above the dark level from which a pixel counts as hot: 10 less what noise may hide."""
+"""Temporal standard deviations above the dark level from which a pixel counts as hot: 10, less a margin for noise."""
 MOST_HOT = 20000
 
 _SQUARES_ACROSS = 64
@@ -27,7 +27,7 @@ _DUST = 0.05
 
 
 def measure_flat(flat: Stack, dark: Stack | None, response: ResponseSection | None) -> FlatSection:
-    """From pictures of something evenly lit, and, where given, of the covered lens.
+    """Measure vignetting from an evenly lit field, and black level and hot pixels from a dark stack, if given.
 
     Raises CalibrationError if the flat field is too dark, too uneven to be one, or the dark frame is not dark.
     """
@@ -62,26 +62,26 @@ def measure_flat(flat: Stack, dark: Stack | None, response: ResponseSection | No
 
 
 def vignetting_of(section: FlatSection, height: int, width: int) -> Values:
-    """Share of the light that reaches each pixel, height x width x 3."""
+    """Relative transmission at each pixel, height x width x 3, 0..1."""
     y, x = (np.arange(side) / max(side - 1, 1) for side in (height, width))
     maps = [interpolated(np.array(grid), y, x) for grid in section.vignetting]
     return np.stack(maps, axis=-1).astype(np.float64)
 
 
 def interpolated(grid: Values, y: Values, x: Values) -> Values:
-    """A grid of values, between its places: at y[i], x[j], both 0..1 from its first to its last row and column."""
+    """Bilinear interpolation of a grid at y[i], x[j], both 0..1 from its first to its last row and column."""
     return np.asarray(_hats(y, grid.shape[0]) @ grid @ _hats(x, grid.shape[1]).T)
 
 
 def _hats(at: Values, places: int) -> Values:
-    """Weights of the places for each of `at` (0..1): linear interpolation as a matrix."""
+    """Linear interpolation between `places` nodes at positions `at` (0..1) as a matrix, positions x nodes."""
     return np.asarray(np.maximum(0.0, 1 - np.abs(at[:, None] * (places - 1) - np.arange(places))))
 
 
 def _squares(light: Values) -> tuple[Values, tuple[Values, Values]]:
-    """Medians of small squares, rows x columns x 3, and where their middles are, 0..1 down and across.
+    """Medians of small squares, rows x columns x 3, and positions of their centres, 0..1 down and across.
 
-    A square that stands out from those around it (dust, a hot pixel) takes their median.
+    A square that deviates from those around it (dust, a hot pixel) is replaced by their median.
     """
     height, width = light.shape[:2]
     side = max(2, width // _SQUARES_ACROSS)
@@ -97,13 +97,13 @@ def _squares(light: Values) -> tuple[Values, tuple[Values, Values]]:
 
 
 def _grid(squares: Values, centres: tuple[Values, Values]) -> Values:
-    """The grid whose interpolation is nearest to the squares (least squares)."""
+    """The grid whose interpolation fits the squares best (least squares)."""
     down, across = _hats(centres[0], ROWS), _hats(centres[1], COLUMNS)
     return np.asarray(np.linalg.pinv(down) @ squares @ np.linalg.pinv(across).T)
 
 
 def _dark_frame(dark: Stack, native: NDArray[np.bool_]) -> tuple[float, float, tuple[tuple[int, int], ...]]:
-    """Level, temporal noise, and the hot pixels among those that the sensor measured, the same in all channels."""
+    """Level, temporal noise and hot pixels (x, y), from samples that were measured, not interpolated; all channels."""
     if float(np.median(dark.mean)) > 0.25 * dark.white:
         raise CalibrationError("the dark frame is not dark: cover the lens")
     sites = at_native_sites(native, *dark.mean.shape[:2])

@@ -1,7 +1,7 @@
-"""Lens distortion from a ChArUco board, and where a second camera sees what the first sees.
+"""Lens distortion from a ChArUco board, and registration of a second camera to the first.
 
 The model is OpenCV's pinhole with radial and tangential distortion (Zhang, "A Flexible New Technique for Camera
-Calibration", PAMI 2000). A board, unlike a plain chessboard, may be seen in part.
+Calibration", PAMI 2000). A board, unlike a plain chessboard, may be partly outside the picture.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ SQUARES = (8, 6)
 VIEWS = 12
 FEWEST_VIEWS = 5
 FRAME_LIMIT = 1800
-"""Frames in which enough views must be shown: a minute at 30 frames a second."""
+"""Most frames that are searched for views: a minute at 30 frames/s."""
 MARKER_SHARE = 0.75
 _LEAST_CORNERS = 8
 _STILL_PX = 0.5
-"""A view counts when its corners have moved less than this since the frame before."""
+"""A board is still if its corners have moved less than this since the frame before."""
 _NEW_SHARE = 0.05
-"""And if they are, on average, this share of the width away from those of every view so far."""
+"""A pose is new if its corners are on average this share of the width away from those of every view so far."""
 _PRINT_SQUARE = 240
 
 
 @dataclass(frozen=True)
 class View:
-    """The board's inner corners in one frame: their numbers, and x, y in pixels (count x 2)."""
+    """The board's inner corners in one frame: their ids, and x, y in pixels (count x 2)."""
 
     numbers: NDArray[np.int32]
     corners: Values
@@ -57,14 +57,14 @@ def board_picture(squares: tuple[int, int] = SQUARES) -> Picture:
 
 
 class BoardFinder:
-    """Looks for the board in pictures."""
+    """Detector of the board in pictures."""
 
     def __init__(self, squares: tuple[int, int] = SQUARES) -> None:
         self._board = board(squares)
         self._detector = cv2.aruco.CharucoDetector(self._board)
 
     def find(self, pixels: Pixels) -> View | None:
-        """The board's corners, refined to a fraction of a pixel; None if too few are seen."""
+        """The board's corners, refined to a fraction of a pixel; None if too few are found."""
         grey = cv2.cvtColor(to_8_bit(pixels), cv2.COLOR_BGR2GRAY)
         corners, numbers = self._detector.detectBoard(grey)[:2]
         if corners is None or numbers is None or len(numbers) < _LEAST_CORNERS:
@@ -75,12 +75,12 @@ class BoardFinder:
         return View(np.asarray(numbers, np.int32).ravel(), np.asarray(refined, float).reshape(-1, 2))
 
     def points(self, view: View) -> Values:
-        """Where the view's corners are on the board, count x 3, in squares."""
+        """Positions of the view's corners on the board, count x 3, in squares."""
         return np.asarray(self._board.getChessboardCorners(), float)[view.numbers]
 
 
 class StillPoses:
-    """Tells, frame by frame, when the board is held still in a pose that is new."""
+    """Selects, frame by frame, views of a board that is still and in a new pose."""
 
     def __init__(self, width: int) -> None:
         self._near = _NEW_SHARE * width
@@ -88,7 +88,7 @@ class StillPoses:
         self._known: list[View] = []
 
     def new(self, view: View | None) -> bool:
-        """Is it still, and not a pose seen before?"""
+        """Whether the board is still, in a pose that was not selected before."""
         before, self._before = self._before, view
         if view is None or before is None or _distance(view, before) >= _STILL_PX:
             return False
@@ -111,12 +111,12 @@ def still_views(frames: Iterable[Frame], finder: BoardFinder, width: int) -> lis
 
 
 def all_views(frames: Iterable[Frame], finder: BoardFinder) -> list[View]:
-    """Every view there is, from pictures that were taken one by one."""
+    """Every view in pictures that were taken one by one."""
     return [view for frame in frames if (view := finder.find(frame.pixels)) is not None]
 
 
 def _distance(view: View, other: View) -> float:
-    """Mean distance of the corners that both show, px; far if they share too few."""
+    """Mean distance of the corners in both views, px; infinite if they share too few."""
     first, second = _shared(view, other)
     return float(np.hypot(*(first - second).T).mean()) if len(first) >= _LEAST_CORNERS // 2 else float("inf")
 
@@ -148,7 +148,7 @@ def measure_geometry(views: Sequence[View], finder: BoardFinder, width: int, hei
 def paired_views(
     first: Iterable[Frame], second: Iterable[Frame], finder: BoardFinder, live: bool, width: int
 ) -> list[tuple[View, View]]:
-    """Up to VIEWS views of both cameras at one time. live: only where the first sees the board still, in a new pose."""
+    """Up to VIEWS views of both cameras at one time. live: only where the first sees it still, in a new pose."""
     poses, pairs = StillPoses(width), list[tuple[View, View]]()
     for one, two in itertools.islice(zip(first, second, strict=False), FRAME_LIMIT):
         view, other = finder.find(one.pixels), finder.find(two.pixels)
@@ -163,8 +163,8 @@ def paired_views(
 def measure_registration(pairs: Sequence[tuple[View, View]], second: str) -> RegistrationSection:
     """The homography from the second camera's pixels to the first's.
 
-    It holds for cameras that look from (nearly) one place, and for a flat or far scene. Raises CalibrationError if both
-    saw too little of the board.
+    It is valid for cameras at (nearly) one position, and for a flat or distant scene. Raises CalibrationError if too
+    few corners are in both.
     """
     shared = [_shared(view, other) for view, other in pairs]
     here = np.concatenate([first for first, _ in shared]) if shared else np.zeros((0, 2))
@@ -194,7 +194,7 @@ def _five(values: Values) -> tuple[float, float, float, float, float]:
 
 
 def draw(section: GeometrySection, views: Sequence[View], width: int, height: int) -> Picture:
-    """All corners found (red), and a straight grid as the lens bends it (green)."""
+    """All corners found (red), and a regular grid as the lens distorts it (green)."""
     picture = np.full((height, width, 3), 255, np.uint8)
     matrix, distortion = np.array(section.camera_matrix), np.array(section.distortion)
     inverse = np.linalg.inv(matrix)

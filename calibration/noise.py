@@ -1,8 +1,8 @@
-"""Photon transfer: read noise, gain and full well from how the noise grows with the light.
+"""Photon transfer: read noise, system gain and full well from temporal noise over signal.
 
-Janesick, "Photon Transfer", SPIE 2007; EMVA Standard 1288. Shot noise has the variance of the electrons it is made of,
-so the slope of variance over signal is the gain, and what is left without signal is the read noise. It needs the noise
-that the sensor made: raw or at least linear pictures (response "linear") give it; a camera that denoises shows less.
+Janesick, "Photon Transfer", SPIE 2007; EMVA Standard 1288. The variance of shot noise is the number of electrons, so
+the slope of variance over signal is the gain, and the variance at zero signal is that of the read noise. It needs the
+sensor's own noise: raw or at least linear pictures (response "linear"); denoising in the camera falsifies it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Site = tuple[int, int, int]
 """Row and column in a cell of 2 x 2, and channel."""
 
 TONES = 8
-"""Groups of pixels of like brightness in each exposure; each gives one point."""
+"""Groups of pixels of similar brightness in each exposure; each gives one point."""
 _WHOLE = 4.0
-"""Standard deviations that a signal keeps off code 0 and off white, where noise is cut off."""
+"""Distance of a signal from code 0 and from white, in standard deviations: nearer, noise is clipped."""
 _LEAST_POINTS = 6
 _BORDER = 2
 """Rows and columns at the edge that demosaicking may have filled from their neighbours; even, for the cells' sake."""
@@ -38,7 +38,7 @@ _FIT_TURNS = 5
 
 @dataclass(frozen=True)
 class Point:
-    """Signal and temporal variance (light 1 = highest code) of `pixels` alike pixels of a channel."""
+    """Signal and temporal variance (light 1 = highest code) of `pixels` similar pixels of a channel."""
 
     signal: float
     variance: float
@@ -46,9 +46,9 @@ class Point:
 
 
 def measure_noise(stacks: Iterable[Stack], response: ResponseSection | None) -> tuple[NoiseSection, list[list[Point]]]:
-    """From stacks of rising exposure of a still scene; the result comes with the points of each channel.
+    """Measure from stacks of rising exposure of a static scene; returns the section and the points of each channel.
 
-    Raises CalibrationError for too few frames, or for exposures that tell too little.
+    Raises CalibrationError for too few frames, or too small a range of exposures.
     """
     by_site: dict[Site, list[Point]] = {site: [] for site in itertools.product((0, 1), (0, 1), range(3))}
     brightest: Stack | None = None
@@ -66,7 +66,9 @@ def measure_noise(stacks: Iterable[Stack], response: ResponseSection | None) -> 
     ]
     for name, points in zip(("blue", "green", "red"), of_channels, strict=True):
         if len(points) < _LEAST_POINTS:
-            raise CalibrationError(f"{name}: {len(points)} measurements tell of the noise: a wider range is needed")
+            raise CalibrationError(
+                f"{name}: {len(points)} usable measurements of the noise: a wider range of exposures is needed"
+            )
     slopes, offsets, residuals = np.array([_fit_line(points) for points in of_channels]).T
     if slopes.min() <= 0:
         raise CalibrationError("the noise does not grow with the light: is the picture denoised?")
@@ -89,7 +91,7 @@ def _unclipped_brightness(stack: Stack) -> float:
 
 
 def _points(stack: Stack, response: ResponseSection | None) -> dict[Site, list[Point]]:
-    """For each site, TONES points, but none where noise is cut off at code 0 or white."""
+    """TONES points for each site, without those where noise is clipped at code 0 or white."""
     curve = curve_for(stack, response)
     inside = slice(_BORDER, -_BORDER)
     means, variances = stack.mean[inside, inside], stack.variance[inside, inside]
@@ -117,7 +119,7 @@ def _code_step(pixels: Pixels, full_range: int) -> float:
 
 
 def _fit_line(points: list[Point]) -> tuple[float, float, float]:
-    """Slope and value at 0 of variance over signal, and the relative RMS misfit; each point weighs by its certainty."""
+    """Slope and offset of variance over signal, weighted by the points' uncertainty, and the relative RMS misfit."""
     signal = np.array([point.signal for point in points])
     variance = np.array([point.variance for point in points])
     pixels = np.array([point.pixels for point in points])

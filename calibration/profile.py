@@ -1,6 +1,6 @@
-"""All that is known of one camera in one mode, in one TOML file: a section for each thing that was measured.
+"""The profile of one camera in one mode, a TOML file with a section for each measurement.
 
-Channels stand in the order blue, green, red. Codes are 0..1 of the range of the picture's dtype. docs/calibration.md
+Channels are in the order blue, green, red. Codes are 0..1 of the range of the picture's dtype. docs/calibration.md
 describes every key.
 """
 
@@ -41,7 +41,7 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 class DelaySection:
     """Frames from a request to the frame that has it, as in CameraInfo; None = the camera cannot vary it.
 
-    trials, agreeing: measurements that gave an answer, and those that gave this one. separation: the smallest step of
+    trials, agreeing: numbers of measurements with a result, and with this result. separation: the smallest step of
     brightness over the largest spread within one exposure.
     """
 
@@ -59,9 +59,9 @@ class DelaySection:
 class ResponseSection:
     """Light for each code. light[channel]: at equally spaced codes 0..1, 1 = the highest code.
 
-    black_level: code without light. exposure_offset_us: what the sensor adds to every exposure time that is asked for.
-    exposures: [exposure time us, gain, true light over that of the longest], darkest first. residual: RMS difference of
-    the light that the exposures give for one pixel, relative.
+    black_level: code without light. exposure_offset_us: time that the sensor adds to every requested exposure time.
+    exposures: [exposure time us, gain, true light over that of the longest], darkest first. residual: relative RMS
+    difference between the exposures' estimates of one pixel's light.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -99,8 +99,8 @@ class FlatSection:
     """Dark frame and flat field.
 
     dark_level, dark_noise: code without light and its temporal noise; None = no dark frames were given. hot_pixels:
-    [x, y] of pixels far above it, at an exposure of dark_exposure_us. vignetting[channel][row][column]: light that
-    arrives over the greatest, at equally spaced places from the picture's first to its last row and column, to be
+    [x, y] of pixels far above it, at an exposure of dark_exposure_us. vignetting[channel][row][column]: transmission
+    relative to the highest, at equally spaced positions from the picture's first to its last row and column, to be
     interpolated bilinearly. residual: relative RMS of the flat field after correction.
     """
 
@@ -179,15 +179,15 @@ class CameraProfile:
 
     @property
     def identity(self) -> CameraIdentity:
-        """Which camera in which mode."""
+        """The camera and its mode."""
         return CameraIdentity(self.model, self.serial, self.width, self.height, self.dtype)
 
     def with_section(self, **section: Any) -> CameraProfile:
-        """The profile with a section (given by its name) put in or replaced, dated now."""
+        """The profile with a section (given by its name) added or replaced, dated now."""
         return dataclasses.replace(self, date=now(), software=_software(), **section)
 
     def known_camera(self, source: str) -> KnownCamera:
-        """What capture makes use of."""
+        """The part that capture uses."""
         if self.delay is None:
             return KnownCamera(source, self.identity)
         return KnownCamera(source, self.identity, self.delay.exposure_delay, self.delay.gain_delay)
@@ -197,12 +197,12 @@ _ADAPTER = TypeAdapter(CameraProfile)
 
 
 def new_profile(identity: CameraIdentity) -> CameraProfile:
-    """A profile that knows nothing yet."""
+    """A profile without sections."""
     return CameraProfile(date=now(), software=_software(), **dataclasses.asdict(identity))
 
 
 def profile_name(identity: CameraIdentity) -> str:
-    """The file name that the profile of a camera has unless it is given another."""
+    """Default file name of a camera's profile."""
     words = f"{identity.model} {identity.serial} {identity.width}x{identity.height} {identity.dtype}"
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") + ".toml"
 

@@ -1,9 +1,9 @@
-"""The response curve: how much light each code stands for, and how long the exposures really are.
+"""The camera's response curve, from codes to light, and the true exposure times.
 
-After Debevec and Malik ("Recovering High Dynamic Range Radiance Maps from Photographs", SIGGRAPH 1997): a scene that
-stands still, many exposures, and one curve that brings them all to the same radiance. Unlike theirs, the curve runs
-from light to codes, so that the errors are the camera's (in codes, 8 or 16 bits) and the code without light needs no
-logarithm; and the time that a sensor adds to every exposure is found as well.
+After Debevec and Malik ("Recovering High Dynamic Range Radiance Maps from Photographs", SIGGRAPH 1997): a static scene,
+many exposures, and one curve that maps them all to the same radiance. Unlike theirs, the curve is fitted from light to
+codes, so that the errors are the camera's (in codes, 8 or 16 bits) and the code without light needs no logarithm; and
+the time that a sensor adds to every exposure is fitted as well.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ SAMPLES = 96
 TABLE = 257
 """Entries of the table that is stored."""
 LEAST_COVERED = 0.85
-"""Share of the range that each channel must reach to: the curve cannot be known where there is no light."""
+"""Share of the code range that the samples of each channel must cover: elsewhere the curve cannot be known."""
 
 _KNOTS = 40
 _POWER = 2.2
 """Knots are evenly spaced in light ** (1 / _POWER), where most cameras' curves are nearly straight."""
 _BRIGHTEST_AT = 0.93
-"""Light of the brightest sample, on the fit's own scale: knots reach beyond, and smoothness draws the curve on."""
+"""Light of the brightest sample, on the fit's own scale: knots beyond it are extrapolated by smoothness."""
 _BEYOND = 4
-"""Knots by which the curve is drawn on in a straight line where even that did not reach the highest code."""
+"""Knots of linear extrapolation where even that does not reach the highest code."""
 _EVEN, _FEWEST_SQUARES = 5.0, 24
-"""A square is even if no pixel (an edge, a hot one) is off by more than this times its noise; so many are used in any
-case."""
+"""A square is uniform if no pixel (an edge, a hot one) deviates by more than this times its noise; smallest number of
+squares used."""
 _FIXED_PATTERN = 0.015
-"""How far pixels differ that see the same light, as a share of it."""
+"""Pixel response non-uniformity, relative."""
 _WHOLE = 3.0
-"""Standard deviations that a mean keeps off code 0 and off white, where noise is cut off and the mean is not true."""
+"""Distance of a mean from code 0 and from white, in standard deviations: nearer, clipped noise biases it."""
 _SMOOTHNESS = 0.5
-"""Weight of the curve's second differences against the misfit of the samples."""
+"""Weight of the curve's second differences relative to the misfit of the samples."""
 _GUESS_KNOTS = 24
 _SURE_SHARE = 0.02
 """Exposures shorter than this share of the longest are left out of the first guess: they may be far from nominal."""
@@ -55,12 +55,12 @@ _OFFSET_SCALE_US = 200.0
 _LEAST_EXPOSURES_FOR_OFFSET = 6
 _TURNS = 60
 _SHOWN, _ENOUGH = 0.02, 12
-"""An exposure shows its true length if so many squares and channels have at least this light."""
+"""The true length of an exposure is estimated if so many squares and channels have at least this light."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Mean codes of small squares, exposures x squares x 3, and which may be used; exposures darkest first."""
+    """Mean codes of small squares, exposures x squares x 3, and which are valid; exposures darkest first."""
 
     exposures: tuple[Exposure, ...]
     codes: Values
@@ -72,7 +72,7 @@ class Samples:
 class _Fit:
     """A channel's curve at the knots (codes), log radiance of each sample (light per us), offset in us.
 
-    anchor: what the mean log radiance is held at; the scale of light is free, and must not drift off the knots.
+    anchor: the fixed mean of log radiance, since the scale of light is arbitrary.
     """
 
     curve: Values
@@ -82,7 +82,7 @@ class _Fit:
 
 
 class ResponseCurve:
-    """From codes to light: a table of each channel at equally spaced codes 0..1."""
+    """The inverse response, from codes to light: a table of each channel at equally spaced codes 0..1."""
 
     def __init__(self, tables: Values) -> None:
         """tables: 3 x entries."""
@@ -101,9 +101,9 @@ class ResponseCurve:
 
 
 def curve_for(stack: Stack, measured: ResponseSection | None) -> ResponseCurve:
-    """Linear where the camera states that; else as measured; else sRGB.
+    """The response curve for a stack: linear where the camera states that; else as measured; else sRGB.
 
-    A linear curve goes on below black, so that noise about black keeps its mean.
+    A linear curve extends below black, so that noise about black keeps its mean.
     """
     codes = np.linspace(0, 1, 65536 if stack.full_range > 255 else 4096)
     if stack.record.response == "linear":
@@ -294,13 +294,15 @@ def _table(curve: Values, white: float) -> tuple[Values, float]:
 def _consistency(samples: Samples, tables: Values, radiance: Values, expected: Values) -> tuple[Values, float]:
     """True light of each exposure over the longest one's, and the relative RMS by which single squares differ.
 
-    radiance: of each square and channel, light per us. expected: what is taken for an exposure that shows nothing.
+    radiance: of each square and channel, light per us. expected: used for exposures without enough light.
     """
     light = ResponseCurve(tables).light(samples.codes)
     usable = samples.usable & (light > _SHOWN)
-    # least squares, so that bright squares count, which whole codes describe well
-    told = (usable * light * radiance).sum(axis=(1, 2)) / np.maximum((usable * radiance**2).sum(axis=(1, 2)), 1e-300)
-    true = np.where(usable.sum(axis=(1, 2)) >= _ENOUGH, told, expected)
+    # least squares: bright squares count most, for which rounding to codes matters least
+    estimated = (usable * light * radiance).sum(axis=(1, 2)) / np.maximum(
+        (usable * radiance**2).sum(axis=(1, 2)), 1e-300
+    )
+    true = np.where(usable.sum(axis=(1, 2)) >= _ENOUGH, estimated, expected)
     relative = (light / radiance / true[:, None, None] - 1)[usable]
     return true / true[-1], float(np.sqrt(np.mean(relative**2))) if relative.size else 0.0
 

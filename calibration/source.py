@@ -1,6 +1,6 @@
-"""Where measurements come from: a camera that is asked for exposures, or a folder of pictures taken before.
+"""Frames to measure: from a live camera, or from a folder of pictures taken before.
 
-The scene stands still while it is measured, so the frames of one exposure can be averaged.
+The scene must be static, so that the frames of one exposure can be averaged.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Codes = NDArray[np.float32]
 SWEEP_STEPS = 41
 FRAME_LIMIT_S = 5.0
 _SETTLE_LIMIT = 6 * MAX_LEAD
-"""Frames after which an exposure that does not come is given up."""
+"""Frames to wait for an exposure before an error is raised."""
 _METERING_TURNS = 8
 _METERED_LOW, _METERED_HIGH = 0.55, 0.85
-"""Between these shares of the white level the brightest pixels of a well exposed picture lie."""
+"""Range of the brightest pixels of a well exposed picture, as shares of the white level."""
 _BRIGHTEST = 99.5
-"""Percentile of the brightest pixels: what is above may be a reflection."""
+"""Percentile used for the brightest pixels: those above may be reflections."""
 
 
 @dataclass(frozen=True)
 class Stack:
     """Frames of one exposure: their mean (codes) and temporal variance (codes squared, over n - 1) at each pixel.
 
-    exposure: as far as the camera tells, else as asked for. record, first: of the first frame. full_range: the dtype's
+    exposure: as reported by the camera, else as requested. record, first: of the first frame. full_range: the dtype's
     highest value, code 1. One frame alone has variance 0.
     """
 
@@ -67,11 +67,11 @@ class Stack:
 
 
 class Shots(Protocol):
-    """What can be measured on. Use as: open_shots, the methods in any order, close."""
+    """A source of frames for measurements. Use: open_shots, the methods in any order, close."""
 
     @property
     def identity(self) -> CameraIdentity:
-        """Which camera in which mode."""
+        """The camera and its mode."""
 
     def sweep(self, frames: int) -> Iterator[Stack]:
         """Stacks of about `frames` frames from the shortest exposure to the longest, at one gain."""
@@ -83,7 +83,7 @@ class Shots(Protocol):
         """A stack of the longest exposure."""
 
     def frames(self) -> Iterator[Frame]:
-        """Well exposed frames as they come."""
+        """Well exposed frames in order."""
 
     def close(self) -> None:
         """Free the camera."""
@@ -97,7 +97,7 @@ def open_shots(text: str) -> Shots:
 
 
 class CameraShots:
-    """An open camera that is asked for one exposure after another."""
+    """Frames from an open camera at requested exposures."""
 
     def __init__(self, camera: Camera) -> None:
         """Raises CaptureError if its exposures cannot be set; the camera is closed then."""
@@ -111,7 +111,7 @@ class CameraShots:
 
     @property
     def identity(self) -> CameraIdentity:
-        """Which camera in which mode."""
+        """The camera and its mode."""
         return self.camera.info.identity
 
     def close(self) -> None:
@@ -128,16 +128,16 @@ class CameraShots:
             yield self._stack(exposure, frames)
 
     def well_exposed(self, frames: int) -> Stack:
-        """At an exposure found by trial; the longest or shortest possible if none is right."""
+        """A stack at a metered exposure; the longest or shortest possible if none is right."""
         return self._stack(self.meter(), frames)
 
     def longest(self, frames: int) -> Stack:
-        """At the longest exposure within the frame period, and the lowest gain."""
+        """A stack at the longest exposure within the frame period, and the lowest gain."""
         limits, period_us = self.camera.info.limits, 1e6 / self.camera.info.fps
         return self._stack(quantise(Exposure(min(limits.exposure_max_us, period_us), limits.gain_min), limits), frames)
 
     def frames(self) -> Iterator[Frame]:
-        """Frames without end, at an exposure found by trial."""
+        """Endless frames at a metered exposure."""
         self._settle(self.meter())
         while True:
             yield self._read()
@@ -147,9 +147,9 @@ class CameraShots:
         return stack_frames(itertools.chain([first], (self._read() for _ in range(frames - 1))), exposure)
 
     def meter(self) -> Exposure:
-        """An exposure whose brightest pixels are bright but not clipped, or as near as the camera can.
+        """The exposure whose brightest pixels are bright but not clipped, or the nearest that the camera can do.
 
-        Half the light when clipped, and in proportion otherwise; the pictures' curve is not known, so by steps.
+        In steps, since the response is unknown: half the light where clipped, else in proportion.
         """
         limits, period_us = self.camera.info.limits, 1e6 / self.camera.info.fps
         longest = min(limits.exposure_max_us, period_us)
@@ -166,7 +166,7 @@ class CameraShots:
         return exposure
 
     def _settle(self, exposure: Exposure) -> Frame:
-        """Ask for an exposure and read up to the first frame that certainly has it."""
+        """Request an exposure and read frames up to the first one that certainly has it."""
         if not self._started:
             self.camera.start()
             self._started = True
@@ -174,20 +174,20 @@ class CameraShots:
         info = self.camera.info
         frame = self._read()
         self.camera.request(exposure)
-        asked_after = frame.record.sequence
+        requested_after = frame.record.sequence
         delays = info.exposure_delay, info.gain_delay
         lead = MAX_LEAD if None in delays else max(delay for delay in delays if delay is not None)
         for _ in range(_SETTLE_LIMIT):
             frame = self._read()
-            passed = frame.record.sequence - asked_after
+            passed = frame.record.sequence - requested_after
             if passed <= lead + 1:
                 continue
             if _has(frame.record, exposure, info.limits.exposure_step_us):
                 return frame
             self.camera.request(exposure)  # the request was lost
-            asked_after = frame.record.sequence
+            requested_after = frame.record.sequence
         raise CalibrationError(
-            f"{info.uri}: does not give the exposure that is asked for ({exposure.exposure_us:g} us): "
+            f"{info.uri}: does not give the requested exposure ({exposure.exposure_us:g} us): "
             "is automatic exposure off?"
         )
 
@@ -195,19 +195,19 @@ class CameraShots:
         return self.camera.read(FRAME_LIMIT_S)
 
 
-def _has(record: FrameRecord, asked: Exposure, step_us: float) -> bool:
-    """Does the frame report what was asked for, as near as the camera can (2 %, or its step), or nothing?"""
+def _has(record: FrameRecord, requested: Exposure, step_us: float) -> bool:
+    """Whether the frame reports the requested exposure (within 2 %, or the camera's step), or none."""
     if record.measured is None:
         return True
-    near_us = max(0.02 * asked.exposure_us, 2 * step_us, 1.0)
-    return abs(record.measured.exposure_us - asked.exposure_us) <= near_us
+    near_us = max(0.02 * requested.exposure_us, 2 * step_us, 1.0)
+    return abs(record.measured.exposure_us - requested.exposure_us) <= near_us
 
 
 class FolderShots:
     """A recording, or pictures with exposures in their EXIF, of one still scene."""
 
     def __init__(self, folder: Path) -> None:
-        """Find out what is there; pictures are read when they are needed. Raises CaptureError."""
+        """List the files; pictures are read when they are needed. Raises CaptureError."""
         self._folder = folder
         if is_recording(folder):
             recording = Recording(folder)
@@ -228,39 +228,39 @@ class FolderShots:
 
     @property
     def identity(self) -> CameraIdentity:
-        """The recorded camera; for pictures, the folder stands for it."""
+        """The recorded camera; for pictures, the name of the folder in its place."""
         return self._identity
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no file is open."""
 
     def frames(self) -> Iterator[Frame]:
         """All frames in order."""
         return (self._frame(place) for place in range(len(self._files)))
 
     def sweep(self, frames: int) -> Iterator[Stack]:
-        """All frames, by exposure. Raises CalibrationError if there are fewer than two exposures, or one is unknown."""
+        """All frames, by exposure. Raises CalibrationError for fewer than two exposures, or an unknown one."""
         places = self._by_exposure()
         if None in places:
             raise CalibrationError(
-                f"folder {self._folder}: {self._files[places[None][0]].name} tells no exposure (EXIF)"
+                f"folder {self._folder}: {self._files[places[None][0]].name} has no exposure in its EXIF"
             )
         if len(places) < 2:
             raise CalibrationError(f"folder {self._folder}: two exposures or more are needed, it holds {len(places)}")
         return (self._stack(places[exposure]) for exposure in places)
 
     def well_exposed(self, frames: int) -> Stack:
-        """Of the exposures that do not clip, the longest."""
+        """The stack of the longest exposure that does not clip."""
         stacks = [self._stack(places) for places in self._by_exposure().values()]
         right = [s for s in stacks if np.percentile(s.mean, _BRIGHTEST) <= _METERED_HIGH * s.white]
         return right[-1] if right else stacks[0]
 
     def longest(self, frames: int) -> Stack:
-        """Of the longest exposure."""
+        """The stack of the longest exposure."""
         return self._stack(list(self._by_exposure().values())[-1])
 
     def _by_exposure(self) -> dict[Exposure | None, list[int]]:
-        """Places of the frames of each exposure, darkest first; those that tell none first of all."""
+        """Indices of the frames of each exposure, darkest first; frames without an exposure before all others."""
         places: dict[Exposure | None, list[int]] = {}
         for place, record in enumerate(self._records):
             places.setdefault(record.exposure, []).append(place)
@@ -294,6 +294,6 @@ def stack_frames(frames: Iterator[Frame], exposure: Exposure) -> Stack:
     full_range = int(np.iinfo(first.pixels.dtype).max)
     mean = (reference + total / count) / full_range
     variance = np.maximum(squares - total * total / count, 0) / max(count - 1, 1) / full_range**2
-    told = first.record.measured or exposure
+    reported = first.record.measured or exposure
     means, variances = np.asarray(mean, np.float32), np.asarray(variance, np.float32)
-    return Stack(told, means, variances, count, first.record, full_range, pixels)
+    return Stack(reported, means, variances, count, first.record, full_range, pixels)

@@ -1,4 +1,4 @@
-"""sim://: a camera made of arithmetic, faithful from the light to the picture, faults included."""
+"""sim://: a simulated camera, from scene radiance to the developed picture, with delays and faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TRUTHS = 1024
 
 @dataclass(frozen=True)
 class Truth:
-    """What a frame really was, whatever its record says. start_s: scene time at which its first row began."""
+    """The true exposure and faults of a frame, for tests. start_s: scene time at which its first row began."""
 
     sequence: int
     exposure: Exposure
@@ -35,13 +35,13 @@ class Truth:
 
 
 class SimulatedCamera:
-    """A camera with a rolling shutter, delayed controls and noise, looking at a scene that is computed.
+    """A camera with a rolling shutter, delayed controls and noise before a synthetic scene.
 
     Frame n is read out from (n + 1) periods after the start on, and delivered when its last row has been read. At
     realtime pace a late reader loses frames, as with a driver's queue; at the paces fast and stepped the next frame is
-    there whenever it is asked for, on a clock named "simulated".
+    there whenever it is read, on a clock named "simulated".
 
-    `truth` holds what the last frames really were: for tests, and for nobody else.
+    `truth`: the true values of the last frames, for tests only.
     """
 
     def __init__(self, uri: str, settings: SimulatedSettings) -> None:
@@ -72,7 +72,7 @@ class SimulatedCamera:
 
     @property
     def info(self) -> CameraInfo:
-        """The settings as they are, defaults filled in."""
+        """The settings, defaults included."""
         return self._info
 
     def start(self) -> None:
@@ -91,7 +91,7 @@ class SimulatedCamera:
         self.truth.clear()
 
     def request(self, exposure: Exposure) -> None:
-        """Ask for an exposure; what is outside the limits is clipped. It is in force `delay + 1` frames on."""
+        """Request an exposure, clipped to the limits. It is in force `delay + 1` frames later."""
         started_ns = self._running()
         self._requests += 1
         if not request_ignored(self._settings, self._requests):
@@ -113,7 +113,7 @@ class SimulatedCamera:
         return frame
 
     def close(self) -> None:
-        """Let go of scene and sensor."""
+        """Free scene and sensor."""
         self._sensor = self._view = self._started_ns = None
 
     def _running(self) -> int:
@@ -122,9 +122,9 @@ class SimulatedCamera:
         return self._started_ns
 
     def _wait_for_frame(self, started_ns: int, timeout_s: float) -> tuple[int, FrameFaults]:
-        """The number of the next frame that is delivered, once it is."""
+        """Wait for the next frame that is delivered; returns its number and faults."""
         deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
-        self._sit_out_stall(timeout_s)
+        self._wait_out_stall(timeout_s)
         while True:
             if self._info.paced == "realtime":
                 self._next = oldest_kept(self._next, time.monotonic_ns(), lambda n: self._due_ns(started_ns, n))
@@ -141,15 +141,15 @@ class SimulatedCamera:
         return self._next, faults
 
     def _stall(self, timeout_s: float) -> None:
-        """Nothing for stall_time: the frames of that time are lost."""
+        """Deliver nothing for stall_time: the frames of that time are lost."""
         self._may_stall = False
         self._next += math.ceil(self._settings.stall_time / self._settings.period_us)
         if self._info.paced != "realtime":
             self._stall_left_s = self._settings.stall_time / 1e6
-            self._sit_out_stall(timeout_s)
+            self._wait_out_stall(timeout_s)
 
-    def _sit_out_stall(self, timeout_s: float) -> None:
-        """Without a clock, a reader's patience is taken for the time that passes."""
+    def _wait_out_stall(self, timeout_s: float) -> None:
+        """Raise CameraStalled during a stall; without a clock, the readers' time limits count as time passed."""
         if self._stall_left_s > timeout_s:
             self._stall_left_s -= timeout_s
             raise CameraStalled(f"camera '{self._info.uri}': no frame within {timeout_s:g} s")
@@ -180,7 +180,7 @@ class SimulatedCamera:
         return round(started_ns + (number + 1) * self._period_ns + self._settings.readout_us * 1e3)
 
     def _last_complete(self, started_ns: int) -> int:
-        """The last frame whose last row had been read when a request came: its successor is being exposed."""
+        """Number of the last frame whose last row has been read; its successor is being exposed."""
         if self._info.paced != "realtime":
             return self._delivered
         passed_ns = time.monotonic_ns() - started_ns - self._settings.readout_us * 1e3

@@ -31,7 +31,7 @@ def test_gain_read_noise_and_full_well_of_a_random_camera(number: int) -> None:
     assert draw_noise(section, points).std() > 10
 
 
-def test_interpolated_pixels_are_told_from_measured_ones() -> None:
+def test_interpolated_pixels_are_distinguished_from_measured_ones() -> None:
     stack = CameraShots(draw(3).open(**RAW)).well_exposed(32)
     blue, green, red = np.moveaxis(native_sites(stack.variance), -1, 0)
     assert red.tolist() == [[True, False], [False, False]]

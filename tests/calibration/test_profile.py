@@ -1,4 +1,4 @@
-"""A profile says all that is known of one camera, and is used for that camera alone."""
+"""A profile keeps one camera's measurements, and is used for that camera only."""
 
 import dataclasses
 from pathlib import Path

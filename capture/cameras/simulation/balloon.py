@@ -1,4 +1,4 @@
-"""A toy balloon that drifts through the room: something that moves against both the dark and the bright."""
+"""A toy balloon that drifts through the room, before dark and bright background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a requested exposure is in force: time and gain each with a delay of its own, and requests that go wrong."""
+"""Exposure controls of a sensor: time and gain take effect each with its own delay; clipped to limits and steps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from livemef.capture.cameras.base import CameraLimits
 from livemef.capture.frame import Exposure
 
 _REMEMBERED = 256
-"""Requests kept; frames are rendered in order, and a delay is ten frames at most."""
+"""Requests kept: frames are simulated in order, and a delay is ten frames at most."""
 
 
 class DelayedControls:
-    """A request made after frame N is in force from frame N + delay + 1 on. Frames are asked for in rising order.
+    """A request made after frame N is in force from frame N + delay + 1 on. Call it with frames in rising order.
 
-    It gives what the sensor really does: within its limits, in whole steps, no longer than `clip_us`.
+    Exposures are as the sensor does them: within its limits, in whole steps, no longer than `clip_us`.
     """
 
     def __init__(
@@ -30,17 +30,17 @@ class DelayedControls:
         self._gains: deque[tuple[int, float]] = deque([(0, initial.gain)], maxlen=_REMEMBERED)
 
     def request(self, exposure: Exposure, after_frame: int) -> None:
-        """Ask for an exposure when `after_frame` is the last complete frame (-1 = none yet)."""
+        """Request an exposure while `after_frame` is the last complete frame (-1 = none yet)."""
         possible = self.possible(exposure)
         self._times.append((after_frame + self._delay + 1, possible.exposure_us))
         self._gains.append((after_frame + self._gain_delay + 1, possible.gain))
 
     def in_force(self, frame: int) -> Exposure:
-        """What frame `frame` is exposed with."""
+        """The exposure of frame `frame`."""
         return Exposure(_newest(self._times, frame), _newest(self._gains, frame))
 
     def possible(self, exposure: Exposure) -> Exposure:
-        """The nearest exposure that the sensor does."""
+        """The nearest exposure that the sensor can do."""
         limits = self._limits
         time_us = min(max(exposure.exposure_us, limits.exposure_min_us), limits.exposure_max_us)
         if self._clip_us is not None:

@@ -1,4 +1,4 @@
-"""What goes wrong with a frame or a request. Drawn from the seed and the frame's number: the same on every run."""
+"""Random faults of frames and requests, from the seed and the frame's number: the same on every run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FRAMES, _REQUESTS = 1, 2
 
 @dataclass(frozen=True)
 class FrameFaults:
-    """What happens to one frame. jitter_ns: added to its timestamp."""
+    """The faults of one frame. jitter_ns: added to its timestamp."""
 
     dropped: bool
     duplicated: bool
@@ -39,7 +39,7 @@ def frame_faults(settings: SimulatedSettings, frame: int) -> FrameFaults:
 
 
 def request_ignored(settings: SimulatedSettings, request: int) -> bool:
-    """Is the request with this running number lost?"""
+    """Whether the request with this running number is lost."""
     if not settings.ignore:
         return False
     return bool(np.random.default_rng((settings.seed, _REQUESTS, request)).random() < settings.ignore)

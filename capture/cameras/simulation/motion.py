@@ -1,4 +1,4 @@
-"""Where things are at a time: paths of the camera's window and of what moves before it. Pixels and seconds."""
+"""Paths over time of the camera's window and of moving things. Pixels and seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Path(Protocol):
-    """A place for each time."""
+    """A position for each time."""
 
     def at(self, time_s: float) -> tuple[float, float]:
         """(x, y) in pixels."""
@@ -16,7 +16,7 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class Sway:
-    """Slow sway about a centre: two sines of unlike periods, which never close. Amplitudes in pixels."""
+    """Slow motion about a centre: a sine in x and one in y, of different periods. Amplitudes in pixels."""
 
     centre: tuple[float, float]
     amplitude: tuple[float, float]
@@ -24,7 +24,7 @@ class Sway:
     speed: float = 1.0
 
     def at(self, time_s: float) -> tuple[float, float]:
-        """The centre at time 0."""
+        """(x, y) in pixels; the centre at time 0."""
         turns = [2 * math.pi * time_s * self.speed / period for period in self.periods_s]
         return (
             self.centre[0] + self.amplitude[0] * math.sin(turns[0]),
@@ -34,20 +34,20 @@ class Sway:
 
 @dataclass(frozen=True)
 class Pan:
-    """Even travel to the right; at `turn` pixels it starts again (where the scene closes on itself)."""
+    """Uniform motion to the right, from the start again after `turn` pixels, where the scene repeats."""
 
     start: tuple[float, float]
     pixels_per_s: float
     turn: float
 
     def at(self, time_s: float) -> tuple[float, float]:
-        """Within 0 <= x < turn."""
+        """(x, y) in pixels, 0 <= x < turn."""
         return (self.start[0] + self.pixels_per_s * time_s) % self.turn, self.start[1]
 
 
 @dataclass(frozen=True)
 class Slides:
-    """One place after another, each held: `count` of them, `step` pixels apart, then from the first again."""
+    """`count` positions, `step` pixels apart, each held for `hold_s`, then from the first again."""
 
     step: float
     count: int
@@ -55,5 +55,5 @@ class Slides:
     speed: float = 1.0
 
     def at(self, time_s: float) -> tuple[float, float]:
-        """The place of the slide that is shown."""
+        """(x, y) in pixels of the slide that is shown."""
         return math.floor(time_s * self.speed / self.hold_s) % self.count * self.step, 0.0

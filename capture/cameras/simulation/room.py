@@ -26,7 +26,7 @@ _HORIZON = 0.40
 
 
 def room_scene(width: int, height: int, motion: float) -> Scene:
-    """The room for a picture of width x height, seen by a camera that sways a little; a balloon drifts through it."""
+    """The room for a picture of width x height, with a slowly moving camera and a balloon that drifts through."""
     margin = margin_of(width)
     radiance = _cover(_room_radiance(), width + 2 * margin, height + 2 * margin)
     return Scene(radiance, swaying_window(width, motion), (balloon(width, height, motion),))
@@ -40,7 +40,7 @@ def _room_radiance() -> Radiance:
 
 
 def _cover(radiance: Radiance, width: int, height: int) -> Radiance:
-    """The largest part of the map with the sides' ratio, its horizon in place, scaled to width x height."""
+    """The largest part of the map with this aspect ratio, its horizon in place, scaled to width x height."""
     rows, columns = radiance.shape[:2]
     scale = max(width / columns, height / rows)
     part_rows, part_columns = min(rows, round(height / scale)), min(columns, round(width / scale))

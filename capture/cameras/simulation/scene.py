@@ -1,4 +1,4 @@
-"""What stands before the camera: linear radiance, what moves, and how."""
+"""Scenes for the simulated camera: linear radiance, the camera's motion, and moving things."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PAN_PIXELS_PER_S = 40.0
 _FIELD_OF_VIEW = 62.0
 """Degrees, across the picture's width, for panoramas."""
 _ZOOM = 1.5
-"""Of maps that are no panorama: how many times wider than the picture they are, at least."""
+"""Smallest ratio of a map's width to the picture's, for maps that are no panorama."""
 _TYPICAL = 0.15
-"""Where the middle of a foreign radiance map's values is put: a mid-tone of a 16 ms exposure."""
+"""Radiance to which the median of a user's map is scaled: a mid-tone of a 16 ms exposure."""
 
 
 @dataclass(frozen=True)
 class Mover:
-    """A thing that moves before the scene, in the scene's coordinates.
+    """A moving thing in front of the scene, in the scene's coordinates.
 
     radiance: linear BGR times coverage; coverage: 0..1, height x width. path: of its top left corner.
     """
@@ -46,33 +46,33 @@ class Scene:
 
 
 def margin_of(width: int) -> int:
-    """By how much a scene for a swaying camera is larger than the picture, on each side, in pixels (even)."""
+    """Pixels (even) by which a scene for a swaying camera is larger than the picture, on each side."""
     return max(4, width // 80 * 2)
 
 
 def swaying_window(width: int, motion: float) -> Sway:
-    """A camera on a rail: its window glides from side to side within the margin.
+    """Path of a camera that moves from side to side within the margin.
 
-    Sideways only: each window between pixels costs twice as much when it is between rows as well.
+    Sideways only: windows between pixels cost twice as much where they are between rows as well.
     """
     margin = margin_of(width)
     return Sway((margin, margin), (margin - 2.0, 0.0), (19.0, 13.0), motion)
 
 
 def flat_scene(width: int, height: int, radiance: float = 0.5) -> Scene:
-    """Even grey; by default half a well in 16 ms."""
+    """Uniform grey; by default half a full well in 16 ms."""
     return Scene(np.full((height + 2, width + 2, 3), radiance, np.float32), still_window())
 
 
 def still_window() -> Sway:
-    """A camera that stands still, its window at the scene's corner."""
+    """Path of a camera that stands still, its window at the scene's corner."""
     return Sway((0, 0), (0, 0), (1, 1))
 
 
 def filtered(scene: Scene, crosstalk: float, seed: int) -> Scene:
-    """The scene as colour filters show it that let a share `crosstalk` (0..0.5) of each other colour through.
+    """The scene as seen through colour filters that pass a share `crosstalk` (0..0.5) of the other colours.
 
-    Unlike sRGB's, the channels are then out of balance as well: the weaker ones have 60 % of the light, or more.
+    The channels are then unbalanced as well: each has 60 to 100 % of the light.
     """
     if not crosstalk:
         return scene
@@ -94,7 +94,7 @@ def bars_scene(width: int, height: int, motion: float) -> Scene:
 
 
 def map_scene(file: str, width: int, height: int, motion: float) -> Scene:
-    """Panning over a radiance map: all around for a panorama (twice as wide as high), else to and fro.
+    """A pan over a radiance map: all around for a panorama (twice as wide as high), else to and fro.
 
     Raises CaptureError for a file that is missing or holds no radiance map.
     """
@@ -126,7 +126,7 @@ def _read_map(path: FilePath) -> Radiance:
 
 
 def _unroll(panorama: Radiance, width: int, height: int) -> Radiance:
-    """A full panorama (equirectangular) as a cylinder, on which panning is a shift: verticals stay straight."""
+    """An equirectangular panorama projected to a cylinder, on which panning is a shift and verticals stay straight."""
     focal = width / 2 / np.tan(np.radians(_FIELD_OF_VIEW / 2))
     around = round(np.pi * focal) * 2
     longitude = (np.arange(around) + 0.5) / around * panorama.shape[1] - 0.5

@@ -1,4 +1,4 @@
-"""The sensor behind the lens: electrons to raw values to a picture.
+"""Model of the image sensor: electrons to raw values to a developed picture.
 
 Per pixel, in this order: photo-response non-uniformity and vignetting, dark current of hot pixels, shot noise, full
 well, read, row and column noise, analogue gain, black level, quantisation. Then the camera's own processing: tone curve
@@ -25,7 +25,7 @@ CFA = ((2, 1), (1, 0))
 """The colour filter array as BGR channel numbers: red, green / green, blue."""
 
 _SPARE = 256
-"""Rows (and columns) by which noise tiles are larger than the picture: each frame looks at another part of them."""
+"""Rows (and columns) by which noise tiles are larger than the picture: each frame uses another part of them."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class SensorModel:
 
 
 _TOE = 0.055
-"""sRGB's offset: where the power would be without its straight part."""
+"""sRGB's offset: the power function at 0 is minus this."""
 
 
 class Sensor:
     """One sensor with its fixed patterns, drawn from `seed`; height and width even.
 
-    Shot noise is Gaussian with the variance of the signal: right from some ten electrons up, and below that hidden
-    under read noise. Noise comes from tiles made once, seen at another place for each frame.
+    Shot noise is Gaussian with the variance of the signal: accurate from some ten electrons up; below, read noise is
+    larger. Noise comes from tiles made once, shifted for each frame.
     """
 
     def __init__(self, model: SensorModel, height: int, width: int, seed: int) -> None:
@@ -105,7 +105,7 @@ class Sensor:
         """The raw frame (height x width, uint16, DN) of a mosaic of mean electrons; valid until the next call.
 
         bands: (first row, rows x width float32) from top to bottom; the arrays are overwritten. frame: its number, from
-        which its noise follows. exposure_s: for which hot pixels gather dark current.
+        which its noise follows. exposure_s: time for which hot pixels collect dark current.
         """
         model, raw = self.model, self._raw
         top, left, read_top = np.random.default_rng((self._seed, 3, frame)).integers(0, _SPARE, 3)
@@ -127,11 +127,11 @@ class Sensor:
         return raw
 
     def develop(self, raw: Raw) -> Pixels:
-        """The camera's picture of a raw frame: BGR, encoded as the model's response says, uint8 or uint16."""
+        """The developed picture of a raw frame: BGR, encoded by the model's response, uint8 or uint16."""
         mosaic = _look_up(self._tone, raw)
         if self.model.response != "linear":
             return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA)
-        # the raw values are promised, and this demosaicking loses those of the outermost pixels
+        # raw values must be kept, and this demosaicking loses those of the outermost pixels
         framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
         return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]
 

@@ -1,4 +1,4 @@
-"""What a sim:// URI can say, and what it says if it says nothing."""
+"""Settings of a sim:// URI, with their defaults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SimulatedSettings:
 
     scene: room (an interior with a window), flat (even grey), bars (upright black and white bars), dark (the lens is
     covered), chart (a ColorChecker), board (a ChArUco board in ever new poses); `radiance_map` names a picture file
-    instead. motion: speed of all motion, 1 = natural, 0 = none. exposure, gain: what can be asked for. offset: added to
+    instead. motion: speed of all motion, 1 = natural, 0 = none. exposure, gain: the accepted ranges. offset: added to
     every exposure, unreported. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure.
     vignetting, hot, response, gamma, contrast: as in SensorModel. crosstalk: share of a channel's light that comes
     from the others. adc: bits of the converter. bits: of the picture. focal, k1, k2, roll: as in Lens, for the board
@@ -99,7 +99,7 @@ class SimulatedSettings:
 
     @property
     def limits(self) -> CameraLimits:
-        """What can be asked for; by default from 10 us up to the frame period, in whole steps."""
+        """The accepted range; by default from 10 us up to the frame period, in whole steps."""
         highest = self.period_us // self.step * self.step if self.step else self.period_us
         low, high = self.exposure or (max(self.step, 10.0), highest)
         return CameraLimits(low, high, self.step, *self.gain)
@@ -164,7 +164,7 @@ PARAMETERS: dict[str, Reader] = {
 
 
 def read_settings(uri: CameraUri) -> SimulatedSettings:
-    """The settings that a sim:// URI stands for. Raises CaptureError for what is unknown, malformed or impossible."""
+    """The settings of a sim:// URI. Raises CaptureError for what is unknown, malformed or impossible."""
     values: dict[str, Any] = read_query(uri, PARAMETERS)
     if uri.path:
         if "scene" in values:

@@ -1,4 +1,4 @@
-"""Test targets before the simulated camera: a ColorChecker, and a ChArUco board in many poses."""
+"""Scenes with test targets: a ColorChecker, and a ChArUco board in many poses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _NEWTON_STEPS = 8
 
 
 def chart_scene(width: int, height: int) -> Scene:
-    """A ColorChecker before dark grey, a little turned and tilted, filling three quarters of the width."""
+    """A ColorChecker on dark grey, a little rotated and tilted, three quarters of the picture wide."""
     patch, gap = 60, 12
     pitch = patch + gap
     chart = np.full((4 * pitch + gap, 6 * pitch + gap, 3), 0.02, np.float32)
@@ -115,7 +115,7 @@ def _board_texture() -> NDArray[np.float32]:
 
 
 def _poses(count: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Rotations and places (in squares) of the board's middle before the camera: tilted by up to 35 degrees."""
+    """Rotations and positions (in squares) of the board's centre before the camera, tilted by up to 35 degrees."""
     random = np.random.default_rng(11)
     poses = []
     for _ in range(count):
@@ -127,7 +127,7 @@ def _poses(count: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
 
 
 def _rays(width: int, height: int, lens: Lens) -> NDArray[np.float64]:
-    """Direction (x/z, y/z, 1) that each pixel, and each between them, looks in: rows x columns x 3."""
+    """Viewing direction (x/z, y/z, 1) of each pixel, supersampled: rows x columns x 3."""
     fine = _SUPERSAMPLING
     y, x = (np.mgrid[: height * fine, : width * fine] + 0.5) / fine - 0.5
     rays = np.stack([x, y, np.ones_like(x)], axis=2) @ np.linalg.inv(lens.camera_matrix(width, height)).T
@@ -147,7 +147,7 @@ def _seen(
     pose: tuple[NDArray[np.float64], NDArray[np.float64]],
     roll: float,
 ) -> NDArray[np.float32]:
-    """The board in a pose before mid-grey: where each ray meets its plane."""
+    """The board in a pose on mid-grey, height x width, 0..1, by intersecting each ray with its plane."""
     turn = np.asarray(cv2.Rodrigues(np.array([0.0, 0.0, math.radians(roll)]))[0])
     rotation, place = turn @ pose[0], turn @ pose[1]
     # a point of the board is place + rotation @ (u, v, 0); a ray meets it where [r1 r2 -ray] (u, v, t) = -place

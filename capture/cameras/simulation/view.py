@@ -1,4 +1,4 @@
-"""From the scene to the light that each pixel collects: motion, rolling shutter, blur, flicker, colour filters."""
+"""Mean electrons of each pixel from a scene: motion, rolling shutter, motion blur, flicker, colour filters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Lamps:
 
 
 class View:
-    """A scene seen through the lens and the colour filters by a sensor of height x width pixels (even)."""
+    """A scene in front of a sensor of height x width pixels (even) with a colour filter array."""
 
     def __init__(self, scene: Scene, height: int, width: int, full_well: float, lamps: Lamps) -> None:
         self._scene = scene
@@ -83,7 +83,7 @@ class View:
                 cv2.scaleAdd(part, weight * factor, band, dst=band)
 
     def _mover_patch(self, mover: Mover, shutter: Shutter) -> _Patch | None:
-        """The mover as the mosaic shows it: blurred over the exposure, sheared by the rolling shutter."""
+        """The mover on the mosaic, blurred over the exposure, sheared by the rolling shutter; None if outside."""
         height, width = mover.coverage.shape
 
         def place(time_s: float) -> tuple[float, float]:
@@ -121,7 +121,7 @@ class _Patch:
     coverage: Plane
 
     def cover(self, band: Plane, row: int, factor: float) -> None:
-        """Lay it over a band of electrons that begins at `row`."""
+        """Composite it onto a band of electrons that begins at `row`."""
         first, last = max(row, self.top), min(row + len(band), self.top + len(self.coverage))
         near, far = max(0, self.left), min(band.shape[1], self.left + self.coverage.shape[1])
         if first >= last or near >= far:
@@ -133,7 +133,7 @@ class _Patch:
 
 
 def window_taps(path: Path, start_s: float, exposure_s: float) -> list[tuple[int, int, float]]:
-    """Whole-pixel windows (y, x) with weights, sum 1, that stand for the path during the exposure (bilinear)."""
+    """Whole-pixel windows (y, x, weight), weights of sum 1: bilinear samples of the path during the exposure."""
     moments = _moments(path.at(start_s), path.at(start_s + exposure_s))
     weights: dict[tuple[int, int], float] = {}
     for moment in range(moments):
@@ -149,7 +149,7 @@ def window_taps(path: Path, start_s: float, exposure_s: float) -> list[tuple[int
 
 
 def _moments(before: tuple[float, float], after: tuple[float, float]) -> int:
-    """Moments to sample a move at: about one a pixel."""
+    """Number of samples of a move: about one a pixel."""
     return min(_MOST_MOMENTS, 1 + math.floor(math.hypot(after[0] - before[0], after[1] - before[1])))
 
 
