@@ -1,7 +1,8 @@
-"""What does the patch weighting do? Measures of a trained network on whole pictures, that its claims can be held to.
+"""Measures of a trained network on whole pictures, to test what the paper claims of variance-driven patch weights.
 
-The claims (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629): weights by variance learn structured patches better and
-amplify noise less. Hence the error where the target varies most, and what becomes of noise where nothing is to be seen.
+The claims (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629): the network learns structured patches better and
+amplifies noise less. So the measures are the error where the target varies most, and the gain of noise in dark, flat
+patches.
 """
 
 from __future__ import annotations
@@ -23,19 +24,24 @@ from livemef.engine.validation import load_planes, target_mix
 
 Plane = NDArray[np.float64]
 FuseLightness = Callable[[Tensor], Tensor]
-"""[1,2,H,W] (dark, bright; L*/100) to [1,1,H,W]."""
+"""Fuses float32 [1,2,H,W] (under- and over-exposed lightness, L*/100) into [1,1,H,W]."""
 
 TARGET_PATCH, FLAT_PATCH = 32, 16
 TOP_SHARE = 0.1
 DARK_BELOW, FLAT_BELOW = 25.0, 1.5
-"""L* of the bright exposure's mean, and its standard deviation without the slope, in a patch that is dark and flat."""
+"""Upper limits, in L*, of the mean and of the detrended standard deviation of a dark, flat patch of the over-exposed
+picture.
+"""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """error, top_error: mean absolute error to the target, L* (0..100), of all 32 x 32 patches and of the tenth whose
-    targets vary most. noise_gain: standard deviation out over in, of 16 x 16 patches that are dark and flat in the
-    bright exposure, slopes removed; in: the bright exposure. flat_patches: how many those are. mef_ssim: at full size.
+    """The measures of one network over a set of pairs.
+
+    error: mean absolute error to the target in L* (0..100) over all 32 x 32 patches. top_error: the same over the tenth
+    of the patches whose targets vary most. noise_gain: standard deviation of the fused lightness over that of the
+    over-exposed picture, detrended, in 16 x 16 patches that are dark and flat in the latter. mef_ssim: mean MEF-SSIM at
+    full size, 1 at best. flat_patches: number of patches behind noise_gain (NaN without any).
     """
 
     error: float
@@ -48,14 +54,18 @@ class Measures:
 def measure(
     net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
 ) -> Measures:
-    """Measure a network at full size. Raises EngineError where no picture is large enough."""
+    """Measure a network at full size on the pairs `entries` of a cache.
+
+    target_shares: the mix of the cache's targets that the error is taken to. Raises EngineError if no picture has 44
+    pixels a side.
+    """
     return measure_fusion(lambda planes: fuse_lightness(net, planes, 1), cache, entries, target_shares)
 
 
 def measure_fusion(
     fuse: FuseLightness, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
 ) -> Measures:
-    """Measure anything that fuses lightness."""
+    """As `measure`, of any function that fuses lightness."""
     errors, variances, noise_in, noise_out, structure = [], [], [], [], []
     for entry in entries:
         planes = load_planes(cache, entry)
@@ -82,14 +92,14 @@ def measure_fusion(
 
 
 def cut(plane: Plane, side: int) -> Plane:
-    """The whole side x side patches of a plane, [patches, side, side]."""
+    """The side x side patches that lie wholly in a plane (H x W), as [patches, side, side]."""
     rows, columns = plane.shape[0] // side, plane.shape[1] // side
     patches = plane[: rows * side, : columns * side].reshape(rows, side, columns, side)
     return np.asarray(patches.swapaxes(1, 2).reshape(-1, side, side))
 
 
 def without_slope(patches: Plane) -> Plane:
-    """The patches less their least-squares plane: a gradient is no noise."""
+    """The patches ([patches, side, side]) detrended: less their least-squares plane, since a gradient is not noise."""
     side = patches.shape[-1]
     ramp = np.arange(side) - (side - 1) / 2
     centred = patches - patches.mean(axis=(1, 2), keepdims=True)

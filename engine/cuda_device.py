@@ -1,4 +1,4 @@
-"""The CUDA device as its driver describes it, through ctypes: no package is needed, and nothing crashes."""
+"""The CUDA device as the driver describes it, by ctypes: needs no package, and reports errors where packages crash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ CUDA_ERRORS = {100: "no CUDA device", 803: "driver and library versions differ",
 
 @dataclass(frozen=True)
 class CudaDevice:
-    """A GPU. compute: its capability, such as "8.7"; driver: the CUDA version that it supports, such as 12060."""
+    """A GPU. compute: compute capability, such as "8.7". driver: its CUDA version, 1000 major + 10 minor, such
+    as 12060. memory: bytes.
+    """
 
     name: str
     compute: str
@@ -24,9 +26,9 @@ class CudaDevice:
 
 
 def first_device() -> CudaDevice:
-    """The GPU that livemef uses. Raises EngineError: what is missing and what to do about it.
+    """The GPU that livemef uses: the driver's first. Raises EngineError that names what is missing and the remedy.
 
-    To be asked before TensorRT is: without a driver that ends the process.
+    Call this before TensorRT is loaded: without a driver TensorRT ends the process.
     """
     try:
         library = ctypes.CDLL(DRIVER_LIBRARY)

@@ -1,4 +1,4 @@
-"""The cache of training pairs: what `livemef label` writes and training reads. Only lightness planes, no pictures.
+"""The cache of training pairs, written by `livemef lab label` and read by training. It holds lightness planes only.
 
 A folder with index.json and one .npy a pair: uint16 [planes, height, width], 65535 = L* of 100, planes as the
 index names them: dark, bright, then the targets.
@@ -25,7 +25,9 @@ INPUT_PLANES = ("dark", "bright")
 
 @dataclass(frozen=True)
 class PairEntry:
-    """One pair of the cache. group: pairs of one group show the same place and are never split. ev: estimated gap."""
+    """One pair of the cache. file: its .npy file. group: pairs of one group show the same place, and all of them go
+    into training or all into validation. frames: indices of its exposures in the scene. ev: estimated gap in stops.
+    """
 
     file: str
     scene: str
@@ -36,7 +38,7 @@ class PairEntry:
 
 @dataclass(frozen=True)
 class PairCache:
-    """An opened cache: `planes` in the order in which the files hold them."""
+    """An open cache. planes: names of the planes ("dark", "bright", targets), in the order of the files."""
 
     folder: Path
     planes: tuple[str, ...]
@@ -56,7 +58,9 @@ class PairCache:
         return planes
 
     def split(self, validation_share: float, seed: int) -> tuple[tuple[PairEntry, ...], tuple[PairEntry, ...]]:
-        """(training, validation) entries: whole groups, about `validation_share` of them, at least one."""
+        """(training, validation) entries, split by groups at random from `seed`; validation gets a share of
+        `validation_share` (0..1) of the groups, at least one.
+        """
         groups = sorted({entry.group for entry in self.entries})
         count = max(1, round(validation_share * len(groups)))
         held_out = set(np.random.default_rng(seed).permutation(groups)[:count].tolist())
@@ -65,7 +69,7 @@ class PairCache:
 
 
 def open_cache(folder: Path) -> PairCache:
-    """Open a cache. Raises EngineError where there is none or it is of another format."""
+    """Open the cache in a folder. Raises EngineError if it is missing, damaged, empty or of another format."""
     path = folder / "index.json"
     try:
         index = json.loads(path.read_text())
@@ -87,7 +91,7 @@ def _entry(item: Mapping[str, Any]) -> PairEntry:
 
 
 def write_pair(folder: Path, file: str, planes: Sequence[NDArray[np.float32]]) -> None:
-    """Write one pair's planes (L*/100, 0..1) as `file` in `folder`, complete or not at all."""
+    """Write one pair's planes (H x W float32, L*/100 in 0..1) as `file` in `folder`, atomically."""
     codes = np.rint(np.clip(np.stack(planes), 0.0, 1.0) * FULL).astype(np.uint16)
     partial = folder / f"{file}.partial"
     with partial.open("wb") as stream:
@@ -96,7 +100,7 @@ def write_pair(folder: Path, file: str, planes: Sequence[NDArray[np.float32]]) -
 
 
 def write_index(folder: Path, targets: Sequence[str], entries: Sequence[PairEntry]) -> None:
-    """Write the index last: a folder without one is no cache."""
+    """Write index.json, atomically. Write it last: a folder without an index is not a cache."""
     index = {"format": FORMAT, "planes": [*INPUT_PLANES, *targets], "pairs": [asdict(entry) for entry in entries]}
     partial = folder / "index.json.partial"
     partial.write_text(json.dumps(index, indent=1))

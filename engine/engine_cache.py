@@ -1,7 +1,7 @@
-"""TensorRT engines on disk. An engine is native code: to load one is to run it, so only what this user built is loaded.
+"""Cache of TensorRT engines on disk. An engine is native code, so only engines that this user built are loaded.
 
-They lie in a folder of the user's own that nobody else can write to; a note beside each says what it was built from
-and its sha256. What does not match is deleted, and the caller builds anew.
+The folder belongs to the user and nobody else can write to it. A JSON note beside each engine holds what it was built
+from and its SHA-256; an engine that does not match its note is deleted, and the caller builds it again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ def default_folder() -> Path:
 
 
 def key_of(facts: Facts) -> str:
-    """The engine's name: sha256 of all that it depends on (plain values)."""
+    """File name of an engine without suffix: SHA-256 (hex) of all that it depends on, as JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class EngineCache:
-    """The engines in one folder. Raises EngineError where the folder cannot be made, or others can write to it."""
+    """The engines in one folder (None: `default_folder`), which is created with access for its owner only.
+
+    Raises EngineError if it cannot be created, is another user's, or others can write to it.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
@@ -45,7 +48,7 @@ class EngineCache:
             ) from error
 
     def load(self, facts: Facts) -> bytes | None:
-        """The engine built from these facts, None if there is none. One that is damaged is deleted."""
+        """The serialized engine built from these facts; None if there is none. A damaged one is deleted."""
         engine, note = self._paths(facts)
         try:
             _refuse_foreign(engine)
@@ -64,9 +67,9 @@ class EngineCache:
         return None
 
     def store(self, facts: Facts, engine: bytes) -> Path:
-        """Keep an engine, whole or not at all; its file."""
+        """Write an engine and its note, atomically. Returns the engine's file. Raises EngineError."""
         path, note = self._paths(facts)
-        note.unlink(missing_ok=True)  # an engine without its note is no engine
+        note.unlink(missing_ok=True)  # an engine without a note is not loaded
         self._write(path, engine)
         written = {"facts": dict(facts), "sha256": hashlib.sha256(engine).hexdigest()}
         self._write(note, json.dumps(written, indent=1).encode())
@@ -79,7 +82,7 @@ class EngineCache:
                 path.unlink(missing_ok=True)
 
     def timings(self, facts: Facts) -> bytes:
-        """What earlier builds measured on this device with this TensorRT; empty if nothing."""
+        """The builder's timing cache from earlier builds on this device with this TensorRT; b"" if there is none."""
         try:
             path = self._timings_path(facts)
             _refuse_foreign(path)
@@ -88,7 +91,7 @@ class EngineCache:
             return b""
 
     def store_timings(self, facts: Facts, timings: bytes) -> None:
-        """Keep them for the next build."""
+        """Write the builder's timing cache for the next build."""
         self._write(self._timings_path(facts), timings)
 
     def _timings_path(self, facts: Facts) -> Path:
@@ -110,7 +113,7 @@ class EngineCache:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Raise EngineError unless it is this user's, and nobody else can write to it."""
+    """Raise EngineError unless `path` is this user's and nobody else can write to it."""
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise EngineError(

@@ -2,4 +2,4 @@ from livemef.errors import LivemefError
 
 
 class EngineError(LivemefError):
-    """Something in the surroundings is wrong: a model, a runtime, a data set. One line: what, where, what to do."""
+    """A model, a runtime or a data set cannot be used. The message is one line: what is wrong, where, what to do."""

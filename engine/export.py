@@ -1,7 +1,7 @@
-"""A trained network as an ONNX file, written node by node: full control over the operations, no tracing.
+"""Writes a trained network as ONNX, node by node: full control over the operations, no tracing.
 
 Opset 17, dynamic height and width, fp32 or fp16. Pixel unshuffle is a stride-2 convolution with a kernel of
-ones and zeros; the shuffle at the exit is Reshape and Transpose whose shapes need no arithmetic at run time.
+ones and zeros; the pixel shuffle at the end is Reshape and Transpose with constant shapes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IR_VERSION = 8
 
 
 class _Graph:
-    """Nodes and weights gathered in order; every method returns the name of what it made."""
+    """Collects nodes and weights in order. Every method returns the name of the tensor that it added."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -66,7 +66,7 @@ class _Graph:
         return self.node("Reshape", [source, target], name)
 
     def shuffle(self, source: str) -> str:
-        """[N,4,h,w] -> [N,1,2h,2w]. A 0 in a Reshape keeps the dimension at its place, so no size is ever computed."""
+        """Pixel shuffle, [N,4,h,w] -> [N,1,2h,2w]. A 0 in a Reshape copies that dimension, so no size is computed."""
         source = self.node("Transpose", [source], "shuffle.cells_last", perm=[0, 2, 3, 1])  # N h w 4
         source = self.reshape(source, [0, 0, 0, UNSHUFFLE, UNSHUFFLE], "shuffle.split")  # N h w 2 2
         source = self.node("Transpose", [source], "shuffle.rows", perm=[0, 1, 3, 2, 4])  # N h 2 w 2
@@ -79,7 +79,8 @@ class _Graph:
 def onnx_model(net: LightnessUNet, metadata: Mapping[str, str], half: bool = False) -> Any:
     """The network as an onnx.ModelProto: input lightness [1,2,H,W], output fused [1,1,H,W].
 
-    metadata: what to note in the file; the input sizes' `multiple` is added. half: fp16 throughout.
+    metadata: key-value pairs for the file's metadata; `multiple` (of the input's height and width) is added. half: fp16
+    throughout, else fp32.
     """
     dtype, kind = (np.float16, TensorProto.FLOAT16) if half else (np.float32, TensorProto.FLOAT)
     graph = _Graph(dtype)
@@ -113,7 +114,7 @@ def _add_unet(graph: _Graph, net: LightnessUNet) -> None:
 
 
 def write_onnx(net: LightnessUNet, path: Path, metadata: Mapping[str, str], half: bool = False) -> None:
-    """Write the network to `path`, complete or not at all. Weights are detached from any device first."""
+    """Write the network to `path`, atomically; arguments as of `onnx_model`. Raises OSError."""
     model = onnx_model(net.cpu(), metadata, half)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(model.SerializeToString())

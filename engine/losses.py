@@ -1,6 +1,6 @@
-"""What training asks of a fused lightness plane. Each returns one value a patch; torch, differentiable in `fused`.
+"""Loss terms of training, in torch and differentiable in `fused`. Each returns one value a patch, [N].
 
-All planes are float32 [N,1,H,W], L*/100.
+All planes are float32 [N,1,H,W], L*/100 (0..1).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ SMALLEST_SIDE = WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
 
 
 def mef_ssim(dark: Tensor, bright: Tensor, fused: Tensor) -> Tensor:
-    """MEF-SSIM (Ma, Zeng, Wang, IEEE TIP 2015) of fused lightness, one score a patch, 1 at best.
+    """MEF-SSIM (Ma, Zeng, Wang, IEEE TIP 24(11), 2015) of fused lightness, [N], 1 at best.
 
-    Scored on the neutral greys that have these lightnesses, codes 0..255 without rounding. Sides of 44 pixels
-    or more.
+    Computed on the sRGB codes (0..255, not rounded) of the neutral greys with these lightnesses. Height and width must
+    be 44 pixels or more.
     """
     grey = [to_grey_code(plane) - 127.5 for plane in (dark, bright, fused)]
     total = sum(SCALE_WEIGHTS)
@@ -42,35 +42,35 @@ def mef_ssim(dark: Tensor, bright: Tensor, fused: Tensor) -> Tensor:
     return score
 
 
-def absolute_error(fused: Tensor, label: Tensor) -> Tensor:
-    """Mean |fused - label| of each patch."""
-    return (fused - label).abs().mean(dim=(1, 2, 3))
+def absolute_error(fused: Tensor, target: Tensor) -> Tensor:
+    """Mean |fused - target| of each patch."""
+    return (fused - target).abs().mean(dim=(1, 2, 3))
 
 
-def coarse_error(fused: Tensor, label: Tensor, cell: int) -> Tensor:
-    """Mean |difference| of the averages over cell x cell pixels: brightness and large shapes, no detail."""
-    return functional.avg_pool2d(fused - label, cell).abs().mean(dim=(1, 2, 3))
+def coarse_error(fused: Tensor, target: Tensor, cell: int) -> Tensor:
+    """Mean absolute difference of the averages over cell x cell pixels: compares brightness and large shapes only."""
+    return functional.avg_pool2d(fused - target, cell).abs().mean(dim=(1, 2, 3))
 
 
-def gradient_error(fused: Tensor, label: Tensor) -> Tensor:
-    """Mean |difference| of the differences between neighbouring pixels, along rows and columns."""
-    difference = fused - label
+def gradient_error(fused: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the gradients (differences of neighbouring pixels), rows plus columns."""
+    difference = fused - target
     rows = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     columns = (difference[..., 1:] - difference[..., :-1]).abs().mean(dim=(1, 2, 3))
     return rows + columns
 
 
-def patch_loss(shares: LossShares, dark: Tensor, bright: Tensor, fused: Tensor, label: Tensor) -> Tensor:
-    """The loss of each patch; terms without a share are not computed."""
+def patch_loss(shares: LossShares, dark: Tensor, bright: Tensor, fused: Tensor, target: Tensor) -> Tensor:
+    """The weighted sum of the terms, [N]; terms of share 0 are not computed."""
     loss = torch.zeros(len(fused), device=fused.device)
     if shares.absolute:
-        loss = loss + shares.absolute * absolute_error(fused, label)
+        loss = loss + shares.absolute * absolute_error(fused, target)
     if shares.structure:
         loss = loss + shares.structure * (1.0 - mef_ssim(dark, bright, fused.clamp(0.0, 1.0)))
     if shares.coarse:
-        loss = loss + shares.coarse * coarse_error(fused, label, shares.coarse_cell)
+        loss = loss + shares.coarse * coarse_error(fused, target, shares.coarse_cell)
     if shares.gradient:
-        loss = loss + shares.gradient * gradient_error(fused, label)
+        loss = loss + shares.gradient * gradient_error(fused, target)
     return loss
 
 
@@ -90,7 +90,7 @@ def _structure(dark: Tensor, bright: Tensor, fused: Tensor) -> Tensor:
 
 
 def _wanted_factors(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor]:
-    """Factors of the two exposures in the wanted patch r, up to its mean, which the score does not see."""
+    """Weights of the two exposures in the reference patch of MEF-SSIM, up to its mean, which the score ignores."""
     planes = torch.cat([dark, bright, dark * dark, bright * bright, dark * bright], dim=1)
     mean_d, mean_b, dd, bb, db = channels(_filter(planes, BOX))
     var_d, var_b = (dd - mean_d**2).clamp_min(0.0), (bb - mean_b**2).clamp_min(0.0)
@@ -110,13 +110,13 @@ def _wanted_factors(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _halve(plane: Tensor) -> Tensor:
-    """Means over 2x2 pixels; an odd last row or column is repeated."""
+    """The plane at half the size by 2 x 2 means; an odd last row or column is replicated."""
     below, right = plane.shape[-2] % 2, plane.shape[-1] % 2
     return functional.avg_pool2d(functional.pad(plane, (0, right, 0, below), mode="replicate"), 2)
 
 
 def _filter(planes: Tensor, kernel: tuple[float, ...]) -> Tensor:
-    """Separable filter, valid region, by products with banded matrices: on a CPU far faster than convolutions."""
+    """Separable filter, valid region, as products with banded matrices: much faster than convolutions on a CPU."""
     rows = _band(planes.shape[-2], kernel).to(planes)
     columns = _band(planes.shape[-1], kernel).to(planes)
     return rows.T @ planes @ columns
@@ -124,7 +124,7 @@ def _filter(planes: Tensor, kernel: tuple[float, ...]) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _band(size: int, kernel: tuple[float, ...]) -> Tensor:
-    """size x (size - 10) matrix whose column i holds the kernel in rows i..i+10."""
+    """Matrix of size x (size - 10) whose column i holds the kernel in rows i to i + 10."""
     band = torch.zeros(size, size - WINDOW + 1)
     for offset, value in enumerate(kernel):
         band.diagonal(-offset).fill_(value)

@@ -1,4 +1,4 @@
-"""Reads an ONNX file as it is handed to a runtime: whole, of a sensible size, with all its weights inside."""
+"""Reads an ONNX file for a runtime, and refuses one that is too large or keeps weights in other files."""
 
 from __future__ import annotations
 

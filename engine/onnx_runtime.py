@@ -1,4 +1,4 @@
-"""The portable runtime: a model on the CPU through onnxruntime."""
+"""The CPU runtime: runs a network with onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple, pad_to_mu
 
 
 class OnnxLightnessNet:
-    """A LightnessNet on the CPU. Deterministic: the same planes and thread count give the same bits.
+    """A LightnessNet on the CPU. Deterministic: the same planes and number of threads give the same bits.
 
-    The worker threads sleep between calls: capture, fusion and preview share the cores, and a spinning worker
-    would take its neighbour's time. Calls from several threads at once are allowed and share the workers.
+    Worker threads sleep between calls instead of spinning, since capture, fusion and preview share the cores. Thread-
+    safe: calls from several threads share the workers.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -59,7 +59,7 @@ def _session(path: Path, data: bytes, threads: int | None) -> Any:
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no common base but this one
+    except Exception as error:  # onnxruntime's exceptions have no other common base
         reason = str(error).strip().splitlines()[0]
         raise EngineError(
             f"model {path}: not an ONNX model that onnxruntime takes ({reason}); fetch it again"

@@ -1,4 +1,4 @@
-"""Open a network: a shipped one by its name, or an ONNX file."""
+"""Opens a network for a device: a shipped one by its name, or an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def find_model(model: str | Path) -> Path:
-    """The file of a shipped model's name (such as "cbm"), else the path itself.
+    """Path of the shipped model of this name (such as "cbm"), else `model` as a path.
 
-    Raises EngineError where there is neither.
+    Raises EngineError if there is neither.
     """
     shipped = MODELS / f"{model}.onnx"
     if isinstance(model, str) and model in shipped_models():
@@ -33,9 +33,10 @@ def find_model(model: str | Path) -> Path:
 
 
 def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | None = None) -> LightnessNet:
-    """Open a model: a shipped one by name, or an ONNX file by path.
+    """Open a model, by name or path, on the CPU.
 
-    device: "auto" or "cpu". threads: CPU threads, None for one a physical core. Raises EngineError.
+    device: "auto" or "cpu", which are the same here (`open_cuda_net` is for CUDA). threads: CPU threads; None = one a
+    physical core. Raises EngineError for an unknown device, no model, or a file that is not a livemef network.
     """
     if device not in ("auto", "cpu"):
         raise EngineError(f"device {device!r}: this runtime knows auto and cpu; choose one of them")
@@ -48,9 +49,9 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
 
 
 def open_cuda_net(model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None) -> CudaNet:
-    """Open a model, by name or file, for the CUDA device here. on_progress: called while a TensorRT engine is built.
+    """Open a model, by name or path, on the CUDA device. on_progress: called while a TensorRT engine is built.
 
-    Raises EngineError: no model, no device, no TensorRT.
+    Raises EngineError if there is no model, no device or no TensorRT.
     """
     path = find_model(model)
     from livemef.engine.tensorrt_runtime import TensorRtNet

@@ -2,7 +2,7 @@
 
 From 1.29 on, the official packages send usage data to their maker and keep a device id below the user's cache folder,
 unless this variable is set before the library is loaded (onnxruntime/docs/Privacy.md, pull request 27379). livemef
-opens no connection that was not asked for, so whoever needs onnxruntime imports it from here.
+opens no connection that was not asked for, so all of livemef imports onnxruntime from here.
 """
 
 from __future__ import annotations

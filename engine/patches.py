@@ -1,7 +1,7 @@
-"""Random patches of the training pairs, what real cameras do to them, and how much each patch counts.
+"""Random patches of the training pairs, their degradation as by real cameras, and their weights.
 
-The weight follows the method's two wishes: patches whose target varies much, and patches whose two inputs
-differ in variance, count more. The formula is our reading; the text gives the wish, not the equation.
+Patches whose target varies much, and patches whose two inputs differ in variance, have a higher weight. The paper
+states this in words; the formula is our reading.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ MEAN_DECAY = 0.99
 
 @dataclass(frozen=True)
 class Patches:
-    """A batch, float32 [N,1,H,W], L*/100. dark, bright: as a good camera would see them; seen_*: as this one does."""
+    """A batch, each float32 [N,1,H,W], L*/100. dark, bright: the clean exposures. seen_*: the degraded ones, which the
+    network gets. target: the wanted lightness.
+    """
 
     dark: Tensor
     bright: Tensor
@@ -43,9 +45,10 @@ def draw(
     degradation: Degradation,
     rng: np.random.Generator,
 ) -> Patches:
-    """Draw patches: a scene, one of its pairs, a place, a flip and a quarter turn, all at random.
+    """Draw `count` patches of side x side pixels: scene, pair of the scene, position, flip and quarter turn at random.
 
-    target_shares: the target is this mix of the cache's target planes (shares add up to 1).
+    scenes: entries by scene, see `group_by_scene`. target_shares: shares of the cache's targets in the target; their
+    sum is 1.
     """
     crops = [_crop(cache, scenes, side, degradation, rng) for _ in range(count)]
     planes = torch.from_numpy(np.stack(crops).astype(np.float32) / np.float32(FULL))
@@ -59,7 +62,7 @@ def draw(
 
 
 def group_by_scene(entries: Sequence[PairEntry]) -> list[list[PairEntry]]:
-    """Entries of each scene together: scenes with many pairs are then drawn no more often than others."""
+    """The entries by scene, so that a scene with many pairs is drawn no more often than others."""
     scenes: dict[str, list[PairEntry]] = {}
     for entry in entries:
         scenes.setdefault(entry.scene, []).append(entry)
@@ -73,7 +76,7 @@ def _crop(
     degradation: Degradation,
     rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
-    """The cache's planes and the misaligned dark one, [planes + 1, side, side]."""
+    """A crop of all planes of a pair, and as the last one the dark plane misaligned: [planes + 1, side, side]."""
     scene = scenes[int(rng.integers(len(scenes)))]
     planes = _at_least(cache.load(scene[int(rng.integers(len(scene)))]), side)
     top, left = (int(rng.integers(size - side + 1)) for size in planes.shape[1:])
@@ -88,13 +91,13 @@ def _crop(
 
 
 def _at_least(planes: NDArray[np.uint16], side: int) -> NDArray[np.uint16]:
-    """The planes, mirrored at the lower and right border where they are smaller than `side`."""
+    """The planes, extended by reflection at the lower and right border to at least `side`."""
     below, right = (max(0, side - size) for size in planes.shape[1:])
     return np.pad(planes, ((0, 0), (0, below), (0, right)), mode="symmetric") if below or right else planes
 
 
 def _gains(count: int, degradation: Degradation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Factors [N,1,1,1] of the two exposures' light."""
+    """Exposure errors of the two exposures, as factors of linear light, each [N,1,1,1]."""
     ev = rng.normal(0.0, degradation.jitter_ev, size=(2, count))
     clipped = rng.random(count) < degradation.clip_probability
     ev[1] += clipped * rng.uniform(0.0, degradation.clip_ev, size=count)
@@ -125,19 +128,19 @@ def _log_uniform(span: tuple[float, float], count: int, rng: np.random.Generator
     return torch.from_numpy(np.exp(rng.uniform(low, high, size=(count, 1, 1, 1)))).float()
 
 
-# How much a patch counts ---------------------------------------------------------------------------------------------
+# Weights of patches --------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class RunningMeans:
-    """Means of the two variances over the training set so far (exponential, 0.99 a batch)."""
+    """Exponential moving averages (0.99 a batch) of the two variances behind `importance`."""
 
     target: float = 0.0
     difference: float = 0.0
     batches: int = 0
 
     def update(self, target: Tensor, difference: Tensor) -> None:
-        """Take in one batch."""
+        """Update with one batch, each [N]."""
         keep = min(MEAN_DECAY, self.batches / (self.batches + 1.0))
         self.target = keep * self.target + (1.0 - keep) * float(target.mean())
         self.difference = keep * self.difference + (1.0 - keep) * float(difference.mean())
@@ -145,7 +148,7 @@ class RunningMeans:
 
 
 def variances(patches: Patches) -> tuple[Tensor, Tensor]:
-    """(variance of each target patch, |difference of the variances of its two inputs|), of L*/100."""
+    """Variance of each target patch, and absolute difference of its two inputs' variances; each [N], (L*/100)²."""
     target, dark, bright = (
         plane.var(dim=(1, 2, 3), correction=0) for plane in (patches.target, patches.dark, patches.bright)
     )
@@ -153,16 +156,18 @@ def variances(patches: Patches) -> tuple[Tensor, Tensor]:
 
 
 def importance(target: Tensor, difference: Tensor, means: RunningMeans) -> Tensor:
-    """1 + v / mean(v) + d / mean(d) of each patch: grows with both."""
+    """1 + target / its mean + difference / its mean, [N]."""
     return 1.0 + target / max(means.target, 1e-12) + difference / max(means.difference, 1e-12)
 
 
 def loss_weights(values: Tensor) -> Tensor:
-    """Importance over its mean in the batch, within 0.25..4: the rate keeps its meaning, flat sky still counts."""
+    """Importance over its mean in the batch, limited to 0.25..4, [N]. The mean stays near 1, so the learning rate keeps
+    its meaning; the limits keep flat patches in the loss.
+    """
     return (values / values.mean()).clamp(SMALLEST_WEIGHT, LARGEST_WEIGHT)
 
 
 def choose(values: Tensor, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of `count` different patches, drawn with probability proportional to importance."""
+    """Indices of `count` different patches, drawn with probabilities proportional to importance (`values`, [N])."""
     shares = values.double().numpy()
     return rng.choice(len(shares), size=count, replace=False, p=shares / shares.sum())

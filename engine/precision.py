@@ -1,4 +1,4 @@
-"""The number formats of an ONNX model: what it is, and a model in fp32 rewritten in fp16. Needs the package onnx."""
+"""Number format of an ONNX model: fp32, fp16 or quantised; conversion from fp32 to fp16. Needs the package onnx."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from livemef.engine.errors import EngineError
 
 TAKEN = {"Conv", "Relu", "MaxPool", "Resize", "Concat", "Sigmoid", "Reshape", "Transpose", "Clip", "Add", "Mul"}
-"""What is rewritten: operations whose floating-point inputs and outputs may be fp16 throughout."""
+"""Operations that can be converted: all their floating-point inputs and outputs may be fp16."""
 
 
 def parsed(data: bytes, name: str) -> Any:
-    """An onnx.ModelProto. Raises EngineError."""
+    """The onnx.ModelProto of an ONNX file's bytes. name: for messages. Raises EngineError."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -33,21 +33,21 @@ def parsed(data: bytes, name: str) -> Any:
 
 
 def is_half(model: Any) -> bool:
-    """Whether it takes and gives fp16."""
+    """Whether the model's input and output are fp16."""
     from onnx import TensorProto
 
     return bool(model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT16)
 
 
 def is_quantised(model: Any) -> bool:
-    """Whether there are quantised layers in it (Q/DQ)."""
+    """Whether the model has quantised layers (Q/DQ)."""
     return any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
 
 
 def half(model: Any, name: str) -> Any:
-    """The model with weights, input and output in fp16. One in fp16 or quantised already is given back as it is.
+    """The model with weights, input and output in fp16; a model that is fp16 or quantised already is returned as it is.
 
-    Raises EngineError for operations that it does not know.
+    name: for messages. Raises EngineError for an operation that cannot be converted.
     """
     import onnx
     from onnx import TensorProto, numpy_helper
@@ -59,7 +59,7 @@ def half(model: Any, name: str) -> Any:
         raise EngineError(f"model {name}: operations {', '.join(unknown)} are not rewritten in fp16; export it in fp16")
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    # A Resize's regions and scales are fp32 by the standard, whatever it scales.
+    # ONNX requires regions and scales of a Resize to be fp32, whatever it resizes.
     kept = {source for node in result.graph.node if node.op_type == "Resize" for source in node.input[1:]}
     for weight in result.graph.initializer:
         if weight.data_type == TensorProto.FLOAT and weight.name not in kept:
@@ -73,5 +73,5 @@ def half(model: Any, name: str) -> Any:
 
 
 def metadata(model: Any) -> dict[str, str]:
-    """What is noted in the file."""
+    """The key-value pairs of the file's metadata."""
     return {entry.key: entry.value for entry in model.metadata_props}

@@ -1,7 +1,7 @@
-"""A model in int8, by quantise and dequantise layers (Q/DQ) around its convolutions. Needs the package onnx.
+"""Post-training int8 quantisation: quantise and dequantise layers (Q/DQ) around convolutions. Needs the package onnx.
 
-The ranges of the activations come from brackets that the model has run on. Symmetric, weights a channel at a time, as
-TensorRT wants it; onnxruntime runs the same file on the CPU, so that what it costs in quality can be measured there.
+The ranges of activations are calibrated by running the model on brackets. Symmetric, weights per channel, as TensorRT
+requires; onnxruntime runs the same file on the CPU, so the loss of quality can be measured there.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ Planes = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
-    """The fp32 model as Q/DQ, its ranges taken from brackets: pairs of planes L*/100, of any size.
+    """The ONNX bytes of the quantised model, from those of an fp32 model.
 
-    Raises EngineError for a model that is not fp32, or without a bracket.
+    name: for messages. brackets: calibration data, pairs of float32 planes L*/100 of any size. Raises EngineError for a
+    model that is not fp32, or if there is no bracket.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -56,7 +57,7 @@ def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=["unshuffle", "last"],  # they pass the inputs on, at their full resolution
+            nodes_to_exclude=["unshuffle", "last"],  # they pass the inputs through at full precision
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
@@ -70,7 +71,7 @@ def quantised(data: bytes, name: str, brackets: Iterable[Planes]) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without onnxruntime's advice to prepare the model first: there is nothing in it to be folded or renamed."""
+    """Suppresses onnxruntime's advice to pre-process the model, which has nothing to fold or rename."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

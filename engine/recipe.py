@@ -1,4 +1,4 @@
-"""Recipes of training: everything that decides the result but the pictures. Plain numbers: torch is not needed."""
+"""Training recipes: all hyperparameters. Plain dataclasses that need no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from livemef.engine.errors import EngineError
 
 @dataclass(frozen=True)
 class LossShares:
-    """How much of each term is in the loss: absolute error to the label; 1 - MEF-SSIM; coarse and gradient error."""
+    """Weights of the loss terms: absolute error to the target, 1 - MEF-SSIM, coarse and gradient error.
+
+    coarse_cell: pixels a side over which the coarse error averages.
+    """
 
     absolute: float = 0.0
     structure: float = 0.0
@@ -21,10 +24,11 @@ class LossShares:
 
 @dataclass(frozen=True)
 class Degradation:
-    """What is done to patches, with which probability; all zero = nothing.
+    """Random degradation of patches as by real cameras; all zero = none.
 
-    jitter_ev: standard deviation of each exposure's error. clip_ev: bright exposures up to this much too
-    bright. noise: of the dark exposure, shot and read noise in linear light. shift_px: largest misalignment.
+    jitter_ev: standard deviation of each exposure's error, in stops. clip_probability, clip_ev: the over-exposed patch
+    is up to so many stops too bright. noise_probability, shot, read: ranges of shot and read noise of the under-exposed
+    patch, in linear light 0..1. shift_probability, shift_px: misalignment, at most so many pixels.
     """
 
     jitter_ev: float = 0.1
@@ -38,17 +42,19 @@ class Degradation:
 
 
 def no_degradation() -> Degradation:
-    """Patches as they are."""
+    """The degradation that changes nothing."""
     return Degradation(jitter_ev=0.0, clip_probability=0.0, noise_probability=0.0, shift_probability=0.0)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A recipe. Everything that decides the result but the pictures.
+    """A recipe: with the pictures it determines the result. Raises EngineError for values that make no sense.
 
-    weighting: "variance" or "uniform"; weight_use: "loss" or "sampling". target_shares: mix of the cache's
-    targets. live_share: probability of a step through the live path, with a network picture smaller by one of
-    `live_factors`.
+    steps: optimiser steps. batch, side: patches a step and their pixels a side; live_batch, live_side: the same of a
+    step through the live path (network on a picture smaller by one of `live_factors`, guided upsampling), which has
+    probability `live_share`. learning_rate, warm_up: peak rate, and steps of linear warm-up. average_decay: of the
+    exponential moving average of the weights. widths: channels a level of the U-Net. weighting: "variance", "uniform".
+    weight_use: weights in the "loss" or as "sampling" probabilities. target_shares: shares of the cache's targets.
     """
 
     name: str = "cbm"
@@ -96,7 +102,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often a run does what, in steps."""
+    """Intervals, in steps: of checkpoints, of scoring on the validation pairs, of reports of the loss."""
 
     checkpoint: int = 200
     score: int = 1500
@@ -104,5 +110,5 @@ class Schedule:
 
 
 def with_overrides(config: TrainingConfig, **changes: Any) -> TrainingConfig:
-    """The recipe with the changes that are not None."""
+    """The recipe with those `changes` that are not None. Raises EngineError."""
     return replace(config, **{key: value for key, value in changes.items() if value is not None})

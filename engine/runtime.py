@@ -1,4 +1,4 @@
-"""What lightness does the network give for this bracket: the one interface that fusion calls,"""
+"""Interfaces of an open network, on the CPU and on CUDA: what fusion calls."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Plane = NDArray[np.float32]
 
 
 class LightnessNet(Protocol):
-    """A network that fuses two lightness planes.
+    """A network that fuses two lightness planes on the CPU.
 
-    `sha256` is of the ONNX file's bytes, `name` the model's own name. `multiple`: height and width are padded
-    to a multiple of it inside, so any size may be passed.
+    sha256: of the ONNX file's bytes, hex. name: from the file's metadata. multiple: planes are padded internally to
+    multiples of it, so any size may be passed.
     """
 
     sha256: str
@@ -26,14 +26,15 @@ class LightnessNet(Protocol):
     multiple: int
 
     def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Fused lightness, height x width, 0..1, of two planes L*/100 of the same shape, float32 in 0..1."""
+        """Fused lightness L*/100, H x W float32 in 0..1, of the under- and the over-exposed plane (same form)."""
         ...
 
 
 class CudaNet(Protocol):
-    """A network on the current CUDA device, for planes that are there already. `half`: it takes and gives fp16.
+    """A network on the current CUDA device, for planes in device memory.
 
-    `sha256`, `name` and `multiple` as in LightnessNet. The caller pads: height and width are multiples of `multiple`.
+    sha256, name: as in LightnessNet. multiple: height and width must be multiples of it; the caller pads. half: input
+    and output are fp16, else fp32.
     """
 
     sha256: str
@@ -42,23 +43,26 @@ class CudaNet(Protocol):
     half: bool
 
     def prepare(self, height: int, width: int) -> None:
-        """Make ready for planes of this size, which may take minutes. Raises EngineError."""
+        """Load or build the engine for planes of this size; a build takes minutes. Raises EngineError."""
         ...
 
     def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
-        """Put a run into the stream: device addresses of the input (2 x height x width) and of the output."""
+        """Enqueue one run on a CUDA stream (its handle), for a size that was prepared.
+
+        lightness, fused: device addresses of the input (2 x H x W) and the output (H x W), L*/100. Raises EngineError.
+        """
         ...
 
 
 def checked_multiple(path: Path, text: str) -> int:
-    """The multiple that a model's metadata gives. Raises EngineError."""
+    """The number in a model's metadata field `multiple`, 1..1024. Raises EngineError."""
     if not (text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= 1024):
         raise EngineError(f"model {path}: its metadata gives multiple={text[:20]!r}; a whole number 1..1024 is needed")
     return int(text)
 
 
 def pad_to_multiple(plane: Plane, multiple: int) -> Plane:
-    """The plane with its last row and column repeated until both sides are multiples of `multiple`."""
+    """The plane (H x W), its last row and column replicated until both sides are multiples of `multiple`."""
     height, width = plane.shape
     below, right = -height % multiple, -width % multiple
     return np.pad(plane, ((0, below), (0, right)), mode="edge") if below or right else plane

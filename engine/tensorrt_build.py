@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT engine, on the very device that will run it. The TensorRT module is injected: `tensorrt` or
+"""Builds a TensorRT engine from ONNX, on the device that will run it. The TensorRT module is a parameter: `tensorrt` or
 `tensorrt_rtx`, whose Python API is the same as far as it is used here, from 10.3 (JetPack 6) to 11.
 """
 
@@ -15,7 +15,7 @@ from livemef.engine.errors import EngineError
 MODULES = ("tensorrt", "tensorrt_rtx")
 WORKSPACE_BYTES = 1 << 30
 BUILDER_VERSION = 1
-"""Raise it when an engine built by an older version of this file shall not be used any longer."""
+"""Part of the cache's key. Increase it to invalidate engines that were built by older versions of this file."""
 
 OnProgress = Callable[[str], None]
 """Called with one line of text now and then while something long runs, maybe from another thread."""
@@ -23,14 +23,14 @@ OnProgress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Built:
-    """A serialized engine, and what its build measured, for the next one."""
+    """A serialized engine, and the builder's timing cache, which speeds up the next build."""
 
     engine: bytes
     timings: bytes
 
 
 def find_tensorrt() -> Any:
-    """TensorRT's module: the full one, else TensorRT for RTX. Raises EngineError."""
+    """TensorRT's Python module: `tensorrt`, else `tensorrt_rtx`. Raises EngineError if there is neither."""
     for name in MODULES:
         if importlib.util.find_spec(name) is not None:
             try:
@@ -46,7 +46,7 @@ def find_tensorrt() -> Any:
 def build_engine(
     trt: Any, onnx_model: bytes, height: int, width: int, timings: bytes = b"", on_progress: OnProgress = print
 ) -> Built:
-    """Build an engine for one size of planes; the types are those of the ONNX file (strongly typed).
+    """Build an engine for planes of height x width; number formats are those of the ONNX file (strongly typed).
 
     timings: the timing cache of an earlier build. on_progress: called with the builder's phase and step, from the
     builder's threads. Takes minutes on a small device. Raises EngineError with the parser's or the builder's message.
@@ -78,7 +78,7 @@ def build_engine(
 
 
 def logger(trt: Any) -> Any:
-    """An ILogger that keeps what went wrong: most failures of TensorRT are None and a line in the log."""
+    """An ILogger that keeps errors: most failures of TensorRT return None and log the reason."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,6 +1,7 @@
-"""A network on the GPU through TensorRT: engines built here, kept, and put into the caller's stream.
+"""The GPU runtime: runs a network with TensorRT on the caller's CUDA stream; builds and caches the engines.
 
-Only addresses and a stream's handle come in, so pycuda is not needed; the caller's context must be current. One thread.
+The interface takes device addresses and a stream handle, so pycuda is not needed. The caller's context must be current.
+Not thread-safe.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class TensorRtNet:
         self._runs[height, width].enqueue(lightness, fused, stream)
 
     def _engine(self, height: int, width: int) -> Any:
-        """From a kept engine, else from one built now. A kept engine that does not load is built again, once."""
+        """The engine from the cache, else built now. A cached engine that does not load is built again, once."""
         runtime = self._runtime = self._runtime or self._trt.Runtime(self._log)
         facts = engine_facts(self._trt, self._device, self._onnx, height, width)
         kept = self._cache.load(facts)
@@ -114,7 +115,7 @@ class TensorRtNet:
 
 
 def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:
-    """All that a measured layer's time depends on."""
+    """What the builder's layer timings depend on."""
     return {
         "tensorrt": f"{trt.__name__} {trt.__version__}",
         "gpu": device.name,
@@ -124,7 +125,7 @@ def timing_facts(trt: Any, device: CudaDevice) -> dict[str, Any]:
 
 
 def engine_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, width: int) -> dict[str, Any]:
-    """All that an engine depends on."""
+    """What an engine depends on: the key of the cache."""
     return timing_facts(trt, device) | {
         "onnx_sha256": hashlib.sha256(onnx_model).hexdigest(),
         "shape": [height, width],
@@ -134,11 +135,13 @@ def engine_facts(trt: Any, device: CudaDevice, onnx_model: bytes, height: int, w
 
 
 class _Run:
-    """One engine at its size. After one plain run with given addresses, later ones replay a CUDA graph."""
+    """An engine with its execution context. The first run with given addresses is a plain launch, later ones replay a
+    CUDA graph of it.
+    """
 
     def __init__(self, engine: Any, height: int, width: int, log: Any) -> None:
         self._log = log
-        self._engine = engine  # kept: the context needs it
+        self._engine = engine  # the context needs it alive
         self._context = context = engine.create_execution_context()
         if context is None:
             raise EngineError(f"TensorRT has not enough GPU memory for {width}x{height}: {log.reason()}")
@@ -147,11 +150,11 @@ class _Run:
             raise EngineError(f"the engine has the inputs and outputs {', '.join(names)}, not lightness and fused")
         if not context.set_input_shape("lightness", (1, 2, height, width)):
             raise EngineError(f"the engine is not for {width}x{height}: {log.reason()}")
-        self._graphs: dict[tuple[int, int, int], ctypes.c_void_p | None] = {}  # None: seen once, not captured yet
+        self._graphs: dict[tuple[int, int, int], ctypes.c_void_p | None] = {}  # None: run once, not captured yet
         self._graphs_work = True
 
     def enqueue(self, lightness: int, fused: int, stream: int) -> None:
-        """Put one run into the stream."""
+        """Enqueue one run; arguments as of CudaNet.enqueue. Raises EngineError."""
         key = lightness, fused, stream
         if self._graphs.get(key) is None and key in self._graphs and self._graphs_work:
             self._graphs[key] = self._captured(key)
@@ -174,10 +177,10 @@ class _Run:
             raise EngineError(f"TensorRT could not run the network: {self._log.reason()}")
 
     def _captured(self, key: tuple[int, int, int]) -> ctypes.c_void_p | None:
-        """The run as a graph, None where the driver or the engine does not allow it: plain launches go on then."""
+        """The run captured as a CUDA graph; None if driver or engine do not support that, and plain launches go on."""
         driver, stream = _driver(), ctypes.c_void_p(key[2])
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
-        self._graphs_work = False  # unless all goes well
+        self._graphs_work = False  # set again below if the capture succeeds
         if driver.cuStreamBeginCapture_v2(stream, CAPTURE_THREAD_LOCAL):
             return None
         try:
@@ -194,7 +197,7 @@ class _Run:
         return None if failed else executable
 
     def _forget_graphs(self) -> None:
-        """The pictures' size has changed, and the planes have moved."""
+        """Destroy all graphs: when the size of pictures changes, the planes get new addresses."""
         for executable in self._graphs.values():
             if executable is not None:
                 _driver().cuGraphExecDestroy(executable)

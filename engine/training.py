@@ -1,6 +1,6 @@
-"""Training of the lightness network: seeded, resumable to the step, the same result whether interrupted or not.
+"""Training of the lightness network: seeded and resumable, with the same result whether interrupted or not.
 
-What step n draws depends on the seed and n alone, so a resumed run draws what the uninterrupted one would have.
+The patches of step n depend on the seed and n alone, so a resumed run draws the same ones as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from livemef.engine.upsampling import shrink, upsample
 
 FORMAT = "livemef training 1"
 CANDIDATES = 4
-"""Patches drawn for each that is kept where importance is a sampling probability."""
+"""Patches drawn for each patch that is used, where importance is a sampling probability."""
 
 
 class Trainer:
-    """One run: the network, its optimiser, and what it has drawn so far."""
+    """State of one training run: network, averaged network, optimiser, step. Raises EngineError for a cache without
+    the recipe's targets or without entries.
+    """
 
     def __init__(self, config: TrainingConfig, cache: PairCache, entries: tuple[PairEntry, ...]) -> None:
         missing = set(config.target_shares) - set(cache.planes)
@@ -55,7 +57,7 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate)
 
     def train_step(self) -> float:
-        """One step; returns its mean weighted loss."""
+        """Do one optimiser step. Returns the mean weighted loss of its batch."""
         rng = np.random.default_rng([self.config.seed, self.step])
         live = bool(rng.random() < self.config.live_share)
         factor = int(rng.choice(self.config.live_factors)) if live else 1
@@ -108,7 +110,7 @@ class Trainer:
                 mean.lerp_(now, 1.0 - decay)
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs, as plain values and tensors."""
+        """The checkpoint: all that `resume` needs, as plain values and tensors."""
         return {
             "format": FORMAT,
             "config": asdict(self.config),
@@ -121,7 +123,7 @@ class Trainer:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint. Only the number of steps may differ from its recipe. Raises EngineError."""
+        """Continue from a checkpoint. Raises EngineError if its recipe differs in more than the number of steps."""
         ours, theirs = asdict(self.config), dict(state["config"])
         different = sorted(key for key in ours if key != "steps" and ours[key] != theirs.get(key))
         if different:
@@ -137,7 +139,7 @@ class Trainer:
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth."""
+    """The learning rate of a step: linear warm-up, then cosine decay to a hundredth of the peak."""
     if step < config.warm_up:
         return config.learning_rate * (step + 1) / config.warm_up
     done = min(1.0, (step - config.warm_up) / max(1, config.steps - config.warm_up))
@@ -145,13 +147,17 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 def fuse_patches(net: LightnessUNet, batch: Patches, factor: int) -> Tensor:
-    """The fused patches: directly where factor is 1, else through a network picture smaller by `factor`."""
+    """Fuse a batch, [N,1,H,W]; factor as of `fuse_lightness`."""
     large = torch.cat([batch.seen_dark, batch.seen_bright], dim=1)
     return fuse_lightness(net, large, factor)
 
 
 def fuse_lightness(net: LightnessUNet, large: Tensor, factor: int) -> Tensor:
-    """Fused lightness [N,1,H,W] of [N,2,H,W], any size, by the network at a `factor`-th of the size."""
+    """Fused lightness [N,1,H,W] of [N,2,H,W] (L*/100, any size).
+
+    factor: 1 = the network sees all pixels; else it sees the picture smaller by `factor`, then guided upsampling as in
+    live use.
+    """
     if factor == 1:
         return run_padded(net, large)
     small = shrink(large, factor)
@@ -159,7 +165,7 @@ def fuse_lightness(net: LightnessUNet, large: Tensor, factor: int) -> Tensor:
 
 
 def run_padded(net: LightnessUNet, planes: Tensor) -> Tensor:
-    """The network on planes of any size: the last row and column are repeated up to its multiple, as at run time."""
+    """Run the network on [N,2,H,W] of any size, padded by replication to its multiple as at run time. [N,1,H,W]."""
     height, width = planes.shape[-2:]
     multiple = net.shape.multiple
     padded = functional.pad(planes, (0, -width % multiple, 0, -height % multiple), mode="replicate")
@@ -168,17 +174,17 @@ def run_padded(net: LightnessUNet, planes: Tensor) -> Tensor:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint, complete or not at all."""
+    """Write a checkpoint, atomically."""
     partial = path.with_name(path.name + ".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint. Raises EngineError where it is none of this network's."""
+    """Read a checkpoint. Raises EngineError for a file that is not one of this version."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not its own
+    except Exception as error:  # torch.load raises exceptions of many types for other files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(f"checkpoint {path}: no file of livemef train ({reason}); give last.pt or best.pt") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -187,7 +193,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def trained_net(state: dict[str, Any]) -> LightnessUNet:
-    """The averaged network of a checkpoint. Raises EngineError where its weights are another network's."""
+    """The averaged network of a checkpoint, in evaluation mode. Raises EngineError if the weights do not fit it."""
     net = LightnessUNet(NetShape(tuple(state["config"]["widths"])))
     try:
         net.load_state_dict(state["average"])
@@ -213,7 +219,10 @@ Score = Callable[[LightnessUNet], dict[str, float]]
 
 
 def run(trainer: Trainer, folder: Path, schedule: Schedule, score: Score, observer: Observer) -> None:
-    """Train to the end of the recipe, with last.pt and best.pt (by the score named "score") in `folder`."""
+    """Train to the recipe's last step. Writes last.pt and best.pt (best value of "score") into `folder`.
+
+    score: returns the scores of a network, one of them named "score", higher is better.
+    """
     recent: list[float] = []
     while trainer.step < trainer.config.steps:
         recent.append(trainer.train_step())

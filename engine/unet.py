@@ -1,9 +1,9 @@
-"""The network: two lightness planes in, one out. A plain U-Net behind a pixel unshuffle: fast on small devices.
+"""The network: two lightness planes in, one out. A plain U-Net after a pixel unshuffle, for speed on small devices.
 
 Ronneberger, Fischer, Brox, "U-Net" (2015), with these choices: the full-resolution layers, which cost most,
 work on 2x2 pixels at a time (pixel unshuffle, Shi et al. 2016); the last 1x1 convolution sees the unshuffled
-inputs beside the features, so the inputs pass linearly and the rest learns what to change; up-sampling is by
-repetition. Every operation is one that all ONNX parsers in question know: Conv, Relu, MaxPool, Resize
+inputs beside the features, so the inputs pass linearly and the rest learns a correction; upsampling is nearest
+neighbour. The operations are those that all ONNX parsers in question support: Conv, Relu, MaxPool, Resize
 (nearest), Concat, Reshape, Transpose.
 """
 
@@ -21,18 +21,21 @@ INPUTS = 2
 
 @dataclass(frozen=True)
 class NetShape:
-    """widths: channels a level, finest first."""
+    """Shape of the U-Net. widths: channels of each level, finest first."""
 
     widths: tuple[int, ...] = (16, 32, 48, 64)
 
     @property
     def multiple(self) -> int:
-        """Height and width that go in must be multiples of this."""
+        """Height and width of the input must be multiples of this."""
         return UNSHUFFLE << (len(self.widths) - 1)
 
 
 class LightnessUNet(nn.Module):
-    """float32 [N,2,H,W] (dark, bright; L*/100) -> [N,1,H,W], not clamped; H and W multiples of `shape.multiple`."""
+    """Maps float32 [N,2,H,W] (under-, over-exposed; L*/100) to [N,1,H,W], not clamped.
+
+    H and W must be multiples of `shape.multiple`.
+    """
 
     def __init__(self, shape: NetShape = NetShape()) -> None:
         super().__init__()
@@ -49,7 +52,7 @@ class LightnessUNet(nn.Module):
         _start_as_mean(self.last, shape.widths[0])
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """The fused lightness."""
+        """The fused lightness, L*/100."""
         blocks = functional.pixel_unshuffle(lightness, UNSHUFFLE)
         features = self.down[0](blocks)
         skips = [features]
@@ -72,7 +75,7 @@ def _two_convolutions(into: int, out: int) -> nn.Sequential:
 
 
 def _start_as_mean(last: nn.Conv2d, features: int) -> None:
-    """Weights with which the untrained network gives the mean of its two inputs: training starts from a picture."""
+    """Initialise the last layer so that the untrained network returns about the mean of its two inputs."""
     cells = UNSHUFFLE**2
     with torch.no_grad():
         assert last.bias is not None

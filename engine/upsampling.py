@@ -1,8 +1,8 @@
-"""From a small fused plane to a large one, differentiably: training goes through the same step as live use.
+"""Guided upsampling of fused lightness in torch, differentiable, so that training includes this step of live use.
 
-The two-guide guided filter (He, Sun, Tang 2010): least squares fused ~ A dark + B bright + C in windows of the
-small planes, coefficients averaged, interpolated (half-pixel centres) and applied to the large planes. Same
-result as fusion's.
+Guided filter with two guides (He, Sun, Tang, "Guided image filtering", ECCV 2010): least squares of
+fused ~ A dark + B bright + C in windows of the small planes; the coefficients are averaged, interpolated bilinearly
+(half-pixel centres) and applied to the large planes. Same result as fusion.method.guided_upsampling.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from livemef.engine.lightness import channels
 
 RADIUS = 4
 EPSILON = 1.0 / 100.0**2
-"""1 on L* of 0..100, here on L*/100."""
+"""Regularisation: 1 in units of L* (0..100) squared, converted to L*/100."""
 
 
 def shrink(planes: Tensor, factor: int) -> Tensor:
-    """Mean over factor x factor pixels; what does not fill a cell at the lower and right border is left out."""
+    """The planes [N,C,H,W] smaller by `factor`, by means; incomplete cells at the lower and right are dropped."""
     return functional.avg_pool2d(planes, factor)
 
 
 def upsample(large: Tensor, small: Tensor, fused: Tensor) -> Tensor:
-    """Fused lightness [N,1,H,W] at the size of `large` [N,2,H,W] from small [N,2,h,w] and [N,1,h,w]; L*/100."""
+    """Fused lightness [N,1,H,W] at the size of the guides `large` [N,2,H,W], L*/100.
+
+    small: the guides at the small size, [N,2,h,w]. fused: the network's output there, [N,1,h,w].
+    """
     small, fused = small.double(), fused.double()
     products = [small, fused, small * small, small.prod(dim=1, keepdim=True), small * fused]
     moments = channels(_box(torch.cat(products, dim=1)))

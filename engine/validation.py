@@ -1,4 +1,4 @@
-"""How good is a network on whole pictures that it was not trained on, at full size and at the live network size?"""
+"""Scores of a network on whole validation pictures, at full size and by the live path."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ LIVE_LINES = 135
 
 
 def load_planes(cache: PairCache, entry: PairEntry) -> Tensor:
-    """All planes of a pair, float32 [1,planes,H,W], L*/100."""
+    """All planes of a pair as a tensor, float32 [1,planes,H,W], L*/100. Raises EngineError."""
     return torch.from_numpy(cache.load(entry).astype(np.float32) / np.float32(FULL))[None]
 
 
 def live_factor(height: int, width: int) -> int:
-    """The whole factor that brings the shorter side nearest to the live network size, at least 2."""
+    """The integer factor, 2 or more, by which the shorter side comes nearest to the live network's 135 lines."""
     return max(2, round(min(height, width) / LIVE_LINES))
 
 
 def score_net(
     net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float], by_error: bool
 ) -> dict[str, float]:
-    """Means over the pairs: MEF-SSIM at full size ("full") and by the live path ("live"), and the absolute
-    error to the target ("error"). Pictures under 44 pixels a side are left out.
+    """Means over the pairs: MEF-SSIM at full size ("full") and by the live path ("live"), absolute error to the target
+    in L*/100 ("error"), and "score", by which networks are selected. Pictures below 44 pixels a side are left out.
 
-    "score" is what a network is chosen by: the mean of full and live, or minus the error where `by_error` is true,
-    for a network whose recipe asks for the target alone (MEF-SSIM would choose the one that has learned it least).
+    "score" is the mean of full and live; with `by_error`, minus the error, for recipes whose loss is the error alone
+    (MEF-SSIM would select the network that has learned the target least). Raises EngineError if all pairs are smaller.
     """
     rows = []
     for entry in entries:
@@ -59,7 +59,7 @@ def score_net(
 
 
 def target_mix(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Tensor:
-    """The target of a pair's planes, [1,1,H,W]: the mix of the cache's targets that a recipe asks for."""
+    """The target of a pair, [1,1,H,W]: sum of the cache's targets (in `planes`, [1,planes,H,W]) times their shares."""
     target = torch.zeros_like(planes[:, :1])
     for name, share in shares.items():
         index = cache.planes.index(name)
@@ -68,7 +68,7 @@ def target_mix(cache: PairCache, planes: Tensor, shares: dict[str, float]) -> Te
 
 
 def write_samples(net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], path: Path) -> None:
-    """One picture: a row a pair, dark, bright, fused at full size, fused by the live path; grey."""
+    """Write a grey contact sheet, a row a pair: under-, over-exposed, fused at full size, fused by the live path."""
     rows = []
     with torch.no_grad():
         for entry in entries:
