@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.fusion.errors import FusionError
+
 
 class Picture(Structure):
     """See kernels/rows.h."""
@@ -25,13 +27,28 @@ class Picture(Structure):
     ]
 
 
+class _Loops(ctypes.CDLL):
+    """The library; a function that it lacks is one that was added after it was compiled."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("__"):
+                raise
+            raise FusionError(
+                f"the compiled loops ({self._name}) are older than the code, which wants {name}: compile them again with "
+                "make setup, or pip install -e ."
+            ) from None
+
+
 @lru_cache(maxsize=1)
 def _found() -> ctypes.CDLL | None:
     folder = Path(__file__).parents[1]
     for suffix in EXTENSION_SUFFIXES:
         path = folder / f"_pixels{suffix}"
         if path.exists():
-            return ctypes.CDLL(str(path))
+            return _Loops(str(path))
     return None
 
 
