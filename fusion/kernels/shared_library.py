@@ -37,8 +37,8 @@ class _Loops(ctypes.CDLL):
             if name.startswith("__"):
                 raise
             raise FusionError(
-                f"the compiled loops ({self._name}) are older than the code, which wants {name}: compile them again with "
-                "make setup, or pip install -e ."
+                f"the compiled loops ({self._name}) are older than the code, which wants {name}: compile them again "
+                "with make setup, or pip install -e ."
             ) from None
 
 
