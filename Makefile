@@ -1,71 +1,105 @@
-# One virtual environment, two sets of packages: what runs livemef, and what tests and trains it.
+# One virtual environment (.venv), to which each target adds what it needs, and says so.
 PYTHON ?= python3
-BIN := .venv/bin
+PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
+QUICK := not slow and not full and not gpu and not vm
+# Processes that test beside each other.
+JOBS ?= 2
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
-.PHONY: setup live test test-slow test-gpu test-cameras lint format docs kernels clean
+.PHONY: setup live test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
+	lint format docs kernels clean
+
+comma := ,
+# install(extras, what for)
+define install
+@$(PY) -m pip --version >/dev/null 2>&1 || { echo "livemef: making the virtual environment .venv"; \
+	$(PYTHON) -m venv --clear $(VENV_FLAGS) .venv; }
+@echo "livemef: installing what $(2) into .venv"
+$(PY) -m pip install --disable-pip-version-check -e '.[$(1)]'
+@touch $@
+endef
 
 setup: .venv/.ready
-live: setup
-	$(BIN)/livemef run
+	@echo "livemef: .venv is ready: $(PY) -m livemef --help, or put it on your PATH: . .venv/bin/activate"
 
-.venv/bin/python:
-	$(PYTHON) -m venv $(VENV_FLAGS) .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+live: .venv/.ready
+	$(PY) -m livemef run
 
-.venv/.ready: $(SOURCES) | .venv/bin/python
-	$(BIN)/python -m pip install --quiet -e '.[web]'
-	@touch $@
+.venv/.ready: $(SOURCES)
+	$(call install,web$(comma)v4l2,runs livemef)
 
-.venv/.ready-test: .venv/.ready
-	$(BIN)/python -m pip install --quiet -e '.[web,train,v4l2,test]'
-	@touch $@
+.venv/.ready-test: $(SOURCES)
+	$(call install,web$(comma)v4l2$(comma)test,runs and tests livemef)
+	@touch .venv/.ready
 
-# What checks the GPU path with no GPU: several minutes once, and never needed to use livemef.
-.venv/.ready-gpu-tools: tests/install_gpu_tools.py | .venv/.ready-test
-	$(BIN)/python tests/install_gpu_tools.py
-	@touch $@
+# All that can be checked on a machine with no GPU: training (torch), and NVIDIA's tools for the GPU path.
+.venv/.ready-all: $(SOURCES) tests/install_gpu_tools.py
+	$(call install,web$(comma)v4l2$(comma)test$(comma)train$(comma)docs,trains and tests livemef: a few hundred MB or more the first time)
+	@echo "livemef: installing what checks the GPU path with no GPU: minutes the first time"
+	$(PY) tests/install_gpu_tools.py
+	@touch .venv/.ready .venv/.ready-test
 
-test: .venv/.ready-test .venv/.ready-gpu-tools
-	$(BIN)/python -m pytest
+test: .venv/.ready-test
+	$(PY) -m pytest -m '$(QUICK)' -n $(JOBS)
+
+test-all: .venv/.ready-all
+	$(PY) -m pytest -n $(JOBS)
+
+test-slow: .venv/.ready-all
+	$(PY) -m pytest -m slow
+
+# The quick tests with the lowest versions of all dependencies that pyproject.toml allows.
+test-floors:
+	tests/environments/test.sh lowest 3.10 3.11
+
+# The quick tests with the newest dependencies and another Python: make test-newest VERSION=3.13
+VERSION ?= 3.13
+test-newest:
+	tests/environments/test.sh newest $(VERSION)
+
+# The wheel, as users get it, in an environment and a folder of its own.
+test-installed:
+	tests/environments/installed.sh
+
+# On an emulated aarch64. Needs Debian 12, and root or sudo.
+test-arm64: .venv/.ready-test
+	tests/arm64/install.sh
+	tests/arm64/test.sh
 
 # The kernel's video driver, linuxpy, libcamera and picamera2 on a USB camera of our own, in a virtual machine (Debian 12).
 test-cameras: .venv/.ready-test
 	tests/vm/install.sh
 	tests/vm/boot.sh .venv/bin/python -m pytest -m vm -p no:cacheprovider --timeout 300 --durations 5 $(VM_TESTS)
 
-test-slow: .venv/.ready-test
-	$(BIN)/python -m pytest -m slow
-
 # Needs a CUDA GPU, and the package's extra "cuda".
 test-gpu: .venv/.ready-test
-	$(BIN)/python -m pip install --quiet -e '.[cuda]'
-	$(BIN)/python -m pytest -m gpu -rs tests/gpu
-	$(BIN)/python -m tests.gpu.measure
+	$(PY) -m pip install --quiet -e '.[cuda]'
+	$(PY) -m pytest -m gpu -rs tests/gpu
+	$(PY) -m tests.gpu.measure
 
 lint: .venv/.ready-test
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 format: .venv/.ready-test
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
 
-.venv/.ready-docs: .venv/.ready
-	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	@touch $@
+.venv/.ready-docs: $(SOURCES)
+	$(call install,web$(comma)v4l2$(comma)docs,makes the documents)
+	@touch .venv/.ready
 
 # The API reference, from the docstrings; a warning is an error.
 docs: .venv/.ready-docs
-	$(BIN)/python -W error -m pdoc livemef -o build/docs
+	$(PY) -W error -m pdoc livemef -o build/docs
 	@echo build/docs/livemef.html
 
 # The CUDA kernels' binary, after a change of their sources.
 kernels: .venv/.ready
-	$(BIN)/python -m livemef.fusion.kernels.build
+	$(PY) -m livemef.fusion.kernels.build
 
 clean:
-	rm -rf .venv build *.egg-info tests/vm/cache
+	rm -rf .venv .venvs build *.egg-info tests/vm/cache tests/arm64/cache

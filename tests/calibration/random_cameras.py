@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass
 
-import pytest
-
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulated import SimulatedCamera
+from tests.quick import quick
 
-CAMERAS = range(50)
-MOST_SLOWLY = [*range(10), *(pytest.param(number, marks=pytest.mark.slow) for number in range(10, 50))]
-"""The same cameras, for what takes seconds each: ten of them in every run."""
+CAMERAS = quick(range(50), 2, full=10)
+"""Their numbers: two of them in every run."""
 
 
 @dataclass(frozen=True)

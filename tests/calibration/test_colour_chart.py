@@ -10,10 +10,10 @@ from livemef.calibration.flat_field import measure_flat
 from livemef.calibration.response import measure_response
 from livemef.calibration.source import CameraShots, open_shots
 from livemef.capture.cameras.simulation.targets import CHART_LINEAR_RGB
-from tests.calibration.random_cameras import MOST_SLOWLY, draw
+from tests.calibration.random_cameras import CAMERAS, draw
 
 
-@pytest.mark.parametrize("number", MOST_SLOWLY)
+@pytest.mark.parametrize("number", CAMERAS)
 def test_the_chart_of_a_random_camera_comes_out_right(number: int) -> None:
     drawn = draw(number)
     mode = {"response": "curve", "bits": (8, 16)[number % 2], "fps": 6, "size": "320x240"}

@@ -10,12 +10,12 @@ from livemef.calibration.flat_field import draw as draw_flat
 from livemef.calibration.flat_field import interpolated, measure_flat, vignetting_of
 from livemef.calibration.source import CameraShots, open_shots
 from livemef.capture.cameras.simulation.sensor import vignetting_map
-from tests.calibration.random_cameras import MOST_SLOWLY, draw
+from tests.calibration.random_cameras import CAMERAS, draw
 
 RAW = {"response": "linear", "bits": 16, "fps": 6}
 
 
-@pytest.mark.parametrize("number", MOST_SLOWLY)
+@pytest.mark.parametrize("number", CAMERAS)
 def test_vignetting_and_hot_pixels_of_a_random_camera(number: int) -> None:
     drawn = draw(number)
     lit = CameraShots(drawn.open(scene="flat", **RAW)).well_exposed(32)

@@ -22,11 +22,12 @@ from livemef.calibration.geometry import (
 )
 from livemef.calibration.source import open_shots
 from livemef.capture.files.image_io import write_picture
+from tests.quick import quick
 
 BOARD = "sim://?scene=board&size=640x480&pace=fast"
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", quick(range(4), 1))
 def test_a_random_lens_is_found(number: int) -> None:
     chance = random.Random(number)
     k1, k2 = chance.uniform(-0.35, 0.15), chance.uniform(-0.05, 0.1)
@@ -47,6 +48,7 @@ def test_a_random_lens_is_found(number: int) -> None:
     assert draw(section, views, 640, 480).std() > 10
 
 
+@pytest.mark.full
 def test_a_second_camera_is_registered_to_the_first() -> None:
     first, second = open_shots(BOARD), open_shots(f"{BOARD}&roll=3&focal=1.0&seed=2")
     finder = BoardFinder()

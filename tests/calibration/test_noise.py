@@ -10,12 +10,12 @@ from livemef.calibration.mosaic import native_sites
 from livemef.calibration.noise import draw as draw_noise
 from livemef.calibration.noise import measure_noise
 from livemef.calibration.source import CameraShots
-from tests.calibration.random_cameras import MOST_SLOWLY, draw
+from tests.calibration.random_cameras import CAMERAS, draw
 
 RAW = {"scene": "flat", "response": "linear", "bits": 16, "fps": 6}
 
 
-@pytest.mark.parametrize("number", MOST_SLOWLY)
+@pytest.mark.parametrize("number", CAMERAS)
 def test_gain_read_noise_and_full_well_of_a_random_camera(number: int) -> None:
     drawn = draw(number)
     camera = drawn.open(**RAW)

@@ -13,7 +13,7 @@ from livemef.calibration.response import draw as draw_response
 from livemef.calibration.response import measure_response
 from livemef.calibration.source import CameraShots, open_shots
 from livemef.capture.cameras.simulation.sensor import SensorModel, encoded
-from tests.calibration.random_cameras import MOST_SLOWLY, draw
+from tests.calibration.random_cameras import CAMERAS, draw
 
 TELLING = {"scene": "chart", "fps": 6, "size": "320x240"}
 """A still scene of many tones, and exposures long enough to reach white."""
@@ -27,7 +27,7 @@ def true_light(model: SensorModel, codes: np.ndarray) -> np.ndarray:
     return np.interp(codes, encoded(model, light), light)
 
 
-@pytest.mark.parametrize("number", MOST_SLOWLY)
+@pytest.mark.parametrize("number", CAMERAS)
 def test_curve_and_exposure_ratios_of_a_random_camera(number: int) -> None:
     kind = (("curve", 8), ("curve", 16), ("linear", 16))[number % 3]
     drawn = draw(number)

@@ -1,7 +1,10 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,8 @@ from hypothesis import strategies as st
 from livemef.engine.ablation import cut, measure_fusion, without_slope
 from livemef.engine.dataset import PairEntry, open_cache, write_index, write_pair
 from livemef.engine.errors import EngineError
+
+pytestmark = pytest.mark.full
 
 SHARES = {"mitm": 1.0}
 

@@ -1,13 +1,18 @@
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
 import numpy as np
 import onnx
-import pytest
 import torch
 
 from livemef.engine.export import onnx_model, write_onnx
 from livemef.engine.open_net import open_net
 from livemef.engine.unet import LightnessUNet, NetShape
+
+pytestmark = pytest.mark.full
 
 ALLOWED = {"Conv", "Relu", "MaxPool", "Resize", "Concat", "Sigmoid", "Reshape", "Transpose"}
 

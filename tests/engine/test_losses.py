@@ -1,6 +1,9 @@
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
 import cv2
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -9,6 +12,8 @@ from livemef.engine.losses import coarse_error, gradient_error, mef_ssim, patch_
 from livemef.engine.recipe import LossShares
 from livemef.fusion.method.colour import decode, lab_f
 from livemef.fusion.metrics.mef_ssim import mef_ssim as measured
+
+pytestmark = pytest.mark.full
 
 SIZES = [(96, 120), (101, 87), (44, 45)]
 

@@ -1,5 +1,8 @@
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +11,8 @@ from livemef.engine import patches as patching
 from livemef.engine.dataset import PairCache
 from livemef.engine.patches import Patches, RunningMeans
 from livemef.engine.recipe import Degradation, no_degradation
+
+pytestmark = pytest.mark.full
 
 positive = st.floats(1e-4, 1.0)
 

@@ -4,22 +4,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper
 
 from livemef.engine.errors import EngineError
-from livemef.engine.export import write_onnx
-from livemef.engine.open_net import MODELS, open_net, shipped_models
+from livemef.engine.open_net import MODELS, find_model, open_net, shipped_models
 from livemef.engine.runtime import pad_to_multiple
-from livemef.engine.unet import LightnessUNet, NetShape
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("model") / "random.onnx"
-    write_onnx(LightnessUNet(NetShape((8, 16, 16))), path, {"name": "random"})
-    return path
+def model() -> Path:
+    return find_model("cbm")
 
 
 def planes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +48,7 @@ def test_two_sessions_give_the_same_bits(model: Path) -> None:
 
 def test_a_net_knows_its_file(model: Path) -> None:
     net = open_net(model)
-    assert (net.name, net.multiple) == ("random", 8)
+    assert (net.name, net.multiple) == ("cbm", 16)
     assert net.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
 
 

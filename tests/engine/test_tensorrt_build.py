@@ -51,6 +51,7 @@ def in_format(model: str, number_format: str) -> bytes:
     return data
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number_format", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("model", shipped_models())
 def test_every_shipped_model_is_built(trt, model, number_format):

@@ -5,8 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
+import numpy as np
 import torch
 
 from livemef.engine.dataset import PairCache
@@ -15,6 +18,8 @@ from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig,
 from livemef.engine.training import Observer, Trainer, learning_rate, load_checkpoint, run, save_checkpoint, trained_net
 from livemef.engine.validation import score_net
 from livemef.tools.research.training_run import train
+
+pytestmark = pytest.mark.full
 
 TINY = TrainingConfig(
     name="tiny",

@@ -1,7 +1,12 @@
 import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
 import torch
 
 from livemef.engine.unet import LightnessUNet, NetShape
+
+pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize(("widths", "multiple"), [((8,), 2), ((8, 8), 4), ((16, 24, 32, 48), 16)])

@@ -1,8 +1,14 @@
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
 import numpy as np
 import torch
 
 from livemef.engine.upsampling import shrink, upsample
 from livemef.fusion.method.guided_upsampling import affine_coefficients, bilinear_rows
+
+pytestmark = pytest.mark.full
 
 
 def test_training_brings_small_planes_back_as_fusion_does() -> None:

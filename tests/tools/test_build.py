@@ -16,6 +16,7 @@ def test_a_size_that_is_none_is_one_line():
     assert_one_line(livemef("build", "--size", "big"), "--size")
 
 
+@pytest.mark.full
 def test_what_tensorrt_says_comes_through(tmp_path):
     """On the stand-in NVIDIA's builder works and its runtime does not: the engine is built, and not kept."""
     if importlib.util.find_spec("tensorrt_rtx") is None:

@@ -43,6 +43,7 @@ def test_the_verbs_build_up_one_profile(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.full
 def test_geometry_and_registration(tmp_path: Path) -> None:
     board = "sim://?scene=board&size=640x480&pace=fast"
     assert calibrate(tmp_path, "geometry", "--camera", board)["rms_px"] < 0.3

@@ -30,6 +30,7 @@ def test_the_note_tells_of_these_sources_and_this_binary():
     assert tuple(note["targets"]) == build.TARGETS
 
 
+@pytest.mark.full
 def test_the_compiler_makes_this_binary_of_these_sources(tmp_path):
     nvcc = build.find_nvcc() or lacking("no nvcc: the kernels are not compiled anew")
     build.compile_binary(nvcc, tmp_path / "fusion.fatbin")
@@ -38,12 +39,14 @@ def test_the_compiler_makes_this_binary_of_these_sources(tmp_path):
     assert (tmp_path / "fusion.fatbin").read_bytes() == build.BINARY.read_bytes()
 
 
+@pytest.mark.full
 def test_every_target_is_in_it():
     printed = subprocess.run([cuobjdump(), "--list-elf", "--list-ptx", build.BINARY], capture_output=True, text=True)
     assert {int(number) for number in re.findall(r"sm_(\d+)\.cubin", printed.stdout)} == set(build.TARGETS)
     assert re.findall(r"sm_(\d+)\.ptx", printed.stdout) == [str(build.PORTABLE)]
 
 
+@pytest.mark.full
 def test_no_kernel_spills_or_takes_too_many_registers():
     printed = subprocess.run([cuobjdump(), "-res-usage", build.BINARY], capture_output=True, text=True).stdout
     used = re.findall(r"Function (\w+):\s+REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", printed)

@@ -8,6 +8,8 @@ from tests.fusion.cuda.host_kernels import HERE
 from tests.fusion.cuda.stand_in import run_on_stand_in
 from tests.gpu_tools import lacking
 
+pytestmark = pytest.mark.full
+
 
 def assert_passes(name, **variables):
     done = run_on_stand_in("-m", "pytest", HERE / name, "-p", "no:cacheprovider", **variables)

@@ -16,6 +16,8 @@ from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, extremes, noise, scene
 from tests.fusion.cuda.host_kernels import HostFuser, host_library
 
+pytestmark = pytest.mark.full
+
 still = partial(FusionSettings, motion="off")
 
 MODES = [

@@ -13,6 +13,8 @@ from tests.fusion.brackets import noise
 from tests.fusion.cuda.host_kernels import POISON, host_library, launch
 from tests.fusion.motion.test_motion import plan
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (97, 131), (240, 300)])

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
 from livemef.engine.recipe import RECIPES
 from livemef.tools.exits import UserError
 from livemef.tools.research.ablate_weights import ARMS, ablate_weights_command
@@ -11,6 +13,8 @@ from livemef.tools.research.label import make_pairs
 from tests.tools.command import livemef
 from tests.tools.research.test_label import exposures, write_scene
 from tests.tools.research.test_learning import TINY
+
+pytestmark = pytest.mark.full
 
 
 @pytest.fixture

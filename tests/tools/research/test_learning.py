@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: make test-all")
+
+import numpy as np
 
 from livemef.engine.errors import EngineError
 from livemef.engine.open_net import open_net
@@ -12,6 +15,8 @@ from livemef.tools.research.export import export
 from livemef.tools.research.label import lightness_plane, make_pairs
 from livemef.tools.research.training_run import train
 from tests.tools.research.test_label import exposures, write_scene
+
+pytestmark = pytest.mark.full
 
 TINY = TrainingConfig(
     name="tiny",

@@ -4,11 +4,15 @@ import importlib.util
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from livemef.fusion.stream.subscriber import Subscriber
 from tests.fusion.cuda.stand_in import run_on_stand_in
 from tests.gpu_tools import lacking
 from tests.tools.command import assert_one_line, livemef
 from tests.tools.run.test_run import SMALL_CAMERA, free_port
+
+pytestmark = pytest.mark.full
 
 RUN = ("-m", "livemef.tools.cli", "run", "--camera", SMALL_CAMERA, "--no-preview", "--json")
 
