@@ -10,7 +10,7 @@ from livemef.capture.transport.frame_json import info_from_dict
 from livemef.tools.doctor.cameras import attempt, find
 from tests.tools.command import livemef
 
-SIM = "sim://?scene=bars&motion=0&size=160x120&fps=100&metadata=off"
+SIM = "sim://?scene=bars&motion=0&size=160x120&fps=100&pace=fast&metadata=off"
 
 
 def tried(uri: str) -> dict[str, object]:

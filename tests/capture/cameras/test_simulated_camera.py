@@ -197,6 +197,7 @@ def test_faults_depend_on_seed_and_number_alone(seed: int, frame: int) -> None:
 
 
 def test_realtime_frames_keep_their_schedule() -> None:
+    began = time.monotonic_ns()
     source = camera("fps=50&readout=0us", "realtime")
     frames = read(source, 10)
     for frame in frames:
@@ -205,7 +206,7 @@ def test_realtime_frames_keep_their_schedule() -> None:
         assert measured is not None
         # never before the light has been gathered
         assert frame.record.received_ns >= frame.record.timestamp_ns + measured.exposure_us * 1e3
-    assert frames[-1].record.received_ns - frames[0].record.received_ns >= 8 * 20e6
+    assert frames[-1].record.received_ns - began >= 8 * 20e6
 
 
 def test_a_late_reader_at_realtime_pace_loses_frames_by_number() -> None:
