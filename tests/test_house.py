@@ -114,3 +114,12 @@ def test_a_folder_with_rooms_of_its_own_changes_nothing(tmp_path: Path) -> None:
         (tmp_path / room / "__init__.py").write_text("raise RuntimeError('not this one')")
     (tmp_path / "use.py").write_text("import livemef.tools.cli, livemef.capture.frame, livemef.fusion.open_fuser")
     subprocess.run([sys.executable, "use.py"], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_errors_have_one_base() -> None:
+    """What is no LivemefError never reaches a user: it is handled where it is raised."""
+    handled_inside = {"NoAnswer", "ChildTrace", "StartFailed"}
+    for module, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name not in handled_inside:
+                assert not any(isinstance(base, ast.Name) and base.id == "Exception" for base in node.bases), module
