@@ -21,7 +21,7 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.endpoint import Endpoint, parse_endpoint
 from livemef.fusion.stream.subscriber import Subscriber
-from livemef.fusion.stream.wire import Message
+from livemef.fusion.stream.wire import Message, WireError
 from livemef.tools.config.sources import load_config
 from livemef.tools.watch_counts import WatchCounts
 
@@ -46,7 +46,7 @@ def watch_command(
 
     Example: livemef watch sub+connect:tcp://192.168.1.20:5556 --save pictures --frames 100
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     if save is not None:
         _make_folder(save)
@@ -78,6 +78,7 @@ class _Watch:
         self.newest: Message | None = None
         self._timeout_s = timeout_s
         self._save = save
+        self._malformation = ""
         self._heard_s = time.monotonic()
 
     @property
@@ -91,15 +92,23 @@ class _Watch:
             wait_s = min(POLL_S, max(0.0, self._timeout_s - self.silent_s))
             if self.subscriber.poll(wait_s):
                 self._receive()
-            elif self.silent_s >= self._timeout_s:
-                raise FusionError(
-                    f"no frame from {self.subscriber.endpoint} within {self._timeout_s:g} s: "
-                    "is the publisher running, and is this its address?"
-                )
+            if self.silent_s >= self._timeout_s:
+                raise FusionError(self._why_silent())
             yield
 
+    def _why_silent(self) -> str:
+        silence = f"no frame from {self.subscriber.endpoint} within {self._timeout_s:g} s"
+        if self.counts.malformed:
+            return f"{silence}, but {self.counts.malformed} malformed messages; the last: {self._malformation}"
+        return f"{silence}: is the publisher running, and is this its address?"
+
     def _receive(self) -> None:
-        message = self.subscriber.receive(self._timeout_s)
+        try:
+            message = self.subscriber.receive(self._timeout_s)
+        except WireError as error:
+            self.counts.malformed += 1
+            self._malformation = str(error)
+            return
         self._heard_s = time.monotonic()
         latency_ms = (message.received_wall_ns - message.header.timestamp_wall_ns) / 1e6
         self.counts.note(self._heard_s, latency_ms)
@@ -134,6 +143,8 @@ class _Watch:
             f"{newest.header.width}x{newest.header.height} {newest.header.encoding}",
             newest.header.verdict.value,
         ]
+        if counts.malformed:
+            parts.append(f"malformed {counts.malformed}")
         if self.silent_s > 2 * POLL_S:
             parts.append(f"no frames since {self.silent_s:.1f} s")
         return "  ".join(parts)

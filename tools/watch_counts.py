@@ -17,6 +17,7 @@ class WatchCounts:
     """Counts since the first frame. Times in seconds on one clock, latencies in milliseconds."""
 
     frames: int = 0
+    malformed: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
@@ -49,4 +50,5 @@ class WatchCounts:
             "gaps": gaps,
             "latency_ms": self.latency_ms(),
             "restarts": restarts,
+            "malformed": self.malformed,
         }

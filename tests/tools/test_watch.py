@@ -104,7 +104,37 @@ def test_a_publisher_that_is_not_there(tmp_path):
         "gaps": 0,
         "latency_ms": {"median": None, "p95": None},
         "restarts": 0,
+        "malformed": 0,
     }
+
+
+def test_malformed_messages_are_counted_and_passed_over(tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Publisher(f"pub+bind:{place}") as publisher:
+        process = watching(f"sub+connect:{place}", "--frames", "5", "--json")
+        while not publisher.wanted("fused"):
+            time.sleep(0.01)
+        for seq in range(5):
+            publisher._socket.send_multipart([b"fused", b"{", b""])
+            publisher._socket.send_multipart([b"fused"])
+            publisher.publish("fused", header(seq), ramp())
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    last = json.loads(out.splitlines()[-1])
+    assert (last["frames"], last["malformed"], last["gaps"]) == (5, 10, 0)
+
+
+def test_nothing_but_malformed_messages_is_said(tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Publisher(f"pub+bind:{place}") as publisher:
+        process = watching(f"sub+connect:{place}", "--timeout", "1")
+        while process.poll() is None:
+            if publisher.wanted("fused"):
+                publisher._socket.send_multipart([b"fused", b"{", b""])
+            time.sleep(0.02)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "malformed messages" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
