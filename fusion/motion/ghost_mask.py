@@ -104,8 +104,8 @@ def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, C
     noise.
     """
     step = max(1, int(np.sqrt(under.size / MOST_SAMPLES)))
-    levels = under[step // 2 :: step, step // 2 :: step].ravel()
-    seen = over[step // 2 :: step, step // 2 :: step].ravel()
+    down, across = (slice(min(step // 2, side - 1), None, step) for side in under.shape[:2])  # of a line, the line
+    levels, seen = under[down, across].ravel(), over[down, across].ravel()
     parts = min(LEVELS, len(levels))
     # stable: levels that tie would be grouped in another order on other processors, with other medians
     order = np.argsort(levels, kind="stable")[len(levels) % parts :].reshape(parts, -1)

@@ -105,7 +105,8 @@ def estimate(
 
     `find`: what does as `find_move`, if not that.
     """
-    factor = max(1, round(max(reference.shape) / LARGEST_SIDE))
+    height, width = reference.shape[:2]
+    factor = max(1, min(round(max(height, width) / LARGEST_SIDE), height, width))  # a line has no fewer rows than one
     still, stirred = (
         _comparable(grid, exposures, is_over, factor)
         for grid, is_over in ((reference, reference_is_over), (other, not reference_is_over))

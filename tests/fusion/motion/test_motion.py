@@ -246,6 +246,26 @@ def test_tiny_pictures_are_taken_as_they_are_or_mended(shape):
     assert fused.pixels.shape == (*shape, 3)
 
 
+FLAT = [(2, 4096), (8, 1920), (4, 1280), (1280, 4), (1, 4096), (4096, 1), (5, 3000), (3, 500)]
+
+
+@pytest.mark.parametrize("shape", FLAT)
+@pytest.mark.parametrize("mode", ["full", "global"])
+@pytest.mark.parametrize("lines", [0, 48, 720])
+def test_flat_pictures_of_any_kind_are_fused(shape, mode, lines):
+    """Fewer rows than the steps of any sampling: a line camera, a slit of a mosaic."""
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=lines, motion=mode), 1)
+    for dtype in (np.uint8, np.uint16):
+        top = np.iinfo(dtype).max
+        base = np.random.default_rng(1).integers(0, top, (*shape, 3))
+        for under, over in ((base // 4, base), (np.roll(base, 1, 1) // 4, base), (base * 0, base * 0 + top)):
+            bracket = [under.astype(dtype), over.astype(dtype)]
+            for moments in (Moments((1.0, 4.0), 1), Moments()):
+                fused = fuser.fuse(bracket, moments=moments)
+                assert fused.pixels.shape == (*shape, 3)
+                assert fused.motion is not None
+
+
 def test_an_unknown_mode_is_refused():
     with pytest.raises(FusionError, match="motion"):
         FusionSettings(motion="sideways")
