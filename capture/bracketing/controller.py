@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from livemef.capture.bracketing.delay_probe import Probe
+from livemef.capture.bracketing.frame_numbers import FrameNumbers
 from livemef.capture.bracketing.labelling_brightness import BrightnessLabeller, brightness_level
 from livemef.capture.bracketing.labelling_reported import DeliveredPlan, light_level, match_measured
 from livemef.capture.bracketing.plan import fit_plan
@@ -119,6 +120,7 @@ class BracketingController:
         self._reports_exposure = reports_exposure
         self._frame_period_us = frame_period_us
         self._can_request = can_request
+        self._numbers = FrameNumbers(frame_period_us)
         self._history = RequestHistory()
         self._last: FrameRecord | None = None
         self._both_measured = False
@@ -161,9 +163,11 @@ class BracketingController:
         brightness: 0..1 as livemef.capture.frame.brightness gives it; None if not measured.
         """
         self.counters.received += 1
-        if self._is_duplicate(record):
+        numbered = self._numbers.corrected(record)
+        if numbered is None:
             self.counters.duplicates += 1
             return Decision(self._labelled(record, _UNKNOWN, None, FrameFlag.DUPLICATE), False, None)
+        record = numbered
         flags = self._follow_sequence(record)
         if not self._can_request:
             label, requested = self._label_of_recorded(record), record.requested
@@ -204,12 +208,6 @@ class BracketingController:
         exposure = self._delays.exposure if time_varies else MAX_LEAD - 1
         gain = self._delays.gain if gain_varies else MAX_LEAD - 1
         return None if exposure is None or gain is None else Leads(exposure + 1, gain + 1)
-
-    def _is_duplicate(self, record: FrameRecord) -> bool:
-        last = self._last
-        if last is None or record.sequence > last.sequence:
-            return False
-        return record.sequence == last.sequence or record.timestamp_ns <= last.timestamp_ns
 
     def _follow_sequence(self, record: FrameRecord) -> FrameFlag:
         last, self._last = self._last, record
