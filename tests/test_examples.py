@@ -128,7 +128,7 @@ def test_subscribe_in_c(stream: str, tmp_path: Path) -> None:
     assert refused.stderr.startswith("usage")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_subscribe_in_node(stream: str, tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip("needs node and npm")

@@ -1,4 +1,4 @@
-"""What pip installs: one import name, whole, with its types, and out of the way of other packages. Slow: builds it."""
+"""What pip installs: one import name, whole, with its types, and out of the way of other packages. Builds it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("capture", "engine", "fusion", "calibration", "tools")
