@@ -155,12 +155,6 @@ class Bracket:
         known = [record.light for record in self.records if record.light is not None]
         return tuple(known) if len(known) == len(self.records) else None
 
-    @property
-    def centre_spread_ns(self) -> float:
-        """Time between the earliest and the latest exposure centre."""
-        centres = [record.centre_ns for record in self.records]
-        return max(centres) - min(centres)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CapturedBracket:

@@ -26,43 +26,43 @@ class Locked:
 
 
 class Buffers:
-    """Memory for brackets of one size and number of exposures, on the device and page-locked on the host."""
+    """Memory for brackets of one size and number of members, on the device and page-locked on the host."""
 
-    def __init__(self, driver: Any, layout: PairLayout, exposures: int, tables: dict[str, int], mapped: bool) -> None:
+    def __init__(self, driver: Any, layout: PairLayout, members: int, tables: dict[str, int], mapped: bool) -> None:
         places, size = offsets(layout.planes())
-        self.layout, self.exposures, self.steps = layout, exposures, layout.steps()
+        self.layout, self.members, self.steps = layout, members, layout.steps()
         self.planes = driver.mem_alloc(size)
         self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
         if layout.settings.gamma != "adaptive":
             driver.memcpy_htod(self.addresses["exponent"], np.array([layout.settings.gamma], np.float32))
         shape, dtype = (layout.height, layout.width, 3), np.dtype(f"u{layout.itemsize}")
         flags = driver.host_alloc_flags.DEVICEMAP
-        self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(exposures + 1)]
+        self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(members + 1)]
         self.mapped = mapped
         row = layout.width * 3 * layout.itemsize
         self.row_bytes, self.stride = row, -(-row // launch_layout.ALIGNMENT) * launch_layout.ALIGNMENT
         self.pictures = [] if mapped else [driver.mem_alloc(self.stride * layout.height) for _ in self.staging]
         moving = layout.settings.motion != "off"
-        self.motion = MotionBuffers(driver, layout, exposures, self.stride) if moving else None
+        self.motion = MotionBuffers(driver, layout, members, self.stride) if moving else None
 
-    def matches(self, layout: PairLayout, exposures: int) -> bool:
+    def matches(self, layout: PairLayout, members: int) -> bool:
         """Whether such brackets fit."""
-        return self.layout == layout and self.exposures == exposures
+        return self.layout == layout and self.members == members
 
 
 class MotionBuffers:
-    """What motion compensation needs beside: on the host the exposures' motion grids and small pictures, and for each
+    """Memory for motion compensation: on the host the exposures' motion grids and small pictures, and for each
     exposure what steers its remaking and the picture that it becomes.
     """
 
-    def __init__(self, driver: Any, layout: PairLayout, exposures: int, stride: int) -> None:
+    def __init__(self, driver: Any, layout: PairLayout, members: int, stride: int) -> None:
         locked = driver.pagelocked_empty
-        self.grids = locked((exposures + exposures % 2, *layout.grid_shape, 3), np.float32)
-        self.smalls = locked((exposures, *layout.small_shape, 3), np.float32)
+        self.grids = locked((members + members % 2, *layout.grid_shape, 3), np.float32)
+        self.smalls = locked((members, *layout.small_shape, 3), np.float32)
         self.remake = RemakeBuffers(layout.height, layout.width, layout.itemsize, layout.grid_shape)
-        self.blocks = [locked(self.remake.size, np.uint8) for _ in range(exposures)]
-        self.device_blocks = [driver.mem_alloc(self.remake.size) for _ in range(exposures)]
-        self.remade = [driver.mem_alloc(stride * layout.height) for _ in range(exposures)]
+        self.blocks = [locked(self.remake.size, np.uint8) for _ in range(members)]
+        self.device_blocks = [driver.mem_alloc(self.remake.size) for _ in range(members)]
+        self.remade = [driver.mem_alloc(stride * layout.height) for _ in range(members)]
 
 
 @lru_cache(maxsize=1)
