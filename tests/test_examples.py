@@ -1,4 +1,4 @@
-"""Every program in examples/, run as its first line says."""
+"""Every program in examples/, run as its first line says, and those printed in README and docs/python.md."""
 
 import re
 import shutil
@@ -19,6 +19,7 @@ from tests.tools.command import write_scene
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 README = EXAMPLES.with_name("README.md")
+GUIDE = EXAMPLES.with_name("docs") / "python.md"
 CAMERA = "sim://?size=320x240&scene=chart&fps=60"
 LIMIT_S = 100
 PICTURE = ramp(np.uint8, 30, 50)
@@ -96,6 +97,18 @@ def test_the_readmes_program(tmp_path: Path) -> None:
         finally:
             child.kill()
     assert numbers[1] > numbers[0]
+
+
+def test_the_guides_programs(tmp_path: Path) -> None:
+    """The page's programs, one after the other, but for the size of the camera's picture and the endpoint."""
+    write_scene(tmp_path)
+    printed = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    program = "".join(printed).replace('"sim://"', f'"{CAMERA}"').replace("tcp://127.0.0.1:5556", f"ipc://{tmp_path}/s")
+    (tmp_path / "program.py").write_text(program)
+    lines = finished([sys.executable, "program.py"], tmp_path).stdout.splitlines()
+    assert len(printed) == 5
+    assert len(lines) == 1 + 1 + 3 + 1
+    assert "(240, 320, 3)" in lines[-1]
 
 
 def test_record_and_replay(tmp_path: Path) -> None:
