@@ -36,7 +36,10 @@ def read_heif(data: bytes, kind: str, max_pixels: int) -> HeifPicture:
                     raise CaptureError(f"is {image.width}x{image.height}: more than {max_pixels / 1e6:g} megapixels")
                 exif, icc = read_exif(image.info.get("exif") or b""), image.info.get("icc_profile") or b""
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+        except (CaptureError, MemoryError):
+            raise
+        except Exception as error:
+            # Pillow's plugins meet damage with nearly any exception
             raise CaptureError(f"not a whole {_name(kind)} picture ({' '.join(str(error).split())[:120]})") from None
     return HeifPicture(np.ascontiguousarray(pixels[..., ::-1]), exif, icc)
 

@@ -26,7 +26,7 @@ from livemef.capture.files.jpeg import (
     read_jpeg_header,
 )
 from livemef.capture.files.kinds import kind_of
-from livemef.capture.files.png import png_colour_space, read_png_header
+from livemef.capture.files.png import png_colour_space, read_png_header, without_metadata
 from livemef.capture.files.raw import read_raw
 from livemef.capture.files.tiff import raw_kind, read_tiff, tiff_exif
 from livemef.capture.files.webp import read_webp_header
@@ -187,7 +187,7 @@ def _jpeg(data: bytes, max_pixels: int) -> _Decoded:
 def _png(data: bytes, max_pixels: int) -> _Decoded:
     header = read_png_header(data)
     _refuse(header.fault, header.width, header.height, max_pixels)
-    pixels = _by_opencv(data, "PNG")
+    pixels = _by_opencv(without_metadata(data), "PNG")
     notes = ("is animated; its first picture was read",) if b"acTL" in header.chunks else ()
     try:
         space = png_colour_space(header)

@@ -110,6 +110,17 @@ def _raw_profiles(texts: list[bytes]) -> dict[str, bytes]:
     return found
 
 
+def without_metadata(data: bytes) -> bytes:
+    """The PNG with only the chunks that its pixels are made of: libpng prints what it thinks of the others."""
+    kept, position = [data[: len(SIGNATURE)]], len(SIGNATURE)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            kept.append(data[position : position + 12 + length])
+        position += 12 + length
+    return b"".join(kept)
+
+
 def png_colour_space(header: PngHeader) -> ColourSpace | None:
     """The space that cICP, or else sRGB, or else gAMA and cHRM name; None if they say nothing but sRGB.
 

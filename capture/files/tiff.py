@@ -6,6 +6,7 @@ tifffile reads the tags and decodes; what it has no codec for goes to OpenCV (li
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _MASK, _REDUCED = 4, 1
 """Bits of NewSubfileType."""
 _PLAIN_CODECS = frozenset({1, 8, 32773, 32946, 34925})
 """Compressions that tifffile decodes without imagecodecs: none, deflate, PackBits, LZMA."""
+_MOST_PAGES, _MOST_TAGS = 1000, 1000
 _EXIF_IFD, _INTEROP_IFD, _ICC, _DNG_VERSION = 34665, 40965, 34675, 50706
 
 
@@ -56,10 +58,33 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def _judge_directories(data: bytes) -> None:
+    """Walk the chain of image file directories. Raises CaptureError for one that is damaged or has no end.
+
+    A few bytes can claim millions of tags and pages, which take minutes to be refused one by one.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    count_format, offset_format, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
+    count_size = struct.calcsize(count_format)
+    seen: set[int] = set()
+    try:
+        offset = struct.unpack_from(order + offset_format, data, 8 if big else 4)[0]
+        while offset:
+            count = struct.unpack_from(order + count_format, data, offset)[0]
+            if offset in seen or len(seen) >= _MOST_PAGES or count > _MOST_TAGS:
+                raise CaptureError("damaged (the TIFF's directories make no sense)")
+            seen.add(offset)
+            offset = struct.unpack_from(order + offset_format, data, offset + count_size + entry * count)[0]
+    except (struct.error, OverflowError):
+        raise CaptureError("truncated (a directory of the TIFF lies behind its end)") from None
+
+
 def read_tiff(data: bytes, max_pixels: int) -> TiffPicture:
     """The largest picture of the file that is no thumbnail and no mask. Raises CaptureError, in a few words."""
     import tifffile
 
+    _judge_directories(data)
     with _quiet() as complaints:
         try:
             with tifffile.TiffFile(BytesIO(data)) as file:
@@ -80,6 +105,7 @@ def tiff_exif(data: bytes) -> Exif:
 
     with _quiet():
         try:
+            _judge_directories(data)
             with tifffile.TiffFile(BytesIO(data)) as file:
                 return _exif(_main_page([page for page in file.pages if isinstance(page, tifffile.TiffPage)])[0])
         except Exception:
@@ -92,6 +118,7 @@ def raw_kind(data: bytes) -> str:
 
     with _quiet():
         try:
+            _judge_directories(data)
             with tifffile.TiffFile(BytesIO(data)) as file:
                 pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
                 if any(_DNG_VERSION in page.tags for page in pages):
@@ -140,8 +167,16 @@ def _judge(data: bytes, page: Any, max_pixels: int) -> None:
     if page.imagewidth * page.imagelength > max_pixels:
         raise CaptureError(f"is {page.imagewidth}x{page.imagelength}: more than {max_pixels / 1e6:g} megapixels")
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    if not ends or max(ends) > len(data) or (_value(page.compression) == 1 and sum(page.databytecounts) < page.nbytes):
+    least = _least_bytes(page) if _value(page.compression) == 1 else 1
+    if not ends or max(ends) > len(data) or sum(page.databytecounts) < least:
         raise CaptureError("truncated (the TIFF's data ends before the picture does)")
+
+
+def _least_bytes(page: Any) -> int:
+    """Bytes of the uncompressed samples, rows padded to whole bytes."""
+    together = 1 if _value(page.planarconfig) == 2 else page.samplesperpixel
+    rows = page.imagelength * page.samplesperpixel // together
+    return int(rows * ((page.imagewidth * together * page.bitspersample + 7) // 8))
 
 
 def _decoded(data: bytes, page: Any, first: bool) -> NDArray[Any]:
@@ -183,6 +218,7 @@ def _full_range(samples: NDArray[Any], page: Any) -> NDArray[Any]:
         return np.moveaxis(table[:, np.minimum(samples[..., 0], table.shape[1] - 1)], 0, -1)
     if bits in (8, 16):
         return samples
+    samples = samples.astype(np.uint16)
     highest, dtype = 2**bits - 1, np.uint8 if bits < 8 else np.uint16
     return np.asarray((samples.astype(np.uint32) * np.iinfo(dtype).max + highest // 2) // highest, dtype)
 

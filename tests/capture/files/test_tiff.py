@@ -1,0 +1,195 @@
+"""TIFF of many kinds, written by tifffile: read as what they are, or refused by name; ImageMagick agrees."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from livemef.capture.errors import CaptureError
+from livemef.capture.files import tiff
+from livemef.capture.files.image_io import open_picture, read_picture
+from livemef.capture.frame import Pixels
+
+RNG = np.random.default_rng(4)
+RGB8 = RNG.integers(0, 256, (40, 56, 3), np.uint8)
+RGB16 = RNG.integers(0, 65536, (40, 56, 3), np.uint16)
+
+
+def bgr(samples: Any) -> Pixels:
+    return np.ascontiguousarray(samples[..., ::-1]) if samples.ndim == 3 else np.dstack([samples] * 3)
+
+
+def planes(samples: Any) -> Any:
+    return np.moveaxis(samples, -1, 0)
+
+
+def premultiplied(samples: Any) -> Any:
+    return np.dstack([samples, RNG.integers(0, 256, samples.shape[:2], samples.dtype)])
+
+
+KINDS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "planar16": (planes(RGB16), {"photometric": "rgb", "planarconfig": "separate"}, RGB16),
+    "planar8": (planes(RGB8), {"photometric": "rgb", "planarconfig": "separate"}, RGB8),
+    "planar16_deflate": (
+        planes(RGB16),
+        {"photometric": "rgb", "planarconfig": "separate", "compression": "zlib", "predictor": True},
+        RGB16,
+    ),
+    "tiled": (RGB16, {"photometric": "rgb", "tile": (16, 16)}, RGB16),
+    "tiled_deflate": (RGB8, {"photometric": "rgb", "tile": (32, 32), "compression": "zlib"}, RGB8),
+    "bigtiff": (RGB16, {"photometric": "rgb", "bigtiff": True}, RGB16),
+    "bigendian": (RGB16, {"photometric": "rgb", "byteorder": ">"}, RGB16),
+    "white_is_zero16": (RGB16[..., 0], {"photometric": "miniswhite"}, 65535 - RGB16[..., 0]),
+    "white_is_zero8": (RGB8[..., 0], {"photometric": "miniswhite"}, 255 - RGB8[..., 0]),
+    "grey16": (RGB16[..., 0], {"photometric": "minisblack"}, RGB16[..., 0]),
+    "alpha8": (premultiplied(RGB8), {"photometric": "rgb", "extrasamples": ["unassalpha"]}, RGB8),
+    "alpha16": (premultiplied(RGB16), {"photometric": "rgb", "extrasamples": ["unassalpha"]}, RGB16),
+    "grey_alpha8": (
+        np.dstack([RGB8[..., 0], RGB8[..., 1]]),
+        {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]},
+        RGB8[..., 0],
+    ),
+    "packbits": (RGB8, {"photometric": "rgb", "compression": "packbits"}, RGB8),
+}
+AS_MAGICK_READS = sorted(set(KINDS) - {"alpha8", "alpha16", "grey_alpha8"})
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_sample_is_read_as_what_it_is(tmp_path: Path, kind: str) -> None:
+    stored, options, expected = KINDS[kind]
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    picture = open_picture(tmp_path / "a.tif")
+    assert picture.pixels.dtype == stored.dtype
+    assert np.array_equal(picture.pixels, bgr(expected))
+    assert picture.notes == ()
+
+
+@pytest.mark.skipif(shutil.which("convert") is None, reason="ImageMagick is not installed")
+@pytest.mark.parametrize("kind", AS_MAGICK_READS)
+def test_imagemagick_agrees(tmp_path: Path, kind: str) -> None:
+    stored, options, _ = KINDS[kind]
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    depth = 8 * stored.dtype.itemsize
+    command = ["convert", f"{tmp_path / 'a.tif'}[0]", "-depth", str(depth), "-endian", "LSB", "rgb:-"]
+    raw = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    other = np.frombuffer(raw, f"<u{depth // 8}").reshape(40, 56, 3)
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), other[..., ::-1])
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd"])
+def test_other_compressions_need_a_codec_or_opencv(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", compression=compression, predictor=True)
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(RGB16))
+    monkeypatch.setattr(tiff, "_imagecodecs", lambda: False)
+    if compression == "lzw":
+        assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(RGB16))
+    else:
+        with pytest.raises(CaptureError, match=r"ZSTD.*livemef\[formats\]"):
+            read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_reach_the_whole_range(tmp_path: Path, bits: int) -> None:
+    codes = np.arange(40 * 56).reshape(40, 56) % 2**bits
+    shifts = np.arange(8 - bits, -1, -bits)
+    packed = (codes.reshape(40, -1, 8 // bits) << shifts).sum(axis=2).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", packed, photometric="minisblack", metadata=None)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag, value in ((256, 56), (258, bits)):  # the width in pixels, and bits a sample
+        entry = data.index(struct.pack("<H", tag) + (b"\x04\0" if tag == 256 else b"\x03\0") + b"\x01\0\0\0")
+        data[entry + 8 : entry + 10] = struct.pack("<H", value)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(read_picture(tmp_path / "a.tif")[..., 0], codes * (255 // (2**bits - 1)))
+
+
+def test_palette(tmp_path: Path) -> None:
+    image = Image.fromarray(RGB8).quantize(32)
+    image.save(tmp_path / "a.tif")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(np.asarray(image.convert("RGB"))))
+
+
+def test_a_thumbnail_in_front_is_not_the_picture(tmp_path: Path) -> None:
+    for tagged in (True, False):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            writer.write(RGB8[::4, ::4], photometric="rgb", subfiletype=1 if tagged else 0)
+            writer.write(RGB8, photometric="rgb")
+        assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(RGB8))
+
+
+def test_further_pages_are_noted(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for _ in range(3):
+            writer.write(RGB8, photometric="rgb")
+    picture = open_picture(tmp_path / "a.tif")
+    assert np.array_equal(picture.pixels, bgr(RGB8))
+    assert picture.notes == ("holds 3 pages; page 1 was read",)
+
+
+@pytest.mark.parametrize(
+    ("samples", "options", "words"),
+    [
+        (RGB8.astype(np.float16), {"photometric": "rgb"}, "16-bit floating-point samples"),
+        (RGB8.astype(np.float32), {"photometric": "rgb"}, "32-bit floating-point samples"),
+        (RGB16.astype(np.uint32), {"photometric": "rgb"}, "32-bit unsigned samples"),
+        (RGB16.astype(np.int16), {"photometric": "rgb"}, "16-bit signed samples"),
+        (RGB8, {"photometric": "cielab"}, r"CIE L\*a\*b\*"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, samples: Any, options: dict[str, Any], words: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", samples, **options)
+    with pytest.raises(CaptureError, match=words):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_inks(tmp_path: Path) -> None:
+    inks = np.dstack([255 - RGB8, np.zeros(RGB8.shape[:2], np.uint8)])
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated")
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(RGB8))
+    tifffile.imwrite(tmp_path / "a.tif", inks.astype(np.uint16), photometric="separated")
+    with pytest.raises(CaptureError, match="CMYK"):
+        read_picture(tmp_path / "a.tif")
+
+
+@settings(deadline=None)
+@given(kind=st.sampled_from(sorted(KINDS)), keep=st.floats(0, 1, exclude_max=True))
+def test_cut_files_are_refused(kind: str, keep: float) -> None:
+    stored, options, expected = KINDS[kind]
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, stored, metadata=None, **options)
+    data = buffer.getvalue()
+    try:
+        picture = tiff.read_tiff(data[: int(keep * len(data))], 10**6)
+    except CaptureError:
+        return
+    # what is missing was nothing of the picture
+    assert np.array_equal(picture.pixels, bgr(expected))
+
+
+def test_claims_of_millions_of_tags_or_pages_are_refused_at_once() -> None:
+    started = time.process_time()
+    many_tags = b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(range(256)) * 4000
+    endless = b"II*\0" + struct.pack("<IHI", 8, 0, 8)
+    huge = io.BytesIO()
+    tifffile.imwrite(huge, RGB8, photometric="rgb", metadata=None)
+    wide = bytearray(huge.getvalue())
+    entry = wide.index(struct.pack("<HHII", 257, 4, 1, 40))
+    wide[entry + 8 : entry + 12] = struct.pack("<I", 1 << 30)
+    for data in (many_tags, endless, bytes(wide)):
+        with pytest.raises(CaptureError):
+            tiff.read_tiff(data, 10**8)
+    assert time.process_time() - started < 5
