@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from livemef.capture.bracketing.controller import ControlStatus, Counters
+from livemef.capture.bracketing.controller import ControlStatus, Counters, Delays
 from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
 from livemef.capture.cameras.registry import open_camera
@@ -51,6 +51,11 @@ class BracketCamera:
     def status(self) -> ControlStatus:
         """Whether the camera does what it is asked."""
         return self._session.status
+
+    @property
+    def delays(self) -> Delays:
+        """The control delays in frames, as stated by the camera or its profile, or measured so far; None = unknown."""
+        return self._session.delays
 
     def settle(self, frames: int = SETTLING_FRAMES) -> None:
         """Read up to `frames` frames until automatic exposures suit the scene, and leave the exposures so from then on.

@@ -4,12 +4,14 @@ import importlib
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import livemef
+from livemef.calibration.profile import DelaySection, new_profile, now, save_profile
 from tests.tools.command import bracket
 
 HEAVY = ("cv2", "onnxruntime", "torch", "zmq", "numpy", "pydantic", "PIL")
@@ -90,3 +92,15 @@ def test_a_pipeline_of_ones_own(tmp_path: Path) -> None:
     *_, last = livemef.read_recording(tmp_path / "taken")
     assert last.bracket == bracket.bracket
     np.testing.assert_array_equal(last.pixels, bracket.pixels)
+
+
+def test_a_profile_is_used_and_that_of_another_camera_refused(tmp_path: Path) -> None:
+    camera = "sim://?size=320x240&scene=chart&seed=1&delay=3"
+    with livemef.open_camera(camera) as opened:
+        profile = new_profile(opened.info.identity)
+    section = DelaySection(date=now(), exposure_delay=5, gain_delay=5, trials=4, agreeing=4, separation=9.0)
+    save_profile(tmp_path / "camera.toml", replace(profile, delay=section))
+    with livemef.open_camera(camera, profile=tmp_path / "camera.toml") as opened:
+        assert (opened.info.exposure_delay, opened.delays.exposure) == (3, 5)
+    with pytest.raises(livemef.LivemefError, match="take its own profile"):
+        livemef.open_camera(camera.replace("seed=1", "seed=2"), profile=tmp_path / "camera.toml")
