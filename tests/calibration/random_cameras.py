@@ -1,4 +1,4 @@
-"""Simulated cameras drawn at random: each a number, with everything that a calibration is to find drawn from it."""
+"""Random simulated cameras: all true values that calibration should find are drawn from the camera's number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CAMERAS = quick(range(50), 2, full=10)
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn: the parameters of sim:// that carry a truth."""
+    """The drawn parameters of sim://."""
 
     seed: int
     delay: int
@@ -35,7 +35,7 @@ class Drawn:
     crosstalk: float
 
     def uri(self, **others: object) -> str:
-        """Its URI at pace fast; `others` are added, or take the place of what was drawn."""
+        """Its URI at pace fast; `others` are added to, or replace, the drawn parameters."""
         values = asdict(self) | {"pace": "fast", "size": "192x144"} | others
         values["offset"] = f"{values.pop('offset_us')}us"
         return "sim://?" + "&".join(f"{name}={value}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""The ColorChecker of cameras drawn at random: found, measured, and brought within a barely visible difference."""
+"""The ColorChecker of random cameras: detected, measured, and corrected to a barely visible difference."""
 
 import numpy as np
 import pytest

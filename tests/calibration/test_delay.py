@@ -1,4 +1,4 @@
-"""The delay is found exactly, whatever the camera; and where it cannot be found, that is said."""
+"""The measured delay is exact for every camera; where it cannot be measured there is an error."""
 
 import json
 import random
@@ -36,7 +36,7 @@ def test_what_a_camera_cannot_vary_has_no_delay() -> None:
 
 
 @pytest.mark.parametrize("query", ["scene=dark", "scene=flat&clip=10us&gain=1..1", "scene=flat&delay=10"])
-def test_a_camera_that_shows_no_delay_is_refused(query: str) -> None:
+def test_a_camera_without_a_measurable_delay_is_refused(query: str) -> None:
     with pytest.raises(CalibrationError, match=r"do not agree on a delay|does not give the requested exposure"):
         measure_delay(open_camera(f"sim://?size=96x64&pace=fast&{query}"))
 

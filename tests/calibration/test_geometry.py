@@ -84,7 +84,7 @@ def test_too_little_of_the_board_is_refused() -> None:
         measure_registration([], "second")
 
 
-def test_the_printed_board_is_the_one_that_is_looked_for() -> None:
+def test_the_printed_board_is_the_one_that_is_detected() -> None:
     for squares in ((8, 6), (5, 7)):
         grey = board_picture(squares)
         view = BoardFinder(squares).find(np.repeat(grey[::2, ::2, None], 3, axis=2))

@@ -40,6 +40,6 @@ def test_interpolated_pixels_are_distinguished_from_measured_ones() -> None:
     assert native_sites(np.random.default_rng(1).uniform(0.9, 1, (64, 64, 3))).all()
 
 
-def test_single_frames_tell_nothing_of_noise() -> None:
+def test_single_frames_are_refused_for_noise() -> None:
     with pytest.raises(CalibrationError, match="two frames or more"):
         measure_noise(CameraShots(draw(3).open(**RAW)).sweep(1), None)

@@ -56,7 +56,7 @@ def test_any_name_survives(tmp_path_factory: pytest.TempPathFactory, model: str,
     assert load_profile(path) == written
 
 
-def test_the_file_name_tells_cameras_and_modes_apart() -> None:
+def test_the_file_name_distinguishes_cameras_and_modes() -> None:
     assert profile_name(IDENTITY) == "simulated-camera-7-96x64-uint8.toml"
 
 

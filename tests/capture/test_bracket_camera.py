@@ -57,7 +57,7 @@ def test_a_finite_source_ends_and_comes_back_as_it_was_recorded(tmp_path: Path) 
         assert list(replay.brackets()) == []
 
 
-def test_a_source_that_stalls_says_so() -> None:
+def test_a_stall_is_an_error() -> None:
     with (
         open_bracket_camera(f"{CAMERA}&stall=0.1&stall_time=2s", EXPOSURES, frame_limit_s=0.5) as camera,
         pytest.raises(CameraStalled),

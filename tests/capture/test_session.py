@@ -52,7 +52,7 @@ def test_labels_are_what_the_sensor_did(query: str, sources: set[LabelSource]) -
     assert brackets > 200
 
 
-def test_suggested_plan_is_used_unless_another_is_wished() -> None:
+def test_suggested_plan_is_used_unless_another_is_requested() -> None:
     with closing(open_camera(SMALL)) as camera:
         assert CaptureSession(camera).plan == camera.info.plan
         assert [e.exposure_us for e in CaptureSession(camera, planned_exposures("2ms,4ms,8ms")).plan] == [2e3, 4e3, 8e3]

@@ -1,4 +1,4 @@
-"""A model sensor whose truth is known, and a run of the controller and the grouper on it."""
+"""A model sensor with known true exposures, and a run of the controller and the grouper on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from livemef.capture.srgb import encode
 
 LIMITS = CameraLimits(100.0, 33_000.0, 10.0, 1.0, 16.0)
 START_UP = 180
-"""Frames after which a camera must be in step: two measurements of the delay (65 frames each at most) and a margin."""
+"""Frames after which frames must be labelled: two measurements of the delay (65 frames each at most) and a margin."""
 PLANS = {
     "pair": (Exposure(1000.0), Exposure(16000.0)),
     "near pair": (Exposure(4000.0), Exposure(6000.0)),
@@ -31,7 +31,7 @@ PLANS = {
 
 @dataclass
 class Faults:
-    """Probabilities per frame or request, and what the sensor does to every request."""
+    """Probabilities of faults per frame or request, and the sensor's limits."""
 
     drop: float = 0.0
     duplicate: float = 0.0

@@ -32,7 +32,7 @@ LIMITS = CameraLimits(20.0, 33000.0, 10.0, 1.0, 8.0)
 
 
 def radiance_map(folder: Path, stops: float, seed: int) -> Path:
-    """A picture whose brightness is spread evenly over so many stops: large shapes and small."""
+    """A radiance map with log radiance spread evenly over so many stops, in large and small shapes."""
     rng = np.random.default_rng(seed)
     height, width = 240, 320
     shapes = np.zeros((height, width))
@@ -47,7 +47,7 @@ def radiance_map(folder: Path, stops: float, seed: int) -> Path:
 
 
 class Watched:
-    """A camera with auto-bracketing: what its newest frames show, and when the plan changed."""
+    """A camera with auto-bracketing: statistics of its newest frames, and when the plan changed."""
 
     def __init__(self, camera: Camera, start: tuple[Exposure, ...]) -> None:
         self._camera = camera
@@ -119,7 +119,7 @@ def test_it_follows_a_scene_that_changes_but_not_a_single_frame():
 
 
 def seen(exposure: Exposure, high: float, low: float) -> FrameStatistics:
-    """Of a scene between `low` and `high` of white a microsecond."""
+    """Statistics of a scene between `low` and `high` of white per microsecond."""
     top, bottom = min(1.0, high * exposure.light), min(1.0, low * exposure.light)
     return FrameStatistics(exposure.light, 0.1 * (top >= CLIPS), 0.1 * (bottom < NOISE_FLOOR), top, bottom)
 

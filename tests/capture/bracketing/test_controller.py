@@ -108,7 +108,7 @@ def test_fault_mix_of_a_hundred_thousand_frames() -> None:
 
 @pytest.mark.parametrize("reports", [True, False])
 @pytest.mark.parametrize("stated", [Delays(2, 2), Delays()])
-def test_deaf_camera_is_said_to_be_deaf(reports: bool, stated: Delays) -> None:
+def test_a_camera_that_ignores_requests_is_reported(reports: bool, stated: Delays) -> None:
     sensor = ModelSensor(3, Delays(2, 2), reports, Faults(deaf=True))
     controller = controller_for(sensor, PLANS["pair"], stated)
     outcome = run(sensor, controller, 400)
@@ -166,7 +166,7 @@ def test_no_brightness_leaves_labels_predicted() -> None:
 
 @pytest.mark.parametrize("reports", [True, False])
 @pytest.mark.parametrize("name", sorted(PLANS))
-def test_wrong_delays_are_found_out(reports: bool, name: str) -> None:
+def test_wrong_stated_delays_are_corrected(reports: bool, name: str) -> None:
     sensor = ModelSensor(8, Delays(4, 1), reports)
     controller = controller_for(sensor, PLANS[name], Delays(1, 2))
     outcome = run(sensor, controller, 300)
@@ -290,7 +290,7 @@ def replay(plan: tuple[Exposure, ...]) -> BracketingController:
     return BracketingController.for_camera(info)
 
 
-def test_replayed_frames_are_labelled_and_nothing_is_asked() -> None:
+def test_replayed_frames_are_labelled_and_nothing_is_requested() -> None:
     plan = PLANS["pair"]
     controller = replay(plan)
     told = recorded(1, index=1, label_source=LabelSource.BRIGHTNESS, confidence=0.7, epoch=3, requested=plan[1])

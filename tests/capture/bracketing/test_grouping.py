@@ -1,4 +1,4 @@
-"""Frames to brackets: which, with what verdict, and what happens to what they carry."""
+"""Grouping of frames into brackets: which frames, which verdict, and the release of payloads."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_epochs_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("index", [None, 2, -1])
-def test_unknown_exposure_is_let_go(index: int | None) -> None:
+def test_frame_of_unknown_exposure_is_released(index: int | None) -> None:
     assert BracketGrouper[int](2).push(frame(0, index), 7) == Grouped(None, (), (7,))
 
 

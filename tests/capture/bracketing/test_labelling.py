@@ -1,4 +1,4 @@
-"""The parts that say what a frame is and when a request takes effect, each alone; and the mistakes they once made."""
+"""The labellers and the delay probe, each alone, with regressions."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_probe_is_not_fooled_by_a_change_of_light(start: int, change: float) -> 
 
 @settings(deadline=None)
 @given(st.sets(st.integers(50, 50 + 2 * HOLD), max_size=12))
-def test_probe_leaves_open_what_lost_frames_hide(lost: set[int]) -> None:
+def test_probe_has_no_result_with_too_many_lost_frames(lost: set[int]) -> None:
     assert probed(PAIR, Leads(4, 2), {}, lost) in (Leads(4, MAX_LEAD), None)
 
 
@@ -121,7 +121,7 @@ def test_brightness_scale_rises_all_the_way() -> None:
     assert levels[0] == pytest.approx(-levels[-1])
 
 
-def test_levels_need_order_and_tightness() -> None:
+def test_levels_need_order_and_little_spread() -> None:
     assert learn_levels(PAIR, [(0, -2.0), (1, 0.0), (0, -2.1), (1, 0.1)]) is not None
     assert learn_levels(PAIR, [(1, -2.0), (0, 0.0), (1, -2.1), (0, 0.1)]) is None, "the wrong way round"
     assert learn_levels(PAIR, [(0, -2.0), (1, 0.0), (0, -0.5), (1, 0.1)]) is None, "too wide"
@@ -154,7 +154,7 @@ def test_a_few_ignored_requests_do_not_pass_for_saturation() -> None:
     assert not saturated.by_brightness
 
 
-def test_trust_returns_only_with_a_whole_round() -> None:
+def test_labelling_resumes_only_after_a_whole_bracket_agrees() -> None:
     labeller = BrightnessLabeller(PAIR)
     steady = [labeller.confirm(i % 2, -2.0 + 2.0 * (i % 2)) is not None for i in range(6)]
     assert steady == [False, False, False, True, True, True]

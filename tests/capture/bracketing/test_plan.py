@@ -1,4 +1,4 @@
-"""Exposure plans: read, fitted to a camera, refused."""
+"""Exposure plans: parsed, fitted to a camera, refused."""
 
 from __future__ import annotations
 

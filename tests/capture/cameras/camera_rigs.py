@@ -1,4 +1,4 @@
-"""Cameras of every kind, set up so that a test knows the truth about each frame and has its hand on the plug."""
+"""Cameras of every kind for tests, with the true exposure of each frame, and means to disconnect them."""
 
 from __future__ import annotations
 

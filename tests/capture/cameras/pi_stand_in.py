@@ -28,7 +28,7 @@ MODULES = ("picamera2", "libcamera", "livemef.capture.cameras.picamera")
 
 
 class PiCamera:
-    """What `Picamera2` is to its user."""
+    """The part of `Picamera2`'s interface that livemef uses."""
 
     sensor: ClassVar[str] = "imx708"
     stall_s: ClassVar[float] = 0.0
@@ -172,7 +172,7 @@ class PiCamera:
 
 @contextmanager
 def pi() -> Iterator[type[PiCamera]]:
-    """While this holds, csi:// opens a Pi's camera."""
+    """Context in which csi:// opens a Pi's camera."""
     before = {name: sys.modules.pop(name, None) for name in MODULES}
     picamera2, libcamera = ModuleType("picamera2"), ModuleType("libcamera")
     picamera2.Picamera2 = PiCamera  # type: ignore[attr-defined]

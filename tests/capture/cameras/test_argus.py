@@ -50,7 +50,7 @@ def test_frames_from_a_pipeline(camera: Callable[[str], Any]) -> None:
 
 
 @vm
-def test_a_pipeline_that_ends_or_fails_is_told(camera: Callable[[str], Any]) -> None:
+def test_a_pipeline_that_ends_or_fails_is_reported(camera: Callable[[str], Any]) -> None:
     with closing(camera(f"videotestsrc num-buffers=3 is-live=true ! {CAPS}")) as source:
         source.start()
         with pytest.raises(CaptureError, match="the stream has ended"):  # noqa: PT012
@@ -68,7 +68,7 @@ def test_a_silent_pipeline_is_a_stall(camera: Callable[[str], Any], monkeypatch:
 
 
 @vm
-def test_without_a_jetson_it_says_what_is_missing() -> None:
+def test_without_a_jetson_the_error_names_what_is_missing() -> None:
     with pytest.raises(CaptureError, match="no nvarguscamerasrc: it comes with JetPack"):
         open_camera("argus://0")
     with pytest.raises(CaptureError, match="write argus://0"):

@@ -39,7 +39,7 @@ def fails_in_one_line(uri: str) -> str:
     return line
 
 
-def test_opening_tells_what_was_accepted(source: Rig) -> None:
+def test_info_has_the_accepted_settings(source: Rig) -> None:
     with closing(open_camera(source.uri)) as camera:
         info = camera.info
         camera.start()
@@ -70,7 +70,7 @@ def test_all_that_is_automatic_is_off(source: Rig) -> None:
 
 
 def driver_value(name: str) -> int:
-    """What the kernel's driver says, asked by another handle."""
+    """The kernel driver's value of a control, read through another handle."""
     from linuxpy.video.device import Device
 
     with Device(NODE) as device:
@@ -108,7 +108,7 @@ def test_a_late_reader_sees_a_gap(source: Rig) -> None:
         assert session.counters.dropped >= 4
 
 
-def test_a_stall_is_told_and_ends(source: Rig) -> None:
+def test_a_stall_is_reported_and_ends(source: Rig) -> None:
     if not source.stalling and source.stall is None:
         pytest.skip("pictures from disk do not stall")
     with closing(open_camera(source.stalling or source.uri)) as camera:
@@ -162,7 +162,7 @@ def test_an_unknown_setting_is_refused(source: Rig) -> None:
     assert "unknown parameter" in fails_in_one_line(f"{source.uri}{joint}wings=2")
 
 
-def test_a_busy_camera_is_told(source: Rig) -> None:
+def test_a_busy_camera_is_reported(source: Rig) -> None:
     if not source.other:
         pytest.skip("any number can have it")
     with closing(open_camera(source.uri)) as camera:
@@ -171,7 +171,7 @@ def test_a_busy_camera_is_told(source: Rig) -> None:
         camera.read(WAIT_S)
 
 
-def test_no_permission_is_told(source: Rig) -> None:
+def test_a_lack_of_permission_is_reported(source: Rig) -> None:
     if source.kernel is None:
         pytest.skip("needs no device")
     open_camera(source.uri).close()  # all imported, while it may be read

@@ -1,4 +1,4 @@
-"""Which of a camera's modes is used, and which exposures are suggested."""
+"""The choice of a camera's mode, and the suggested exposures."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_every_sensor_alternates_behind_its_delay(camera: type[PiCamera], sensor
             assert frame.record.clock == "boottime"
 
 
-def test_it_is_taken_over_from_its_automatics(camera: type[PiCamera]) -> None:
+def test_automatic_functions_are_switched_off(camera: type[PiCamera]) -> None:
     with closing(open_camera(URI)) as source:
         assert source.info.automatic == ()
         assert source.info.fps == pytest.approx(30.0, rel=1e-3)
@@ -83,7 +83,7 @@ def test_the_raw_stream(camera: type[PiCamera]) -> None:
     assert corner.max() > 60000
 
 
-def test_frames_too_fast_for_the_agc_are_refused_until_it_is_told(
+def test_frames_too_fast_for_the_agc_are_refused_until_it_is_configured(
     camera: type[PiCamera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = "csi://0?size=160x120&fps=60"

@@ -123,15 +123,15 @@ def test_duplicated_frames_come_twice_and_are_the_same() -> None:
         assert np.array_equal(first.pixels, second.pixels)
 
 
-def test_a_stall_is_an_error_for_the_impatient_and_a_gap_for_the_patient() -> None:
-    impatient = camera("stall=1&stall_time=1s&fps=30")
-    impatient.read(0.4)
+def test_a_stall_is_an_error_with_a_short_time_limit_and_a_gap_with_a_long_one() -> None:
+    short_limit = camera("stall=1&stall_time=1s&fps=30")
+    short_limit.read(0.4)
     for _ in range(2):
         with pytest.raises(CameraStalled):
-            impatient.read(0.4)
-    assert impatient.read(0.4).record.sequence == 31
-    patient = camera("stall=1&stall_time=1s&fps=30")
-    assert [frame.record.sequence for frame in read(patient, 3)] == [0, 31, 62]
+            short_limit.read(0.4)
+    assert short_limit.read(0.4).record.sequence == 31
+    long_limit = camera("stall=1&stall_time=1s&fps=30")
+    assert [frame.record.sequence for frame in read(long_limit, 3)] == [0, 31, 62]
 
 
 def test_a_stall_at_realtime_pace_lasts_its_time() -> None:
@@ -226,7 +226,7 @@ def test_reading_gives_up_in_time() -> None:
 
 
 @pytest.mark.parametrize(("bits", "dtype", "white"), [(8, "uint8", 255.0), (16, "uint16", 65535.0)])
-def test_info_tells_what_is_delivered(bits: int, dtype: str, white: float) -> None:
+def test_info_describes_the_delivered_frames(bits: int, dtype: str, white: float) -> None:
     source = camera(f"bits={bits}&fps=60&gain=1..4")
     frame = source.read(5)
     info = source.info

@@ -51,7 +51,7 @@ def test_no_single_exposure_holds_the_room_and_the_default_two_do() -> None:
     assert black["m"] > 2 * black["l"]
 
 
-def test_things_move_and_stand_still_when_told_to() -> None:
+def test_things_move_and_stand_still_with_motion_0() -> None:
     def change(motion: str) -> float:
         source = open_camera(
             f"sim://?size=160x90&pace=stepped&motion={motion}&fps=5&delay=0&gain_delay=0&exposure=10us..16ms"

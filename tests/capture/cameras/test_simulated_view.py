@@ -19,7 +19,7 @@ STEADY = Lamps(0.0, 100.0)
 
 @dataclass(frozen=True)
 class Line:
-    """Even motion from (x, y) at time 0."""
+    """Uniform motion from (x, y) at time 0."""
 
     start: tuple[float, float]
     speed: tuple[float, float] = (0.0, 0.0)
