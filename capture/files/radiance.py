@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.errors import CaptureError
-from livemef.capture.files.image_io import write_atomically
+from livemef.capture.files.image_io import quiet_opencv, write_atomically
 
 RADIANCE_SUFFIXES = frozenset({".exr", ".hdr", ".tif", ".tiff"})
+MAX_RADIANCE_PIXELS = 1 << 26
+"""Width times height of a map that is read: 0.8 GB of floats. A panorama of 8192 x 4096 has half of that."""
+_HDR_SIZE = re.compile(rb"\n([-+])([XY]) (\d{1,9}) ([-+])([XY]) (\d{1,9})\n")
+_LEAST_LINE_BYTES = 4
+"""Of a line of pixels in a Radiance HDR picture, however well it is compressed."""
+
+
+def read_radiance(path: str | Path) -> NDArray[np.float32]:
+    """Linear light from a .hdr picture, or another with float samples that OpenCV reads: BGR, height x width x 3.
+
+    Negative and infinite values become 0. The size that a .hdr claims is judged before it is decoded. Raises
+    CaptureError for a file that is missing, damaged, too large, or holds no float samples.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CaptureError(f"radiance map {path}: there is no such file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CaptureError(f"radiance map {path}: cannot be read: {error.strerror}") from None
+    if data.startswith(b"#?"):
+        _judge_hdr(path, data)
+    with quiet_opencv():
+        try:
+            buffer = np.frombuffer(data, np.uint8)
+            pixels = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data else None
+        except cv2.error:
+            pixels = None
+    if pixels is None or pixels.dtype != np.float32:
+        raise CaptureError(f"radiance map {path}: is not a readable .hdr picture (or another with float samples)")
+    return np.nan_to_num(np.maximum(pixels, 0), posinf=0.0).astype(np.float32)
+
+
+def _judge_hdr(path: Path, data: bytes) -> None:
+    found = _HDR_SIZE.search(data, 0, 1 << 16)
+    if found is None:
+        raise CaptureError(f"radiance map {path}: its header gives no size")
+    lines, width = int(found[3]), int(found[6])
+    if lines * width > MAX_RADIANCE_PIXELS:
+        limit = f"{MAX_RADIANCE_PIXELS / 1e6:.0f} megapixels"
+        raise CaptureError(f"radiance map {path}: is {width}x{lines}: more than {limit}; make it smaller")
+    if len(data) - found.end() < _LEAST_LINE_BYTES * lines:
+        raise CaptureError(f"radiance map {path}: truncated (too little data for {width}x{lines})")
 
 
 def write_radiance(path: str | Path, light: NDArray[np.float32], comment: str = "") -> None:

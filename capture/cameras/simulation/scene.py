@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.cameras.simulation.motion import Pan, Path, Sway
 from livemef.capture.errors import CaptureError
+from livemef.capture.files.radiance import read_radiance
 
 Radiance = NDArray[np.float32]
 """Linear BGR (sRGB primaries), height x width x 3. 1.0 fills the well of a pixel in 16 ms."""
@@ -112,13 +113,7 @@ def map_scene(file: str, width: int, height: int, motion: float) -> Scene:
 
 
 def _read_map(path: FilePath) -> Radiance:
-    if not path.is_file():
-        raise CaptureError(f"radiance map {path}: there is no such file")
-    data = np.fromfile(path, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None or pixels.dtype != np.float32:
-        raise CaptureError(f"radiance map {path}: is not a readable .hdr picture (or another with float samples)")
-    radiance = np.nan_to_num(np.maximum(pixels, 0), posinf=0.0).astype(np.float32)
+    radiance = read_radiance(path)
     typical = float(np.median(radiance.max(axis=2)))
     if typical <= 0:
         raise CaptureError(f"radiance map {path}: is black over more than half of its area")
