@@ -39,10 +39,24 @@ def names_this_machine(host_header: str | None) -> bool:
     """Whether a request's Host is a loopback name: a foreign page whose name was made to point here says that
     name.
     """
-    host = urlsplit(f"//{host_header or ''}").hostname
-    return host is not None and is_loopback(host)
+    return is_loopback(_split(f"//{host_header or ''}")[0])
 
 
-def same_origin(origin: str | None, host_header: str | None) -> bool:
-    """Whether a WebSocket was opened by the page itself (or by no page at all)."""
-    return origin is None or urlsplit(origin).netloc.lower() == (host_header or "").lower()
+def same_origin(origin: str | None, host_header: str | None, forwarded_host: str | None = None) -> bool:
+    """Whether a WebSocket was opened by the page itself (or by no page at all).
+
+    forwarded_host: X-Forwarded-Host, from a proxy that puts its own name into Host. A foreign page cannot set it.
+    """
+    if origin is None:
+        return True
+    place = _split(origin)[1]
+    return bool(place) and place in ((host_header or "").lower(), (forwarded_host or "").lower())
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Host, and host with port, in lower case; empty where it is no URL."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.netloc.lower()
+    except ValueError:
+        return "", ""

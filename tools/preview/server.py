@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from livemef.fusion.errors import FusionError
-from livemef.fusion.stream.codecs import compress
-from livemef.fusion.stream.wire import WireError, decode
+from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
-from livemef.tools.preview.feed import STALE_S, Feed, Received
+from livemef.tools.preview.feed import STALE_S, Feed
 from livemef.tools.preview.metrics import metrics_text
-from livemef.tools.preview.views import SNAPSHOT_QUALITY, ViewMaker, described_header, to_jpeg
+from livemef.tools.preview.snapshots import SnapshotMaker
+from livemef.tools.preview.views import ViewMaker, described_header
 
 PAGE = Path(__file__).with_name("page.html")
 IDLE_PERIOD_S = 0.5
 """A browser that asked for the next picture hears after so long that there is none yet."""
 SNAPSHOT_WAIT_S = 2.0
+MOST_SOCKETS = 64
+MOST_REQUESTS = 16
+"""Requests of one WebSocket that may wait for their answers. The page has one; who floods is disconnected."""
 SHUTDOWN_S = 0.5
 NICENESS = 5
 """Looking must not slow down what is looked at."""
@@ -52,7 +53,7 @@ class Preview:
         check_listen(host, token)
         self._host, self._port, self._token = host, port, token
         self._source = source_endpoint
-        self._sockets: weakref.WeakSet[web.WebSocketResponse] = weakref.WeakSet()
+        self._sockets: set[web.WebSocketResponse] = set()
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
         self.url = ""
@@ -64,6 +65,8 @@ class Preview:
             self._stack.callback(self.feed.close)
             self._views = ViewMaker(self.feed)
             self._stack.callback(self._views.close)
+            self._snapshots = SnapshotMaker()
+            self._stack.callback(self._snapshots.close)
             await self._listen()
         except BaseException:
             await self._stack.aclose()
@@ -72,6 +75,7 @@ class Preview:
 
     async def _listen(self) -> None:
         app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(_add_headers)
         app.add_routes(
             [
                 web.get("/", self._page),
@@ -119,10 +123,7 @@ class Preview:
         elif not token_matches(self._token, request.query.get("token"), request.headers.get("Authorization")):
             refusal = {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="this page needs its token: ?token=...\n", headers=refusal)
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.update(HEADERS)
-        return response
+        return await handler(request)
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(PAGE)
@@ -136,46 +137,65 @@ class Preview:
         return web.Response(body=metrics_text(self.feed), content_type="text/plain", charset="utf-8")
 
     async def _snapshot_jpg(self, _: web.Request) -> web.StreamResponse:
-        return await self._snapshot("jpg", lambda newest: to_jpeg(decode(newest.parts).pixels, SNAPSHOT_QUALITY))
+        return await self._snapshot("jpg")
 
     async def _snapshot_png(self, _: web.Request) -> web.StreamResponse:
-        return await self._snapshot("png", lambda newest: compress(decode(newest.parts).pixels, "png"))
+        return await self._snapshot("png")
 
-    async def _snapshot(self, suffix: str, encode: Callable[[Received], Any]) -> web.StreamResponse:
+    async def _snapshot(self, suffix: str) -> web.StreamResponse:
         """The newest fused picture at full size: one that is fresh, or the next to come."""
         with self.feed.watching():
             newest = await self.feed.fresh_fused(SNAPSHOT_WAIT_S)
         if newest is None:
             return web.Response(status=503, text=f"no frame within {SNAPSHOT_WAIT_S:g} s\n")
         try:
-            encoded = await asyncio.to_thread(encode, newest)
+            shown, encoded = await self._snapshots.encoded(newest, suffix)
         except WireError as error:
             return web.Response(status=503, text=f"{error}\n")
-        name = f'inline; filename="livemef-{newest.header.seq:08d}.{suffix}"'
+        name = f'inline; filename="livemef-{shown.header.seq:08d}.{suffix}"'
         content_type = "image/jpeg" if suffix == "jpg" else "image/png"
         return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        """The page's line: it says "next" when it has drawn, "pause" when it does not want pictures for a while."""
-        if not same_origin(request.headers.get("Origin"), request.headers.get("Host")):
+        """The page's line: it sends "next" when it has drawn, "pause" when it does not want pictures for a while."""
+        told = request.headers
+        ours = same_origin(told.get("Origin"), told.get("Host"), told.get("X-Forwarded-Host"))
+        if self._token is None and not ours:  # a token is proof enough: no foreign page knows it
             return web.Response(status=403, text="opened from a foreign page\n")
+        if len(self._sockets) >= MOST_SOCKETS:
+            return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
         socket = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
         await socket.prepare(request)
         self._sockets.add(socket)
-        key: tuple[str, int] | None = None
-        looking = False
-        with ExitStack() as watching:
+        requests: asyncio.Queue[str] = asyncio.Queue(MOST_REQUESTS)
+        answering = asyncio.create_task(self._answer_all(socket, requests))
+        try:
             async for message in socket:
                 if message.type != WSMsgType.TEXT or message.data not in ("next", "pause"):
                     break
-                if message.data == "pause":
+                if requests.full():
+                    await socket.close(code=1008, message=b"one request, one answer")
+                    break
+                requests.put_nowait(message.data)
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            self._sockets.discard(socket)
+        return socket
+
+    async def _answer_all(self, socket: web.WebSocketResponse, requests: asyncio.Queue[str]) -> None:
+        key: tuple[str, int] | None = None
+        looking = False
+        with ExitStack() as watching:
+            while True:
+                request = await requests.get()
+                if request == "pause":
                     watching.close()
                 elif not looking:
                     watching.enter_context(self.feed.watching())
-                looking = message.data == "next"
+                looking = request == "next"
                 if looking:
                     key = await self._answer(socket, key)
-        return socket
 
     async def _answer(self, socket: web.WebSocketResponse, key: tuple[str, int] | None) -> tuple[str, int] | None:
         """Send the newest view if it is another than `key`, else how things stand; the key of what was sent
@@ -198,6 +218,10 @@ class Preview:
         except ConnectionError:  # the browser left meanwhile
             pass
         return key
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 async def serve(

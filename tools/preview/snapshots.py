@@ -1,0 +1,50 @@
+"""Full-size pictures for whoever asks, at a bounded cost: one at a time, with rests, shared by all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from livemef.fusion.stream.codecs import compress
+from livemef.fusion.stream.wire import decode
+from livemef.tools.preview.feed import Received
+from livemef.tools.preview.views import REST_FACTOR, SNAPSHOT_QUALITY, Bytes, to_jpeg
+
+Snapshot = tuple[Received, Bytes]
+
+
+class SnapshotMaker:
+    """Encodes snapshots. Requests that come while one is made wait for the next, and share it."""
+
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(1, "preview-snapshot")
+        self._turn = asyncio.Lock()
+        self._newest: Received | None = None
+        self._made: dict[str, Snapshot] = {}
+        self._not_before_s = 0.0
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    async def encoded(self, received: Received, suffix: str) -> Snapshot:
+        """`received` or a newer picture as a file ("jpg" or "png"), with what it shows. Raises WireError."""
+        if self._newest is None or received.at_s > self._newest.at_s:
+            self._newest = received
+        async with self._turn:
+            made = self._made.get(suffix)
+            if made is not None and made[0].at_s >= received.at_s:
+                return made
+            await asyncio.sleep(max(0.0, self._not_before_s - time.monotonic()))
+            newest, began_s = self._newest, time.monotonic()
+            made = newest, await asyncio.get_running_loop().run_in_executor(self._worker, _encode, newest, suffix)
+            ended_s = time.monotonic()
+            self._not_before_s = ended_s + REST_FACTOR * (ended_s - began_s)
+            self._made = {suffix: made}
+            return made
+
+
+def _encode(received: Received, suffix: str) -> Bytes:
+    pixels = decode(received.parts).pixels
+    return compress(pixels, "png") if suffix == "png" else to_jpeg(pixels, SNAPSHOT_QUALITY)
