@@ -15,6 +15,7 @@ from livemef.fusion.kernels.shared_library import Picture, check, codes_of, libr
 from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
 
 
@@ -97,10 +98,12 @@ def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
     loops.remake_means.argtypes = [POINTER(CompensationCall), c_int32, c_void_p]
     loops.remake_means.restype = c_int
-    loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, *shape, c_void_p]
+    loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
     loops.changes.argtypes = [POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
     loops.changes.restype = None
+    loops.count_levels.argtypes = [c_void_p, *shape, c_void_p]
+    loops.count_levels.restype = None
     loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
     loops.moved_cells.restype = c_int
     loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
@@ -114,7 +117,7 @@ class CompiledGridLoops:
     def __init__(self) -> None:
         self._grids = _library()
 
-    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         levels = np.stack([allowed.expected, allowed.noise], axis=-1).astype(np.float32)
@@ -122,7 +125,8 @@ class CompiledGridLoops:
         clips = ghost_mask.CLIPS_START, 1 / (ghost_mask.CLIPS_END - ghost_mask.CLIPS_START)
         call = _Allowed(levels.ctypes.data, intensity_mapping.KNOTS, *limits, *clips, allowed.spoilt)
         result = np.empty(under.shape[:2], np.float32)
-        data = under.ctypes.data, over.ctypes.data
+        gate = None if gate is None else np.ascontiguousarray(gate, np.float32)
+        data = under.ctypes.data, over.ctypes.data, None if gate is None else gate.ctypes.data
         self._grids.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
         return result
 
@@ -135,6 +139,15 @@ class CompiledGridLoops:
         result = np.empty(grid.shape[:2], np.float32)
         self._grids.changes(byref(call), grid.ctypes.data, before.ctypes.data, *result.shape, result.ctypes.data)
         return result
+
+    def histograms(self, grid: Grid) -> Curve:
+        """See GridLoops."""
+        grid = np.ascontiguousarray(grid, np.float32)
+        counts = np.zeros((3, intensity_mapping.KNOTS + 1), np.int32)
+        self._grids.count_levels(
+            grid.ctypes.data, grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS, counts.ctypes.data
+        )
+        return counts.astype(np.float64)
 
     def moved(self, picture: Grid, move: Move) -> Grid:
         """See GridLoops."""

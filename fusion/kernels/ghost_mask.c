@@ -125,14 +125,27 @@ static void contrast_of_block(const float *over, int32_t height, int32_t width, 
     contrast_of_row(most, least, 3 * count, out);
 }
 
-/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1. */
-void disagreement(const Allowed *allowed, const float *under, const float *over, int32_t height, int32_t width, float *out)
+VECTORISED static int any_positive(const float *restrict values, int32_t count)
+{
+    int any = 0;
+    for (int32_t i = 0; i < count; i++)
+        any |= values[i] > 0;
+    return any;
+}
+
+/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1, times `gate` (height x width) unless that is NULL. */
+void disagreement(const Allowed *allowed, const float *under, const float *over, const float *gate, int32_t height, int32_t width,
+                  float *out)
 {
     float levels[3 * BLOCK_CELLS][2], squares[3 * BLOCK_CELLS];
     for (int32_t y = 0; y < height; y++)
         for (int32_t x = 0; x < width; x += BLOCK_CELLS) {
             int32_t count = width - x < BLOCK_CELLS ? width - x : BLOCK_CELLS;
             size_t first = (size_t)y * width + x;
+            if (gate && !any_positive(gate + first, count)) {
+                memset(out + first, 0, (size_t)count * sizeof *out);
+                continue;
+            }
             look_up_row(allowed, under + 3 * first, 3 * count, levels);
             if (!any_suspect(levels, over + 3 * first, allowed->sure, 3 * count)) {
                 memset(out + first, 0, (size_t)count * sizeof *out);
@@ -143,6 +156,8 @@ void disagreement(const Allowed *allowed, const float *under, const float *over,
             contrast_of_block(over, height, width, x, y, count, squares);
             squares_of_row(levels, over + 3 * first, allowed->contrast_part, 3 * count, squares);
             ramp_of_row(allowed->sure, allowed->certain, squares, count, out + first);
+            for (int32_t i = 0; gate && i < count; i++)
+                out[first + i] *= gate[first + i];
         }
 }
 
@@ -199,4 +214,19 @@ void changes(const Noise *noise, const float *grid, const float *before, int32_t
             change_of_row(new, old, variance, noise->contrast_part, 3 * count, squares);
             ramp_of_row(noise->sure, noise->certain, squares, count, out + first);
         }
+}
+
+/* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. */
+void count_levels(const float *grid, int32_t cells, int32_t knots, int32_t *counts)
+{
+    int32_t places[3 * BLOCK_CELLS];
+    for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
+        int32_t samples = 3 * (cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS);
+        places_of_row(grid + 3 * (size_t)first, (float)knots, samples, places);
+        for (int32_t i = 0; i < samples; i += 3) {
+            counts[places[i]]++;
+            counts[knots + 1 + places[i + 1]]++;
+            counts[2 * (knots + 1) + places[i + 2]]++;
+        }
+    }
 }

@@ -20,7 +20,7 @@ from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import CLIP_START, behind_clipping
-from livemef.fusion.motion.steadiness import Place, StreamMemory, information
+from livemef.fusion.motion.steadiness import Place, StreamMemory, known_part
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
@@ -157,14 +157,13 @@ def _of_stream(
             pair = _Pair(views[reference], views[other], reference == bright, maps)
             moves[other], there = _unmoved(pair, cell, loops)
             mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
-            if mode == "full":
+            gate = memory.gate(reference, other, moves[other], loops)
+            if mode == "full" and (gate is None or gate.any()):
                 under, over = pair.dark_first(there)
-                allowed = memory.allowed(dark, bright, under, over, maps)
-                raw, gate = loops.disagreement(under, over, allowed), memory.gate(reference, other, moves[other], loops)
-                mask = soft_mask(raw if gate is None else raw * gate)
+                allowed = memory.allowed(dark, bright, under, over)
+                mask = soft_mask(loops.disagreement(under, over, allowed, gate))
                 if not pair.over_is_reference and mask.any():
-                    tells, belief = information(pair.reference.grid, allowed)
-                    mask = mask * tells
+                    mask, belief = known_part(mask, pair.reference.grid, allowed)
             plans[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
     memory.note_step(moves, moments.place.frames)
     return OneMoment(reference, plans, smalls)

@@ -47,9 +47,9 @@ class Allowed:
     spoilt: float = 0.0
 
 
-def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
+def disagreement(under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:
     """How surely the exposures of a grid show different things, 0..1: from SURE to CERTAIN standard deviations, the
-    largest over the channels.
+    largest over the channels, times `gate` if there is one.
 
     They are compared as the brighter exposure shows them: where it clips, all higher values of the darker one agree
     with it, and in the dark the darker one's noise, enlarged by the ratio of light, is allowed for.
@@ -63,7 +63,8 @@ def disagreement(under: Grid, over: Grid, allowed: Allowed) -> Mask:
         clips = np.clip((brightest - CLIPS_START) / (CLIPS_END - CLIPS_START), 0, 1)
         variance = variance + np.square(np.float32(allowed.spoilt) * clips)
     squares = (np.square(expected - over) / variance).max(axis=2)
-    return np.asarray(np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1), np.float32)
+    found = np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1)
+    return np.asarray(found if gate is None else found * gate, np.float32)
 
 
 def changes(grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
@@ -107,8 +108,10 @@ def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, C
     down, across = (slice(min(step // 2, side - 1), None, step) for side in under.shape[:2])  # of a line, the line
     levels, seen = under[down, across].ravel(), over[down, across].ravel()
     parts = min(LEVELS, len(levels))
-    # stable: levels that tie would be grouped in another order on other processors, with other medians
-    order = np.argsort(levels, kind="stable")[len(levels) % parts :].reshape(parts, -1)
+    # stable: levels that tie would be grouped in another order on other processors, with other medians; whole numbers
+    # of 16 bits are sorted several times as quickly
+    knots = (levels * np.float32(intensity_mapping.KNOTS) + np.float32(0.5)).astype(np.uint16)
+    order = np.argsort(knots, kind="stable")[len(levels) % parts :].reshape(parts, -1)
     middle = order.shape[1] // 2
     difference = (intensity_mapping.nearest(exposures.brighter, levels) - seen)[order]
     medians = np.sort(difference, axis=1)[:, middle]

@@ -161,7 +161,7 @@ def histograms(grid: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _histogram(values: NDArray[np.floating[Any]]) -> Curve:
-    knots = np.rint(np.asarray(values, np.float32) * np.float32(KNOTS)).astype(np.int32).ravel()
+    knots = (np.asarray(values, np.float32) * np.float32(KNOTS) + np.float32(0.5)).astype(np.int32).ravel()
     return np.bincount(knots, minlength=KNOTS + 1).astype(np.float64)
 
 

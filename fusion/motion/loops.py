@@ -7,21 +7,26 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.motion import exposure_synthesis, ghost_mask, registration
+from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import Move
 
 
 class GridLoops(Protocol):
     """The loops; each is defined by a function of its name."""
 
-    def disagreement(self, under: Grid, over: Grid, allowed: Allowed) -> Mask:
+    def disagreement(self, under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:
         """See ghost_mask.disagreement."""
         ...
 
     def changes(self, grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
         """See ghost_mask.changes."""
+        ...
+
+    def histograms(self, grid: Grid) -> Curve:
+        """See intensity_mapping.histograms."""
         ...
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -42,6 +47,7 @@ class DefinedLoops:
 
     disagreement = staticmethod(ghost_mask.disagreement)
     changes = staticmethod(ghost_mask.changes)
+    histograms = staticmethod(intensity_mapping.histograms)
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
     find_move = staticmethod(registration.find_move)

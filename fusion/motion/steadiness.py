@@ -29,6 +29,8 @@ Planes = NDArray[np.float64]
 
 Lightness = NDArray[np.floating[Any]]
 
+EARLY, LEARN_EVERY = 8, 4
+"""Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
 GATE_CELLS = 5
 """Cells about a change of one exposure in which a disagreement between exposures is believed."""
 STILL_GAIN = 4.0
@@ -73,6 +75,15 @@ class Seen:
     known: bool
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """What was learned of two exposures after so many frames: their maps, and the least variance between them."""
+
+    learned: int
+    maps: ChannelMaps
+    least: list[Curve]
+
+
 @dataclass
 class StreamMemory:
     """Of one stream. `follow` begins anew with another exposure plan, size or number of exposures, and where frame
@@ -83,8 +94,9 @@ class StreamMemory:
     histograms: dict[int, Curve] = field(default_factory=dict)
     noise: dict[int, NoiseLevels] = field(default_factory=dict)
     mean: MeanLightness = field(default_factory=MeanLightness)
-    _planes: dict[int, dict[int, Planes]] = field(default_factory=dict)
-    _maps: dict[tuple[int, int], ChannelMaps] = field(default_factory=dict)
+    _planes: dict[int, dict[int, tuple[Planes, Planes]]] = field(default_factory=dict)
+    _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
+    _observed: int = 0
     _key: tuple[Any, ...] = ()
     _newest: int = 0
     _step: Move = NO_MOVE
@@ -100,7 +112,7 @@ class StreamMemory:
 
     def _restart(self, key: tuple[Any, ...]) -> None:
         self.seen, self.histograms, self.noise, self.mean = {}, {}, {}, MeanLightness()
-        self._planes, self._maps, self._key = {}, {}, key
+        self._planes, self._pairs, self._observed, self._key = {}, {}, 0, key
 
     def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
         """Begin a bracket as `follow`, and return the grids of its frames that have been observed already."""
@@ -131,29 +143,36 @@ class StreamMemory:
             changed = loops.changes(grid, old, self.noise[index])
             registration.cover_unseen(changed, move)
         self.seen[index] = Seen(frame, grid, changed, before is not None)
-        found = intensity_mapping.histograms(grid)
+        found = loops.histograms(grid)
         if index in self.histograms:
             found += (1 - intensity_mapping.FORGET) * self.histograms[index]
         self.histograms[index] = found
-        self._maps.clear()
+        self._observed += 1
 
     # ---- what one exposure says of another
 
     def maps(self, dark: int, bright: int, known: ChannelMaps | None) -> ChannelMaps:
-        """Between two exposures. known: by the ratio of their light."""
-        if (dark, bright) not in self._maps:
+        """Between two exposures, learned anew every few frames. known: by the ratio of their light."""
+        pair = self._pairs.get((dark, bright))
+        early = self._observed < EARLY * len(self.seen)
+        if pair is None or early or self._observed >= pair.learned + LEARN_EVERY:
             cells = self.seen[dark].changed.size
-            found = intensity_mapping.learned(self.histograms[dark], self.histograms[bright], known, cells)
-            self._maps[dark, bright] = found
-        return self._maps[dark, bright]
+            maps = intensity_mapping.learned(self.histograms[dark], self.histograms[bright], known, cells)
+            pair = self._pairs[dark, bright] = _Pair(self._observed, maps, self._least_variance(dark, bright, maps))
+        return pair.maps
 
-    def allowed(self, dark: int, bright: int, under: Grid, over: Grid, maps: ChannelMaps) -> Allowed:
-        """What the two exposures may differ by, with the noise that was measured over time."""
+    def _least_variance(self, dark: int, bright: int, maps: ChannelMaps) -> list[Curve]:
+        """What the noise of two exposures, measured over time, brings about between them, by channel."""
         knots, least = np.linspace(0, 1, KNOTS + 1), []
         for one in maps:
             enlarged = intensity_mapping.smooth(one.slope) * temporal_noise.at(self.noise.get(dark), knots)
             least.append(np.square(enlarged) + np.square(temporal_noise.at(self.noise.get(bright), one.brighter)))
-        return ghost_mask.allowed_by_channel(under, over, maps, least)
+        return least
+
+    def allowed(self, dark: int, bright: int, under: Grid, over: Grid) -> Allowed:
+        """What the two exposures, whose maps have been asked for, may differ by."""
+        pair = self._pairs[dark, bright]
+        return ghost_mask.allowed_by_channel(under, over, pair.maps, pair.least)
 
     def gate(self, reference: int, other: int, move: Move, loops: GridLoops) -> Mask | None:
         """Where either exposure has changed since its last frame, 0..1, a little wider; None while that is not known.
@@ -178,38 +197,46 @@ class StreamMemory:
     def steer(
         self, fold: Fold, affine: Planes, part: Planes, lights: tuple[Lightness, Lightness], loops: GridLoops
     ) -> tuple[Planes, Planes]:
-        """The steering planes of a fold without what alternates with the exposures.
+        """The steering planes of a fold, averaged over a cycle of exposures where nothing has changed.
 
+        Past planes are moved along with the camera. Those of the last fold get the mean lightness of the stream.
         affine: coefficients A, B, C (h x w x 3) of the lightness in `lights`, the small pictures' L* planes. part:
         h x w, the darker one's part of the chroma.
         """
-        planes = self.steadied(fold.number, np.concatenate([affine, part[..., None]], axis=-1), fold.radius, loops)
-        affine, part = np.ascontiguousarray(planes[..., :3]), np.ascontiguousarray(planes[..., 3])
-        return (self.mean.scaled(affine, *lights) if fold.last else affine), part
-
-    def steadied(self, fold: int, planes: Planes, radius: int, loops: GridLoops) -> Planes:
-        """The planes (h x w x any) that steer a fold, averaged over a cycle of exposures where nothing has changed.
-
-        A mean of one bracket for each exposure as the newest holds nothing that has the cycle's period. Past planes are
-        moved along with the camera. radius: of the window of the local affine model.
-        """
-        past = self._planes.setdefault(fold, {})
-        move = self._step.scaled(planes.shape[0] / len(self.seen[0].grid))
+        past = self._planes.setdefault(fold.number, {})
+        move = self._step.scaled(affine.shape[0] / len(self.seen[0].grid))
         if move != NO_MOVE:
-            for index, before in past.items():
-                past[index] = loops.moved(before.astype(np.float32), move).astype(np.float64)
-        past[self._newest] = planes
-        if len(past) < len(self.seen):
-            return planes
-        still = self._still(planes.shape[:2], radius)
-        mean = sum(past.values()) / len(past)
-        return np.asarray(planes + still[..., None] * (mean - planes))
+            for index, planes in past.items():
+                past[index] = _moved(planes[0], move, loops), _moved(planes[1][..., None], move, loops)[..., 0]
+        past[self._newest] = affine, part
+        if len(past) == len(self.seen):
+            # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
+            still = self._still(part.shape, fold.radius)
+            affine = _towards_mean(affine, [planes[0] for planes in past.values()], still[..., None])
+            part = _towards_mean(part, [planes[1] for planes in past.values()], still)
+        return (self.mean.scaled(affine, *lights) if fold.last else affine), part
 
     def _still(self, shape: tuple[int, ...], radius: int) -> Mask:
         changed = reduce(np.maximum, [seen.changed for seen in self.seen.values()])
         window = (2 * radius + 1,) * 2
         near = cv2.blur(downscale.mean_cells(changed, *shape), window)
         return np.asarray(1 - np.clip(STILL_GAIN * near, 0, 1), np.float32)
+
+
+def known_part(mask: Mask, reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
+    """The mask (not empty) where a darker reference knows what it shall replace, and how far its colour is believed.
+
+    By `information`, computed where the mask is.
+    """
+    margin = TELLS_BLUR // 2 + 1
+    box = tuple(
+        slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
+        for places in (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    )
+    known, belief = mask.copy(), np.ones_like(mask)
+    tells, belief[box] = information(reference[box], allowed)
+    known[box] *= tells
+    return known, belief
 
 
 def information(reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
@@ -225,6 +252,20 @@ def information(reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
         for start, end in ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO))
     )
     return tells, colour
+
+
+def _towards_mean(newest: Planes, past: Sequence[Planes], still: Mask) -> Planes:
+    """The newest planes, where all is still the mean of the past ones, among which they are."""
+    mean = reduce(np.add, past)
+    mean *= 1 / len(past)
+    mean -= newest
+    mean *= still
+    mean += newest
+    return mean
+
+
+def _moved(planes: Planes, move: Move, loops: GridLoops) -> Planes:
+    return loops.moved(planes.astype(np.float32), move).astype(np.float64)
 
 
 def _same_exposure_move(grid: Grid, before: Grid, cell: float, loops: GridLoops) -> Move:

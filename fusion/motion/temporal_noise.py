@@ -13,7 +13,7 @@ NoiseLevels = NDArray[np.float32]
 LEAST, MOST, FIRST = 0.6 * CODE, 0.02, 2 * CODE
 FALLING, RISING = 1 / 4, 1 / 24
 """Part of a lower, and of a higher measurement that is taken on: what moves can only make the noise seem larger."""
-MOST_SAMPLES, FEWEST_OF_LEVEL = 16000, 40
+MOST_SAMPLES, FEWEST_OF_LEVEL = 6000, 40
 
 
 def followed(before: NoiseLevels | None, grid: Grid, old: Grid) -> NoiseLevels:
@@ -33,7 +33,7 @@ def _measured(grid: Grid, old: Grid) -> NDArray[np.float64]:
     """From the median difference of each level; NaN for a level that too few cells have."""
     step = max(1, int(np.sqrt(grid.size / MOST_SAMPLES)))
     new, former = (picture[step // 2 :: step, step // 2 :: step].ravel() for picture in (grid, old))
-    levels = np.minimum((np.maximum(new, former) * np.float32(LEVELS)).astype(np.int32), LEVELS - 1)
+    levels = np.minimum((np.maximum(new, former) * np.float32(LEVELS)).astype(np.uint8), LEVELS - 1)
     order = np.argsort(levels, kind="stable")
     differences = np.abs(new - former)[order]
     edges = np.searchsorted(levels[order], np.arange(LEVELS + 1))

@@ -180,6 +180,7 @@ def test_the_compiled_changes_are_those_of_the_definition(shape):
     found, wanted = CompiledLoops().changes(grid, before, noise), ghost_mask.changes(grid, before, noise)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     assert NumpyLoops.changes is ghost_mask.changes
+    np.testing.assert_array_equal(CompiledLoops().histograms(grid), intensity_mapping.histograms(grid))
 
 
 @needs_compiled
@@ -191,8 +192,11 @@ def test_the_compiled_disagreement_beside_clipping_is_that_of_the_definition():
     least = [np.full(KNOTS + 1, 1e-5)] * 3
     for spoilt in (0.0, ghost_mask.SPOILT):
         allowed = ghost_mask.allowed_by_channel(under, over, maps, least, spoilt)
-        found = CompiledLoops().disagreement(under, over, allowed)
-        np.testing.assert_allclose(found, ghost_mask.disagreement(under, over, allowed), rtol=1e-4, atol=1e-4)
+        gate = np.zeros(under.shape[:2], np.float32)
+        gate[10:30, 20:60] = 0.7
+        for one in (None, gate):
+            found = CompiledLoops().disagreement(under, over, allowed, one)
+            np.testing.assert_allclose(found, ghost_mask.disagreement(under, over, allowed, one), rtol=1e-4, atol=1e-4)
 
 
 def test_the_noise_is_found_and_motion_does_not_enlarge_it_at_once():
