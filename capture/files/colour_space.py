@@ -108,7 +108,7 @@ def to_srgb(pixels: Pixels, space: ColourSpace) -> tuple[Pixels, str]:
 def _converted(pixels: Pixels, space: ColourSpace) -> Pixels:
     highest = int(np.iinfo(pixels.dtype).max)
     codes = np.arange(highest + 1) / highest
-    tables = [np.clip(curve(codes), 0, 1).astype(np.float32) for curve in reversed(space.curves)]
+    tables = [np.nan_to_num(np.clip(curve(codes), 0, 1)).astype(np.float32) for curve in reversed(space.curves)]
     matrix = (np.linalg.inv(SRGB.to_xyz) @ space.to_xyz)[::-1, ::-1].astype(np.float32)
     out = np.empty_like(pixels)
     for top in range(0, pixels.shape[0], _ROWS):

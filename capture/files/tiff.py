@@ -38,7 +38,7 @@ _MASK, _REDUCED = 4, 1
 """Bits of NewSubfileType."""
 _PLAIN_CODECS = frozenset({1, 8, 32773, 32946, 34925})
 """Compressions that tifffile decodes without imagecodecs: none, deflate, PackBits, LZMA."""
-_MOST_PAGES, _MOST_TAGS = 1000, 1000
+_MOST_PAGES, _MOST_TAGS, _MOST_SAMPLES = 1000, 1000, 16
 _EXIF_IFD, _INTEROP_IFD, _ICC, _DNG_VERSION = 34665, 40965, 34675, 50706
 
 
@@ -132,7 +132,8 @@ def raw_kind(data: bytes) -> str:
 
 def _main_page(pages: list[Any]) -> tuple[Any, int]:
     """The largest page that is no thumbnail and no mask, and how many such pages there are."""
-    whole = [page for page in pages if not _value(page.subfiletype) & (_REDUCED | _MASK)] or pages
+    sized = [page for page in pages if isinstance(page.imagewidth, int) and isinstance(page.imagelength, int)]
+    whole = [page for page in sized if not _value(page.subfiletype) & (_REDUCED | _MASK)] or sized
     if not whole:
         raise CaptureError("not a whole TIFF picture (it holds none)")
     return max(whole, key=lambda page: page.imagewidth * page.imagelength), len(whole)
@@ -162,6 +163,8 @@ def _judge(data: bytes, page: Any, max_pixels: int) -> None:
     if sample not in (1, 4) or bits not in (1, 2, 4, 8, 10, 12, 14, 16):
         kind = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}.get(sample, "unsigned")
         raise CaptureError(f"has {bits}-bit {kind} samples; 8- and 16-bit pictures can be used")
+    if page.samplesperpixel > _MOST_SAMPLES:
+        raise CaptureError(f"has {page.samplesperpixel} samples a pixel, not those of a grey or RGB picture")
     if page.imagedepth > 1:
         raise CaptureError("holds a volume, not a picture")
     if page.imagewidth * page.imagelength > max_pixels:

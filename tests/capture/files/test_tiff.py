@@ -147,6 +147,7 @@ def test_further_pages_are_noted(tmp_path: Path) -> None:
         (RGB8.astype(np.float32), {"photometric": "rgb"}, "32-bit floating-point samples"),
         (RGB16.astype(np.uint32), {"photometric": "rgb"}, "32-bit unsigned samples"),
         (RGB16.astype(np.int16), {"photometric": "rgb"}, "16-bit signed samples"),
+        (np.zeros((40, 56, 99), np.uint8), {"photometric": "minisblack", "planarconfig": "contig"}, "99 samples"),
         (RGB8, {"photometric": "cielab"}, r"CIE L\*a\*b\*"),
     ],
 )
