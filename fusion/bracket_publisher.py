@@ -13,12 +13,13 @@ from livemef.fusion.stream.wire import FUSED
 class BracketPublisher:
     """Publishes fused brackets over ZeroMQ, as `livemef run` does. Use it as a context manager; not thread-safe."""
 
-    def __init__(self, endpoint: str, codec: str = "raw", frame_id: str = "camera") -> None:
+    def __init__(self, endpoint: str, codec: str = "raw", frame_id: str = "camera", *, insecure: bool = False) -> None:
         """Open the endpoint, for instance "tcp://127.0.0.1:5556". Raises FusionError if it is wrong or in use.
 
-        codec: "raw", "jpeg" or "png". frame_id: the camera's name in the headers.
+        codec: "raw", "jpeg" or "png". frame_id: the camera's name in the headers. insecure: serve everybody who can
+        reach an endpoint off this machine, instead of those alone whose keys are allowed (docs/security.md).
         """
-        self._publisher = Publisher(endpoint, codec)
+        self._publisher = Publisher(endpoint, codec, insecure=insecure)
         self._frame_id = frame_id
         self._seq = 0
 

@@ -44,11 +44,12 @@ AFTER_CUDA = " (cuda failed)"
 
 @dataclass(frozen=True)
 class Outlet:
-    """A place where fused frames go. `codec`: raw, jpeg, png; `wire`: livemef, imagezmq."""
+    """A place where fused frames go. `codec`: raw, jpeg, png; `wire`: livemef, imagezmq. `insecure`: needs no keys."""
 
     endpoint: str
     codec: str = "raw"
     wire: str = "livemef"
+    insecure: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
     caller = Caller(job.link)
     try:
         for outlet in job.outlets:
-            publishers.append(Publisher(outlet.endpoint, codec=outlet.codec, wire=outlet.wire))
+            publishers.append(Publisher(outlet.endpoint, outlet.codec, outlet.wire, insecure=outlet.insecure))
         stage = _Stage(fuser, publishers, tally, job)
         ready = False
         while not lifeline.stopping and not _enough(job, stage.tally):

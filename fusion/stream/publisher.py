@@ -14,6 +14,8 @@ from livemef.fusion.stream.buffers import BufferPool
 from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.keys import KeyFolder
+from livemef.fusion.stream.security import PublisherSecurity
 from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, exposure_topic, filled, header_json, payload_of
 
 SEND_HIGH_WATER = 6
@@ -59,10 +61,19 @@ class Publisher:
     (What ZeroMQ itself keeps of a flood is for its process to watch: see `memory_guard`.)
 
     endpoint: `pub+bind:tcp://127.0.0.1:5556`, `pub+bind:ipc:///run/x` ...; codec: raw, jpeg or png; wire:
-    livemef or imagezmq. Raises FusionError for an endpoint that is wrong or in use. Not thread-safe.
+    livemef or imagezmq. An endpoint that other machines can reach needs keys (docs/security.md) or `insecure`. Raises
+    FusionError for an endpoint that is wrong, in use, or would be open to all. Not thread-safe.
     """
 
-    def __init__(self, endpoint: str, codec: str = "raw", wire: str = "livemef") -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        codec: str = "raw",
+        wire: str = "livemef",
+        *,
+        insecure: bool = False,
+        keys: KeyFolder | None = None,
+    ) -> None:
         self._codec = _checked_codec(codec, wire)
         self._imagezmq = wire == "imagezmq"
         self._subscribed: set[bytes] = set()
@@ -73,11 +84,17 @@ class Publisher:
         parsed = parse_endpoint(endpoint, "pub")
         self._context = zmq.Context()
         self._socket = _open_socket(self._context)
+        self._security: PublisherSecurity | None = None
         try:
+            self._security = PublisherSecurity(
+                self._socket, parsed, insecure=insecure, has_curve=not self._imagezmq, keys=keys or KeyFolder()
+            )
             self._attachment = Attachment(self._socket, parsed)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._end(linger_ms=0)
             raise
+        self.mechanism = self._security.mechanism
+        """"curve": encrypted, for allowed keys only; or "plain"."""
         self.address = self._attachment.address
         """The address in use; with port 0 asked for, the port that was found."""
 
@@ -117,8 +134,14 @@ class Publisher:
     def close(self) -> None:
         """Close the socket, waiting at most LINGER_MS for what is on its way. May be called twice."""
         if not self._context.closed:
-            self._context.destroy(linger=LINGER_MS)
+            self._end(LINGER_MS)
             self._attachment.close()
+
+    def _end(self, linger_ms: int) -> None:
+        self._socket.close(linger_ms)
+        if self._security is not None:
+            self._security.close()
+        self._context.destroy(linger=linger_ms)
 
     def __enter__(self) -> Publisher:
         return self

@@ -13,6 +13,8 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import wire
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
+from livemef.fusion.stream.keys import KeyFolder
+from livemef.fusion.stream.security import HandshakeMonitor, secure_subscriber
 
 RECEIVE_HIGH_WATER = 4
 BYTES_A_PIXEL = 6
@@ -59,18 +61,28 @@ class Subscriber:
     endpoint: `sub+connect:tcp://HOST:PORT`, `sub+connect:ipc:///PATH` ...; the publisher may come later, and
     come back after a restart. topics: "fused", "exposure/0" ...; a topic also matches longer ones that begin
     with it, as ZeroMQ has it. most_pixels: limit of a picture's width x height; larger messages end the connection, and
-    pictures that claim more are refused. Raises FusionError for a wrong endpoint. Not thread-safe.
+    pictures that claim more are refused. keys: where keys are looked up (docs/security.md); None = this user's. Raises
+    FusionError for a wrong endpoint. Not thread-safe.
     """
 
     def __init__(
-        self, endpoint: str, topics: Sequence[str] = (wire.FUSED,), *, most_pixels: int = LARGEST_PICTURE
+        self,
+        endpoint: str,
+        topics: Sequence[str] = (wire.FUSED,),
+        *,
+        most_pixels: int = LARGEST_PICTURE,
+        keys: KeyFolder | None = None,
     ) -> None:
         self._most_pixels = most_pixels
         self.counter = GapCounter()
         self.endpoint = parse_endpoint(endpoint, "sub")
         self._context = zmq.Context()
         try:
-            self._socket, self._attachment = open_sub(self._context, self.endpoint, topics, most_pixels=most_pixels)
+            self._socket = sub_socket(self._context, topics, most_pixels=most_pixels)
+            keys = keys or KeyFolder()
+            uses_curve = secure_subscriber(self._socket, self.endpoint, keys)
+            self._monitor = HandshakeMonitor(self._socket, uses_curve, keys)
+            self._attachment = Attachment(self._socket, self.endpoint)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -86,7 +98,8 @@ class Subscriber:
         the next one can be received all the same. A raw picture is a read-only view of the message.
         """
         if not self.poll(timeout_s):
-            raise ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: is its publisher running?")
+            reason = self._monitor.reason() or "is its publisher running?"
+            raise ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: {reason}")
         parts = self._socket.recv_multipart(copy=False)
         while newest and self.poll(0):
             parts = self._socket.recv_multipart(copy=False)
@@ -98,6 +111,7 @@ class Subscriber:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         if not self._context.closed:
+            self._monitor.close()
             self._context.destroy(linger=0)
             self._attachment.close()
 
@@ -115,7 +129,19 @@ def open_sub(
     high_water: int = RECEIVE_HIGH_WATER,
     most_pixels: int = LARGEST_PICTURE,
 ) -> tuple[Any, Attachment]:
-    """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with a small queue and dead-peer detection."""
+    """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with keys where the publisher's is known."""
+    socket = sub_socket(context, topics, high_water, most_pixels)
+    secure_subscriber(socket, endpoint, KeyFolder())
+    return socket, Attachment(socket, endpoint)
+
+
+def sub_socket(
+    context: zmq.Context[Any],
+    topics: Sequence[str],
+    high_water: int = RECEIVE_HIGH_WATER,
+    most_pixels: int = LARGEST_PICTURE,
+) -> Any:
+    """A SUB socket of `context`, not yet connected, with a small queue and dead-peer detection."""
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, high_water)
     socket.setsockopt(zmq.MAXMSGSIZE, most_pixels * BYTES_A_PIXEL + wire.LONGEST_HEADER)
@@ -128,4 +154,4 @@ def open_sub(
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
     for topic in topics:
         socket.subscribe(topic.encode())
-    return socket, Attachment(socket, endpoint)
+    return socket

@@ -52,6 +52,7 @@ class PublishConfig(_Table):
     endpoint: str = "pub+bind:tcp://127.0.0.1:5556"
     codec: Literal["raw", "jpeg", "png"] = "raw"
     wire: Literal["livemef", "imagezmq"] = "livemef"
+    insecure: bool = False
     frame_id: str = Field(default="camera", min_length=1, max_length=256)
 
 

@@ -75,7 +75,8 @@ def child_specs(
     """
     preview_source = f"ipc://{folder}/preview"
     capture_end, fusion_end = meeting_point()
-    outlets = [Outlet(config.publish.endpoint, config.publish.codec, config.publish.wire)]
+    published_to = config.publish
+    outlets = [Outlet(published_to.endpoint, published_to.codec, published_to.wire, published_to.insecure)]
     if config.preview.enabled:
         outlets.append(Outlet(f"pub+bind:{preview_source}"))
     known, profile = profile_in_force(config.capture.profile)
@@ -243,6 +244,9 @@ def run_command(
     frame_id: Annotated[
         str | None, options.setting("publish.frame_id", "--frame-id", "NAME", "The camera's name in the headers.")
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Publish off this machine without keys: everybody there may watch.")
+    ] = False,
     device: options.DeviceOption = None,
     threads: options.ThreadsOption = None,
     model: options.ModelOption = None,
@@ -267,6 +271,7 @@ def run_command(
         "publish.codec": codec,
         "publish.wire": wire,
         "publish.frame_id": frame_id,
+        "publish.insecure": True if insecure else None,
         "runtime.device": device,
         "runtime.threads": threads,
         "runtime.model": model,
