@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[Any]
 """BGR, height x width x 3, uint8 or uint16, sRGB-encoded unless the name says linear."""
 
+LUMA_WEIGHTS = (0.114, 0.587, 0.299)
+"""Luma Y' of encoded B, G, R (ITU-R BT.601)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
@@ -177,13 +180,12 @@ class CapturedBracket:
 def brightness(pixels: Pixels) -> float:
     """Robust brightness of a picture, by which exposures are distinguished: trimmed mean of luma, 0..1.
 
-    Roughly Y' (BT.601 weights) over the dtype's range, of every 16th row and column; a change of exposure
-    changes it, a few changed pixels do not.
+    Over the dtype's range, of every 16th row and column; a change of exposure changes it, a few changed pixels do not.
     """
     small = pixels[8::16, 8::16].reshape(-1, 3).astype(np.float32)
     if small.size == 0:
         small = pixels.reshape(-1, 3).astype(np.float32)
-    luma = np.sort(small @ np.array([0.114, 0.587, 0.299], np.float32)) / np.iinfo(pixels.dtype).max
+    luma = np.sort(small @ np.array(LUMA_WEIGHTS, np.float32)) / np.iinfo(pixels.dtype).max
     cut = len(luma) // 20
     return float(luma[cut : len(luma) - cut].mean())
 

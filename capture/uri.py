@@ -17,8 +17,8 @@ Value = TypeVar("Value")
 Reader = Callable[[str], Any]
 """Parser of one value; raises ValueError with what was expected."""
 
-_DURATION = re.compile(r"([0-9.eE+-]+?)\s*(us|ms|s)")
-_MICROSECONDS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+_DURATION = re.compile(r"([0-9.eE+-]+?)\s*(us|µs|ms|s)")
+_MICROSECONDS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def duration_us(text: str) -> float:
-    """Reader of a duration with its unit, in microseconds: 250us, 4ms, 0.5s."""
+    """Reader of a duration with its unit (us, µs, ms, s), in microseconds: 250us, 4ms, 0.5s."""
     match = _DURATION.fullmatch(text.strip())
     try:
         value = float(match[1]) * _MICROSECONDS[match[2]] if match else math.nan

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from livemef.capture.cameras.base import CameraLimits
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, darkest_first
+from livemef.capture.uri import duration_us, number
 
 MIN_RATIO = 1.3
 """Smallest ratio of light between two exposures by which their frames can be distinguished."""
 
-_MICROSECONDS = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6}
-_TERM = re.compile(r"\s*(?P<time>[0-9.]+)\s*(?P<unit>us|µs|ms|s)\s*(?:@\s*(?P<gain>[0-9.]+))?\s*")
+_ANY_GAIN = number(0.0, 1e6)
 
 
 class PlanError(CaptureError):
@@ -30,12 +30,9 @@ def parse_plan(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
     """
     exposures = []
     for term in text.split(","):
-        match = _TERM.fullmatch(term)
+        time_text, at, gain_text = term.partition("@")
         try:
-            if match is None:
-                raise ValueError
-            time_us = float(match["time"]) * _MICROSECONDS[match["unit"]]
-            exposures.append(Exposure(time_us, gain if match["gain"] is None else float(match["gain"])))
+            exposures.append(Exposure(duration_us(time_text), _ANY_GAIN(gain_text) if at else gain))
         except ValueError:
             raise PlanError(
                 f'exposure "{term.strip()}" in "{text}" is not an exposure time with a unit: {_likely_term(term)}'

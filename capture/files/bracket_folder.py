@@ -15,7 +15,7 @@ from livemef.capture.files.exif import relative_exposures
 from livemef.capture.files.image_io import MAX_PIXELS, READABLE_SUFFIXES, open_picture, upright
 from livemef.capture.files.kinds import RAW_SUFFIXES
 from livemef.capture.files.orientation import agreed_orientations
-from livemef.capture.frame import Exposure, Pixels, brightness
+from livemef.capture.frame import LUMA_WEIGHTS, Exposure, Pixels, brightness
 from livemef.capture.srgb import decode
 
 
@@ -152,7 +152,7 @@ def estimated_ratio(darker: Pixels, brighter: Pixels) -> float:
 
 def _luma(pixels: Pixels) -> NDArray[np.float64]:
     small = pixels[:: max(1, pixels.shape[0] // 256), :: max(1, pixels.shape[1] // 256)]
-    luma: NDArray[np.float64] = small @ np.array([0.114, 0.587, 0.299]) / np.iinfo(pixels.dtype).max
+    luma: NDArray[np.float64] = small @ np.array(LUMA_WEIGHTS) / np.iinfo(pixels.dtype).max
     return luma
 
 

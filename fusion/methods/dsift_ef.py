@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.methods.checks import check_exposures, to_uint8
+from livemef.fusion.metrics.mef_ssim import RGB2GRAY
 
 Plane = NDArray[np.float64]
 
@@ -25,7 +26,6 @@ _SCALE = 16
 _ORIENTATIONS = 8
 _SHARPNESS = 9
 """Exponent of the cosine that assigns a gradient to orientations; odd, so that the opposite direction is cut."""
-_GREY = np.array([[0.1140209042551033, 0.5870430744511212, 0.2989360212937755]])
 _DARKEST, _BRIGHTEST = 0.10, 0.90
 _LEAST_NORM, _LARGEST_PART = 1.0, 0.2
 _LIKENESS, _NEIGHBOURS = 0.05, 19
@@ -58,7 +58,7 @@ def fuse_dynamic(exposures: Sequence[Pixels]) -> Pixels:
 def _read(exposures: Sequence[Pixels]) -> tuple[list[Plane], list[Plane]]:
     check_exposures(exposures)
     pictures = [picture.astype(np.float64) / 255 for picture in exposures]
-    return pictures, [np.asarray(cv2.transform(picture, _GREY), np.float64) for picture in pictures]
+    return pictures, [np.asarray(cv2.transform(picture, RGB2GRAY), np.float64) for picture in pictures]
 
 
 def _exposed(greys: Sequence[Plane]) -> list[Plane]:

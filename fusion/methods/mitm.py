@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import LUMA_WEIGHTS, Pixels
 from livemef.fusion.methods.checks import check_exposures, to_uint8
 
 SIGMAS = (15.0, 80.0, 250.0)
@@ -51,7 +51,7 @@ def fused_luma(exposures: Sequence[Pixels]) -> Plane:
 
 
 def _luma(pixels: NDArray[np.float32]) -> Plane:
-    return np.asarray(pixels @ np.array([0.114, 0.587, 0.299], np.float32))
+    return np.asarray(pixels @ np.array(LUMA_WEIGHTS, np.float32))
 
 
 def _fuse_luma(dark: Plane, bright: Plane) -> tuple[Plane, Plane]:

@@ -28,7 +28,8 @@ SMALLEST_SIDE = _WINDOW * 2 ** (len(_SCALE_WEIGHTS) - 1)
 """Pixels: the coarsest scale must still hold one window."""
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _LARGEST_POWER = 10.0
-_GREY = np.array([[0.1140209042551033, 0.5870430744511212, 0.2989360212937755]])
+RGB2GRAY = np.array([[0.1140209042551033, 0.5870430744511212, 0.2989360212937755]])
+"""MATLAB's rgb2gray, for B, G, R."""
 
 
 def mef_ssim(exposures: Sequence[Pixels], fused: Pixels) -> float:
@@ -50,7 +51,7 @@ def mef_ssim(exposures: Sequence[Pixels], fused: Pixels) -> float:
 
 def grey(picture: Pixels) -> Plane:
     """BT.601 luma as float64, rounded to whole codes 0..255 as MATLAB's rgb2gray does for uint8."""
-    return np.floor(np.asarray(cv2.transform(picture.astype(np.float64), _GREY), np.float64) + 0.5)
+    return np.floor(np.asarray(cv2.transform(picture.astype(np.float64), RGB2GRAY), np.float64) + 0.5)
 
 
 def _halve(plane: Plane) -> Plane:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import LUMA_WEIGHTS, Pixels
 from livemef.fusion.method import downscale
 from livemef.fusion.method.guided_upsampling import bilinear_rows
 from livemef.fusion.motion import intensity_mapping
@@ -16,8 +16,6 @@ from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import Values, with_fill
 
-LUMA = np.array([0.114, 0.587, 0.299])
-"""Weights of B, G, R, encoded: ITU-R BT.601."""
 LUMA_OFFSET, ALIKE = 0.02, 1.25
 """Encoded; ratio of luma up to which two pixels are taken for the same thing, and half as much again for none."""
 
@@ -87,7 +85,7 @@ def with_old_colour(made: Values, there: Values, belief: Values) -> Values:
     Noise near black is no colour. Where the other exposure (`there`) had about the same luma, its colour is taken, else
     grey; the luma stays as made. belief: ... x 1, 0..1.
     """
-    luma, old = (values @ LUMA for values in (made, there))
+    luma, old = (values @ np.array(LUMA_WEIGHTS) for values in (made, there))
     ratio = (luma + LUMA_OFFSET) / (old + LUMA_OFFSET)
     alike = np.clip(2 - np.maximum(ratio, 1 / ratio) / ALIKE, 0, 1)[..., None]
     grey = luma[..., None]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.files.bracket_folder import pictures_in, read_bracket
 from livemef.capture.files.image_io import READABLE_SUFFIXES, to_8_bit
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import LUMA_WEIGHTS, Pixels
 from livemef.engine.dataset import PairEntry, write_index, write_pair
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
@@ -158,4 +158,4 @@ def _lightness_of_grey(codes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _grey(pixels: Pixels) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32)
+    return pixels.astype(np.float32) @ np.array(LUMA_WEIGHTS, np.float32)
