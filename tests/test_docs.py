@@ -3,8 +3,11 @@
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import livemef
@@ -58,6 +61,16 @@ def test_the_readme_names_every_verb() -> None:
 def test_the_readmes_program_uses_public_names() -> None:
     for name in re.findall(r"\blivemef\.([A-Za-z_]\w*)\(", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert name in livemef.__all__
+
+
+def test_the_printed_method_is_one() -> None:
+    page = (ROOT / "docs" / "add-a-fusion-method.md").read_text(encoding="utf-8")
+    printed = re.search(r" {3}```python\n( {3}\"\"\".*?)```", page, re.DOTALL)
+    assert printed is not None
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(printed[1]), names)
+    exposures = [np.full((16, 16, 3), code, np.uint8) for code in (20, 220)]
+    np.testing.assert_array_equal(names["fuse"](exposures), np.full((16, 16, 3), 120, np.uint8))
 
 
 def test_the_reference_is_built_without_a_warning(tmp_path: Path) -> None:
