@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -24,6 +25,8 @@ IDLE_PERIOD_S = 0.5
 """A browser that asked for the next picture hears after so long that there is none yet."""
 SNAPSHOT_WAIT_S = 2.0
 MOST_SOCKETS = 64
+RECEIVE_BUFFER = 4096
+"""Bytes of requests that the kernel holds for a connection. The page's have ten."""
 MOST_REQUESTS = 16
 """Requests of one WebSocket that may wait for their answers. The page has one; who floods is disconnected."""
 SHUTDOWN_S = 0.5
@@ -91,7 +94,7 @@ class Preview:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.SockSite(runner, _listening(self._host, self._port)).start()
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise FusionError(f"the preview cannot listen on {self._host}:{self._port}: {why}") from None
@@ -111,8 +114,8 @@ class Preview:
         await self._stack.aclose()
 
     async def _hang_up(self, _: web.Application) -> None:
-        for socket in list(self._sockets):
-            await socket.close(code=1001, message=b"the preview ends")
+        for line in list(self._sockets):
+            await line.close(code=1001, message=b"the preview ends")
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -157,33 +160,34 @@ class Preview:
         return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        """The page's line: it sends "next" when it has drawn, "pause" when it does not want pictures for a while."""
+        """The page's WebSocket: "next" asks for the next picture, "pause" for none until the next "next"."""
         told = request.headers
         ours = same_origin(told.get("Origin"), told.get("Host"), told.get("X-Forwarded-Host"))
         if self._token is None and not ours:  # a token is proof enough: no foreign page knows it
             return web.Response(status=403, text="opened from a foreign page\n")
         if len(self._sockets) >= MOST_SOCKETS:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
-        socket = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
-        await socket.prepare(request)
-        self._sockets.add(socket)
+        line = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
+        await line.prepare(request)
+        self._sockets.add(line)
         requests: asyncio.Queue[str] = asyncio.Queue(MOST_REQUESTS)
-        answering = asyncio.create_task(self._answer_all(socket, requests))
+        answering = asyncio.create_task(self._answer_all(line, requests))
         try:
-            async for message in socket:
+            async for message in line:
                 if message.type != WSMsgType.TEXT or message.data not in ("next", "pause"):
                     break
                 if requests.full():
-                    await socket.close(code=1008, message=b"one request, one answer")
+                    if request.transport is not None:
+                        request.transport.abort()  # an orderly end would first read all the rest
                     break
                 requests.put_nowait(message.data)
         finally:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-            self._sockets.discard(socket)
-        return socket
+            self._sockets.discard(line)
+        return line
 
-    async def _answer_all(self, socket: web.WebSocketResponse, requests: asyncio.Queue[str]) -> None:
+    async def _answer_all(self, line: web.WebSocketResponse, requests: asyncio.Queue[str]) -> None:
         key: tuple[str, int] | None = None
         looking = False
         with ExitStack() as watching:
@@ -195,9 +199,9 @@ class Preview:
                     watching.enter_context(self.feed.watching())
                 looking = request == "next"
                 if looking:
-                    key = await self._answer(socket, key)
+                    key = await self._answer(line, key)
 
-    async def _answer(self, socket: web.WebSocketResponse, key: tuple[str, int] | None) -> tuple[str, int] | None:
+    async def _answer(self, line: web.WebSocketResponse, key: tuple[str, int] | None) -> tuple[str, int] | None:
         """Send the newest view if it is another than `key`, else how things stand; the key of what was sent
         last.
         """
@@ -206,18 +210,34 @@ class Preview:
         except WireError:
             self.feed.malformed += 1
             view = None
-        if socket.closed:
+        if line.closed:
             return key
         try:
             if view is not None:
-                await socket.send_bytes(view[1])
+                await line.send_bytes(view[1])
                 return view[0]
             header = self.feed.header
             described = None if header is None else described_header(header)
-            await socket.send_json({"kind": "idle", "stats": self.feed.stats(), "header": described})
+            await line.send_json({"kind": "idle", "stats": self.feed.stats(), "header": described})
         except ConnectionError:  # the browser left meanwhile
             pass
         return key
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes little at a time: what a client sends at once is worked through without a pause."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        listening.bind(address)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
