@@ -104,6 +104,8 @@ def _library() -> ctypes.CDLL:
     loops.changes.restype = None
     loops.count_levels.argtypes = [c_void_p, *shape, c_void_p]
     loops.count_levels.restype = None
+    loops.median_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p]
+    loops.median_levels.restype = None
     loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
     loops.moved_cells.restype = c_int
     loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
@@ -148,6 +150,14 @@ class CompiledGridLoops:
             grid.ctypes.data, grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS, counts.ctypes.data
         )
         return counts.astype(np.float64)
+
+    def median_level(self, values: Grid, curves: Curve) -> Mask:
+        """See GridLoops."""
+        values, table = np.ascontiguousarray(values, np.float32), np.ascontiguousarray(curves, np.float32)
+        result = np.empty(values.shape[:2], np.float32)
+        data = values.ctypes.data, table.ctypes.data
+        self._grids.median_levels(*data, intensity_mapping.KNOTS, result.size, result.ctypes.data)
+        return result
 
     def moved(self, picture: Grid, move: Move) -> Grid:
         """See GridLoops."""

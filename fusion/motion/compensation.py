@@ -20,7 +20,7 @@ from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import CLIP_START, behind_clipping
-from livemef.fusion.motion.steadiness import Place, StreamMemory, known_part
+from livemef.fusion.motion.steadiness import Place, StreamMemory, information
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
@@ -163,7 +163,8 @@ def _of_stream(
                 allowed = memory.allowed(dark, bright, under, over)
                 mask = soft_mask(loops.disagreement(under, over, allowed, gate))
                 if not pair.over_is_reference and mask.any():
-                    mask, belief = known_part(mask, pair.reference.grid, allowed)
+                    tells, belief = information(pair.reference.grid, allowed, loops)
+                    mask = mask * tells
             plans[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
     memory.note_step(moves, moments.place.frames)
     return OneMoment(reference, plans, smalls)

@@ -68,6 +68,11 @@ def at_channels(curves: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.
     return np.stack([nearest(curves[c], values[..., c]) for c in range(3)], axis=-1)
 
 
+def median_level(values: NDArray[np.float32], curves: Curve) -> NDArray[np.float32]:
+    """The median over the channels of a curve each (3 x KNOTS + 1) at encoded values (h x w x 3): h x w."""
+    return np.asarray(np.median(at_channels(curves, values), axis=2), np.float32)
+
+
 def code_tables(curves: Curve, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Curves (3 x KNOTS + 1) as codes for every code of the dtype: 3 x 256 or 3 x 65536."""
     codes = int(np.iinfo(dtype).max) + 1

@@ -29,6 +29,10 @@ class GridLoops(Protocol):
         """See intensity_mapping.histograms."""
         ...
 
+    def median_level(self, values: Grid, curves: Curve) -> Mask:
+        """See intensity_mapping.median_level."""
+        ...
+
     def moved(self, picture: Grid, move: Move) -> Grid:
         """See registration.moved."""
         ...
@@ -48,6 +52,7 @@ class DefinedLoops:
     disagreement = staticmethod(ghost_mask.disagreement)
     changes = staticmethod(ghost_mask.changes)
     histograms = staticmethod(intensity_mapping.histograms)
+    median_level = staticmethod(intensity_mapping.median_level)
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
     find_move = staticmethod(registration.find_move)

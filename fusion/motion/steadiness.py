@@ -223,32 +223,14 @@ class StreamMemory:
         return np.asarray(1 - np.clip(STILL_GAIN * near, 0, 1), np.float32)
 
 
-def known_part(mask: Mask, reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
-    """The mask (not empty) where a darker reference knows what it shall replace, and how far its colour is believed.
-
-    By `information`, computed where the mask is.
-    """
-    margin = TELLS_BLUR // 2 + 1
-    box = tuple(
-        slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
-        for places in (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    )
-    known, belief = mask.copy(), np.ones_like(mask)
-    tells, belief[box] = information(reference[box], allowed)
-    known[box] *= tells
-    return known, belief
-
-
-def information(reference: Grid, allowed: Allowed) -> tuple[Mask, Mask]:
+def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Mask, Mask]:
     """How far a darker reference says what a brighter exposure would show, and in which colour, 0..1 a cell.
 
     By the spread, where nothing moved, of what it said: near black a code of the reference is many of the other's.
     """
-    spreads = intensity_mapping.at_channels(np.sqrt(allowed.noise), reference)
-    median = spreads.sum(axis=2) - spreads.max(axis=2) - spreads.min(axis=2)
-    noise = cv2.blur(median, (TELLS_BLUR, TELLS_BLUR))
+    noise = cv2.blur(loops.median_level(reference, np.sqrt(allowed.noise)), (TELLS_BLUR, TELLS_BLUR))
     tells, colour = (
-        np.clip((start - noise) / (start - end), 0, 1).astype(np.float32)
+        np.clip((np.float32(start) - noise) * np.float32(1 / (start - end)), 0, 1)
         for start, end in ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO))
     )
     return tells, colour

@@ -18,6 +18,7 @@ from livemef.fusion.metrics.steadiness import lightness, pulse
 from livemef.fusion.motion import ghost_mask, intensity_mapping, temporal_noise
 from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.intensity_mapping import KNOTS
+from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
 from livemef.fusion.motion.steadiness import Place, StreamMemory, information
 from livemef.fusion.settings import FusionSettings
@@ -181,6 +182,9 @@ def test_the_compiled_changes_are_those_of_the_definition(shape):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     assert NumpyLoops.changes is ghost_mask.changes
     np.testing.assert_array_equal(CompiledLoops().histograms(grid), intensity_mapping.histograms(grid))
+    curves = np.sort(rng.uniform(0, 1, (3, KNOTS + 1)), axis=1)
+    levels = CompiledLoops().median_level(grid, curves), intensity_mapping.median_level(grid, curves)
+    np.testing.assert_allclose(*levels, rtol=1e-6)
 
 
 @needs_compiled
@@ -217,7 +221,8 @@ def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
     reference[:, 20:] = 0.01
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, : KNOTS // 10] = 0.1**2
-    tells, colour = information(reference, ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise))
+    allowed = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
+    tells, colour = information(reference, allowed, DefinedLoops())
     assert tells[:, :17].min() == colour[:, :17].min() == 1
     assert tells[:, 23:].max() == colour[:, 23:].max() == 0
 
