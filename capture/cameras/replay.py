@@ -42,7 +42,7 @@ class Replay:
 
     @property
     def info(self) -> CameraInfo:
-        """What is played, and how."""
+        """The source's description, with this pace."""
         return self._info
 
     def start(self) -> None:
@@ -51,8 +51,8 @@ class Replay:
         self._started_ns = time.monotonic_ns()
 
     def request(self, exposure: Exposure) -> None:
-        """Always refused: what was photographed has its exposure."""
-        raise CaptureError(f"camera '{self._info.uri}': pictures from disk have the exposure they have")
+        """Raises CaptureError: the exposure of recorded frames cannot be changed."""
+        raise CaptureError(f"camera '{self._info.uri}': the exposure of pictures from disk cannot be set")
 
     def read(self, timeout_s: float) -> Frame:
         """The next frame. Raises CameraStalled, EndOfStream, or CaptureError for a picture that cannot be read."""
@@ -67,13 +67,13 @@ class Replay:
         return Frame(self._as_played(frame, self._started_ns), frame.pixels)
 
     def close(self) -> None:
-        """Let go of the pictures."""
+        """Free the pictures."""
         self._reel = None
 
     def _keep_time(self, reel: Reel, started_ns: int, timeout_s: float) -> int:
         following = oldest_kept(self._next, time.monotonic_ns(), lambda n: started_ns + reel.due_ns(n))
         if reel.length is not None:
-            # the end of a recording is kept for a late reader: nothing comes after it to replace it
+            # a late reader still gets the last frame of a recording, since no later frame replaces it
             following = min(following, max(self._next, reel.length - 1))
         if not self._over(reel, following):
             wait_for(started_ns + reel.due_ns(following), timeout_s, f"camera '{self._info.uri}'")
@@ -83,7 +83,7 @@ class Replay:
         return reel.length is not None and place >= reel.length
 
     def _as_played(self, frame: Frame, started_ns: int) -> FrameRecord:
-        """The record with times true of this playing, or else on a clock whose name is that of no real one."""
+        """The record with this playback's times at realtime pace, else with its own on a clock named "replay"."""
         record = replace(frame.record, received_ns=time.monotonic_ns())
         if self._pace == "realtime" and record.clock == "monotonic":
             return replace(record, timestamp_ns=record.timestamp_ns + started_ns)

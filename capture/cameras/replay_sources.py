@@ -1,4 +1,4 @@
-"""What a replay plays: a row of frames with their times, out of a recording or out of brackets of pictures."""
+"""Sources of a replay: numbered frames with their times, from a recording or from brackets of pictures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
 
 
 class Reel(Protocol):
-    """Frames by number. Timestamps are relative to the start of the playing."""
+    """Frames by number. Timestamps are relative to the start of playback."""
 
     @property
     def info(self) -> CameraInfo:
-        """What the reel holds; `paced` is the player's to say."""
+        """Description of the frames; `paced` is set by the player."""
 
     @property
     def length(self) -> int | None:
@@ -37,7 +37,7 @@ class Reel(Protocol):
 
 
 class RecordingReel:
-    """A recording at its own times, once or for ever. Each lap is an epoch of its own: no bracket spans the seam."""
+    """A recording at its own times, once or in a loop. Each lap is an epoch, so that no bracket spans two laps."""
 
     def __init__(self, uri: str, folder: Path, loop: bool) -> None:
         self._recording = Recording(folder)
@@ -61,12 +61,12 @@ class RecordingReel:
         )
 
     def due_ns(self, place: int) -> int:
-        """When the frame arrived, from the arrival of the first."""
+        """Arrival time of the frame after that of the first, in ns."""
         lap, place = divmod(place, len(self._recording))
         return self._arrivals[place] + lap * self._lap_ns
 
     def frame(self, place: int) -> Frame:
-        """The recorded frame, label and all; number, time and epoch move on with each lap."""
+        """The recorded frame with its label; sequence number, time and epoch continue from lap to lap."""
         lap, place = divmod(place, len(self._recording))
         frame = self._recording.frame(place)
         record = replace(
@@ -81,9 +81,9 @@ class RecordingReel:
 class BracketReel:
     """Pictures of brackets, alternating dark to bright at `fps`; each of several brackets is held for `hold_us`.
 
-    A frame is tagged with its place in the bracket (`native_index`); each showing of a bracket is an epoch of its own,
-    so that no two scenes are mixed. `size` (width, height) scales and crops all pictures; without it they must be
-    equal, for a camera has one size. Exposures are reported where EXIF has them; where it has not, `info.plan` is
+    A frame is tagged with its place in the bracket (`native_index`); each time that a bracket is shown is an epoch, so
+    that no two scenes are mixed. `size` (width, height) scales and crops all pictures; without it they must be
+    of one size. Exposures are reported where EXIF has them; where it has not, `info.plan` is
     estimated from the pictures: the ratios are estimates, the absolute times nominal.
     """
 
@@ -100,11 +100,11 @@ class BracketReel:
         self.info = self._describe(uri, fps)
 
     def due_ns(self, place: int) -> int:
-        """At the end of the frame's period."""
+        """End of the frame's period, in ns from the start."""
         return round((place + 1) * self._period_ns)
 
     def frame(self, place: int) -> Frame:
-        """The picture whose turn it is. The pixels are read-only: the next round shows the same ones."""
+        """The picture with this number. The pixels are read-only, since the next round uses the same ones."""
         lap, inside = divmod(place, self._starts[-1])
         which = bisect.bisect_right(self._starts, inside) - 1
         bracket = self._brackets[which]
@@ -122,7 +122,7 @@ class BracketReel:
         return Frame(record, self._pixels(which)[index])
 
     def _lay_out(self, held_frames: int) -> list[int]:
-        """First frame of each bracket, and the number of frames of a lap; a bracket is shown whole, once or more."""
+        """Number of each bracket's first frame, then the number of frames of a lap; whole brackets, once or more."""
         starts = [0]
         for bracket in self._brackets:
             exposures = len(bracket.files)
@@ -171,7 +171,7 @@ def _name(brackets: tuple[BracketFolder, ...]) -> str:
 
 
 def _estimated_plan(bracket: BracketFolder, period_us: float) -> tuple[Exposure, ...]:
-    """Exposures with the ratios that the pictures show, the brightest lasting half a frame period."""
+    """Exposures with ratios estimated from the pictures; the brightest is half a frame period."""
     pictures = bracket.read()
     times = [1.0]
     for darker, brighter in itertools.pairwise(pictures):
@@ -193,7 +193,7 @@ def _refuse_unequal(uri: str, brackets: tuple[BracketFolder, ...], one_size: boo
 
 
 def _scale_and_crop(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """The picture scaled to cover width x height, and the middle of it."""
+    """The centre of the picture, scaled to cover width x height."""
     width, height = size
     scale = max(width / pixels.shape[1], height / pixels.shape[0])
     covering = (max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale)))
