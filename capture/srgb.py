@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
 
-_DECODE_KNEE, _ENCODE_KNEE, _SLOPE = 0.04045, 0.0031308, 12.92
+_DECODE_KNEE, ENCODE_KNEE, _SLOPE = 0.04045, 0.0031308, 12.92
 """The straight part near black: below these the encoded value is _SLOPE times the linear one."""
 
 
@@ -24,5 +24,5 @@ def decode(encoded: Values) -> Values:
 
 def encode(linear: Values) -> Values:
     """sRGB-encoded values 0..1 of linear light 0..1; any shape, in the floating dtype given."""
-    curved = 1.055 * np.maximum(linear, _ENCODE_KNEE) ** (1 / 2.4) - 0.055
-    return np.where(linear > _ENCODE_KNEE, curved, linear * _SLOPE)
+    curved = 1.055 * np.maximum(linear, ENCODE_KNEE) ** (1 / 2.4) - 0.055
+    return np.where(linear > ENCODE_KNEE, curved, linear * _SLOPE)

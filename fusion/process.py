@@ -34,6 +34,7 @@ from livemef.fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
+
 PROGRESS_PERIOD_S = 5.0
 
 _LOG = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoo
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, Plane, Planes, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
-from livemef.fusion.method import chroma_map, colour, guide_planes
+from livemef.fusion.method import chroma_map, colour, drift, guide_planes
 from livemef.fusion.settings import FusionSettings
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
@@ -56,8 +56,13 @@ class _Job(Structure):
         ("small_width", c_int32),
         ("lightness", c_void_p),
         ("select", c_int32),
-        ("keep_chromaticity", c_int32),
+        ("transfer", c_int32),
+        ("planes", c_int32),
     ]
+
+
+_TRANSFERS = ("lab", "chromaticity", "tone")
+"""In the order of kernels/pixels.c."""
 
 
 @lru_cache(maxsize=1)
@@ -67,13 +72,17 @@ def _library() -> ctypes.CDLL:
     rows: list[Any] = [c_int32, c_int32]
     loops.shrink_rows.argtypes = [POINTER(Picture), c_void_p, c_int32, c_int32, *rows]
     loops.shrink_rows.restype = c_int
-    loops.small_lab.argtypes = [*shared, c_void_p, c_int32, c_void_p, c_void_p]
+    loops.small_lab.argtypes = [*shared, c_int32, c_void_p, c_int32, c_void_p, c_void_p]
     loops.small_lab.restype = None
     loops.box_mean.argtypes = [c_void_p, c_int32, c_int32, c_int32, c_int32, c_void_p]
     loops.box_mean.restype = c_int
     loops.affine_coefficients.argtypes = [c_void_p, c_void_p, c_void_p, *[c_int32] * 3, c_double, c_void_p]
     loops.affine_coefficients.restype = c_int
-    loops.lightness_rows.argtypes = [*shared, POINTER(Picture), c_void_p, *rows]
+    loops.drift_evidence.argtypes = [POINTER(Constants), *[c_void_p] * 2, c_int32, c_void_p]
+    loops.drift_evidence.restype = None
+    loops.drift_logarithms.argtypes = [c_void_p, *[c_int32] * 2, c_void_p, c_int32, *[c_double] * 2, c_void_p]
+    loops.drift_logarithms.restype = c_int
+    loops.lightness_rows.argtypes = [*shared, c_int32, POINTER(Picture), c_void_p, *rows]
     loops.lightness_rows.restype = None
     loops.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
     loops.fuse_rows.restype = c_int
@@ -100,12 +109,14 @@ class CompiledLoops(CompiledGridLoops):
 
         return rows
 
-    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
         """See PixelLoops."""
         lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
-        numbers, tables = constants(), _tables(256)
+        numbers, tables = constants(settings.shoulder), _tables(256)
         outputs = lightness.ctypes.data, chroma.ctypes.data
-        self._library.small_lab(byref(numbers), byref(tables), shrunk.ctypes.data, lightness.size, *outputs)
+        self._library.small_lab(
+            byref(numbers), byref(tables), settings.colour == "tone", shrunk.ctypes.data, lightness.size, *outputs
+        )
         return lightness, chroma
 
     def chroma_part(self, under: Plane, over: Plane) -> Planes:
@@ -116,6 +127,24 @@ class CompiledLoops(CompiledGridLoops):
         data = planes.ctypes.data, result.ctypes.data
         check(self._library.box_mean(data[0], height, width, count, guide_planes.CHROMA_RADIUS, data[1]))
         return chroma_map.under_part(result[..., 0], result[..., 1]).astype(np.float64)
+
+    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        numbers, result = constants(settings.shoulder), np.empty((*under.shape[:2], 6))
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (under, over)]
+        data = [plane.ctypes.data for plane in planes]
+        self._library.drift_evidence(byref(numbers), *data, under.size // 3, result.ctypes.data)
+        return result
+
+    def drift_factors(self, evidence: Planes) -> Planes:
+        """See PixelLoops."""
+        height, width = evidence.shape[:2]
+        radii = np.array(drift.radii(height, width), np.int32)
+        weights = drift.FALL, drift.prior()
+        result = np.empty((height, width, 3))
+        shape = height, width, radii.ctypes.data, radii.size
+        check(self._library.drift_logarithms(evidence.ctypes.data, *shape, *weights, result.ctypes.data))
+        return np.asarray(np.exp(drift.STRENGTH * result), np.float64)
 
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
@@ -130,19 +159,20 @@ class CompiledLoops(CompiledGridLoops):
         check(self._library.affine_coefficients(*data, *shape, *window, result.ctypes.data))
         return result
 
-    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
+    def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""
-        numbers, tables, picture = constants(), _tables(codes_of(pixels)), picture_of(pixels)
+        tone = settings.colour == "tone"
+        numbers, tables, picture = constants(settings.shoulder), _tables(codes_of(pixels)), picture_of(pixels)
 
         def rows(top: int, bottom: int) -> None:
             data = lightness.ctypes.data
-            self._library.lightness_rows(byref(numbers), byref(tables), byref(picture), data, top, bottom)
+            self._library.lightness_rows(byref(numbers), byref(tables), tone, byref(picture), data, top, bottom)
 
         return rows
 
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
-        numbers, tables, steering = constants(), _tables(codes_of(job.out)), _steering(job)
+        numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), _steering(job)
         motions = _motion(job.under), _motion(job.over)
         call = _Job(
             under=picture_of(job.under.pixels),
@@ -153,7 +183,8 @@ class CompiledLoops(CompiledGridLoops):
             small_width=steering.shape[2],
             lightness=None if job.lightness is None else job.lightness.ctypes.data,
             select=job.settings.chroma == "select",
-            keep_chromaticity=job.settings.colour == "chromaticity",
+            transfer=_TRANSFERS.index(job.settings.colour),
+            planes=steering.shape[1],
         )
 
         def rows(top: int, bottom: int) -> None:
@@ -175,12 +206,14 @@ class CompiledLoops(CompiledGridLoops):
 
 
 def _steering(job: Job) -> NDArray[np.float32]:
-    """The small planes, h x 4 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, then chroma parts."""
+    """The small planes, h x 4 or 7 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma part,
+    and for colour "tone" the drift of B, G, R."""
     height, width = job.chroma.shape
     affine = np.zeros((height, width, 3)) if job.affine is None else job.affine
     a, b, c = np.moveaxis(affine, -1, 0)
     offset = (c + 16 - 16 * a - 16 * b) / 116
-    planes = np.stack([a, b, offset, job.chroma], axis=1)
+    drifts = [] if job.drift is None else list(np.moveaxis(job.drift, -1, 0))
+    planes = np.stack([a, b, offset, job.chroma, *drifts], axis=1)
     return np.ascontiguousarray(planes, np.float32)
 
 

@@ -21,7 +21,8 @@ from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLo
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import downscale, guide_planes
-from livemef.fusion.method.gamma import compensate
+from livemef.fusion.method.guide_planes import LightnessCurve
+from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.steadiness import Fold, StreamMemory
@@ -87,12 +88,14 @@ class CpuFuser:
                 inputs, smalls, motion = self._compensated(exposures, grids, moments)
         fused, small_fused = inputs[0], smalls[0]
         steered = motion is not None and moments.place is not None
+        means = self._memory.colour.follow(moments.place, result.shape, len(exposures) - 1)
         for number, (brighter, small_brighter) in enumerate(zip(inputs[1:], smalls[1:], strict=True)):
             if fused.pixels is result:
                 with _timed(stages, "shrink"):
                     (small_fused,) = self._averages([result], self._small_shape(result))
             fold = Fold(number, number == len(inputs) - 2, self.settings.window_radius) if steered else None
-            self._fuse_pair((fused, brighter), (small_fused, small_brighter), result, stages, fold)
+            pair, small_pair = (fused, brighter), (small_fused, small_brighter)
+            self._fuse_pair(pair, small_pair, means[number], result, stages, fold)
             fused = FusionInput(result)
         return Fused(result, stages, motion)
 
@@ -152,6 +155,7 @@ class CpuFuser:
         self,
         pair: tuple[FusionInput, FusionInput],
         smalls: tuple[Plane, Plane],
+        means: RunningMeans,
         out: Pixels,
         stages: dict[str, float],
         fold: Fold | None,
@@ -159,23 +163,29 @@ class CpuFuser:
         """fold: which step it is of a stream's bracket; None for a still."""
         settings = self.settings
         with _timed(stages, "shrink"):
-            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(self.loops.small_lab, smalls)
+            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(
+                self.loops.small_lab, smalls, [settings] * 2
+            )
             chroma = self.loops.chroma_part(chroma_u, chroma_o)
+            drift = None
+            if settings.colour == "tone":
+                evidence = self.loops.drift_evidence(*smalls, settings)
+                drift = self.loops.drift_factors(means.drift_with(evidence))
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
                 fused = guide_planes.network_lightness(self._net, lightness_u, lightness_o)
             with _timed(stages, "affine"):
-                target = guide_planes.target_lightness(fused, settings)
+                target = guide_planes.target_lightness(fused, lightness_o, settings, means)
                 affine = self.loops.affine_planes(lightness_u, lightness_o, target, settings)
                 if fold is not None:
                     affine, chroma = self._memory.steer(fold, affine, chroma, (lightness_u, lightness_o), self.loops)
         else:
             with _timed(stages, "network"):
-                gamma = guide_planes.full_gamma(lightness_u, lightness_o, self._net, settings)
-                lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, gamma)
+                curve = guide_planes.full_curve(lightness_u, lightness_o, self._net, settings, means)
+                lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, curve)
         with _timed(stages, "pixels"):
-            job = Job(*pair, out, settings, chroma, affine, lightness)
+            job = Job(*pair, out, settings, chroma, affine, lightness, drift)
             self._rows(out.shape[0], self.loops.fuse(job))
 
     def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
@@ -186,19 +196,19 @@ class CpuFuser:
         self._rows(shape[0], *map(self.loops.shrink, exposures, results), strips_per_thread=1)  # even and quick
         return results
 
-    def _full_lightness(self, under: Pixels, over: Pixels, gamma: float) -> Plane:
+    def _full_lightness(self, under: Pixels, over: Pixels, curve: LightnessCurve) -> Plane:
         height, width = under.shape[:2]
         result = np.empty((height, width), np.float32)
         for rows in tiling.spans(height, self._net.multiple, self._tile):
             for columns in tiling.spans(width, self._net.multiple, self._tile):
                 dark, bright = (self._lightness(pixels[rows.read, columns.read]) for pixels in (under, over))
-                fused = compensate(guide_planes.network_lightness(self._net, dark, bright), gamma)
-                result[rows.keep, columns.keep] = 100 * fused[rows.inner, columns.inner]
+                fused = curve(guide_planes.network_lightness(self._net, dark, bright))
+                result[rows.keep, columns.keep] = fused[rows.inner, columns.inner]
         return result
 
     def _lightness(self, pixels: Pixels) -> Plane:
         result = np.empty(pixels.shape[:2], np.float32)
-        self._rows(pixels.shape[0], self.loops.lightness(pixels, result))
+        self._rows(pixels.shape[0], self.loops.lightness(pixels, result, self.settings))
         return result
 
     def _rows(self, rows: int, *works: Rows, strips_per_thread: int = STRIPS_PER_THREAD) -> None:

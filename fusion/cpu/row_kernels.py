@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
-from livemef.fusion.method import colour, downscale, guide_planes, guided_upsampling, reference
+from livemef.fusion.method import colour, downscale, drift, guide_planes, guided_upsampling, reference
 from livemef.fusion.motion import exposure_synthesis
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
@@ -41,7 +41,8 @@ class Job:
     """One pair to fuse into `out` (all H x W x 3, one dtype), and what steers it.
 
     chroma: the under-exposed picture's part of the regional chroma, h x w. Lightness: either `affine`,
-    coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100.
+    coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100. drift: for colour
+    "tone", h x w x 3, see `method.drift.factors`.
     """
 
     under: FusionInput
@@ -51,6 +52,7 @@ class Job:
     chroma: Planes
     affine: Planes | None = None
     lightness: Plane | None = None
+    drift: Planes | None = None
 
 
 class PixelLoops(GridLoops, Protocol):
@@ -62,20 +64,28 @@ class PixelLoops(GridLoops, Protocol):
         """Fill `shrunk` (h x w x 3, encoded 0..1) with area averages of the picture."""
         ...
 
-    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
-        """L* and C*ab of a small picture (h x w x 3, encoded 0..1)."""
+    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
+        """Lightness (see `reference.guide_lightness`) and C*ab of a small picture (h x w x 3, encoded 0..1)."""
         ...
 
     def chroma_part(self, under: Plane, over: Plane) -> Planes:
         """The under-exposed picture's part of the regional chroma (h x w) from the small pictures' C*ab."""
         ...
 
+    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
+        """Evidence of colour drift (h x w x 6) in two small pictures (h x w x 3, encoded 0..1)."""
+        ...
+
+    def drift_factors(self, evidence: Planes) -> Planes:
+        """The drift's factors (h x w x 3)."""
+        ...
+
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L*."""
         ...
 
-    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
-        """Fill `lightness` (H x W) with the pixels' L*, 0..100."""
+    def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
+        """Fill `lightness` (H x W) with the pixels' lightness, 0..100: see `reference.guide_lightness`."""
         ...
 
     def fuse(self, job: Job) -> Rows:
@@ -102,25 +112,33 @@ class NumpyLoops(DefinedLoops):
 
         return rows
 
-    def small_lab(self, shrunk: Plane) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
         """See PixelLoops."""
-        lightness, a, b = colour.lab_from_linear(colour.decode(shrunk.astype(np.float64)))
+        lightness, a, b = reference.small_lab(shrunk, settings)
         return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
 
     def chroma_part(self, under: Plane, over: Plane) -> Planes:
         """See PixelLoops."""
         return guide_planes.chroma_part(under, over)
 
+    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        return drift.evidence(under, over, settings.shoulder)
+
+    def drift_factors(self, evidence: Planes) -> Planes:
+        """See PixelLoops."""
+        return drift.factors(evidence)
+
     def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
         return guide_planes.affine_planes(under, over, target, settings)
 
-    def lightness(self, pixels: Pixels, lightness: Plane) -> Rows:
+    def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""
 
         def rows(top: int, bottom: int) -> None:
             for strip in _strips(top, bottom, pixels.shape[1]):
-                lightness[strip] = colour.lab_from_linear(_linear(pixels[strip]))[0]
+                lightness[strip] = reference.guide_lightness(colour.from_codes(pixels[strip]), settings)
 
         return rows
 
@@ -154,20 +172,20 @@ def _strips(top: int, bottom: int, width: int) -> list[slice]:
 
 def _fuse_strip(job: Job, rows: slice) -> None:
     height, width = job.out.shape[:2]
-    under, over = _linear(_codes(job.under, rows)), _linear(_codes(job.over, rows))
+    under, over = (colour.from_codes(_codes(exposure, rows)) for exposure in (job.under, job.over))
     chroma = guided_upsampling.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
-    bgr = reference.colour_pixels(under, over, _lightness(job, under, over, rows), chroma, job.settings)
-    job.out[rows] = colour.to_codes(colour.encode(bgr), job.out.dtype)
+    factors = None
+    if job.drift is not None:
+        factors = guided_upsampling.bilinear_rows(job.drift, height, width, rows.start, rows.stop)
+    lightness = _lightness(job, under, over, rows)
+    fused = reference.coloured(under, over, lightness, chroma, factors, job.settings)
+    job.out[rows] = colour.to_codes(fused, job.out.dtype)
 
 
 def _codes(exposure: FusionInput, rows: slice) -> Pixels:
     if exposure.todo is None or exposure.reference is None:
         return exposure.pixels[rows]
     return exposure_synthesis.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
-
-
-def _linear(pixels: Pixels) -> NDArray[np.floating[Any]]:
-    return colour.decode(colour.from_codes(pixels))
 
 
 def _lightness(
@@ -178,5 +196,5 @@ def _lightness(
     assert job.affine is not None
     height, width = job.out.shape[:2]
     coefficients = guided_upsampling.bilinear_rows(job.affine, height, width, rows.start, rows.stop)
-    lightness_u, lightness_o = colour.lab_from_linear(under)[0], colour.lab_from_linear(over)[0]
-    return reference.affine_lightness(coefficients, lightness_u, lightness_o)
+    guides = (reference.guide_lightness(encoded, job.settings) for encoded in (under, over))
+    return reference.affine_lightness(coefficients, *guides)

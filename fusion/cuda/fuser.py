@@ -21,7 +21,7 @@ from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.launch_layout import BLOCK, Pair, PairLayout, Picture, Step
-from livemef.fusion.cuda.memory import Buffers, Locked, driver_library, lock_pages
+from livemef.fusion.cuda.memory import Buffers, DeviceMeans, Locked, driver_library, lock_pages
 from livemef.fusion.cuda.motion import Remake
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, check_exposures, checked_out
@@ -141,6 +141,7 @@ class CudaFuser:
         self._memory = StreamMemory()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
+        self._means: list[DeviceMeans] = []  # one a folding step
         with self.on_device():
             self._module = self._load(kernels)
             self._functions: dict[str, Any] = {}
@@ -210,14 +211,24 @@ class CudaFuser:
         else:
             fused = Picture(int(buffers.pictures[-1]), buffers.stride)
         under = pictures[0]
+        means = self._running_means(buffers.layout, len(pictures) - 1, moments)
         for index, over in enumerate(pictures[1:], 1):
             given = {} if not buffers.motion else {0: 0, 1: 1} if index == 1 else {1: index}
-            self._fuse_pair(lane, buffers, (under, over), fused, given)
+            self._fuse_pair(lane, buffers, (under, over), fused, given, means[index - 1])
             under = fused
         if not buffers.mapped:
             self._copy(buffers, target, buffers.pictures[-1], self._stream, down=True)
         lane.mark("download", self._stream)
         return staged, motion
+
+    def _running_means(self, layout: PairLayout, steps: int, moments: Moments) -> list[DeviceMeans]:
+        """Where this bracket's measurements go: into the stream's means, or, for a still, into new ones."""
+        if len(self._means) != steps or any(means.size != layout.means_bytes for means in self._means):
+            self._means = [DeviceMeans(self._driver, layout.means_bytes) for _ in range(steps)]
+        shape = layout.height, layout.width, layout.itemsize
+        for means, running in zip(self._means, self._memory.colour.follow(moments.place, shape, steps), strict=True):
+            means.share = running.share
+        return self._means
 
     def _still(self, lane: _Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
         """Make all exposures ones of one moment, in `pictures`. What has moved is found by the host, on grids that come
@@ -301,10 +312,17 @@ class CudaFuser:
         copy(stream)
 
     def _fuse_pair(
-        self, lane: _Lane, buffers: Buffers, pictures: Sequence[Picture], out: Picture, given: dict[int, int]
+        self,
+        lane: _Lane,
+        buffers: Buffers,
+        pictures: Sequence[Picture],
+        out: Picture,
+        given: dict[int, int],
+        means: DeviceMeans,
     ) -> None:
         """given: for exposure 0 or 1 of the pair the number of its small picture, where that is known already."""
-        pairs = {small: bytes(buffers.layout.pair(small, pictures, out, buffers.addresses)) for small in (True, False)}
+        addresses, share = buffers.addresses | {"means": int(means.memory)}, means.share
+        pairs = {small: bytes(buffers.layout.pair(small, pictures, out, addresses, share)) for small in (True, False)}
         steps = [step for step in buffers.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
         for index, step in enumerate(steps):
             if step.kernel == "small_lab":
@@ -376,6 +394,6 @@ class CudaFuser:
     def close(self) -> None:
         """Give everything back. The fuser cannot be used afterwards."""
         with self.on_device():
-            self._lanes, self._tables, self._functions = [], {}, {}
+            self._lanes, self._means, self._tables, self._functions = [], [], {}, {}
             self._module = self._stream = self._early = None
         self._detach()

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.method import chroma_map, colour, downscale
-from livemef.fusion.method.gamma import ADAPTIVE_RANGE
+from livemef.fusion.method import chroma_map, colour, downscale, drift
+from livemef.fusion.method.gamma import ADAPTIVE_RANGE, MOST_WHITENING, TOP_PART, TOP_STEP
 from livemef.fusion.method.guide_planes import CHROMA_RADIUS
 from livemef.fusion.motion import compensation
 from livemef.fusion.settings import FusionSettings
@@ -24,6 +24,10 @@ ENCODE_STEPS = {1: 1024, 2: 4096}
 
 GROUP_BYTES = 12
 WINDOW_PLANES = 10
+NODES = round(100 / TOP_STEP) + 1
+DRIFT_NUMBERS = 6
+TRANSFERS = ("lab", "chromaticity", "tone")
+"""In the order of kernels/pair.cuh."""
 ALIGNMENT = 256
 BLOCK = (32, 8, 1)
 
@@ -48,6 +52,10 @@ class Pair(Structure):
         ("network_out", c_uint64),
         ("lightness_sums", c_uint64),
         ("exponent", c_uint64),
+        ("means", c_uint64),
+        ("counts", c_uint64),
+        ("drift_sums", c_uint64),
+        ("drift", c_uint64),
         ("target", c_uint64),
         ("window_sums", c_uint64),
         ("coefficients", c_uint64),
@@ -69,12 +77,21 @@ class Pair(Structure):
         ("window_radius", c_int32),
         ("chroma_radius", c_int32),
         ("select", c_int32),
-        ("keep_chromaticity", c_int32),
+        ("transfer", c_int32),
         ("full", c_int32),
+        ("drift_radius", c_int32),
         ("chroma_offset", c_float),
         ("adaptive_target", c_float),
         ("lowest_exponent", c_float),
         ("highest_exponent", c_float),
+        ("white", c_float),
+        ("most_whitening", c_float),
+        ("top_part", c_float),
+        ("top_step", c_float),
+        ("drift_fall", c_float),
+        ("drift_prior", c_float),
+        ("drift_strength", c_float),
+        ("share", c_float),
     ]
 
 
@@ -153,17 +170,30 @@ class PairLayout:
 
     def steps(self) -> list[Step]:
         """What runs, in order."""
-        adaptive = self.settings.gamma == "adaptive"
+        adaptive, white = self.settings.gamma == "adaptive", self.settings.white > 0
         small_height, small_width = self.small_shape
-        runs_small = adaptive or not self.full
-        lab_height, lab_width = self.network_shape(True) if runs_small else self.small_shape
+        lab_height, lab_width = self.network_shape(True) if self._runs_small else self.small_shape
         bits, cells = 8 * self.itemsize, (small_width, small_height, 1)
         steps = [*self._averaging(*self.small_shape), Step("shrink", "small_lab", True, (lab_width, lab_height, 2))]
-        if runs_small:
+        if self._tone:
+            steps += [
+                Step("shrink", "drift_cells", True, cells),
+                Step("shrink", "drift_rows", True, (small_width, small_height, DRIFT_NUMBERS)),
+                Step("shrink", "drift_factors", True, cells),
+            ]
+        if self._runs_small:
             steps.append(Step("network", "network", True, (1, 1, 1)))
         if adaptive:
             steps.append(Step("affine", "sum_lightness", True, (small_height, 1, 1)))
             steps.append(Step("affine", "adapt_exponent", True, (1, 1, 1)))
+        if white or not self.full:
+            steps.append(Step("affine", "compensate_gamma", True, cells))
+        if white:
+            steps += [
+                Step("affine", "count_lightness", True, (NODES, small_height, 2)),
+                Step("affine", "add_counts", True, (NODES, 1, 2)),
+                Step("affine", "find_white", True, (1, 1, 1)),
+            ]
         if self.full:
             height, width = self.network_shape(False)
             steps += [
@@ -172,16 +202,27 @@ class PairLayout:
                 Step("network", f"full_lightness{bits}", False, (width, height, 2)),
                 Step("network", "network", False, (1, 1, 1)),
                 Step("network", "compensate_gamma", False, (self.width, self.height, 1)),
+                *([Step("network", "whiten", False, (self.width, self.height, 1))] if white else []),
             ]
         else:
             steps += [
-                Step("affine", "compensate_gamma", True, cells),
+                *([Step("affine", "whiten", True, cells)] if white else []),
                 Step("affine", "window_rows", True, (small_width, small_height, WINDOW_PLANES)),
                 Step("affine", "solve_windows", True, cells),
                 Step("affine", "smooth_rows", True, (small_width, small_height, 3)),
                 Step("affine", "smooth_columns", True, cells),
             ]
-        return [*steps, Step("pixels", f"fuse{bits}", False, (self._groups, self.height, 1))]
+        last = f"{'tone' if self._tone else 'fuse'}{bits}"
+        return [*steps, Step("pixels", last, False, (self._groups, self.height, 1))]
+
+    @property
+    def _tone(self) -> bool:
+        return self.settings.colour == "tone"
+
+    @property
+    def _runs_small(self) -> bool:
+        """Whether the network sees the small picture."""
+        return self.settings.gamma == "adaptive" or self.settings.white > 0 or not self.full
 
     def grid_steps(self) -> list[Step]:
         """What gives two exposures' motion grids."""
@@ -218,6 +259,9 @@ class PairLayout:
             "network_out": inputs * element,
             "lightness_sums": lines * 8,
             "exponent": 4,
+            "counts": 2 * (self.small_shape[0] + 1) * NODES * 4,
+            "drift_sums": 2 * DRIFT_NUMBERS * cells * 4,
+            "drift": cells * 16,
             "target": pixels * 4,
             "window_sums": WINDOW_PLANES * cells * 8,
             "coefficients": 3 * cells * 4,
@@ -226,17 +270,23 @@ class PairLayout:
             "grids": 2 * grid[0] * grid[1] * 3 * 4,
         }
 
-    def pair(self, small: bool, pictures: Sequence[Picture], out: Picture, addresses: Mapping[str, int]) -> Pair:
+    @property
+    def means_bytes(self) -> int:
+        """Bytes of the running means, which are kept from bracket to bracket."""
+        return 4 * (1 + DRIFT_NUMBERS * self.small_shape[0] * self.small_shape[1])
+
+    def pair(
+        self, small: bool, pictures: Sequence[Picture], out: Picture, addresses: Mapping[str, int], share: float = 1.0
+    ) -> Pair:
         """The kernels' argument for the steps on the small picture, or for those on the whole one.
 
-        addresses: of the planes and of the tables.
+        addresses: of the planes, of the tables, and of `means`. share: of this bracket in those.
         """
         settings, shape = self.settings, self.small_shape
-        runs_small = settings.gamma == "adaptive" or not self.full
-        network = (0, 0) if small and not runs_small else self.network_shape(small or not self.full)
+        network = (0, 0) if small and not self._runs_small else self.network_shape(small or not self.full)
         fused = shape if small or not self.full else (self.height, self.width)
         return Pair(
-            constants=constants(),
+            constants=constants(settings.shoulder),
             pictures=(c_uint64 * 2)(*(picture.address for picture in pictures)),
             strides=(c_int64 * 2)(*(picture.stride for picture in pictures)),
             out=out.address,
@@ -258,17 +308,26 @@ class PairLayout:
             window_radius=settings.window_radius,
             chroma_radius=CHROMA_RADIUS,
             select=settings.chroma == "select",
-            keep_chromaticity=settings.colour == "chromaticity",
+            transfer=TRANSFERS.index(settings.colour),
             full=self.full,
+            drift_radius=drift.RADII[0],
             chroma_offset=chroma_map.CHROMA_OFFSET,
             adaptive_target=settings.adaptive_target,
             lowest_exponent=ADAPTIVE_RANGE[0],
             highest_exponent=ADAPTIVE_RANGE[1],
+            white=settings.white,
+            most_whitening=MOST_WHITENING,
+            top_part=TOP_PART,
+            top_step=TOP_STEP,
+            drift_fall=drift.FALL,
+            drift_prior=drift.prior(),
+            drift_strength=drift.STRENGTH,
+            share=share,
         )
 
     def grid_pair(self, pictures: Sequence[Picture], addresses: Mapping[str, int]) -> Pair:
         """The argument of `grid_steps`: the same kernels, with the grid for a small picture."""
-        pair = self.pair(True, pictures, Picture(0, 0), addresses)
+        pair = self.pair(True, pictures, Picture(0, 0), {"means": 0, **addresses})
         pair.small_height, pair.small_width = self.grid_shape
         pair.small_bgr = addresses["grids"]
         return pair

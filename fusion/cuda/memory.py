@@ -50,6 +50,13 @@ class Buffers:
         return self.layout == layout and self.members == members
 
 
+class DeviceMeans:
+    """Running means on the device. share: of the present bracket in them, 0..1, see `running_means`."""
+
+    def __init__(self, driver: Any, size: int) -> None:
+        self.size, self.memory, self.share = size, driver.mem_alloc(size), 1.0
+
+
 class MotionBuffers:
     """Memory for motion compensation: on the host the exposures' motion grids and small pictures, and for each
     exposure what steers its remaking and the picture that it becomes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import Structure, c_float
 from functools import lru_cache
 from typing import Any
@@ -9,13 +10,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.method import chroma_map, colour
+from livemef.capture.srgb import ENCODE_KNEE
+from livemef.fusion.method import chroma_map, colour, colour_transfer, drift
+
+LOW_TERMS, HIGH_TERMS, FINE_LOW_TERMS, FINE_HIGH_TERMS = 4, 6, 8, 14
+"""As in kernels/pixels.h."""
+
+
+Function = Callable[[NDArray[np.float64]], NDArray[np.floating[Any]]]
 
 
 class Ramp(Structure):
     """0 below `start`, 1 above start + 1 / scale."""
 
     _fields_ = [("start", c_float), ("scale", c_float)]
+
+
+class Curve(Structure):
+    """A line up to `low`, then polynomials up to `high` and beyond, each in a place that runs from -1 to 1."""
+
+    _fields_ = [
+        ("low", c_float),
+        ("high", c_float),
+        ("slope", c_float),
+        ("offset", c_float),
+        ("low_place", Ramp),
+        ("high_place", Ramp),
+        ("low_terms", c_float * LOW_TERMS),
+        ("high_terms", c_float * HIGH_TERMS),
+        ("fine_low_terms", c_float * FINE_LOW_TERMS),
+        ("fine_high_terms", c_float * FINE_HIGH_TERMS),
+    ]
 
 
 class Constants(Structure):
@@ -36,6 +61,19 @@ class Constants(Structure):
         ("clip_loss", c_float),
         ("brightening", c_float),
         ("tie", Ramp),
+        ("shoulder", c_float),
+        ("least_luma", c_float),
+        ("luma_low", c_float),
+        ("luma_high", c_float),
+        ("near_floor", c_float),
+        ("least_step", c_float),
+        ("code_clip", Ramp),
+        ("luma_of_f", Curve),
+        ("f_of_luma", Curve),
+        ("seen_dark", Ramp),
+        ("seen_clip", Ramp),
+        ("drift_lift", c_float),
+        ("most_drift", c_float),
     ]
 
 
@@ -47,10 +85,40 @@ def _matrix(values: NDArray[np.floating[Any]]) -> Any:
     return (c_float * 9)(*values.ravel())
 
 
-@lru_cache(maxsize=1)
-def constants() -> Constants:
-    """From livemef.fusion.method.colour and fusion.chroma_map. Not to be changed."""
+def _polynomial(function: Function, start: float, end: float, terms: int) -> Any:
+    """Terms, lowest power first, of a function interpolated at Chebyshev's points; start to end become -1 to 1."""
+
+    def at(place: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+        return function((start + end) / 2 + (end - start) / 2 * place)
+
+    fitted = np.polynomial.Chebyshev.interpolate(at, terms - 1).convert(kind=np.polynomial.Polynomial)
+    return (c_float * terms)(*fitted.coef)
+
+
+def _curve(function: Function, low: float, high: float, end: float = 1.0) -> Curve:
+    """A function that is a line up to `low`."""
+    ends = function(np.array([0.9 * low, low]))
+    slope = float(ends[1] - ends[0]) / (0.1 * low)
+    return Curve(
+        low=low,
+        high=high,
+        slope=slope,
+        offset=float(ends[1]) - slope * low,
+        low_place=Ramp((low + high) / 2, 2 / (high - low)),
+        high_place=Ramp((high + end) / 2, 2 / (end - high)),
+        low_terms=_polynomial(function, low, high, LOW_TERMS),
+        high_terms=_polynomial(function, high, end, HIGH_TERMS),
+        fine_low_terms=_polynomial(function, low, high, FINE_LOW_TERMS),
+        fine_high_terms=_polynomial(function, high, end, FINE_HIGH_TERMS),
+    )
+
+
+@lru_cache(maxsize=8)
+def constants(shoulder: float) -> Constants:
+    """For a setting `shoulder`; from the definition, `livemef.fusion.method`. Not to be changed."""
     delta = colour.LAB_DELTA
+    code_knees = float(colour.encode(np.array(ENCODE_KNEE))), float(colour.encode(np.array(delta**3)))
+    f_knees = float(colour.lab_f(np.array(ENCODE_KNEE))), delta
     dark = [(lightness + 16) / 116 for lightness in chroma_map.DARK_RAMP]
     return Constants(
         xyz_from_bgr=_matrix(colour.XYZ_FROM_BGR),
@@ -67,4 +135,17 @@ def constants() -> Constants:
         clip_loss=1 - chroma_map.CLIP_FLOOR,
         brightening=chroma_map.BRIGHTENING,
         tie=_ramp(0.5 - chroma_map.TIE_WIDTH / 2, 0.5 + chroma_map.TIE_WIDTH / 2),
+        shoulder=shoulder,
+        least_luma=colour_transfer.LEAST_LUMA,
+        luma_low=colour_transfer.RANGE[0],
+        luma_high=colour_transfer.RANGE[1],
+        near_floor=colour_transfer.NEAR_FLOOR,
+        least_step=colour_transfer.LEAST_STEP / 116,
+        code_clip=_ramp(*colour_transfer.CLIP_RAMP),
+        luma_of_f=_curve(lambda f: colour.encode(colour.lab_f_inverse(f)), *f_knees),
+        f_of_luma=_curve(lambda luma: colour.lab_f(colour.decode(luma)), *code_knees),
+        seen_dark=_ramp(*drift.DARK_RAMP),
+        seen_clip=_ramp(*drift.CLIP_RAMP),
+        drift_lift=drift.LIFT,
+        most_drift=drift.MOST,
     )

@@ -24,6 +24,8 @@ struct Entry {
     float low, step;
 };
 
+enum { LAB, CHROMATICITY, TONE }; /* colour transfers */
+
 struct Pair {
     Constants constants;
     const uint8_t *pictures[2]; /* under, over */
@@ -36,12 +38,16 @@ struct Pair {
 
     float *row_sums;     /* 2 x small_height x sums_pitch: rows of the pictures, summed */
     float *small_bgr;    /* 2 x small_height x small_width x 3, encoded 0..1 */
-    float *lightness;    /* 2 x small_height x small_width, L* */
+    float *lightness;    /* 2 x small_height x small_width, L*, for `tone` that of the luma */
     float *chroma;       /* the same, C*ab */
     void *network_in;    /* 2 x network_height x network_width, L* / 100, float or half */
     const void *network_out; /* network_height x network_width, the fused L* / 100 */
     double *lightness_sums;  /* one a row of the network's result */
     float *exponent;     /* gamma compensation: one number */
+    float *means;        /* kept from bracket to bracket: the white gain, then 6 x small_height x small_width evidence of drift */
+    float *counts;       /* 2 x (small_height + 1) x NODES: histograms of the rows, then of all, of the target and the brighter L* */
+    float *drift_sums;   /* 2 x 6 x small_height x small_width: the evidence, summed along rows: in boxes, then whole */
+    float4 *drift;       /* small_height x small_width: factors of B, G, R */
     float *target;       /* fused_height x fused_width, the fused L* */
     int64_t *window_sums; /* PLANES x small_height x small_width */
     float *coefficients; /* 3 x small_height x small_width: A, B, C in units of f = (L* + 16) / 116 */
@@ -53,9 +59,13 @@ struct Pair {
     int32_t network_height, network_width; /* as the network gets them: padded */
     int32_t fused_height, fused_width;     /* of the network's result, without the padding */
     int32_t half, fine_steps, encode_steps, window_radius, chroma_radius;
-    int32_t select, keep_chromaticity;
+    int32_t select, transfer;
     int32_t full; /* the network sees every pixel: `target` is the picture's, and A, B, C are not used */
+    int32_t drift_radius;
     float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
+    float white, most_whitening, top_part, top_step; /* L*, factor, part of the picture, L* between histogram nodes */
+    float drift_fall, drift_prior, drift_strength;
+    float share; /* of this bracket in the means, up to 1 */
 };
 
 /* One exposure, and what makes it one of the reference's moment: filled by fusion/cuda/motion.py. */
@@ -102,6 +112,9 @@ template <typename Sample> struct Group {
     static const int bits = 8 * (int)sizeof(Sample), samples = 96 / bits, pixels = samples / 3;
     uint32_t words[3];
 };
+
+/* The highest code. */
+template <typename Sample> PIXEL_FN float full_code() { return sizeof(Sample) == 1 ? 255.0f : 65535.0f; }
 
 /* A sample of a group; `index` is known to the compiler, so that this is one shift and one mask. */
 template <typename Sample> PIXEL_FN uint32_t sample_of(const Group<Sample> &group, int index)

@@ -10,7 +10,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define STEERING 4 /* planes interpolated for each pixel: A, B, C of the lightness, the under-exposed picture's part of the chroma */
+/* Planes interpolated for each pixel: A, B, C of the lightness, the under-exposed picture's part of the chroma, and for the
+ * colour transfer `tone` the drift of B, G, R. */
+#define STEERING 7
+#define STEERING_WITHOUT_DRIFT 4
+
+enum { LAB, CHROMATICITY, TONE };
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LITTLE_ENDIAN_WORDS 1
@@ -31,10 +36,10 @@ typedef struct {
     const Compensation *under_motion, *over_motion; /* NULL: taken as it is */
     void *out;
     ptrdiff_t out_stride;
-    const float *steering; /* small_height x STEERING x small_width; A, B, C map fy to fy */
+    const float *steering; /* small_height x planes x small_width; A, B, C map fy to fy */
     int32_t small_height, small_width;
     const float *lightness; /* height x width fused L*, 0..100, or NULL: then from A, B, C */
-    int32_t select, keep_chromaticity;
+    int32_t select, transfer, planes;
 } Job;
 
 /* ---- blocks of a row ---- */
@@ -139,9 +144,9 @@ VECTORISED static void chroma_block(const Tones *restrict in, int32_t count, flo
 
 /* One row between two rows of steering planes, `plane` floats apart. */
 VECTORISED static void blend_block(const float *restrict above, const float *restrict below, float down, int32_t plane,
-                                   int32_t count, float (*restrict out)[BLOCK])
+                                   int32_t planes, int32_t count, float (*restrict out)[BLOCK])
 {
-    for (int p = 0; p < STEERING; p++)
+    for (int p = 0; p < planes; p++)
         for (int32_t i = 0; i < count; i++)
             out[p][i] = above[(size_t)p * plane + i] + down * (below[(size_t)p * plane + i] - above[(size_t)p * plane + i]);
 }
@@ -312,6 +317,95 @@ static void encode_block(const Tables *tables, const Linear *linear, int bytes, 
     }
 }
 
+/* ---- colour transfer `tone`, on encoded values ---- */
+
+/* Encoded values 0..1 of the pixels. */
+VECTORISED static void codes_block(const void *row, int bytes, int32_t start, int32_t count, Linear *restrict out)
+{
+    if (bytes == 1) {
+        const uint8_t *restrict p = (const uint8_t *)row + 3 * (size_t)start;
+        for (int32_t i = 0; i < count; i++) {
+            out->blue[i] = (float)p[3 * i] * (1.0f / 255.0f);
+            out->green[i] = (float)p[3 * i + 1] * (1.0f / 255.0f);
+            out->red[i] = (float)p[3 * i + 2] * (1.0f / 255.0f);
+        }
+    } else {
+        const uint16_t *restrict p = (const uint16_t *)row + 3 * (size_t)start;
+        for (int32_t i = 0; i < count; i++) {
+            out->blue[i] = (float)p[3 * i] * (1.0f / 65535.0f);
+            out->green[i] = (float)p[3 * i + 1] * (1.0f / 65535.0f);
+            out->red[i] = (float)p[3 * i + 2] * (1.0f / 65535.0f);
+        }
+    }
+}
+
+/* Luma (in y), f and trust of encoded pixels (in linear). */
+PIXEL_FN void luma_loop(const Constants *constants, int32_t count, Tones *restrict tones, int fine)
+{
+    const Constants k = *constants;
+    const Linear *in = &tones->linear;
+    for (int32_t i = 0; i < count; i++) {
+        Encoded encoded = encoded_of(&k, in->blue[i], in->green[i], in->red[i], fine);
+        tones->y[i] = encoded.luma;
+        tones->fy[i] = encoded.f;
+        tones->trust[i] = encoded.trust;
+    }
+}
+
+VECTORISED static void luma_block(const Constants *constants, int32_t count, Tones *restrict tones, int fine)
+{
+    if (fine)
+        luma_loop(constants, count, tones, 1);
+    else
+        luma_loop(constants, count, tones, 0);
+}
+
+PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+                        const float *restrict fy, float (*restrict steering)[BLOCK], int32_t count, int fine,
+                        Linear *restrict out)
+{
+    const Constants k = *constants;
+    const Linear *u = &under->linear, *o = &over->linear;
+    for (int32_t i = 0; i < count; i++) {
+        Encoded dark = {{u->blue[i], u->green[i], u->red[i]}, under->y[i], under->fy[i], under->trust[i]};
+        Encoded bright = {{o->blue[i], o->green[i], o->red[i]}, over->y[i], over->fy[i], over->trust[i]};
+        float drift[3] = {steering[4][i], steering[5][i], steering[6][i]}, bgr[3];
+        tone_of_pixel(&k, dark, bright, fy[i], steering[3][i], drift, fine, bgr);
+        out->blue[i] = bgr[0];
+        out->green[i] = bgr[1];
+        out->red[i] = bgr[2];
+    }
+}
+
+VECTORISED static void tone_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+                                  const float *restrict fy, float (*restrict steering)[BLOCK], int32_t count, int fine,
+                                  Linear *restrict out)
+{
+    if (fine)
+        tone_loop(constants, under, over, fy, steering, count, 1, out);
+    else
+        tone_loop(constants, under, over, fy, steering, count, 0, out);
+}
+
+VECTORISED static void round_block(const Linear *restrict encoded, int bytes, void *row, int32_t start, int32_t count)
+{
+    if (bytes == 1) {
+        uint8_t *restrict out = (uint8_t *)row + 3 * (size_t)start;
+        for (int32_t i = 0; i < count; i++) {
+            out[3 * i] = (uint8_t)(int32_t)(encoded->blue[i] * 255.0f + 0.5f);
+            out[3 * i + 1] = (uint8_t)(int32_t)(encoded->green[i] * 255.0f + 0.5f);
+            out[3 * i + 2] = (uint8_t)(int32_t)(encoded->red[i] * 255.0f + 0.5f);
+        }
+    } else {
+        uint16_t *restrict out = (uint16_t *)row + 3 * (size_t)start;
+        for (int32_t i = 0; i < count; i++) {
+            out[3 * i] = (uint16_t)(int32_t)(encoded->blue[i] * 65535.0f + 0.5f);
+            out[3 * i + 1] = (uint16_t)(int32_t)(encoded->green[i] * 65535.0f + 0.5f);
+            out[3 * i + 2] = (uint16_t)(int32_t)(encoded->red[i] * 65535.0f + 0.5f);
+        }
+    }
+}
+
 /* ---- the small picture's colours ---- */
 
 static float decode_between(const Tables *tables, float encoded)
@@ -323,9 +417,9 @@ static float decode_between(const Tables *tables, float encoded)
     return low + (position - (float)index) * (tables->decode_fine[index + 1] - low);
 }
 
-/* L* and C*ab of `count` pixels, encoded 0..1. */
-void small_lab(const Constants *constants, const Tables *tables, const float *encoded, int32_t count, float *lightness,
-               float *chroma)
+/* L*, or with `tone` that of the luma, and C*ab of `count` pixels, encoded 0..1. */
+void small_lab(const Constants *constants, const Tables *tables, int32_t tone, const float *encoded, int32_t count,
+               float *lightness, float *chroma)
 {
     Tones tones;
     for (int32_t start = 0; start < count; start += BLOCK) {
@@ -339,21 +433,51 @@ void small_lab(const Constants *constants, const Tables *tables, const float *en
         light_block(constants, block, &tones, 1);
         colour_block(constants, block, &tones);
         chroma_block(&tones, block, lightness + start, chroma + start);
+        if (tone)
+            for (int32_t i = 0; i < block; i++) {
+                float luma = luminance_of(constants, p[3 * i], p[3 * i + 1], p[3 * i + 2]);
+                lightness[start + i] = 116.0f * on_curve(&constants->f_of_luma, luma, 1) - 16.0f;
+            }
+    }
+}
+
+/* What `count` pixels of two small pictures (encoded 0..1) show of the colour drift: `out` has six numbers a pixel, of each
+ * channel the logarithm times how well it is seen, then how well it is seen. */
+VECTORISED void drift_evidence(const Constants *constants, const float *restrict dark, const float *restrict bright, int32_t count,
+                               double *restrict out)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++, dark += 3, bright += 3, out += 6) {
+        float luma_dark = luminance_of(&k, dark[0], dark[1], dark[2]);
+        float luma_bright = luminance_of(&k, bright[0], bright[1], bright[2]);
+        for (int c = 0; c < 3; c++) {
+            float seen = drift_seen(&k, dark[c], bright[c]);
+            out[c] = (double)(seen * drift_measured(&k, dark[c], bright[c], luma_dark, luma_bright));
+            out[3 + c] = (double)seen;
+        }
     }
 }
 
 /* ---- rows ---- */
 
-/* L* of rows top..bottom of a picture, into height x width floats. */
-void lightness_rows(const Constants *constants, const Tables *tables, const Picture *picture, float *lightness,
+/* L*, or with `tone` that of the luma, of rows top..bottom of a picture, into height x width floats. */
+void lightness_rows(const Constants *constants, const Tables *tables, int32_t tone, const Picture *picture, float *lightness,
                     int32_t top, int32_t bottom)
 {
-    Linear linear;
+    Tones tones;
     for (int32_t y = top; y < bottom; y++)
         for (int32_t x = 0; x < picture->width; x += BLOCK) {
             int32_t count = picture->width - x < BLOCK ? picture->width - x : BLOCK;
-            decode_block(tables->decode, row_of(picture, y), picture->bytes_per_sample, x, count, &linear);
-            lightness_block(constants, &linear, count, lightness + (size_t)y * picture->width + x);
+            float *out = lightness + (size_t)y * picture->width + x;
+            if (tone) {
+                codes_block(row_of(picture, y), picture->bytes_per_sample, x, count, &tones.linear);
+                luma_block(constants, count, &tones, 1);
+                for (int32_t i = 0; i < count; i++)
+                    out[i] = 116.0f * tones.fy[i] - 16.0f;
+            } else {
+                decode_block(tables->decode, row_of(picture, y), picture->bytes_per_sample, x, count, &tones.linear);
+                lightness_block(constants, &tones.linear, count, out);
+            }
         }
 }
 
@@ -389,8 +513,8 @@ VECTORISED static void widen(const Job *job, const Steering *steering, int32_t s
 {
     int32_t width = job->under.width, small = job->small_width;
     const float *restrict along = steering->along;
-    for (int p = 0; p < STEERING; p++, wide += width) {
-        const float *plane = job->steering + ((size_t)small_row * STEERING + p) * small;
+    for (int p = 0; p < job->planes; p++, wide += width) {
+        const float *plane = job->steering + ((size_t)small_row * job->planes + p) * small;
         for (int32_t left = 0; left < small; left++) {
             float low = plane[left], step = plane[left + 1 < small ? left + 1 : left] - low;
             for (int32_t x = steering->starts[left]; x < steering->starts[left + 1]; x++)
@@ -422,35 +546,55 @@ typedef struct {
     float steering[STEERING][BLOCK], fy[BLOCK], y[BLOCK], share[BLOCK];
 } Scratch;
 
+/* The other transfers, in linear light. */
+static void light_or_lab_block(const Constants *constants, const Tables *tables, const Job *job, int32_t x, int32_t count,
+                                Scratch *s, void *out)
+{
+    share_block(constants, job->select, &s->under, &s->over, s->fy, s->steering[3], count, s->share);
+    luminance_block(constants, s->fy, count, s->y);
+    if (job->transfer == CHROMATICITY) {
+        mix_light_block(constants, &s->under, &s->over, s->y, s->share, count, &s->fused);
+    } else {
+        if (any_above(s->share, 0.0f, count))
+            colour_block(constants, count, &s->under);
+        if (any_below(s->share, 1.0f, count))
+            colour_block(constants, count, &s->over);
+        mix_colour_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
+    }
+    if (outside_gamut(&s->fused, count))
+        limit_block(s->y, count, &s->fused);
+    encode_block(tables, &s->fused, job->under.bytes_per_sample, out, x, count);
+}
+
 static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const void *under,
                      const void *over, const Steering *steering, float down, Scratch *s)
 {
     int32_t width = job->under.width;
     int bytes = job->under.bytes_per_sample;
-    int fine = bytes > 1 || !job->keep_chromaticity; /* a* and b* are differences of roots */
+    int fine = bytes > 1 || job->transfer == LAB; /* a* and b* are differences of roots */
+    void *out = (char *)job->out + y * job->out_stride;
     for (int32_t x = 0; x < width; x += BLOCK) {
         int32_t count = width - x < BLOCK ? width - x : BLOCK;
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
-        decode_block(tables->decode, under, bytes, x, count, &s->under.linear);
-        decode_block(tables->decode, over, bytes, x, count, &s->over.linear);
-        light_block(constants, count, &s->under, fine);
-        light_block(constants, count, &s->over, fine);
-        blend_block(steering->above + x, steering->below + x, down, width, count, s->steering);
-        target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
-        share_block(constants, job->select, &s->under, &s->over, s->fy, s->steering[3], count, s->share);
-        luminance_block(constants, s->fy, count, s->y);
-        if (job->keep_chromaticity) {
-            mix_light_block(constants, &s->under, &s->over, s->y, s->share, count, &s->fused);
+        if (job->transfer == TONE) {
+            codes_block(under, bytes, x, count, &s->under.linear);
+            codes_block(over, bytes, x, count, &s->over.linear);
+            luma_block(constants, count, &s->under, fine);
+            luma_block(constants, count, &s->over, fine);
         } else {
-            if (any_above(s->share, 0.0f, count))
-                colour_block(constants, count, &s->under);
-            if (any_below(s->share, 1.0f, count))
-                colour_block(constants, count, &s->over);
-            mix_colour_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
+            decode_block(tables->decode, under, bytes, x, count, &s->under.linear);
+            decode_block(tables->decode, over, bytes, x, count, &s->over.linear);
+            light_block(constants, count, &s->under, fine);
+            light_block(constants, count, &s->over, fine);
         }
-        if (outside_gamut(&s->fused, count))
-            limit_block(s->y, count, &s->fused);
-        encode_block(tables, &s->fused, bytes, (char *)job->out + y * job->out_stride, x, count);
+        blend_block(steering->above + x, steering->below + x, down, width, job->planes, count, s->steering);
+        target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
+        if (job->transfer == TONE) {
+            tone_block(constants, &s->under, &s->over, s->fy, s->steering, count, fine, &s->fused);
+            round_block(&s->fused, bytes, out, x, count);
+        } else {
+            light_or_lab_block(constants, tables, job, x, count, s, out);
+        }
     }
 }
 

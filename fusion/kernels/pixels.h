@@ -20,6 +20,20 @@ typedef struct {
     float start, scale; /* 0 below start, 1 above start + 1 / scale */
 } Ramp;
 
+/* A curve in three parts: a line up to `low`, then polynomials in a place that runs from -1 to 1, up to `high` and beyond.
+ * Within 1.2e-4 (0.03 of an 8-bit code), `fine` within 3e-7. */
+#define LOW_TERMS 4
+#define HIGH_TERMS 6
+#define FINE_LOW_TERMS 8
+#define FINE_HIGH_TERMS 14
+
+typedef struct {
+    float low, high, slope, offset;
+    Ramp low_place, high_place; /* not limited */
+    float low_terms[LOW_TERMS], high_terms[HIGH_TERMS]; /* lowest power first */
+    float fine_low_terms[FINE_LOW_TERMS], fine_high_terms[FINE_HIGH_TERMS];
+} Curve;
+
 typedef struct {
     float xyz_from_bgr[9];           /* rows X, Y, Z; columns B, G, R */
     float bgr_from_xyz[9];           /* rows B, G, R; columns X, Y, Z */
@@ -29,6 +43,11 @@ typedef struct {
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
     float dark_floor, clip_loss, brightening;
     Ramp tie;                        /* `select`: over the under-exposed picture's weight */
+    float shoulder, least_luma, luma_low, luma_high, near_floor, least_step; /* `tone`; least_step in units of f */
+    Ramp code_clip;                  /* `tone`: reliability, over the largest encoded channel */
+    Curve luma_of_f, f_of_luma;      /* of neutral greys */
+    Ramp seen_dark, seen_clip;       /* drift: over the darker and the brighter exposure's encoded value */
+    float drift_lift, most_drift;
 } Constants;
 
 /* Colour of one exposure's pixel. */
@@ -151,6 +170,112 @@ PIXEL_FN void colour_of(const Constants *k, Tone under, Tone over, float fy, flo
     bgr[0] = dot3(k->bgr_from_xyz, x, y, z);
     bgr[1] = dot3(k->bgr_from_xyz + 3, x, y, z);
     bgr[2] = dot3(k->bgr_from_xyz + 6, x, y, z);
+}
+
+PIXEL_FN float polynomial(const float *terms, int count, float x)
+{
+    float sum = terms[count - 1];
+    for (int i = count - 2; i >= 0; i--)
+        sum = sum * x + terms[i];
+    return sum;
+}
+
+PIXEL_FN float on_curve(const Curve *curve, float x, int fine)
+{
+    float line = curve->slope * x + curve->offset;
+    float low_place = (x - curve->low_place.start) * curve->low_place.scale;
+    float high_place = (x - curve->high_place.start) * curve->high_place.scale;
+    float low = fine ? polynomial(curve->fine_low_terms, FINE_LOW_TERMS, low_place)
+                     : polynomial(curve->low_terms, LOW_TERMS, low_place);
+    float high = fine ? polynomial(curve->fine_high_terms, FINE_HIGH_TERMS, high_place)
+                      : polynomial(curve->high_terms, HIGH_TERMS, high_place);
+    low = x > curve->low ? low : line;
+    return x > curve->high ? high : low;
+}
+
+/* ---- colour transfer `tone`: fusion/method/colour_transfer.py ---- */
+
+/* One exposure's pixel: encoded B, G, R 0..1, their luma, f of the grey with that luma, and how far the colour can be believed. */
+typedef struct {
+    float bgr[3], luma, f, trust;
+} Encoded;
+
+PIXEL_FN Encoded encoded_of(const Constants *k, float blue, float green, float red, int fine)
+{
+    float luma = luminance_of(k, blue, green, red), f = on_curve(&k->f_of_luma, luma, fine);
+    float largest = larger(larger(blue, green), red);
+    float trust = larger(along(k->dark, f), k->dark_floor) * (1.0f - k->clip_loss * along(k->code_clip, largest));
+    Encoded encoded = {{blue, green, red}, luma, f, trust};
+    return encoded;
+}
+
+/* An exposure step, a factor on the odds, as a fraction: so that it needs no division. */
+typedef struct {
+    float over, under;
+} Step;
+
+PIXEL_FN Step step_of(const Constants *k, float luma, float end)
+{
+    Step step;
+    float start = larger(within(luma, k->luma_low, k->luma_high), smaller(k->least_luma, end));
+    step.over = end * (k->shoulder - start);
+    step.under = start * (k->shoulder - end);
+    return step;
+}
+
+/* Encoded B, G, R of the fused pixel from both exposures' pixels, the fused f, the under-exposed one's part of the chroma, and
+ * the drift of its channels. One division for all: the denominators are multiplied. */
+PIXEL_FN void tone_of_pixel(const Constants *k, Encoded under, Encoded over, float f, float part, const float *drift, int fine,
+                            float *bgr)
+{
+    float t = within((f - under.f) / larger(over.f - under.f, k->least_step), 0.0f, 1.0f);
+    float dark = under.trust * part * larger(1.0f - t, k->near_floor);
+    float bright = over.trust * (1.0f - part) * larger(t, k->near_floor);
+    float luma = on_curve(&k->luma_of_f, f, fine), end = within(luma, k->luma_low, k->luma_high), top = k->shoulder;
+    Step from_dark = step_of(k, under.luma, end), from_bright = step_of(k, over.luma, end);
+    float sums[3], both[3];
+    for (int c = 0; c < 3; c++) {
+        float factor = from_dark.over * (1.0f + (drift[c] - 1.0f) * t);
+        float below = top * from_dark.under + (factor - from_dark.under) * under.bgr[c];
+        float above = top * from_bright.under + (from_bright.over - from_bright.under) * over.bgr[c];
+        sums[c] = dark * factor * under.bgr[c] * above + bright * from_bright.over * over.bgr[c] * below;
+        both[c] = below * above;
+    }
+    float one = top / ((dark + bright) * both[0] * both[1] * both[2]);
+    bgr[0] = sums[0] * both[1] * both[2] * one;
+    bgr[1] = sums[1] * both[0] * both[2] * one;
+    bgr[2] = sums[2] * both[0] * both[1] * one;
+    float missing = luma - luminance_of(k, bgr[0], bgr[1], bgr[2]);
+    for (int c = 0; c < 3; c++)
+        bgr[c] = within(bgr[c] + missing, 0.0f, 1.0f);
+}
+
+/* Natural logarithm of a normal positive number, within 3e-7 of it. */
+PIXEL_FN float log_of(float x)
+{
+    int32_t bits, exponent;
+    memcpy(&bits, &x, sizeof bits);
+    exponent = (bits - 0x3F2AAAAB) >> 23; /* leaves 2/3..4/3 */
+    bits -= exponent * (1 << 23);
+    float m;
+    memcpy(&m, &bits, sizeof m);
+    float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+    return (float)exponent * 0.69314718f + 2.0f * s * (1.0f + s2 * (1.0f / 3.0f + s2 * (1.0f / 5.0f + s2 * (1.0f / 7.0f))));
+}
+
+/* How well one channel of two small pictures (encoded 0..1) shows the colour drift: fusion/method/drift.py. */
+PIXEL_FN float drift_seen(const Constants *k, float dark, float bright)
+{
+    return along(k->seen_dark, dark) * (1.0f - along(k->seen_clip, bright));
+}
+
+/* The logarithm of the drift that it shows; lumas of the same pictures. */
+PIXEL_FN float drift_measured(const Constants *k, float dark, float bright, float luma_dark, float luma_bright)
+{
+    float top = k->shoulder, lift = k->drift_lift;
+    float more = (bright + lift) * (top - dark) * (luma_dark + lift) * (top - luma_bright);
+    float less = (top - bright) * (dark + lift) * (top - luma_dark) * (luma_bright + lift);
+    return within(log_of(more / less), -k->most_drift, k->most_drift);
 }
 
 /* Share of the colour that may stay, the rest being grey of luminance y, for channels to lie within 0..1. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define AFFINE_PRODUCTS 8
+#define DRIFT 6 /* numbers of evidence of colour drift a pixel: see drift_evidence in pixels.c */
 #define MOST_PLANES 8
 
 /* Sums of 8-bit samples are kept in 16 bits for up to MOST_ROWS rows. */
@@ -154,6 +155,8 @@ VECTORISED static void slide_row(const double *column_sums, int32_t width, int32
 {
     if (planes == AFFINE_PRODUCTS)
         slide(column_sums, width, AFFINE_PRODUCTS, radius, rows, out);
+    else if (planes == DRIFT)
+        slide(column_sums, width, DRIFT, radius, rows, out);
     else
         slide(column_sums, width, planes, radius, rows, out);
 }
@@ -223,5 +226,26 @@ int affine_coefficients(const float *under, const float *over, const double *tar
     affine_solve(means, eps, count, products);
     failed = failed || box_mean(products, height, width, 3, radius, out);
     free(products);
+    return failed;
+}
+
+/* Logarithm (height x width x 3) of the drift's factors from the evidence: fusion/method/drift.py. `count` box radii, each with
+ * `fall` times the weight of the one before; `prior` is the last one's weight of "none". 0, or 1 if out of memory. */
+int drift_logarithms(const double *evidence, int32_t height, int32_t width, const int32_t *radii, int32_t count, double fall,
+                     double prior, double *out)
+{
+    size_t cells = (size_t)height * width;
+    double *sums = calloc(2 * DRIFT * cells, sizeof *sums), *means = sums + DRIFT * cells, weight = 1.0;
+    if (!sums)
+        return 1;
+    int failed = 0;
+    for (int32_t r = 0; r < count && !failed; r++, weight *= fall) {
+        failed = box_mean(evidence, height, width, DRIFT, radii[r], means);
+        add_row(sums, means, weight, (int32_t)(DRIFT * cells));
+    }
+    for (size_t i = 0; i < cells; i++)
+        for (int c = 0; c < 3; c++)
+            out[3 * i + c] = sums[DRIFT * i + c] / (sums[DRIFT * i + 3 + c] + prior);
+    free(sums);
     return failed;
 }

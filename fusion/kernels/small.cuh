@@ -89,7 +89,7 @@ PIXEL_FN float from_network(const Pair &p, int32_t y, int32_t x)
     return within(value, 0.0f, 1.0f);
 }
 
-/* L* and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
+/* Lightness and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
 KERNEL(small_lab, 6)
 {
     const Constants *k = &p.constants;
@@ -100,8 +100,11 @@ KERNEL(small_lab, 6)
     float linear[3];
     for (int c = 0; c < 3; c++)
         linear[c] = interpolated(p.decode_fine, p.fine_steps, within(p.small_bgr[3 * cell + c], 0.0f, 1.0f));
-    float fy = lab_f(k, luminance_of(k, linear[0], linear[1], linear[2]), 1);
-    float lightness = 116.0f * fy - 16.0f;
+    float fy = lab_f(k, luminance_of(k, linear[0], linear[1], linear[2]), 1), lightness = 116.0f * fy - 16.0f;
+    if (p.transfer == TONE) {
+        const float *bgr = p.small_bgr + 3 * cell;
+        lightness = 116.0f * on_curve(&k->f_of_luma, luminance_of(k, bgr[0], bgr[1], bgr[2]), 1) - 16.0f;
+    }
     if (x < p.small_width && y < p.small_height) {
         Tone tone = tone_of(k, fy, linear[0], linear[1], linear[2]);
         float a = 500.0f * tone.a, b = 200.0f * tone.b;
@@ -142,6 +145,139 @@ KERNEL(compensate_gamma, 6)
     int32_t x = thread_x(), y = thread_y();
     if (x < p.fused_width && y < p.fused_height)
         p.target[(size_t)y * p.fused_width + x] = 100.0f * powf(from_network(p, y, x), *p.exponent);
+}
+
+/* ---- white level: fusion/method/gamma.py ---- */
+
+#define NODES 201
+
+/* Histograms of single rows in which each pixel counts for the two nodes on either side. A thread a node and a row. */
+KERNEL(count_lightness, 6)
+{
+    int32_t node = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
+    if (node >= NODES || y >= p.small_height)
+        return;
+    const float *row = (z ? p.lightness + cell_of(p, 1, 0, 0) : p.target) + (size_t)y * p.small_width;
+    float sum = 0, scale = 1.0f / p.top_step;
+    for (int32_t x = 0; x < p.small_width; x++)
+        sum += larger(1.0f - fabsf(within(row[x], 0.0f, 100.0f) * scale - (float)node), 0.0f);
+    p.counts[((size_t)z * (p.small_height + 1) + y) * NODES + node] = sum;
+}
+
+KERNEL(add_counts, 6)
+{
+    int32_t node = thread_x(), z = (int32_t)blockIdx.z;
+    if (node >= NODES || thread_y() > 0)
+        return;
+    float *counts = p.counts + (size_t)z * (p.small_height + 1) * NODES + node, sum = 0;
+    for (int32_t y = 0; y < p.small_height; y++)
+        sum += counts[(size_t)y * NODES];
+    counts[(size_t)p.small_height * NODES] = sum;
+}
+
+/* L* above which a part of the picture lies. */
+PIXEL_FN float top_lightness(const Pair &p, int32_t plane)
+{
+    const float *counts = p.counts + ((size_t)plane * (p.small_height + 1) + p.small_height) * NODES;
+    float wanted = p.top_part * (float)p.small_height * (float)p.small_width, above = 0;
+    int32_t node = NODES;
+    while (node > 0 && above < wanted)
+        above += counts[--node];
+    return within(((float)node - 0.5f + (above - wanted) / counts[node]) * p.top_step, 1.0f, 100.0f);
+}
+
+/* The factor for the lightest end, and its mean over the brackets, by one thread. */
+KERNEL(find_white, 6)
+{
+    if (thread_x() > 0 || thread_y() > 0)
+        return;
+    float gain = within(smaller(p.white, top_lightness(p, 1)) / top_lightness(p, 0), 1.0f, p.most_whitening);
+    p.means[0] = p.share < 1.0f ? p.means[0] + p.share * (gain - p.means[0]) : gain;
+}
+
+KERNEL(whiten, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.fused_width || y >= p.fused_height)
+        return;
+    float *target = p.target + (size_t)y * p.fused_width + x, lightness = *target;
+    *target = within(lightness * (1.0f + (p.means[0] - 1.0f) * lightness * 0.01f), 0.0f, 100.0f);
+}
+
+/* Cells of a window that lie within the picture. */
+PIXEL_FN int32_t window_cells(const Pair &p, int32_t radius, int32_t y, int32_t x)
+{
+    int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
+    return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
+}
+
+/* ---- colour drift: fusion/method/drift.py ---- */
+
+#define DRIFT 6 /* numbers of evidence a cell: of each channel the logarithm times how well it is seen, then how well */
+
+PIXEL_FN float *evidence_at(const Pair &p, int32_t number, int32_t y, int32_t x)
+{
+    return p.means + 1 + cell_of(p, number, y, x);
+}
+
+/* Evidence of a cell, and its mean over the brackets. */
+KERNEL(drift_cells, 6)
+{
+    const Constants *k = &p.constants;
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    const float *dark = p.small_bgr + 3 * cell_of(p, 0, y, x), *bright = p.small_bgr + 3 * cell_of(p, 1, y, x);
+    float luma_dark = luminance_of(k, dark[0], dark[1], dark[2]), luma_bright = luminance_of(k, bright[0], bright[1], bright[2]);
+    for (int c = 0; c < 3; c++) {
+        float seen = drift_seen(k, dark[c], bright[c]);
+        float shown = seen * drift_measured(k, dark[c], bright[c], luma_dark, luma_bright);
+        float *mean_shown = evidence_at(p, c, y, x), *mean_seen = evidence_at(p, 3 + c, y, x);
+        *mean_shown = p.share < 1.0f ? *mean_shown + p.share * (shown - *mean_shown) : shown;
+        *mean_seen = p.share < 1.0f ? *mean_seen + p.share * (seen - *mean_seen) : seen;
+    }
+}
+
+/* Sums along rows, one of the numbers a z: within the box, and of the whole row. */
+KERNEL(drift_rows, 6)
+{
+    int32_t x = thread_x(), y = thread_y(), number = (int32_t)blockIdx.z;
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float box = 0, whole = 0;
+    for (int32_t i = 0; i < p.small_width; i++) {
+        float value = *evidence_at(p, number, y, i);
+        whole += value;
+        box += i >= x - p.drift_radius && i <= x + p.drift_radius ? value : 0.0f;
+    }
+    p.drift_sums[cell_of(p, number, y, x)] = box;
+    p.drift_sums[cell_of(p, DRIFT + number, y, x)] = whole;
+}
+
+PIXEL_FN float box_and_whole(const Pair &p, int32_t number, int32_t y, int32_t x)
+{
+    float box = 0, whole = 0, cells = (float)p.small_height * (float)p.small_width;
+    for (int32_t i = 0; i < p.small_height; i++) {
+        whole += p.drift_sums[cell_of(p, DRIFT + number, i, x)];
+        box += i >= y - p.drift_radius && i <= y + p.drift_radius ? p.drift_sums[cell_of(p, number, i, x)] : 0.0f;
+    }
+    return box / (float)window_cells(p, p.drift_radius, y, x) + p.drift_fall * whole / cells;
+}
+
+KERNEL(drift_factors, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float factors[3];
+    ROLLED
+    for (int c = 0; c < 3; c++)
+        factors[c] = expf(p.drift_strength * box_and_whole(p, c, y, x) / (box_and_whole(p, 3 + c, y, x) + p.drift_prior));
+    float4 *drift = p.drift + cell_of(p, 0, y, x);
+    drift->x = factors[0];
+    drift->y = factors[1];
+    drift->z = factors[2];
+    drift->w = 0.0f;
 }
 
 /* ---- the local affine model: fusion/method/guided_upsampling.py ---- */
@@ -185,12 +321,6 @@ template <typename Sum> PIXEL_FN Sum window_sum(const Pair &p, const Sum *sums, 
     for (int32_t i = most(y - radius, 0); i <= bottom; i++)
         sum += sums[cell_of(p, plane, i, x)];
     return sum;
-}
-
-PIXEL_FN int32_t window_cells(const Pair &p, int32_t radius, int32_t y, int32_t x)
-{
-    int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
-    return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
 }
 
 KERNEL(solve_windows, 6)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.floating[Any]]
 Rule = Literal["select", "weighted"]
-Transfer = Literal["chromaticity", "lab"]
+Transfer = Literal["tone", "chromaticity", "lab"]
 
 DARK_RAMP, DARK_FLOOR = (2.0, 12.0), 0.02
 """L* between which a pixel's chroma stops being noise, and the trust that is left below."""
@@ -49,9 +49,10 @@ def smoothstep(start: float, end: float, value: Plane) -> Plane:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def reliability(lightness: Plane, largest_linear: Plane) -> Plane:
-    """How far a pixel's chroma can be believed, above 0, up to 1: from its L* and its largest linear channel (0..1)."""
-    clipped = ramp(*CLIP_RAMP, largest_linear)
+def reliability(lightness: Plane, largest: Plane, clip_ramp: tuple[float, float] = CLIP_RAMP) -> Plane:
+    """How far a pixel's chroma can be believed, above 0, up to 1: from its L* and its largest channel (0..1, linear, as
+    `clip_ramp` is)."""
+    clipped = ramp(*clip_ramp, largest)
     return np.asarray(np.maximum(ramp(*DARK_RAMP, lightness), DARK_FLOOR) * (1 - (1 - CLIP_FLOOR) * clipped))
 
 

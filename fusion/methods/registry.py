@@ -40,7 +40,7 @@ def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:
         from livemef.fusion.open_fuser import open_fuser
         from livemef.fusion.settings import FusionSettings
 
-        fuser = open_fuser(FusionSettings(network_lines=0, motion="off", **settings), model=model)
+        fuser = open_fuser(FusionSettings(motion="off", **settings), model=model)
         return lambda exposures: fuser.fuse(exposures).pixels
 
     return load
@@ -49,12 +49,13 @@ def _network(model: str, **settings: Any) -> Callable[[], FuseFunction]:
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("cbm", "U-Net lightness, chroma map: the default model", False, _network("cbm")),
+        Method("cbm", "U-Net lightness, colour transfer: the default settings", False, _network("cbm")),
+        Method("cbm_full", "the same, the network at full resolution", False, _network("cbm", network_lines=0)),
         Method(
             "cbm_paper",
             "U-Net lightness, chroma map: the paper's recipe",
             True,
-            _network("cbm-paper", colour="lab"),
+            _network("cbm-paper", network_lines=0, colour="lab", gamma=1.0, white=0.0),
         ),
         Method("mitm", "multiscale-surround switched retinex, 2024", True, _from_module("mitm")),
         Method("msr", "multi-scale retinex of the average", True, _from_module("msr", "fuse_average")),

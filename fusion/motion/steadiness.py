@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method import downscale
+from livemef.fusion.method.running_means import StreamMeans
 from livemef.fusion.motion import ghost_mask, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import KNOTS, ChannelMaps, Curve
@@ -94,6 +95,7 @@ class StreamMemory:
     histograms: dict[int, Curve] = field(default_factory=dict)
     noise: dict[int, NoiseLevels] = field(default_factory=dict)
     mean: MeanLightness = field(default_factory=MeanLightness)
+    colour: StreamMeans = field(default_factory=StreamMeans)
     _planes: dict[int, dict[int, tuple[Planes, Planes]]] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _observed: int = 0

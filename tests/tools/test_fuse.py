@@ -135,20 +135,21 @@ def test_folder_that_is_a_scene_itself(scene: Path, tmp_path: Path, network: Pat
     assert (tmp_path / "fused.png").is_file()
 
 
-def test_stills_see_full_resolution_unless_told(
+def test_stills_have_network_lines_of_their_own(
     tmp_path: Path, network: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fused(name: str, *flags: str) -> bytes:
         assert fuse(scene, "-o", tmp_path / name, "--model", network, *flags) == 0
         return (tmp_path / name).read_bytes()
 
-    full = fused("default.png")
-    assert fused("full.png", "--network-lines", "full") == full
-    assert fused("small.png", "--network-lines", "16") != full
+    default = fused("default.png")
+    assert fused("same.png", "--network-lines", "90") == default
+    assert fused("full.png", "--network-lines", "full") != default
+    assert fused("small.png", "--network-lines", "16") != default
     monkeypatch.setenv("LIVEMEF_FUSION__NETWORK_LINES", "16")
-    assert fused("live.png") == full
+    assert fused("live.png") == default
     monkeypatch.setenv("LIVEMEF_FUSION__GAMMA", "0.5")
-    assert fused("gamma.png") != full
+    assert fused("gamma.png") != default
 
 
 def test_motion_is_dealt_with_when_asked(

@@ -42,7 +42,7 @@ class RuntimeConfig(_Table):
 class StillsConfig(_Table):
     """[stills]: what `livemef fuse` does differently from live use. `network_lines` 0: full resolution."""
 
-    network_lines: int = Field(default=0, ge=0)
+    network_lines: int = Field(default=90, ge=0)
     motion: MotionMode = "off"
 
 

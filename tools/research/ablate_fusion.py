@@ -19,12 +19,14 @@ from livemef.tools.research.evaluate import evaluate_scenes
 from livemef.tools.scenes import find_scenes
 
 ARMS: Mapping[str, FusionSettings] = {
-    "select, gamma 1": FusionSettings(network_lines=0, motion="off"),
-    "weighted": FusionSettings(network_lines=0, motion="off", chroma="weighted"),
-    "gamma 0.9": FusionSettings(network_lines=0, motion="off", gamma=0.9),
-    "gamma adaptive": FusionSettings(network_lines=0, motion="off", gamma="adaptive"),
-    "a*, b* kept, select": FusionSettings(network_lines=0, motion="off", colour="lab"),
-    "a*, b* kept, weighted": FusionSettings(network_lines=0, motion="off", colour="lab", chroma="weighted"),
+    "tone (default)": FusionSettings(motion="off"),
+    "no white level": FusionSettings(motion="off", white=0),
+    "gamma 1": FusionSettings(motion="off", gamma=1.0),
+    "gamma adaptive": FusionSettings(motion="off", gamma="adaptive"),
+    "full resolution": FusionSettings(motion="off", network_lines=0),
+    "chromaticity, select": FusionSettings(motion="off", colour="chromaticity"),
+    "chromaticity, weighted": FusionSettings(motion="off", colour="chromaticity", chroma="weighted"),
+    "a*, b* kept, select": FusionSettings(motion="off", colour="lab"),
 }
 _HEADINGS = {
     "mef_ssim": "MEF-\nSSIM",

@@ -41,9 +41,9 @@ def quantize_command(
 
 
 def _small_brackets(folder: Path) -> Iterator[Planes]:
-    """Darkest and brightest exposure of each scene as the network sees them live: small, L*/100."""
+    """Darkest and brightest exposure of each scene as the network sees them live: small, lightness / 100."""
     for scene in find_scenes(folder):
         exposures = read_scene(scene).pixels
         ends = (small_picture(pixels, FusionSettings()) for pixels in (exposures[0], exposures[-1]))
-        dark, bright = (small_lab(encoded)[0] / 100 for encoded in ends)
+        dark, bright = (small_lab(encoded, FusionSettings())[0] / 100 for encoded in ends)
         yield dark.astype("float32"), bright.astype("float32")

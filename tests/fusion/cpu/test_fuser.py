@@ -25,12 +25,13 @@ LOOPS = [
         marks=pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here"),
     ),
 ]
+TONES = [(0, 0.95, 95), (48, 0.95, 95), (0, "adaptive", 0), (48, 1.0, 0)]
 MODES = [
-    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
+    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer, white=0)
     for lines, rule, (gamma, transfer) in itertools.product(
         (0, 48), ("select", "weighted"), ((0.85, "chromaticity"), ("adaptive", "lab"))
     )
-]
+] + [still(network_lines=lines, gamma=gamma, white=white) for lines, gamma, white in TONES]
 
 
 def _assert_close(found, wanted):
@@ -42,7 +43,7 @@ def _assert_close(found, wanted):
 @pytest.mark.parametrize("loops", LOOPS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("make", [scene, noise, extremes])
-@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}")
+@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}-{s.colour}")
 def test_the_fast_path_is_within_a_code_of_the_definition(loops, dtype, make, settings):
     pair = make(101, 275, dtype)
     fused = CpuFuser(Curve(), settings, threads=2, loops=loops()).fuse(pair).pixels

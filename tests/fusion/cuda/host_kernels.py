@@ -11,6 +11,7 @@ import numpy as np
 
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.launch_layout import BLOCK, PairLayout, Picture
+from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
 from tests.gpu_tools import lacking
 
@@ -52,8 +53,9 @@ def host_library() -> ctypes.CDLL:
 class HostFuser:
     """Runs a PairLayout on the host, with a LightnessNet. Every buffer is poisoned before each pair."""
 
-    def __init__(self, net, settings: FusionSettings, half: bool = False):
-        self.net, self.settings, self.half = net, settings, half
+    def __init__(self, net, settings: FusionSettings, half: bool = False, stream: bool = False):
+        self.net, self.settings, self.half, self.means = net, settings, half, None
+        self.running = RunningMeans() if stream else None
 
     def fuse_pair(self, under, over, out):
         """`under`, `over` -> `out`; rows may be strided, pixels within a row are packed. Returns the planes by name."""
@@ -63,10 +65,14 @@ class HostFuser:
         if self.settings.gamma != "adaptive":
             planes["exponent"][:4] = np.frombuffer(np.float32(self.settings.gamma).tobytes(), np.uint8)
         arrays = planes | launch_layout.tables(under.itemsize)
+        if self.means is None:
+            self.means = np.full(layout.means_bytes, POISON, np.uint8)
+        arrays["means"] = self.means
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
         pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (under, over)]
         target = Picture(out.ctypes.data, out.strides[0])
-        pairs = {small: layout.pair(small, pictures, target, addresses) for small in (True, False)}
+        share = self.running.begin() if self.running else 1.0
+        pairs = {small: layout.pair(small, pictures, target, addresses, share) for small in (True, False)}
         for step in layout.steps():
             if step.kernel == "network":
                 self._network(layout.network_shape(step.small), planes)

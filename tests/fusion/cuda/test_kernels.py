@@ -20,12 +20,13 @@ pytestmark = pytest.mark.full
 
 still = partial(FusionSettings, motion="off")
 
+TONES = [(0, 0.95, 95), (48, 0.95, 95), (0, "adaptive", 0), (48, 1.0, 0)]
 MODES = [
-    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer)
+    still(network_lines=lines, chroma=rule, gamma=gamma, colour=transfer, white=0)
     for lines, rule, (gamma, transfer) in itertools.product(
         (0, 48), ("select", "weighted"), ((0.85, "chromaticity"), ("adaptive", "lab"))
     )
-]
+] + [still(network_lines=lines, gamma=gamma, white=white) for lines, gamma, white in TONES]
 
 
 class HalfCurve(Curve):
@@ -49,7 +50,7 @@ def fused(pair, settings, net=None, half=False):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("make", [scene, noise, extremes])
-@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}")
+@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}-{s.colour}")
 def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
     pair = make(101, 275, dtype)
     assert_close(fused(pair, settings), reference.fuse(pair, Curve(), settings))

@@ -101,7 +101,7 @@ def test_what_cannot_be_fused_is_refused(exposures: list[Pixels], complaint: str
 
 
 def test_the_registry_holds_the_papers_systems_and_the_yardstick() -> None:
-    assert {"cbm", "cbm_paper", "mitm", "msr", "msr_b", *PLAIN} == set(METHODS)
+    assert {"cbm", "cbm_full", "cbm_paper", "mitm", "msr", "msr_b", *PLAIN} == set(METHODS)
     assert {name for name, method in METHODS.items() if method.our_reading} == {
         "cbm_paper", "mitm", "msr", "msr_b", "dbm"
     }  # fmt: skip

@@ -63,7 +63,8 @@ def test_a_still_scene_neither_changes_nor_pulses(fusers):
         fused = result.pixels
         if newest in (4, 5):
             assert of_pictures(fused, fusers["off"].fuse(stage.bracket(newest)[0]).pixels).mean() < 0.1
-        means.append(definition.small_lab(definition.small_picture(fused, FusionSettings()))[0].mean())
+        settings = FusionSettings()
+        means.append(definition.small_lab(definition.small_picture(fused, settings), settings)[0].mean())
     assert np.std(means) < 0.1
 
 

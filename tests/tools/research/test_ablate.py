@@ -59,7 +59,7 @@ def test_settings_are_compared_on_a_folder_of_scenes(tmp_path: Path) -> None:
     write_scene(tmp_path / "in/scene0", exposures((0.1, 1.6), seed=3))
     result = livemef("ablate-fusion", str(tmp_path / "in"), "--json")
     arms = json.loads(result.stdout)["arms"]
-    assert arms["select, gamma 1"]["runs"] != arms["weighted"]["runs"]
-    assert arms["gamma 0.9"]["mean"]["mef_ssim"] > 0.5
+    assert arms["tone (default)"]["runs"] != arms["gamma 1"]["runs"]
+    assert arms["gamma adaptive"]["mean"]["mef_ssim"] > 0.5
     result = livemef("ablate-fusion", str(tmp_path / "nowhere"))
     assert result.returncode == 2

@@ -1,0 +1,104 @@
+"""Colour transfer `tone`: each exposure's colour as the camera would have rendered it at the fused lightness.
+
+A camera's tone curve has a shoulder: what is brightened runs to white, and a dark channel gains more than a bright one.
+It is taken for a logistic curve of the logarithm of exposure, so that an exposure step multiplies the *odds* of an
+encoded value c, c / (P - c), by one factor for all channels; P is the
+setting `shoulder`. Each exposure takes the step after which its luma
+is the wanted one; the results are mixed by how near the exposure is to it and how far it can be trusted, and grey is
+added until the mixture has that luma.
+
+All of it is done on encoded values 0..1, for any number of exposures. Lightness here is that of the neutral grey with a
+pixel's *luma* (`luma_lightness`), which for colours differs from the L* of its luminance: so an exposure that has the
+fused lightness already is not changed, whatever its colour, and neutral pixels stay neutral.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.method import chroma_map, colour
+
+Plane = NDArray[np.floating[Any]]
+
+LEAST_LUMA = 0.09
+"""Luma (of a grey of L* 8) below which an exposure is brightened as if it lay there: noise is not scaled up without
+bound. Grey makes up for what is missing then."""
+
+RANGE = (0.001, 0.999)
+"""Lumas are held in here: at 0 and 1 the factor on the odds would be 0 or infinite."""
+
+NEAR_FLOOR = 0.05
+"""Least weight of an exposure for lying far from the fused lightness."""
+
+LEAST_STEP = 4.0
+"""L* that two neighbouring exposures are taken to lie apart, at least."""
+
+CLIP_RAMP = (0.93, 0.99)
+"""Encoded value of a pixel's largest channel between which its hue stops being true: `chroma_map.CLIP_RAMP` encoded."""
+
+LUMA = colour.XYZ_FROM_BGR[1]
+"""Weights of B, G, R in luma (ITU-R BT.709): those of luminance, on encoded values."""
+
+
+def grey_code(lightness: Plane) -> Plane:
+    """Encoded value of the neutral grey of this L* (0..100)."""
+    return colour.encode(np.clip(colour.lab_f_inverse((lightness + 16) / 116), 0, 1))
+
+
+def luma_lightness(code: Plane) -> Plane:
+    """L* (0..100) of the neutral grey with the luma of encoded BGR (..., 3)."""
+    return 116 * colour.lab_f(colour.decode(code @ LUMA)) - 16
+
+
+def exposed(code: Plane, luma: Plane, shoulder: float, drift: Plane | float = 1.0) -> Plane:
+    """Encoded values (..., 3) after the exposure step that takes a grey of their luma to one of `luma` (...).
+
+    drift (..., 3): a further factor on the odds of each channel. The result may exceed 1.
+    """
+    end = np.clip(luma, *RANGE)[..., None]
+    start = np.clip(code @ LUMA, *RANGE)[..., None]
+    start = np.maximum(start, np.minimum(LEAST_LUMA, end))
+    numerator, denominator = end * (shoulder - start) * drift, start * (shoulder - end)
+    return np.asarray(shoulder * numerator * code / (shoulder * denominator + (numerator - denominator) * code))
+
+
+def nearness(lightness: Plane, exposures: Sequence[Plane]) -> tuple[list[Plane], list[Plane]]:
+    """How near each exposure's L* is to the fused L*, and t (0..1), how far that is from each exposure to the next.
+
+    Hat functions: 1 at the exposure's own L*, 0 at its neighbours', held above NEAR_FLOOR. One fewer t than exposures.
+    """
+    t: list[Plane] = [
+        np.clip((lightness - dark) / np.maximum(bright - dark, LEAST_STEP), 0, 1)
+        for dark, bright in itertools.pairwise(exposures)
+    ]
+    rising = [np.ones_like(lightness), *t]
+    falling = [*(1 - step for step in t), np.ones_like(lightness)]
+    return [np.maximum(up * down, NEAR_FLOOR) for up, down in zip(rising, falling, strict=True)], t
+
+
+def tone(
+    codes: Sequence[Plane], lightness: Plane, parts: Sequence[Plane], drifts: Sequence[Plane], shoulder: float
+) -> Plane:
+    """Encoded BGR (H x W x 3, 0..1) of the fused lightness (H x W, 0..100, see `luma_lightness`) from the exposures'
+    encoded BGR, dark to bright.
+
+    parts: each exposure's part of the regional chroma (H x W, in all 1). drifts: for each exposure but the brightest
+    the factor (H x W x 3) by which its odds grow more than a grey's on the way to the next one, see `drift`.
+    """
+    own = [luma_lightness(code) for code in codes]
+    near, t = nearness(lightness, own)
+    luma = grey_code(lightness)
+    mixed, total = np.zeros_like(codes[0]), np.zeros_like(lightness)[..., None]
+    for index, code in enumerate(codes):
+        trust = chroma_map.reliability(own[index], code.max(axis=-1), CLIP_RAMP)
+        weight = (trust * parts[index] * near[index])[..., None]
+        drift = 1 + (drifts[index] - 1) * t[index][..., None] if index < len(drifts) else 1.0
+        mixed += weight * exposed(code, luma, shoulder, drift)
+        total += weight
+    mixed /= total
+    return np.asarray(np.clip(mixed + (luma - mixed @ LUMA)[..., None], 0, 1))
