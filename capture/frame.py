@@ -172,6 +172,21 @@ class CapturedBracket:
         return tuple(frame.pixels for frame in self.frames)
 
     @property
+    def records(self) -> tuple[FrameRecord, ...]:
+        """What is known of each frame."""
+        return self.bracket.records
+
+    @property
+    def verdict(self) -> Verdict:
+        """How far the labels are certain."""
+        return self.bracket.verdict
+
+    @property
+    def ev_gap(self) -> float | None:
+        """Stops between the darkest and the brightest frame; None where an exposure is unknown."""
+        return self.bracket.ev_gap
+
+    @property
     def exposures(self) -> tuple[Exposure | None, ...]:
         """Exposure time and gain of each frame, as measured, else as requested; None = unknown."""
         return tuple(record.exposure for record in self.bracket.records)

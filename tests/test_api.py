@@ -88,7 +88,7 @@ def test_a_pipeline_of_ones_own(tmp_path: Path) -> None:
     assert [exposure.exposure_us for exposure in bracket.exposures if exposure] == pytest.approx(
         [1000, 16000], rel=0.01
     )
-    assert [source.seq for source in message.header.sources] == [record.sequence for record in bracket.bracket.records]
+    assert [source.seq for source in message.header.sources] == [record.sequence for record in bracket.records]
     *_, last = livemef.read_recording(tmp_path / "taken")
     assert last.bracket == bracket.bracket
     np.testing.assert_array_equal(last.pixels, bracket.pixels)

@@ -27,12 +27,12 @@ def test_brackets_are_dark_to_bright_and_hold_what_was_planned() -> None:
             [500, 4000], rel=0.05
         )
         assert bracket.pixels[0].mean() < bracket.pixels[1].mean()
-        assert [record.index for record in bracket.bracket.records] == [0, 1]
+        assert [record.index for record in bracket.records] == [0, 1]
 
 
 def test_sliding_brackets_share_frames_and_disjoint_ones_do_not() -> None:
     def numbers(mode: str) -> list[int]:
-        return [record.sequence for bracket in taken(CAMERA, 6, mode) for record in bracket.bracket.records]
+        return [record.sequence for bracket in taken(CAMERA, 6, mode) for record in bracket.records]
 
     assert len(set(numbers("disjoint"))) == 12
     assert len(set(numbers("sliding"))) < 12
