@@ -1,6 +1,6 @@
-"""Receives frames from the capture process, groups them, and keeps the newest bracket for whoever fuses.
+"""Receives frames from the capture process, groups them into brackets, and holds the newest bracket for fusion.
 
-A thread of its own takes every message at once, so that slots go back even while a fusion is under way.
+A thread receives every message at once, so that ring slots are released even during a fusion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ TURN_S = 0.2
 
 @dataclass(frozen=True)
 class Delivery:
-    """A bracket with its pixels, dark to bright, in ring slots that stay put until it is given back."""
+    """A bracket with its pixels (BGR, H x W x 3, dark to bright), views of ring slots that are valid until `give_back`.
+
+    counters: of the capture process, when the newest frame was sent.
+    """
 
     bracket: Bracket
     pixels: tuple[Pixels, ...]
@@ -35,7 +38,7 @@ class Delivery:
 
 
 class Inbox:
-    """One connection to one life of the capture process."""
+    """A connection to the capture process, until that ends or restarts."""
 
     def __init__(self, client: LinkClient, mode: str) -> None:
         greeting = client.greeting
@@ -58,24 +61,27 @@ class Inbox:
         self._closing = False
         self._fault: Exception | None = None
         self.ended = False
-        """The source has said that there is no more."""
+        """The source has ended: no frame follows."""
         self.lost = False
-        """The capture process is gone."""
+        """The connection broke: the capture process has ended or crashed."""
         self._thread = threading.Thread(target=self._receive, name="inbox", daemon=True)
         self._thread.start()
 
     @classmethod
     def connect(cls, caller: Caller, mode: str, timeout_s: float) -> Inbox | None:
-        """Connect to the capture process; None if it is not there yet. Raises CaptureError for a ring that is none."""
+        """Connect to the capture process; None if it is not there yet. Raises CaptureError for an unsafe ring."""
         client = caller.connect(timeout_s)
         return None if client is None else cls(client, mode)
 
     def memory(self) -> NDArray[np.uint8]:
-        """The memory that all pixels lie in."""
+        """The ring's memory, uint8, in which all pixels lie."""
         return self._ring.memory()
 
     def take(self, timeout_s: float) -> Delivery | None:
-        """The newest bracket that nobody has taken; None after `timeout_s`. Give it back."""
+        """The newest bracket not taken yet; None after `timeout_s`, or when `ended` or `lost` and none is left.
+
+        Pass it to `give_back` when its pixels are no longer needed. Raises what the receiving thread failed with.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._newest or self._fault or self.ended or self.lost, timeout_s)
             if self._fault is not None:
@@ -84,20 +90,20 @@ class Inbox:
             return delivery
 
     def take_superseded(self) -> int:
-        """Brackets that a newer one replaced since the last call."""
+        """Number of brackets that were replaced by a newer one before they were taken, since the last call."""
         with self._changed:
             count, self._superseded = self._superseded, 0
             return count
 
     def give_back(self, delivery: Delivery) -> None:
-        """The pixels of this delivery are no longer read."""
+        """Release the slots of a delivery; its pixels must no longer be used."""
         with self._changed:
             self._drop(delivery.slots)
             if self._stepped:
                 self._client.send({"done": True})
 
     def close(self) -> None:
-        """End the connection. Pixels of deliveries must no longer be used."""
+        """Close the connection. The pixels of all deliveries must no longer be used."""
         self._closing = True
         self._thread.join(timeout=2 * TURN_S)
         self._client.close()
@@ -113,7 +119,7 @@ class Inbox:
                         self._changed.notify_all()
         except ConnectionError:
             self._finish(lost=True)
-        except Exception as error:  # handed to the thread that fuses
+        except Exception as error:  # raised again by `take`
             self._finish(fault=error)
 
     def _finish(self, lost: bool = False, fault: Exception | None = None) -> None:

@@ -2,4 +2,4 @@ from livemef.errors import LivemefError
 
 
 class FusionError(LivemefError):
-    """Something in the surroundings is wrong: a picture, an endpoint, a message. One line: what, where, what to do."""
+    """A picture, endpoint or message cannot be used. The message is one line: what is wrong, where, what to do."""

@@ -1,4 +1,4 @@
-"""What a fuser is: the interface of all devices, and what it accepts."""
+"""The interface of a fuser on any device, and the checks of its input."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from livemef.fusion.settings import FusionSettings
 
 @dataclass
 class Fused:
-    """A fused picture (BGR, the exposures' shape and dtype) and where the time went, in milliseconds a stage.
+    """A fused picture: BGR, of the exposures' shape and dtype.
 
-    motion: what was done about motion, None if that is off.
+    stages_ms: milliseconds by stage. motion: result of motion compensation, None if that is off.
     """
 
     pixels: Pixels
@@ -29,17 +29,18 @@ class Fused:
 
 
 class Pending(Protocol):
-    """A bracket that is being fused."""
+    """A bracket under fusion."""
 
     def finish(self) -> Fused:
-        """Wait for the picture. Raises FusionError. May be called again."""
+        """Wait for the fused picture. May be called again, with the same result. Raises FusionError."""
         ...
 
 
 class Fuser(Protocol):
-    """Turns brackets into pictures on one device. Not thread-safe: one caller at a time.
+    """Fuses brackets into pictures on one device. Not thread-safe.
 
-    in_flight: brackets that may be under way at a time.
+    model_sha256: of the network's file. device: name of what it computes on. in_flight: number of brackets that may be
+    started before the first is finished.
     """
 
     settings: FusionSettings
@@ -50,23 +51,23 @@ class Fuser(Protocol):
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.
 
-        `moments` says how they were taken, as far as it is known, for what is done about motion.
-
-        `out`, if given, receives the picture: writable, of the exposures' shape and dtype. A stream that
-        passes the same one each time spares the system handing out fresh memory.
+        moments: relative exposures and reference frame, for motion compensation. out: buffer for the picture, writable,
+        of the exposures' shape and dtype; to pass the same one each time saves allocations.
         """
         ...
 
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
-        """As `fuse`, whose result `finish` gives; exposures and `out` must not be touched until then."""
+        """Start what `fuse` does; `finish` of the result returns the picture. Until then the exposures and `out` must
+        not be changed.
+        """
         ...
 
     def buffer_for(self, like: Pixels) -> Pixels:
-        """Buffer for a result of this shape and dtype, where this device writes fastest."""
+        """An uninitialised buffer of the shape and dtype of `like`, in memory that this device writes fastest."""
         ...
 
     def page_locked(self, memory: NDArray[np.uint8]) -> AbstractContextManager[None]:
-        """While this lasts, exposures that lie in `memory` are read in place where the device can do so."""
+        """Context in which exposures within `memory` (uint8) are read in place, if the device can do so."""
         ...
 
     def close(self) -> None:

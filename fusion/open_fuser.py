@@ -1,4 +1,4 @@
-"""Open a fuser for a device."""
+"""Opens a fuser on a device."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def open_fuser(
     threads: int | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Fuser:
-    """Open a fuser with the given network on "cpu", "cuda", or "auto"; `threads` None = one per usable core.
+    """Open a fuser.
 
-    "auto" is CUDA where it can be had for these settings, else the CPU. For stills, whose network sees the whole
-    picture, it is the CPU: on CUDA each new size of picture would first cost minutes of building. Where "auto" does
-    not use a GPU that is here, a warning is logged. on_progress: called with a line of text, at least twice a second,
-    while something takes long (building a TensorRT engine).
-    Raises FusionError for an unknown device or one that cannot be had, EngineError for a model that cannot be loaded.
+    model: name of a shipped network, or an ONNX file. device: "cpu", "cuda" or "auto": CUDA if it is usable with these
+    settings, else the CPU. If the network sees the whole picture (stills), "auto" is the CPU, since on CUDA each new
+    picture size needs minutes of building; if a GPU cannot be used, a warning is logged. threads: CPU threads, None =
+    one per usable core. on_progress: called with a line of text, at least twice a second, while a TensorRT engine is
+    built.
+
+    Raises FusionError for an unknown or unusable device, EngineError for a model that cannot be loaded.
     """
     settings = settings or FusionSettings()
     if device not in ("auto", "cpu", "cuda"):
@@ -54,7 +56,7 @@ def _cuda_fuser(settings: FusionSettings, model: str | Path, on_progress: Callab
 
 
 def driver_is_here() -> bool:
-    """Whether NVIDIA's driver library can be loaded, which is quick to find out and needs no package."""
+    """Whether NVIDIA's driver library can be loaded. Quick, and needs no package."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:

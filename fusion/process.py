@@ -1,4 +1,4 @@
-"""The fusion process: ring -> fuser -> publisher. Newest wins: what it has no time for is released and counted."""
+"""The fusion process: ring -> fuser -> publisher. It fuses the newest bracket; older ones are dropped and counted."""
 
 from __future__ import annotations
 
@@ -40,12 +40,15 @@ PROGRESS_PERIOD_S = 5.0
 _LOG = logging.getLogger(__name__)
 
 AFTER_CUDA = " (cuda failed)"
-"""What stands behind the device in the header when the CPU had to take over."""
+"""Suffix of the header's `device` when the CPU has replaced a failed CUDA device."""
 
 
 @dataclass(frozen=True)
 class Outlet:
-    """A place where fused frames go. `codec`: raw, jpeg, png; `wire`: livemef, imagezmq. `insecure`: needs no keys."""
+    """An output of the process: endpoint to publish on, `codec` (raw, jpeg, png), `wire` (livemef, imagezmq).
+
+    insecure: subscribers off this machine need no keys.
+    """
 
     endpoint: str
     codec: str = "raw"
@@ -68,16 +71,16 @@ class FusionJob:
     bracket_mode: str = "sliding"
     frames: int | None = None
     after_cuda: bool = False
-    """CUDA failed in earlier lives, and `device` is the CPU for that."""
+    """`device` is the CPU because CUDA failed in earlier runs of this process."""
     profile: str = ""
     frame_id: str = "camera"
 
 
 @dataclass
 class Tally:
-    """Counters and recent measurements of one life of the process.
+    """Counters and recent measurements since the process started.
 
-    `unsent`: frames for which the first outlet had no buffer left. `published`: all others, heard by anybody or not.
+    unsent: frames for which the first output had no free buffer. published: all others, with or without a subscriber.
     """
 
     brackets: int = 0
@@ -89,12 +92,12 @@ class Tally:
     recent: deque[tuple[float, float, float]] = field(default_factory=deque)  # when, latency ms, fuse ms
 
     def note(self, now_s: float, latency_ms: float, fuse_ms: float) -> None:
-        """One fused frame has left."""
+        """Record a published frame: time of publication (monotonic, s), latency and time of fusion (ms)."""
         self.recent.append((now_s, latency_ms, fuse_ms))
         self.forget(now_s)
 
     def forget(self, now_s: float) -> None:
-        """Drop measurements older than the window."""
+        """Drop measurements that are older than RATE_WINDOW_S."""
         while self.recent and self.recent[0][0] < now_s - RATE_WINDOW_S:
             self.recent.popleft()
 
@@ -121,7 +124,7 @@ class Tally:
 
 @dataclass
 class _Started:
-    """A delivery that is being fused."""
+    """A delivery under fusion. began_ns: start, CLOCK_MONOTONIC."""
 
     delivery: Delivery
     pending: Pending
@@ -129,13 +132,13 @@ class _Started:
 
 
 class _Stage:
-    """Fuses deliveries and sends the results."""
+    """Fuses deliveries and publishes the results on all outputs."""
 
     def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, job: FusionJob) -> None:
         self._fuser, self._publishers, self._job = fuser, list(publishers), job
         self._settings = fuser.settings.as_dict()
         self._device = fuser.device + (AFTER_CUDA if job.after_cuda else "")
-        self._outputs: list[Pixels] = []  # the publishers copy, so one for each bracket under way is enough
+        self._outputs: list[Pixels] = []  # one for each bracket in flight is enough: publishers copy
         self._memory = guard_of_this_machine()
         self.tally = tally
 
@@ -148,18 +151,18 @@ class _Stage:
 
     @property
     def in_flight(self) -> int:
-        """Brackets that may be under way at a time."""
+        """Number of brackets that the fuser processes concurrently."""
         return self._fuser.in_flight
 
     def start(self, delivery: Delivery) -> _Started:
-        """Begin to fuse a bracket."""
+        """Start to fuse a bracket. Raises FusionError."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
         buffer = self._output_for(delivery.pixels[0])
         return _Started(delivery, self._fuser.begin(delivery.pixels, buffer, moments_of(delivery.bracket)), began_ns)
 
     def finish(self, started: _Started) -> None:
-        """Wait for its picture and publish it."""
+        """Wait for the fused picture and publish it. Raises FusionError."""
         delivery, fused = started.delivery, started.pending.finish()
         self.tally.fused += 1
         header = self._header(delivery, fused, started.began_ns)
@@ -177,7 +180,7 @@ class _Stage:
         return self._outputs[-1]
 
     def page_locked(self, inbox: Inbox) -> AbstractContextManager[None]:
-        """While this lasts, the inbox's pixels may be read in place by a device."""
+        """Context in which the device reads the inbox's pixels in place, see Fuser.page_locked."""
         return self._fuser.page_locked(inbox.memory())
 
     def _header(self, delivery: Delivery, fused: Fused, began_ns: int) -> Header:
@@ -197,8 +200,10 @@ class _Stage:
         )
 
     def _send(self, publisher: Publisher, header: Header, fused: Fused, delivery: Delivery) -> int:
-        """1 if the fused picture had to be dropped because every buffer was still in flight, else 0."""
-        # Of the exposures only the newest is new: the others left with the bracket before.
+        """Publish the picture, its newest exposure and its ghost mask. Returns 1 if the fused picture was dropped
+        because no buffer was free, else 0.
+        """
+        # Only the newest exposure is published: the others were with the bracket before.
         index = delivery.bracket.records.index(delivery.bracket.newest)
         topic = exposure_topic(index)
         if publisher.wanted(topic):
@@ -211,7 +216,7 @@ class _Stage:
 
 
 def mask_picture(report: MotionReport) -> Pixels:
-    """Grey, a pixel a cell: white where the picture shows the reference alone."""
+    """The ghost mask as BGR uint8, one pixel a cell: 255 where the picture shows the reference exposure alone."""
     return np.repeat(np.rint(255 * report.mask).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -228,7 +233,7 @@ def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
 
 
 class _ProgressReporter:
-    """The `on_progress` of what takes long here: a heartbeat at each call, a log message every 5 s."""
+    """Progress reporter: heartbeat at each call, logs every PROGRESS_PERIOD_S."""
 
     def __init__(self, lifeline: Lifeline, tally: Tally) -> None:
         self._lifeline, self._tally = lifeline, tally
@@ -274,7 +279,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
 
 
 def _serve(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
-    """Fuse what one life of the capture process sends. True if it said that there is no more."""
+    """Fuse the brackets of one connection to the capture process. Returns True if the source has ended."""
     try:
         with stage.page_locked(inbox):
             return _serve_all(job, inbox, stage, lifeline)
@@ -291,7 +296,7 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
         stage.tally.superseded += inbox.take_superseded()
         if delivery is not None:
             under_way.append(stage.start(delivery))
-        # The next bracket is begun before the last one's picture is sent, but only if it is here already.
+        # The next bracket is started before the last one is published, but only if it has arrived already.
         if under_way and (delivery is None or len(under_way) == stage.in_flight):
             started = under_way.popleft()
             stage.finish(started)
@@ -306,5 +311,5 @@ def _enough(job: FusionJob, tally: Tally) -> bool:
 
 
 def main(pipe: Connection, parent_pid: int, job: FusionJob) -> None:
-    """Entry of the process."""
+    """Main function of the process."""
     run_child(pipe, parent_pid, (CaptureError, EngineError, FusionError), lambda lifeline: _run(job, lifeline))

@@ -1,4 +1,4 @@
-"""How brackets are fused: the settings of a fuser."""
+"""Settings of a fuser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from livemef.fusion.method.gamma import Gamma
 MotionMode = Literal["off", "global", "full"]
 
 STILLS_LINES = 135
-"""Lines of the small picture of the regional statistics when the network itself sees the whole picture."""
+"""Lines of the small picture for regional statistics, when the network itself sees the whole picture."""
 
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How a bracket is fused. Raises FusionError for a value outside its range.
+    """Settings of fusion. Raises FusionError for a value outside its range.
 
     network_lines: lines along the shorter side that the network sees, 16..4320; 0 = all of them, the paper's way.
     gamma: exponent on the fused lightness, 0.25..4, below 1 brightens; "adaptive": from the picture's mean lightness.
@@ -67,7 +67,7 @@ class FusionSettings:
         return self.network_lines or STILLS_LINES
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain names and values, for headers and reports."""
+        """Names and plain values, for headers and reports."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""`livemef bench`: how long does a bracket take to become a picture, next to OpenCV's Mertens and to the memory?"""
+"""`livemef bench`: time of fusing a bracket, compared with OpenCV's Mertens and with the memory bandwidth."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from livemef.tools.options import (
 from livemef.tools.progress import progress_printer
 
 PASSES_OVER_INPUT, PASSES_OVER_OUTPUT = 2, 1
-"""The small picture and the pixels each read both exposures once; the result is written once. It is the least."""
+"""Lower bound of memory traffic: both exposures are read twice (small picture, pixels), the result is written once."""
 
 BLOCK = 5
-"""Runs of each in a row before the other's turn: OpenCV's threads go on spinning for a while and take a core from
-whatever comes just after them.
+"""Runs of one method in a row before the other's turn: OpenCV's threads spin for a while afterwards, and would slow
+down the run that follows.
 """
 
 LIGHTS = (0.15, 2.4)
 MOVE = (3, 2)
-"""Pixels right and down."""
+"""Shift of the camera between the exposures, pixels right and down."""
 
 COPY_BYTES = 1 << 26
 LARGEST_SIDE = 16384
@@ -62,10 +62,9 @@ LARGEST_SIDE = 16384
 class BenchResult:
     """Medians over `repeats` turns of fusing BLOCK 8-bit brackets and merging them by Mertens.
 
-    size: width, height. without_motion_ms, motion_cost: the same with motion off, in turn with the others, and the part
-    by which dealing with motion lengthens it (0 if it is off). peak_rss_mb: of this process after fusing, before
-    Mertens ran. floor_ms: the time that only moving the pixels would take at `memory_gb_s`, the copying speed
-    measured here.
+    size: width, height. without_motion_ms: fusion with motion off. motion_cost: relative increase by compensation
+    (0 if that is off). peak_rss_mb: peak resident memory of this process after fusing, before Mertens ran. floor_ms:
+    time of the memory traffic alone at `memory_gb_s`, the copy bandwidth measured here.
     """
 
     size: tuple[int, int]
@@ -84,7 +83,7 @@ class BenchResult:
     floor_ms: float
 
     def as_json(self) -> str:
-        """One line."""
+        """The result as one line of JSON."""
         values = {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()}
         values["stages_ms"] = {stage: round(spent, 3) for stage, spent in self.stages_ms.items()}
         return json.dumps(values)
@@ -100,9 +99,9 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def bench_bracket(width: int, height: int) -> tuple[Pixels, Pixels]:
-    """An under- and an over-exposed 8-bit picture of a scene that neither can hold: soft shapes, stripes, noise.
+    """An under- and an over-exposed picture (BGR uint8) of a generated scene whose range exceeds both.
 
-    Between the two the camera moved by MOVE pixels, and a dark square with a side of a tenth of the picture by itself.
+    Between them the camera moves by MOVE pixels, and a dark square (a tenth of the picture a side) moves differently.
     """
     rng = np.random.default_rng(1)
     (right, down), side = MOVE, max(width, height) // 10
@@ -130,7 +129,9 @@ def _exposed(light: np.ndarray, factor: float, rng: np.random.Generator) -> Pixe
 
 
 def bench(size: tuple[int, int], repeats: int, fuser: Fuser, threads: int) -> BenchResult:
-    """Fuse and merge a generated bracket in turns of BLOCK, `repeats` times. Raises FusionError, EngineError."""
+    """Fuse a generated bracket and merge it by Mertens, in turns of BLOCK, `repeats` times. size: width, height. Raises
+    FusionError, EngineError.
+    """
     under, over = bench_bracket(*size)
     moments, out = Moments(LIGHTS, reference=1), np.empty_like(under)
     for _ in range(2):
@@ -183,7 +184,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def copy_bandwidth(threads: int) -> float:
-    """Bytes a second, read and written together, of copying in `threads` threads; the best of several."""
+    """Copy bandwidth with `threads` threads, bytes a second read plus written; the best of several runs."""
     pairs = [
         (np.ones(COPY_BYTES // threads, np.uint8), np.zeros(COPY_BYTES // threads, np.uint8)) for _ in range(threads)
     ]

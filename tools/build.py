@@ -1,4 +1,4 @@
-"""`livemef build`: make ready for CUDA on this very device, so that the first bracket need not wait."""
+"""`livemef build`: builds TensorRT engines or CUDA kernels for this device ahead of the first run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build_command(
 
 
 def build_kernels() -> None:
-    """Compile the kernels for the GPU that is here, for which no other code is needed then."""
+    """Compile the CUDA kernels for this device's GPU only. Raises EngineError, FusionError."""
     device = first_device()
     version = kernels.build((int(device.compute.replace(".", "")),))
     print(f"{kernels.BINARY}: for {device.name} (compute {device.compute}), by nvcc {version}")

@@ -1,4 +1,4 @@
-"""`livemef calibrate`: one verb a measurement. Each puts its section into the camera's profile and draws a picture."""
+"""`livemef calibrate`: one verb a measurement. Each writes its section of the camera's profile and draws a picture."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ application = typer.Typer(add_completion=False, context_settings={"help_option_n
 
 @application.callback()
 def _calibrate() -> None:
-    """Find out what is true of a camera, for its profile; docs/calibration.md tells how each thing is measured."""
+    """Measure a camera, for its profile. docs/calibration.md describes each measurement."""
 
 
 class Result:
-    """A camera's profile on disk: read, given a section, written, with a picture of the result beside it."""
+    """The camera's profile on disk, to which one section is added, and the picture of the result beside it."""
 
     def __init__(self, path: Path | None, identity: CameraIdentity, section: str) -> None:
         """Raises CalibrationError if the file is a profile of another camera or cannot be read."""
@@ -62,7 +62,7 @@ class Result:
             )
 
     def store(self, section: Any, picture: Picture) -> Path:
-        """Put the section in, write profile and picture; the result is where the picture is."""
+        """Add the section, write profile and picture. Returns the picture's path. Raises LivemefError."""
         picture_path = self._path.with_name(f"{self._path.stem}-{self._section}.png")
         write_picture(picture_path, picture)
         self.profile = self.profile.with_section(**{self._section: section})
@@ -70,7 +70,7 @@ class Result:
         return picture_path
 
     def report(self, values: Mapping[str, Any], text: str, picture: Path, as_json: bool) -> int:
-        """Print the result for a program or a person."""
+        """Print the result as JSON or text. Returns the exit code."""
         if as_json:
             print(json.dumps(dict(values) | {"profile": str(self._path), "picture": str(picture)}))
         else:
@@ -132,7 +132,7 @@ def noise_command(
 ) -> int:
     """Measure read noise, gain and full well by photon transfer.
 
-    Point the camera at something still and evenly lit; raw or linear pictures tell most. A measured response is used.
+    Point the camera at something still and evenly lit; raw or linear pictures are best. A measured response is used.
 
     Example: livemef calibrate noise --camera csi://0
     """
@@ -271,7 +271,7 @@ def _register(result: Result, shots: Shots, second: str, finder: geometry.BoardF
 
 
 def _places(corners: str | None) -> list[tuple[float, float]] | None:
-    """Raises CalibrationError for what are not eight numbers."""
+    """The four corners (x, y) in text such as "X,Y,X,Y,X,Y,X,Y". Raises CalibrationError."""
     if corners is None:
         return None
     try:
@@ -284,7 +284,7 @@ def _places(corners: str | None) -> list[tuple[float, float]] | None:
 
 
 def _board_size(text: str) -> tuple[int, int]:
-    """Raises CalibrationError for what is no size of a board."""
+    """Columns and rows in text such as "8x6". Raises CalibrationError."""
     columns, _, rows = text.partition("x")
     if not (columns.isdecimal() and rows.isdecimal() and 3 <= int(columns) <= 14 and 3 <= int(rows) <= 14):
         raise CalibrationError(f"--board {text}: expected COLUMNSxROWS, from 3x3 to 14x14, for instance 8x6")
@@ -297,7 +297,7 @@ def _named(camera: str | None) -> str:
 
 
 def _uri(camera: str) -> str:
-    """Raises CalibrationError for a folder."""
+    """`camera` if it is a URI. Raises CalibrationError for a folder."""
     if "://" not in camera:
         raise CalibrationError(
             f"{camera}: a folder cannot be asked for an exposure: name a camera, for instance sim://"

@@ -1,4 +1,4 @@
-"""`livemef cameras`: which cameras are here, what each accepts, and whether its exposure can alternate per frame."""
+"""`livemef cameras`: lists cameras with what each accepts, and whether its exposure can alternate per frame."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _found() -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _tried(camera: dict[str, Any]) -> dict[str, Any]:
-    """The camera with what came of opening it; tried one after the other, for USB cameras share their bus."""
+    """The camera with the result of opening it. Call it for one camera at a time: USB cameras share their bus."""
     if camera["problem"]:
         return camera
     answer = _ask("try", camera["uri"])

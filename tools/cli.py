@@ -1,4 +1,4 @@
-"""`livemef`: finds the verb that was typed and runs it. Help is quick: a verb's file is imported when it is used."""
+"""`livemef`: parses the command line and runs the verb, whose module is imported only then."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _globals(
 
 
 def application() -> Any:
-    """The whole command line as one command object. The verbs of `livemef lab` also work without that word."""
+    """The command line as a click command. The verbs of `livemef lab` also work without that word, but are hidden."""
     app = typer.Typer(cls=verb_group(VERBS, hidden=LAB_VERBS), context_settings=HELP_OPTIONS, add_completion=True)
     app.callback()(_globals)
     return typer.main.get_command(app)
@@ -46,10 +46,7 @@ def application() -> Any:
 
 @dataclass
 class _Typed:
-    """What was typed: the options that may stand anywhere, and the rest, which typer parses.
-
-    Anywhere, because one adds them to the end of the line that failed.
-    """
+    """The command line: options that may stand anywhere (people add them to the end), and the rest for typer."""
 
     rest: list[str] = field(default_factory=list)
     debug: bool = False

@@ -1,4 +1,4 @@
-"""How a run ends: which exit code, and which one line on the terminal. Nothing else decides either."""
+"""Exit codes, and the one line that is printed for each failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 
 class UserError(LivemefError):
-    """What a person typed or configured is wrong. One line: what, where, what to do."""
+    """Input or configuration is wrong. The message is one line: what is wrong, where, what to do."""
 
 
 EXPECTED: tuple[type[Exception], ...] = (LivemefError,)
@@ -33,7 +33,7 @@ EXTRAS = {
     "picamera2": "picamera",
     "pycuda": "cuda",
 }
-"""Optional packages, and the extra of livemef that brings each."""
+"""Extra of livemef that installs each optional package."""
 
 
 def printable(text: str) -> str:

@@ -24,7 +24,10 @@ def _keys() -> None:
 def new_command(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The key's name; by default the machine's.")] = "",
 ) -> int:
-    """Make this machine's key, once. A publisher needs one, and so does each machine that receives from it."""
+    """Make this machine's key, once. A publisher needs one, and so does each machine that receives from it.
+
+    Example: livemef keys new --name laptop
+    """
     folder = KeyFolder()
     own = folder.create(name or socket.gethostname().split(".")[0] or "livemef")
     print(f"{folder.folder}: keys made. This machine's public key:\n{own.public}")
@@ -33,7 +36,10 @@ def new_command(
 
 @application.command("show")
 def show_command() -> int:
-    """Print this machine's public key."""
+    """Print this machine's public key.
+
+    Example: livemef keys show
+    """
     print(_own().public)
     return DONE
 
@@ -54,7 +60,10 @@ def allow_command(key: KeyArgument) -> int:
 def forbid_command(
     name: Annotated[str, typer.Argument(metavar="NAME|KEY", help="A key's name, or its 43 characters.")],
 ) -> int:
-    """Take a key back. Who is connected stays so until livemef run is started again."""
+    """Take a key back. Who is connected stays so until livemef run is started again.
+
+    Example: livemef keys forbid laptop
+    """
     folder = KeyFolder()
     if not folder.forbid(name):
         known = ", ".join(key.name for key in folder.allowed()) or "none"
@@ -79,7 +88,10 @@ def trust_command(
 
 @application.command("list")
 def list_command() -> int:
-    """List the machines that may receive."""
+    """List the machines that may receive.
+
+    Example: livemef keys list
+    """
     for key in KeyFolder().allowed():
         print(f"{key.name} {encode_key(key.key)}")
     return DONE
@@ -91,7 +103,10 @@ def invite_command(
         str, typer.Option("--host", metavar="HOST", help="How others reach this machine; by default its name.")
     ] = "",
 ) -> int:
-    """Print the lines to be typed on another machine so that it can receive from this one."""
+    """Print the lines to be typed on another machine so that it can receive from this one.
+
+    Example: livemef keys invite --host camera.local
+    """
     own = _own()
     print("On the other machine:")
     print("    livemef keys new")

@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they are spelled and explained the same everywhere."""
+"""Options that several verbs share, with the same names and help everywhere."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CameraOption = Annotated[
 NamedCameraOption = Annotated[
     str | None, typer.Option("--camera", metavar="URI", help="The camera: csi://0, v4l2:///dev/video0, sim://, ...")
 ]
-"""For verbs that take no camera that nobody named."""
+"""For verbs that need a camera to be named, by the option, a file or a variable."""
 ExposuresOption = Annotated[
     str | None,
     setting("capture.exposures", "--exposures", "PLAN", "Exposure times, e.g. 1ms,16ms; auto: they follow the scene."),

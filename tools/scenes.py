@@ -1,4 +1,4 @@
-"""Which pictures on disk belong together: one scene a folder, or one a bracket of a recording."""
+"""Finds scenes on disk: the pictures of a folder, or of a bracket of a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A group of verbs that imports a verb's file only when that verb was typed: help stays quick, and needs no extra."""
+"""A typer group that imports a verb's module only when the verb is used, so that the list of verbs is quick."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def verb_group(verbs: Sequence[Verb], hidden: Sequence[Verb] = ()) -> type[typer
 
 
 def _listed(verb: Verb, hidden: bool) -> Any:
-    """The verb as the list of verbs needs it: a name and a line. It does nothing but become the real one."""
+    """A placeholder for the list of verbs: name and summary. `resolve_command` replaces it."""
     return typer.core.TyperCommand(
         verb.name, callback=None, help=verb.summary, short_help=verb.summary, rich_help_panel=verb.panel, hidden=hidden
     )
 
 
 def _loaded(verb: Verb) -> Any:
-    """The verb's command, from its file."""
+    """The verb's command, imported from its module."""
     loaded = verb.load()
     if isinstance(loaded, typer.Typer):  # a verb with verbs of its own
         return typer.main.get_command(loaded)

@@ -1,4 +1,4 @@
-"""The verbs of the command line, each with the function that does it; its file is imported when it is used."""
+"""The verbs of the command line, and the function of each, imported on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: `livemef NAME`. `attribute` in livemef.tools.`module`: a function with typer annotations, or a Typer."""
+    """A verb, `livemef NAME`. attribute: name of a function with typer annotations, or of a Typer, in the module
+    livemef.tools.`module`. panel: heading in the list of verbs.
+    """
 
     name: str
     summary: str
@@ -18,7 +20,7 @@ class Verb:
     panel: str
 
     def load(self) -> Any:
-        """The function that does it, or the Typer that has its verbs."""
+        """Import the function or Typer of the verb."""
         return getattr(importlib.import_module(f"livemef.tools.{self.module}"), self.attribute)
 
 

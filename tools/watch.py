@@ -1,4 +1,4 @@
-"""`livemef watch`: the reference subscriber. Rate, latency and gaps of a stream; its pictures as PNG files."""
+"""`livemef watch`: the reference subscriber. Shows rate, latency and gaps of a stream; saves its pictures as PNG."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def watch_command(
                 for _ in watch.frames(frames):
                     show()
         except KeyboardInterrupt:
-            pass  # how a person ends it: not a failure
+            pass  # the usual end, not a failure
         finally:
             _print_end(watch, json)
 
@@ -167,7 +167,7 @@ class _Every:
 
 @contextmanager
 def _shown(watch: _Watch, json: bool) -> Iterator[Callable[[], None]]:
-    """What to call after every step: prints a JSON line a second, or refreshes one line on the terminal."""
+    """A function to call after every step: it prints a JSON line a second, or refreshes the status line."""
     if json:
         second = _Every(1.0)
         yield lambda: print(json_text.dumps(watch.state()), flush=True) if second.due() else None
@@ -194,7 +194,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _save_png(folder: Path, message: Message) -> None:
-    """`STREAM-SEQ.png`, complete or not there: the stream's name keeps a restarted publisher from overwriting."""
+    """Write STREAM-SEQ.png, atomically. The stream's id in the name keeps pictures of a restarted publisher apart."""
     name = f"{message.header.stream or 'stream'}-{message.header.seq:08d}.png"
     partial = folder / f".{name}.{os.getpid()}.part"
     try:

@@ -1,4 +1,4 @@
-"""What a subscriber counts while it watches: frames, rate, latency, gaps."""
+"""Counters of a subscriber: frames, rate, latency, gaps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 LATENCIES_KEPT = 100_000
-"""Of the newest frames: close to an hour at 30 frames a second, and memory that does not grow."""
+"""Number of latencies kept: the newest, about an hour at 30 frames a second."""
 
 
 @dataclass(slots=True)

@@ -35,7 +35,9 @@ from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 WAIT_LIMIT_S = 4.0
-"""A bracket takes milliseconds: a stream silent for so long hangs. Below the supervisor's limit, so that it is said."""
+"""Seconds after which a bracket, which takes milliseconds, counts as hung. Below the supervisor's limit, so that the
+error is reported before the process is killed.
+"""
 
 POLL_S = 5e-5
 AVERAGING = ("sum_rows", "sum_columns")
@@ -61,7 +63,7 @@ def open_driver() -> Any:
 
 
 class CudaPending:
-    """A bracket on its way through the device."""
+    """A bracket under fusion on the device."""
 
     def __init__(
         self, fuser: CudaFuser, lane: _Lane, out: Pixels, staged: Pixels | None, motion: MotionReport | None
@@ -82,7 +84,7 @@ class CudaPending:
 
 
 class _Lane:
-    """What one bracket in flight has for itself: memory, events, and what is still under way in them."""
+    """Resources of one bracket in flight: memory, events, and its pending result."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -97,7 +99,7 @@ class _Lane:
         self.mark("start", stream)
 
     def mark(self, stage: str, stream: Any) -> None:
-        """Everything put into the stream since the mark before is this stage's."""
+        """Record an event: what was enqueued since the mark before belongs to `stage`."""
         if len(self._events) == len(self._marks):
             self._events.append(self._driver.Event())
         self._events[len(self._marks)].record(stream)
@@ -178,9 +180,9 @@ class CudaFuser:
         return self.begin(exposures, out, moments).finish()
 
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> CudaPending:
-        """Put a bracket into the stream; `exposures` and `out` belong to the device until `finish`.
+        """Enqueue a bracket; `exposures` and `out` must not be changed until `finish`.
 
-        `in_flight` brackets may be under way: for one more, the oldest is finished first.
+        If `in_flight` brackets are enqueued already, the oldest is finished first.
         """
         check_exposures(exposures)
         first = exposures[0]
@@ -289,7 +291,7 @@ class CudaFuser:
         return {name: int(table) for name, table in self._tables[itemsize].items()}
 
     def _upload(self, buffers: Buffers, index: int, pixels: Pixels, stream: Any) -> Picture:
-        """Where the device finds a picture. It is copied on the host only if it is not page-locked already."""
+        """Make a picture readable for the device: in place if it is page-locked, else by upload."""
         if not self._device_address(pixels):
             np.copyto(buffers.staging[index], pixels)
             pixels = buffers.staging[index]
@@ -357,7 +359,7 @@ class CudaFuser:
         return buffers
 
     def _remember(self, array: Pixels) -> None:
-        """Note page-locked memory for as long as the array lives: its addresses may be anything afterwards."""
+        """Register page-locked memory until the array is freed: its addresses are reused afterwards."""
         base: Any = array.base
         start = array.ctypes.data
         self._locked[start] = Locked(start, array.nbytes, int(base.get_device_pointer()))
@@ -365,8 +367,9 @@ class CudaFuser:
 
     @contextmanager
     def page_locked(self, memory: NDArray[np.uint8]) -> Iterator[None]:
-        """While this lasts, pictures within `memory` are read in place. Where the system does not let it be locked,
-        they are copied once more instead."""
+        """Context in which pictures within `memory` are read in place. If the system refuses to lock the memory, they
+        are copied instead.
+        """
         start = memory.ctypes.data
         with self.on_device():
             device = lock_pages(start, memory.nbytes)
@@ -392,7 +395,7 @@ class CudaFuser:
         return None
 
     def close(self) -> None:
-        """Give everything back. The fuser cannot be used afterwards."""
+        """Free device and page-locked memory. The fuser cannot be used afterwards."""
         with self.on_device():
             self._lanes, self._means, self._tables, self._functions = [], [], {}, {}
             self._module = self._stream = self._early = None

@@ -1,4 +1,4 @@
-"""What the CUDA kernels are given and in which order they run. Pure: no device, only sizes, offsets and numbers."""
+"""Arguments and order of the CUDA kernels. Pure: sizes, offsets and numbers, no device."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Pair(Structure):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that the device can read or write: its address, and the bytes from a row to the next."""
+    """A picture in memory that the device can access: its address, and the bytes from row to row."""
 
     address: int
     stride: int
@@ -169,7 +169,7 @@ class PairLayout:
         return -(-3 * self.width // samples) * samples
 
     def steps(self) -> list[Step]:
-        """What runs, in order."""
+        """The kernels of a pair, in order."""
         adaptive, white = self.settings.gamma == "adaptive", self.settings.white > 0
         small_height, small_width = self.small_shape
         lab_height, lab_width = self.network_shape(True) if self._runs_small else self.small_shape
@@ -225,11 +225,11 @@ class PairLayout:
         return self.settings.gamma == "adaptive" or self.settings.white > 0 or not self.full
 
     def grid_steps(self) -> list[Step]:
-        """What gives two exposures' motion grids."""
+        """The kernels that compute the motion grids of two exposures."""
         return self._averaging(*self.grid_shape)
 
     def remake_step(self) -> Step:
-        """What makes one exposure one of another's moment."""
+        """The kernel that synthesises an exposure at the reference's moment."""
         return Step("motion", f"remake{8 * self.itemsize}", False, (self.width, self.height, 1))
 
     @property

@@ -18,7 +18,7 @@ REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
 
 @dataclass(frozen=True)
 class Locked:
-    """Page-locked memory: where it is on the host and for the device."""
+    """Page-locked memory: its address on the host and on the device."""
 
     host: int
     size: int
@@ -58,8 +58,8 @@ class DeviceMeans:
 
 
 class MotionBuffers:
-    """Memory for motion compensation: on the host the exposures' motion grids and small pictures, and for each
-    exposure what steers its remaking and the picture that it becomes.
+    """Additional memory for motion compensation: on the host the exposures' motion grids and small pictures, and for
+    each exposure the parameters of its synthesis and the synthesised picture.
     """
 
     def __init__(self, driver: Any, layout: PairLayout, members: int, stride: int) -> None:

@@ -1,4 +1,4 @@
-"""What the kernel of motion compensation is given. Pure: no device, only sizes, offsets and numbers."""
+"""Argument of the motion compensation kernel. Pure: sizes, offsets and numbers, no device."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Remake(Structure):
 
 @dataclass(frozen=True)
 class RemakeBuffers:
-    """Where what steers the kernel lies in one block of memory, for exposures of one size.
+    """Offsets of the kernel's parameter arrays in one block of memory, for exposures of one size.
 
     itemsize: bytes a sample. grid: cells down and across.
     """

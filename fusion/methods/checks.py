@@ -1,4 +1,4 @@
-"""What every fusion method accepts."""
+"""Checks of the input that all fusion methods share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from livemef.capture.frame import Pixels
 from livemef.fusion.errors import FusionError
 
 SMALLEST_SIDE = 16
-"""Pixels; below this the pyramids and windows of the methods have nothing to work on."""
+"""Smallest side in pixels: below it the methods' pyramids and windows do not fit."""
 
 
 def check_exposures(exposures: Sequence[Pixels]) -> None:
@@ -33,5 +33,5 @@ def check_exposures(exposures: Sequence[Pixels]) -> None:
 
 
 def to_uint8(values: NDArray[np.floating[Any]]) -> Pixels:
-    """Values 0..255 clipped and rounded to the nearest code."""
+    """Values clipped to 0..255 and rounded to uint8; any shape."""
     return np.asarray(np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8))

@@ -1,11 +1,11 @@
 """DBM: Lee, Lee, Kwon, "DCT-based multi-exposure fusion", Journal of Sensors 2017, 2837970 - our reading.
 
-The abstract says: JPEG's quantisation measures image quality, and a Gauss error function from camera characteristics
-raises global luminance. The equations are not available. This reading uses just these parts: AC coefficients that
-survive baseline quantisation decide the share of an exposure in a block's detail; error functions of the block's
-brightness decide its share in the block's mean and colour. The constants stand in for the paper's camera
-characteristics. Left to single blocks, the shares of the mean turn local contrast upside down; they are therefore
-smoothed across blocks, as widely as serves the method best on real scenes.
+According to the abstract, JPEG's quantisation measures image quality, and a Gauss error function of camera
+characteristics raises global luminance. The equations are not available to us. Here the number of AC coefficients that
+survive baseline quantisation weights an exposure in a block's detail; error functions of the block's brightness weight
+it in the block's mean and colour. The constants replace the paper's camera characteristics. Weights of the mean taken
+from single blocks invert local contrast, so they are smoothed across blocks, with the width that scored best on real
+scenes.
 """
 
 from __future__ import annotations

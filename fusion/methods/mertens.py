@@ -1,4 +1,4 @@
-"""Exposure fusion of Mertens, Kautz, Van Reeth (Pacific Graphics 2007), as OpenCV ships it: the known yardstick."""
+"""Exposure fusion of Mertens, Kautz, Van Reeth (Pacific Graphics 2007), as in OpenCV: the baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MITM, the generator of the training labels: our reading, a multi-scale switched retinex.
+"""MITM, which generates training targets: our reading, a multi-scale switched retinex.
 
 Go, Lee, Lee, Mathematics 2024, 12(20), 3244, and its group's JKIIT 2024 22(5), of which only the abstracts
 could be read: at every scale the retinex detail of the exposure that has more of it is taken by a smoothed
@@ -21,10 +21,10 @@ from livemef.fusion.methods.checks import check_exposures, to_uint8
 SIGMAS = (15.0, 80.0, 250.0)
 """Surround scales in pixels at a short side of 512."""
 COMPRESSION = 0.35
-"""Exponent that the surround keeps: 0 is pure retinex (grey), 1 no compression."""
+"""Compression exponent of the surround: 0 is pure retinex (grey), 1 no compression."""
 WELL_EXPOSED, WELL_EXPOSED_SIGMA = 0.5, 0.2
 GUARD = 8.0
-"""Added to luma before the logarithm, in codes: below it there is noise, not detail."""
+"""Added to luma (codes) before the logarithm, so that noise in the dark is not taken for detail."""
 STRETCH_PERCENTILES = (1.0, 99.0)
 
 Plane = NDArray[np.float32]
@@ -82,7 +82,7 @@ def _retinex(luma: Plane, sigma: float) -> tuple[Plane, Plane]:
 
 
 def _energy(luma: Plane, detail: Plane, sigma: float) -> Plane:
-    """How much detail an exposure has, trusted only where it is not clipped."""
+    """Local energy of an exposure's detail (H x W), reduced to zero where the exposure clips."""
     well_exposed = np.exp(-0.5 * ((luma / 255.0 - WELL_EXPOSED) / WELL_EXPOSED_SIGMA) ** 2)
     return _blur(np.abs(detail), sigma) * _blur(well_exposed, sigma)
 
@@ -94,7 +94,7 @@ def _stretch(values: Plane) -> Plane:
 
 
 def _blur(plane: Plane, sigma: float) -> Plane:
-    """Gaussian blur; large ones on a smaller picture, where they cost little and lose nothing that is seen."""
+    """Gaussian blur; a large one is computed on a smaller picture, for speed."""
     factor = max(1, int(sigma / 4.0))
     height, width = plane.shape
     if factor == 1:

@@ -1,9 +1,9 @@
-"""Multi-scale retinex for two or more exposures: the "conventional MSR" that the founding paper compares with.
+"""Multi-scale retinex for two or more exposures: the "conventional MSR" that livemef's paper compares with.
 
 Jobson, Rahman, Woodell, "A multiscale retinex for bridging the gap between color images and the human observation of
 scenes", IEEE TIP 6(7), 1997, in the luminance form and with the constants of Petro, Sbert, Morel, "Multiscale retinex",
 IPOL 2014: scales 15, 80, 250 pixels (standard deviations), equal weights, symmetric borders, 1 % clipped at either end.
-How several exposures enter a one-picture method is our reading; there are two.
+How a method for one picture is applied to several exposures is our reading; there are two variants.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _balanced(plane: Plane) -> Plane:
 
 
 def _coloured(picture: Plane, grey: Plane) -> Pixels:
-    """Every pixel of the picture scaled to the wanted grey; the gain is bounded, and no channel leaves 0..255."""
+    """The picture (H x W x 3), each pixel scaled to the given grey, with limited gains: no channel leaves 0..255."""
     gain = np.minimum(grey / np.maximum(picture.mean(axis=2), 1.0), _LARGEST_GAIN)
     gain = np.minimum(gain, 255 / np.maximum(picture.max(axis=2), 1.0))
     return to_uint8(picture * gain[..., np.newaxis])

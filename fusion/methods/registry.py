@@ -1,7 +1,7 @@
-"""Which fusion methods are there?
+"""The registry of fusion methods.
 
-A method is `fuse(exposures) -> picture`: two or more HxWx3 BGR uint8, dark to bright, to one of the same shape and
-dtype. Each is imported only when it is asked for.
+A method is a function `fuse(exposures) -> picture`: two or more HxWx3 BGR uint8, dark to bright, to one of the same
+shape and dtype. Its module is imported when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ FuseFunction = Callable[[Sequence[Pixels]], Pixels]
 
 @dataclass(frozen=True)
 class Method:
-    """A fusion method: its name, what it is in a few words, and how to get its function.
+    """A fusion method. load: returns its function.
 
-    `our_reading` marks methods whose equations the papers leave open; public tables must say so.
+    our_reading: the paper leaves equations open, and this is our interpretation; published tables must mark that.
     """
 
     name: str
@@ -70,7 +70,7 @@ METHODS: dict[str, Method] = {
 
 
 def find_method(name: str) -> Method:
-    """The method of this name; FusionError names the nearest one if there is none."""
+    """The method of this name. Raises FusionError, with the nearest name, if there is none."""
     if name in METHODS:
         return METHODS[name]
     near = difflib.get_close_matches(name, METHODS, n=1)

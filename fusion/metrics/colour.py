@@ -1,8 +1,7 @@
-"""Does a fused picture keep the colours of its sources?
+"""Colour fidelity: hue and chroma of a fused picture against its exposures.
 
-Each pixel is compared, in CIELAB, with the exposure that shows it best: among those with no channel near black or
-clipping, the one whose lightness is nearest to the middle. Only source colours of noticeable chroma count, each by its
-chroma.
+Each pixel is compared, in CIELAB, with its best exposure: among those with no channel near black or clipping, the one
+with lightness nearest to mid-grey. Source colours below a smallest chroma are ignored, the others weighted by chroma.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _LEAST_CHROMA = 8.0
 class ColourFidelity:
     """hue_error: chroma-weighted mean of the hue difference in degrees. chroma_ratio: fused over source, sums of C*ab.
 
-    trusted: share of the picture's pixels that were compared, 0..1. Both scores are NaN where it is 0.
+    trusted: share of the picture's pixels that were compared, 0..1. Both scores are NaN if it is 0.
     """
 
     hue_error: float
@@ -56,7 +55,7 @@ def colour_fidelity(exposures: Sequence[Pixels], fused: Pixels) -> ColourFidelit
 
 
 def _best_source(exposures: Sequence[Pixels]) -> tuple[Lab, NDArray[np.bool_]]:
-    """CIELAB of the best source of every pixel, HxWx3, and where there is one."""
+    """CIELAB of each pixel's best exposure, HxWx3, and the mask (HxW) of pixels that have one."""
     best = _lab(exposures[0])
     distance = np.full(best.shape[:2], np.inf)
     for picture in exposures:

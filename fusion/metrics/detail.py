@@ -1,4 +1,4 @@
-"""How much detail and contrast does a picture show, and how much of the exposures' edges?
+"""Metrics of detail: entropy, average gradient, spatial frequency, and transfer of the exposures' edges.
 
 All are means over the three channels, as the MEFB benchmark (Zhang, Information Fusion 74, 2021) computes them; they
 reproduce the values that it publishes (Q^AB/F to 3e-4: MEFB treats exactly equal gradients differently).

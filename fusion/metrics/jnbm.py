@@ -1,4 +1,4 @@
-"""JNBM: how sharp is a picture?
+"""JNBM, a no-reference sharpness metric.
 
 Ferzli, Karam, "A no-reference objective image sharpness metric based on the notion of just noticeable blur (JNB)",
 IEEE TIP 18(4), 2009. Edges: Sobel, vertical ones, thinned, threshold as in MATLAB's edge(); widths as Marziliano et al.
@@ -22,7 +22,7 @@ _EDGE_SHARE = 0.002
 _BETA = 3.6
 _LOW_CONTRAST = 50
 _WIDTH_LOW_CONTRAST, _WIDTH_HIGH_CONTRAST = 5.0, 3.0
-"""Widest edge, in pixels, that is still not noticed as blurred."""
+"""Just noticeable blur: width of an edge, in pixels, at which its blur becomes visible."""
 
 
 def jnbm(picture: Pixels) -> float:
@@ -58,7 +58,7 @@ def vertical_edges(plane: Plane) -> NDArray[np.bool_]:
 
 
 def edge_widths(plane: Plane) -> NDArray[np.int64]:
-    """For every pixel the steps between the extrema of its row left and right of it, on the slope it stands on."""
+    """For each pixel the distance, in pixels, between the local extrema of its row to the left and right of it."""
     steps = np.diff(plane, axis=1)
     rising, falling = _run_lengths(steps > 0), _run_lengths(steps < 0)
     climbs = np.zeros(plane.shape, bool)

@@ -1,8 +1,8 @@
-"""MEF-SSIM: how much of the exposures' local structure does a fused picture keep?
+"""MEF-SSIM: structural similarity of a fused picture and its exposures.
 
 Ma, Zeng, Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP 24(11), 2015, and its colour
 form, Ma, Duanmu, Yeganeh, Wang, "Multi-exposure image fusion by optimizing a structural similarity index", IEEE TCI
-4(1), 2018. Everything is written in local moments, so that each scale takes a handful of separable filters.
+4(1), 2018. Computed from local moments, so that each scale takes a few separable filters.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def _gauss(plane: Plane) -> Plane:
 
 
 def _consistency_power(spread_of_sum: Plane, spreads: Sequence[Plane]) -> Plane:
-    """tan(pi/2 R), at most 10: near 1 the exposures agree in structure and the strongest of them decides."""
+    """The exponent tan(pi/2 R) of the weights, at most 10; R near 1 means that the exposures agree in structure."""
     eps = np.finfo(np.float64).eps
     agreement = np.minimum((spread_of_sum + eps) / (np.sum(spreads, axis=0) + eps), 1 - eps)
     return np.asarray(np.minimum(np.tan(np.pi / 2 * agreement), _LARGEST_POWER))
 
 
 def _norm(mean_of_square: Plane, mean: Plane, count: int) -> Plane:
-    """Length of a window's deviation from its mean."""
+    """Norm of the deviation from the mean in each window of `count` pixels."""
     return np.asarray(np.sqrt(np.maximum(count * (mean_of_square - mean * mean), 0.0)))
 
 
@@ -107,7 +107,7 @@ def _quadratic(factors: Sequence[Plane], variances: Sequence[Plane], crosses: di
 
 
 def _compare(factors: Sequence[Plane], sources: Sequence[Plane], fused: Plane) -> Plane:
-    """Contrast and structure terms of SSIM between the wanted patch (a factor of each source) and the fused one."""
+    """Contrast and structure terms of SSIM between the reference patch (weighted sum of sources) and the fused one."""
     means = [_gauss(source) for source in sources]
     variances = [_gauss(source * source) - mean * mean for source, mean in zip(sources, means, strict=True)]
     crosses = {

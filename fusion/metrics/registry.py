@@ -1,4 +1,4 @@
-"""How good is a fused picture? One call for all the scores; the metrics stand in metrics_*.py, a file a question."""
+"""All metrics of a fused picture in one call; each metric has a file of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How steady is a fused sequence? Pulsing of the whole picture, and flicker where the scene stands still.
+"""Steadiness of a fused sequence: pulsing of the whole picture, and flicker of still pixels.
 
 Alternating exposures show their period in everything that depends on which of them is the newest: a difference between
 frame t and the mean of its two neighbours has no part of slow changes, and all of an alternation.

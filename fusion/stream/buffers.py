@@ -1,4 +1,4 @@
-"""Memory for payloads that ZeroMQ sends without copying: taken again only when it says it is done with it."""
+"""Reusable buffers for payloads that ZeroMQ sends without copying; reused when ZeroMQ has released them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 @dataclass(slots=True)
 class Buffer:
-    """Bytes that a message may stand in. `tracker` tells when the last subscriber's copy has left."""
+    """Memory for one payload. tracker: ZeroMQ's tracker of the message, done when it was sent to all subscribers."""
 
     memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     tracker: zmq.MessageTracker | None = None
 
     @property
     def free(self) -> bool:
-        """Nobody reads it any more."""
+        """Whether ZeroMQ has released it."""
         return self.tracker is None or self.tracker.done
 
     def fill(self, payload: memoryview) -> memoryview:
-        """Copy `payload` in, growing if need be; the filled part."""
+        """Copy `payload` into the buffer, which grows if needed. Returns the filled part."""
         if self.memory.size < payload.nbytes:
             self.memory = np.empty(payload.nbytes, np.uint8)
         part = self.memory[: payload.nbytes]
@@ -31,7 +31,7 @@ class Buffer:
 
 
 class BufferPool:
-    """At most `limit` buffers. Memory is taken only as far as so many are in flight at once."""
+    """A pool of at most `limit` buffers, allocated on demand."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -54,5 +54,5 @@ class BufferPool:
 
     @property
     def size_bytes(self) -> int:
-        """Memory taken so far."""
+        """Memory allocated so far, bytes."""
         return sum(buffer.memory.nbytes for buffer in self._buffers)

@@ -1,4 +1,4 @@
-"""A picture as a message's payload: raw rows, JPEG or PNG, and back."""
+"""Encodes pictures as payloads (raw rows, JPEG, PNG) and decodes them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,11 @@ ENCODINGS: dict[Encoding, np.dtype[np.unsignedinteger]] = {"bgr8": np.dtype("u1"
 
 
 class PayloadError(FusionError):
-    """A payload is not the picture that its header promises."""
+    """A payload is damaged, or is not the picture that its header describes."""
 
 
 def encoding_of(pixels: Pixels) -> Encoding:
-    """The wire's name of the pixels' type. Raises FusionError for anything but height x width x 3 of uint8 or
-    uint16.
-    """
+    """The wire's name of the type of `pixels` (H x W x 3, uint8 or uint16). Raises FusionError for anything else."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise FusionError(f"a picture of shape {pixels.shape} cannot be sent: it must be height x width x 3")
     for name, dtype in ENCODINGS.items():
@@ -46,7 +44,7 @@ def encoding_of(pixels: Pixels) -> Encoding:
 
 
 def compress(pixels: Pixels, codec: Codec) -> NDArray[np.uint8]:
-    """`pixels` as a JPEG or PNG file, one-dimensional bytes. Raises FusionError for 16-bit JPEG."""
+    """`pixels` (BGR, H x W x 3) as the bytes of a JPEG or PNG file, uint8 [N]. Raises FusionError for 16-bit JPEG."""
     if codec == "png":
         options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION]
     elif pixels.dtype.itemsize == 1:
@@ -67,7 +65,7 @@ def rows(
     step: int,
     most_pixels: int = LARGEST_PICTURE,
 ) -> Pixels:
-    """The picture in a raw payload, without copying: read-only where the payload is. Raises PayloadError."""
+    """The picture (BGR, H x W x 3) in a raw payload, as a view: read-only if the payload is. Raises PayloadError."""
     if width * height > most_pixels:
         raise PayloadError(f"payload claims {width}x{height} pixels, over the limit of {most_pixels}")
     dtype = ENCODINGS[encoding]

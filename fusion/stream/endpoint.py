@@ -1,4 +1,7 @@
-"""Where a stream is offered or fetched: `[pub|sub][+bind|+connect]:transport://address`, Savant's grammar."""
+"""Endpoints of streams: `[pub|sub][+bind|+connect]:transport://address`, the grammar of Savant.
+
+https://github.com/insight-platform/Savant
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Endpoint:
 def parse_endpoint(text: str, role: str) -> Endpoint:
     """Parse an endpoint for use as `role` ("pub" or "sub").
 
-    What is left out is filled in: the role as given here; a publisher binds, a subscriber connects. Raises
+    Defaults of parts that are left out: the role as given here; a publisher binds, a subscriber connects. Raises
     FusionError.
     """
     match = _FORM.fullmatch(text)
@@ -92,10 +95,10 @@ def _check_ipc(text: str, place: str) -> None:
 
 
 class Attachment:
-    """A ZeroMQ socket's hold on its endpoint. Frees an ipc path that it bound, when closed."""
+    """Binds or connects a ZeroMQ socket; `close` removes the file of an ipc path that it bound."""
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
-        """Bind or connect `socket`. Raises FusionError naming the endpoint; a live binder is never pushed aside."""
+        """Bind or connect `socket`. Raises FusionError, also if another process has bound the endpoint."""
         self._path: Path | None = endpoint.ipc_path if endpoint.bind else None
         self._inode: tuple[int, int] | None = None
         if "[" in endpoint.address or "*" in endpoint.address:
@@ -127,7 +130,9 @@ def _inode(path: Path | None) -> tuple[int, int] | None:
 
 
 def _clear_stale(path: Path, endpoint: Endpoint) -> None:
-    """Remove a dead binder's socket file. ZeroMQ itself would remove a live one's too, and take its subscribers."""
+    """Remove the socket file of a process that has ended. ZeroMQ would also remove that of a running one, and take over
+    its subscribers.
+    """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a message says of its picture: the header's fields, their limits, and how a bracket fills them."""
+"""The header of a message: its fields, their limits, and how it is made for a bracket."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from livemef.fusion.stream.codecs import Codec, Encoding
 VERSION = 1
 LONGEST_SIDE = 65535
 PLAUSIBLE_AGE_NS = 10_000_000_000
-"""A sensor time further than this from its frame's arrival is not this machine's time of now (a recording's,
-a device's own).
+"""A sensor time further than this from its frame's arrival is not a present time of this machine's clock, but that of a
+recording or of the device.
 """
 
 Text = Annotated[str, Field(max_length=256)]
@@ -42,7 +42,7 @@ class SourceExposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One frame that went into a picture."""
+    """A source frame of a fused picture. timestamp_ns: sensor time on `clock`. requested, measured: None = unknown."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -56,10 +56,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motion:
-    """What was done about motion between the source frames.
+    """Result of motion compensation between the source frames.
 
-    reference: index of the frame whose moment the picture shows. share: part of the picture, 0..1, that shows it
-    alone. shift_px: how far the other frames were moved, right and down (the farthest, if there are several).
+    reference: index of the reference frame, whose moment the picture shows. share: part of the picture (0..1) that
+    shows the reference frame alone. shift_px: registration shift of the other frame, right and down (the largest, if
+    there are several).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -71,7 +72,7 @@ class Motion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Frames counted since the pipeline began: what became of them."""
+    """Counters of frames since the pipeline started; docs/wire.md defines each."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
@@ -85,11 +86,11 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """All that a message says of its picture; docs/wire.md describes each field.
+    """The header of a message; docs/wire.md defines each field.
 
-    Who makes a picture fills the first group. `encode` fills `width` to `codec` from the pixels, and the
-    publisher `stream` and `published_wall_ns`. All `_ns` are nanoseconds; "wall" is CLOCK_REALTIME (Unix
-    time); `step` is bytes a row.
+    The maker of a picture sets the first group. The publisher sets the second: `stream`, `published_wall_ns`, `codec`,
+    and `width` to `step` from the pixels. All `_ns` are nanoseconds; "wall" is CLOCK_REALTIME (Unix time); `step` is
+    bytes a row. Limits are checked when the header is encoded or decoded.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -135,9 +136,7 @@ def bracket_header(
     profile: str = "",
     pipeline: Pipeline | None = None,
 ) -> Header:
-    """The header of the picture fused from `bracket`: number `seq`, stamped with the time of the bracket's
-    newest frame.
-    """
+    """The header of the picture fused from `bracket`, with number `seq` and the time stamp of the newest frame."""
     newest = bracket.newest
     wall_ns, wall_from = wall_time(newest, time.monotonic_ns(), time.time_ns(), clock_now_ns(newest.clock))
     return Header(
@@ -162,9 +161,7 @@ def bracket_header(
 
 
 def exposure_header(fused: Header, index: int) -> Header:
-    """The header of topic `exposure/INDEX`: source frame `index` of the fused picture, under the fused
-    picture's number.
-    """
+    """The header for topic `exposure/INDEX`, of source frame `index`; `seq` is the fused picture's."""
     source = fused.sources[index]
     same_clock = source.clock == fused.clock
     shift_ns = source.timestamp_ns - fused.timestamp_ns if same_clock else 0
@@ -183,7 +180,7 @@ def motion_of(report: MotionReport | None) -> Motion | None:
 
 
 def source_of(record: FrameRecord) -> Source:
-    """What the wire says of a source frame."""
+    """The header's `Source` of a frame."""
     return Source(
         seq=record.sequence,
         timestamp_ns=record.timestamp_ns,
@@ -201,11 +198,10 @@ def _exposure(exposure: Exposure | None) -> SourceExposure | None:
 def wall_time(
     record: FrameRecord, monotonic_now_ns: int, wall_now_ns: int, clock_now: int | None
 ) -> tuple[int, Literal["sensor", "arrival"]]:
-    """A frame's sensor time in Unix nanoseconds, and what it was worked out from.
+    """A frame's sensor time as Unix time (ns), and its origin: "sensor", or "arrival" if that had to stand in.
 
-    `clock_now` is the present time on the record's own clock, None where this machine cannot read it. A
-    sensor time that cannot be translated, or lies implausibly far from the frame's arrival, gives way to the
-    time of arrival.
+    clock_now: present time (ns) on the record's clock; None = this machine cannot read it. The time of arrival is used
+    if the sensor time cannot be converted, or is further than PLAUSIBLE_AGE_NS from the arrival.
     """
     arrived_ago_ns = monotonic_now_ns - record.received_ns
     if clock_now is not None:
@@ -216,7 +212,7 @@ def wall_time(
 
 
 def clock_now_ns(clock: str) -> int | None:
-    """The present time on the clock of that name; None for a clock that this machine cannot read."""
+    """Present time (ns) on the clock of that name; None if this machine cannot read it."""
     clocks = {"monotonic": "CLOCK_MONOTONIC", "boottime": "CLOCK_BOOTTIME", "realtime": "CLOCK_REALTIME"}
     number = getattr(time, clocks.get(clock, ""), None)
     return None if number is None else time.clock_gettime_ns(number)

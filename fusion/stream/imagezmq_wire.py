@@ -1,8 +1,7 @@
-"""imagezmq's PUB/SUB format, for programs that already receive with `imagezmq.ImageHub(REQ_REP=False)`.
+"""The message format of imagezmq in PUB/SUB mode, for programs that receive with `imagezmq.ImageHub(REQ_REP=False)`.
 
-Two parts: JSON `{"msg", "dtype", "shape"}` and the raw pixels, or `{"msg"}` and a JPEG. imagezmq leaves other
-keys alone, so the whole header of docs/wire.md travels along under "livemef". There are no topics: only the
-fused picture is sent.
+Two parts: JSON `{"msg", "dtype", "shape"}` and raw pixels, or `{"msg"}` and a JPEG. imagezmq ignores other keys, so the
+header of docs/wire.md is sent as well, under "livemef". There are no topics: only the fused picture is sent.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from livemef.fusion.stream.header import Header
 
 
 def described(header: Header, header_json: bytes) -> bytes:
-    """The part that goes before the payload, from a filled header and its JSON."""
+    """The first part of a message, from a filled header and its JSON."""
     description: dict[str, Any] = {"msg": header.frame_id, "livemef": json.loads(header_json)}
     if header.codec == "raw":
         description["dtype"] = "uint8" if header.encoding == "bgr8" else "uint16"

@@ -1,4 +1,4 @@
-"""Offers pictures to any number of subscribers and waits for none of them."""
+"""Publishes pictures to any number of subscribers without waiting for any."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TOPICS = tuple(
 
 
 class Publisher:
-    """A ZeroMQ XPUB socket: readable with plain SUB, and told which topics anybody listens to.
+    """A ZeroMQ XPUB socket: subscribers use plain SUB, and the publisher receives their subscriptions.
 
     Subscribers are not trusted: what they send is small or cuts them off, and only what concerns a known topic is kept.
     (What ZeroMQ itself keeps of a flood is for its process to watch: see `memory_guard`.)
@@ -104,18 +104,17 @@ class Publisher:
         return self._buffers.size_bytes
 
     def wanted(self, topic: str) -> bool:
-        """Whether anybody would receive a picture published under `topic` (for "fused": or its status)."""
+        """Whether anybody has subscribed to `topic` (for "fused": or to "status")."""
         self._read_subscriptions()
         return self._listened(topic) or (topic == FUSED and self._listened(STATUS))
 
     def publish(self, topic: str, header: Header, pixels: Pixels) -> bool:
-        """Send `pixels` (BGR, height x width x 3, uint8 or uint16) to whoever listens to `topic`; the pixels
-        are copied.
+        """Send `pixels` (BGR, height x width x 3, uint8 or uint16; copied) to the subscribers of `topic`.
 
-        Fills `stream`, `published_wall_ns` and the picture's form into `header`. "fused" is followed by
-        "status", the header alone. Returns whether the picture was handed to ZeroMQ: False when nobody
-        listens, or when every buffer is still in flight (counted in `dropped`). Never waits. Raises
-        FusionError for pixels that the codec cannot hold, ValueError for a header that breaks its own limits.
+        Sets the publisher's fields of `header`. For "fused" the header alone is also sent as "status". Returns whether
+        the picture was passed to ZeroMQ: False if nobody has subscribed, or no buffer is free (counted in `dropped`).
+        Never waits. Raises FusionError for pixels that the codec cannot encode, ValueError for a header outside its
+        limits.
         """
         if not self.wanted(topic):
             return False
@@ -132,7 +131,7 @@ class Publisher:
         return sent
 
     def close(self) -> None:
-        """Close the socket, waiting at most LINGER_MS for what is on its way. May be called twice."""
+        """Close the socket; queued messages are sent for at most LINGER_MS. May be called twice."""
         if not self._context.closed:
             self._end(LINGER_MS)
             self._attachment.close()

@@ -1,4 +1,4 @@
-"""Receives pictures, and counts what it missed."""
+"""Receives pictures, and counts missing ones."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ class ReceiveTimeout(FusionError):
 class GapCounter:
     """Counts missing numbers, topic by topic.
 
-    gaps: messages missing within a stream. restarts: how often a stream ended and another began (another
-    `stream`, or numbers that go back), which says nothing of how many were missed, and is not counted as if
-    it did.
+    gaps: messages missing within a stream. restarts: number of times that a new stream began (another `stream`, or
+    numbers that go back); how many messages were missed then is unknown, so none are counted.
     """
 
     gaps: int = 0
@@ -38,7 +37,7 @@ class GapCounter:
     _last: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def note(self, topic: str, stream: str, seq: int) -> int:
-        """Note a message; how many are missing just before it."""
+        """Count a message. Returns how many are missing just before it."""
         before = self._last.get(topic)
         self._last[topic] = (stream, seq)
         if before is None:
@@ -51,7 +50,7 @@ class GapCounter:
         return missing
 
     def forget(self, topic: str) -> None:
-        """Begin anew with `topic`: after its subscription was taken back, missing numbers are nobody's fault."""
+        """Restart the count of `topic`: for use after unsubscribing, when missing numbers are no gaps."""
         self._last.pop(topic, None)
 
 
@@ -88,7 +87,7 @@ class Subscriber:
             raise
 
     def poll(self, timeout_s: float) -> bool:
-        """Whether a message is there, waiting up to `timeout_s` for one."""
+        """Wait up to `timeout_s` for a message. Returns whether there is one."""
         return bool(self._socket.poll(int(timeout_s * 1000)))
 
     def receive(self, timeout_s: float, newest: bool = False) -> wire.Message:

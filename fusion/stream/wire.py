@@ -18,10 +18,10 @@ from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header
 
 FUSED = "fused"
 MOTION = "motion"
-"""Where the fused picture shows the reference frame alone: a grey picture, a few pixels to each of its own."""
+"""Topic of the ghost mask: a small grey picture, white where the fused picture shows the reference frame alone."""
 
 STATUS = "status"
-"""The fused picture's header alone, with an empty payload: what monitors need, at no cost of pixels."""
+"""Topic of the fused picture's header with an empty payload, for monitoring."""
 
 LONGEST_HEADER = 1 << 20
 _TOPIC = re.compile(r"fused|motion|status|exposure/(0|[1-9][0-9]{0,2})")
@@ -33,7 +33,7 @@ Part = Any
 
 
 class WireError(FusionError):
-    """A message that does not follow docs/wire.md. One line: which part, what is wrong."""
+    """A message does not follow docs/wire.md. One line: which part, what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Message:
     header: Header
     pixels: Pixels
     received_wall_ns: int = 0
-    """Unix time of receipt as taken by the subscriber; 0 where nobody took it."""
+    """Unix time of receipt (ns), set by the subscriber; 0 = not set."""
 
 
 def exposure_topic(index: int) -> str:
@@ -110,7 +110,7 @@ def decode(parts: Sequence[Part], most_pixels: int = codecs.LARGEST_PICTURE) -> 
 
 
 def peek(parts: Sequence[Part]) -> tuple[str, Header]:
-    """Topic and header of a message, its payload left alone. Raises WireError."""
+    """Topic and header of a message; the payload is not decoded. Raises WireError."""
     if len(parts) != 3:
         raise WireError(f"message has {len(parts)} parts, it must have 3: topic, header, payload")
     topic = bytes(_bytes(parts[0])[:64]).decode("ascii", "replace")
@@ -137,7 +137,7 @@ def _read_header(topic: str, text: bytes) -> Header:
 
 
 def _header_error(topic: str, text: bytes, error: ValidationError) -> WireError:
-    """A newer version is named as such, whatever else its header does differently."""
+    """The error for a header that does not validate: that it is of a newer version, if so, else the first fault."""
     try:
         version = _VERSION.validate_json(text).get("version")
     except ValidationError:

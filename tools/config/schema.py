@@ -1,6 +1,6 @@
-"""Everything that can be set, with its built-in default. The rooms define their own settings; this composes them.
+"""The schema of the configuration: all settings with types, ranges and defaults.
 
-`tools/config/livemef.toml` says the same with a comment for every key; who overrides whom: `tools/config/sources.py`.
+`tools/config/livemef.toml` documents every key; `tools/config/sources.py` combines file, variables and flags.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Table(BaseModel):
 
 
 class CaptureConfig(_Table):
-    """[capture]: which camera, and what to ask of it."""
+    """[capture]: camera, exposures, profile."""
 
     camera: str = "sim://"
     exposures: str = "auto"
@@ -32,7 +32,7 @@ class CaptureConfig(_Table):
 
 
 class RuntimeConfig(_Table):
-    """[runtime]: what the network and the pixel loops run on. `threads` 0: all cores this process may use."""
+    """[runtime]: network, device, threads (0: all cores that this process may use)."""
 
     model: str = "cbm"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -40,7 +40,7 @@ class RuntimeConfig(_Table):
 
 
 class StillsConfig(_Table):
-    """[stills]: what `livemef fuse` does differently from live use. `network_lines` 0: full resolution."""
+    """[stills]: settings of `livemef fuse` that differ from live use. network_lines 0: full resolution."""
 
     network_lines: int = Field(default=90, ge=0)
     motion: MotionMode = "off"
@@ -57,7 +57,7 @@ class PublishConfig(_Table):
 
 
 class PreviewConfig(_Table):
-    """[preview]: the page. `token` empty: none, which only a loopback address may have."""
+    """[preview]: the page. token "": none, allowed on loopback addresses only."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -66,7 +66,7 @@ class PreviewConfig(_Table):
 
 
 class Config(_Table):
-    """The effective configuration; picklable, so that processes receive it whole."""
+    """The effective configuration. Picklable, to be passed to child processes."""
 
     capture: CaptureConfig = CaptureConfig()
     fusion: FusionSettings = FusionSettings()

@@ -1,6 +1,6 @@
-"""Who sets what: the built-in defaults, a TOML file, `LIVEMEF_*` variables, flags; each overrides the ones before it.
+"""Combines the sources of settings: built-in defaults, a TOML file, LIVEMEF_* variables, flags, in rising priority.
 
-A key that nobody knows is an error that names the nearest right one and the place where it was written.
+An unknown key is an error that names its place and the nearest known key.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILE_LIMIT_BYTES = 128 << 10
 
 @dataclass(frozen=True)
 class Setting:
-    """One value that somebody set: its dotted key, and where it was written."""
+    """A value that was set. key: dotted. origin: where, such as "livemef.toml, line 3", a variable or a flag."""
 
     key: str
     value: Any
@@ -43,14 +43,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """The effective configuration, and for every key that is not the built-in default, where it was set."""
+    """The effective configuration. origins: where each key was set, for keys that were."""
 
     config: Config
     origins: Mapping[str, str]
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
+    """Nested tables as one table with dotted keys."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping):
@@ -61,7 +61,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def known_keys() -> tuple[str, ...]:
-    """Every key there is, dotted."""
+    """All keys of the configuration, dotted."""
     return tuple(flatten(Config().model_dump()))
 
 
@@ -76,7 +76,7 @@ def flag_name(key: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most like `word`, by the whole or by its last part."""
+    """The known word most similar to `word`, by the whole and by the part after the last dot."""
 
     def likeness(candidate: str) -> float:
         whole = difflib.SequenceMatcher(None, word, candidate).ratio()
@@ -136,7 +136,7 @@ def _flag_settings(flags: Mapping[str, Any]) -> Iterator[Setting]:
 
 
 def _plain(setting: Setting) -> Any:
-    """The value as the settings' types have it: lines of the network picture are a number, 0 for "full"."""
+    """The value in the type of its setting: "full" lines are 0."""
     if setting.key in IN_LINES_OR_FULL and setting.value == "full":
         return 0
     return setting.value
@@ -151,7 +151,7 @@ def _nested(settings: Iterable[Setting]) -> dict[str, dict[str, Any]]:
 
 
 def _origin(table: str, message: str, origins: Mapping[str, str]) -> str:
-    """Where the setting that a message speaks of was written; every place of its table if it names none."""
+    """Origin of the setting of `table` that `message` names; all origins of the table if it names none."""
     places = {key: origin for key, origin in origins.items() if key.startswith(table + ".")}
     named = {origin for key, origin in places.items() if key.rsplit(".", 1)[1] in message.split()}
     return ", ".join(sorted(named or set(places.values()))) or "configuration"
@@ -171,7 +171,7 @@ def _first_fault(error: ValidationError, origins: Mapping[str, str]) -> str:
 
 
 def combine(settings: Iterable[Setting]) -> LoadedConfig:
-    """Later settings override earlier ones. Raises UserError for a value of the wrong type or range."""
+    """The configuration of these settings; later ones override earlier ones. Raises UserError for a wrong value."""
     settings = list(settings)
     origins = {setting.key: setting.origin for setting in settings}
     try:
@@ -184,7 +184,7 @@ def combine(settings: Iterable[Setting]) -> LoadedConfig:
 
 
 def named_camera(loaded: LoadedConfig) -> str:
-    """The camera that somebody named. Raises UserError where nobody did: the default is the simulated one."""
+    """The camera's URI, if it was set. Raises UserError if it is the default, which is the simulated camera."""
     if "capture.camera" not in loaded.origins:
         raise UserError(
             "no camera is named: give --camera URI, for instance v4l2:///dev/video0 or csi://0 (livemef cameras lists "

@@ -1,7 +1,7 @@
-"""Cameras found and tried: each in a process of its own, for their libraries may crash or hang.
+"""Finds and tries cameras. Run as a process of its own, since camera libraries may crash or hang.
 
-`python -m livemef.tools.doctor.cameras find SCHEME` and `... try URI` print one line of JSON;
-a CaptureError is {"problem": ...}.
+`python -m livemef.tools.doctor.cameras find SCHEME` and `... try URI` print one line of JSON; a CaptureError is
+{"problem": ...}.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ FRAME_LIMIT_S = 3.0
 CONFIRMATION, CONFIRMED_SHARE = 24, 0.75
 TRIAL_FRAMES = 300
 TRIAL_S = 20.0
-"""Enough for two measurements of the delay, of 26 frames each and 120 apart, as long as the camera is not slow."""
+"""Time for two measurements of the delay, of 26 frames each and 120 apart, unless the camera is slow."""
 
 
 def find(scheme: str) -> dict[str, Any]:
-    """The cameras of a kind."""
+    """The cameras of a kind, by scheme, as {"cameras": [...]}. Raises CaptureError."""
     return {"cameras": [asdict(camera) for camera in find_cameras(scheme)]}
 
 
 def attempt(uri: str) -> dict[str, Any]:
-    """What a camera accepts, and whether its exposure alternates from frame to frame (None: it could not be told)."""
+    """What a camera accepts, and whether its exposure alternates from frame to frame (None: not known)."""
     camera = open_camera(uri)
     try:
         return {"info": info_to_dict(camera.info), **_alternates(camera)}
@@ -67,7 +67,7 @@ def _alternates(camera: Camera) -> dict[str, Any]:
 
 
 def _verdict(status: ControlStatus, confirmed: list[bool]) -> bool | None:
-    """One measurement may be chance, in a scene that moves: most frames after it must agree."""
+    """Whether the exposure alternates: most frames after the measurement must agree, as one may be chance."""
     if status is ControlStatus.NOT_FOLLOWING:
         return False
     agree = len(confirmed) >= CONFIRMATION and sum(confirmed) >= CONFIRMED_SHARE * len(confirmed)
@@ -75,7 +75,7 @@ def _verdict(status: ControlStatus, confirmed: list[bool]) -> bool | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Do one of them; the answer goes to the standard output, what libraries print goes to the standard error."""
+    """Find or try; the answer goes to the standard output, output of libraries to the standard error."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     what, of = arguments
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         answer = {"problem": str(error)}
     out.write(json.dumps(answer) + "\n")
     out.flush()
-    # not waited for: threads of a library that hang
+    # ends without waiting for threads of a library that may hang
     os._exit(0)
 
 

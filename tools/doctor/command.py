@@ -1,4 +1,4 @@
-"""`livemef doctor`: what this machine has of what livemef can use, what is missing, and how to get it."""
+"""`livemef doctor`: checks cameras, GPU, libraries and system, and names the remedy for each fault."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _how_it_failed(exit_code: int, errors: str) -> str:
 
 
 def run_probe(name: str, limit_s: float = PROBE_LIMIT_S) -> list[Finding]:
-    """Run a probe in a process of its own. Its crash or silence is a finding as well."""
+    """Run a probe in a process of its own. A crash or a timeout of the process is returned as a finding."""
 
     def broken(detail: str) -> list[Finding]:
         remedy = f"{shlex.quote(sys.executable)} -m livemef.tools.doctor.probes {name} shows the whole failure"

@@ -1,4 +1,4 @@
-"""One line of the doctor's report."""
+"""A finding of the doctor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["ok", "missing", "broken"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at and how it is. `remedy`: how to get it, empty when ok. `needed`: livemef cannot do without."""
+    """The result of a check. remedy: how to mend it, "" if ok. needed: livemef does not run without it."""
 
     area: str
     name: str
@@ -23,12 +23,12 @@ class Finding:
 
     @property
     def harmful(self) -> bool:
-        """Whether this alone makes livemef unfit to run here."""
+        """Whether livemef cannot run because of this."""
         return self.needed and self.state != "ok"
 
 
 def package(area: str, module: str, distribution: str, purpose: str, remedy: str, needed: bool = False) -> Finding:
-    """Whether a Python package is there, without importing it."""
+    """Whether a Python package is installed, without importing it."""
     if importlib.util.find_spec(module) is None:
         return Finding(area, distribution, "missing", purpose, remedy, needed)
     try:

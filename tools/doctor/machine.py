@@ -1,4 +1,4 @@
-"""Checks of the machine itself that load nothing foreign: devices, memory, cores, clocks, packages."""
+"""Checks of the machine that load no foreign code: devices, memory, cores, clocks, packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from livemef.tools.doctor.finding import Finding, package
 
 
 def v4l2_devices(classes: Path = Path("/sys/class/video4linux"), devices: Path = Path("/dev")) -> list[Finding]:
-    """Video devices of the kernel, and whether this user may open them."""
+    """V4L2 devices, and whether this user may open them."""
     area = "Cameras"
     nodes = sorted(classes.glob("video*")) if classes.is_dir() else []
     if not nodes:
@@ -32,7 +32,7 @@ def v4l2_devices(classes: Path = Path("/sys/class/video4linux"), devices: Path =
 
 
 def camera_packages() -> list[Finding]:
-    """The packages that reach cameras."""
+    """Packages for cameras."""
     return [
         package("Cameras", "linuxpy", "linuxpy", "USB and other V4L2 cameras", "pip install 'livemef[v4l2]'"),
         package(
@@ -49,7 +49,7 @@ def camera_packages() -> list[Finding]:
 
 
 def other_packages() -> list[Finding]:
-    """The packages of the preview page and of training."""
+    """Packages of the preview page and of training."""
     web, train = "pip install 'livemef[web]'", "pip install 'livemef[train]'"
     return [
         package("Preview", "aiohttp", "aiohttp", "the preview page", web),
@@ -60,7 +60,7 @@ def other_packages() -> list[Finding]:
 
 
 def shared_memory() -> list[Finding]:
-    """Frames travel between processes in a memfd."""
+    """memfd, in which frames are shared between processes."""
     area, name = "System", "memfd"
     remedy = "livemef needs Linux 3.17 or later, and a container that permits memfd_create"
     if not hasattr(os, "memfd_create"):
@@ -79,7 +79,7 @@ def shared_memory() -> list[Finding]:
 
 
 def dev_shm(folder: Path = Path("/dev/shm")) -> list[Finding]:
-    """Not used by livemef itself, but by torch's data loading and by other programs that receive frames."""
+    """/dev/shm, which livemef does not use, but torch's data loading and other programs that receive frames do."""
     if not folder.is_dir():
         remedy = "mount -t tmpfs tmpfs /dev/shm; livemef itself does without"
         return [Finding("System", "/dev/shm", "missing", "no such folder", remedy)]
@@ -89,7 +89,7 @@ def dev_shm(folder: Path = Path("/dev/shm")) -> list[Finding]:
 
 
 def cores_and_memory() -> list[Finding]:
-    """What there is to compute with."""
+    """CPU cores and memory."""
     usable, total = len(os.sched_getaffinity(0)), os.cpu_count() or 1
     free = psutil.virtual_memory().available
     enough = free > 1 << 30
@@ -106,7 +106,7 @@ def cores_and_memory() -> list[Finding]:
 
 
 def clocks(source: Path = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")) -> list[Finding]:
-    """The clocks that timestamps come from."""
+    """The clocks of time stamps."""
     findings = []
     for name, clock in (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME)):
         findings.append(Finding("Clocks", name, "ok", f"resolution {time.clock_getres(clock) * 1e9:.0f} ns"))

@@ -1,4 +1,4 @@
-"""Checks that load foreign code (drivers, runtimes): each runs in a process of its own, which may crash or hang alone.
+"""Checks that load foreign code (drivers, runtimes), each in a process of its own, which may crash or hang.
 
 `python -m livemef.tools.doctor.probes NAME` prints the findings as JSON, one line.
 """
@@ -40,7 +40,7 @@ def _cuda_device(cuda: Any, index: int) -> str:
 
 
 def gpu() -> list[Finding]:
-    """The CUDA driver and its devices, asked directly: no package is needed for this."""
+    """The CUDA driver and its devices, by ctypes: no package is needed."""
     area, name = "GPU", "CUDA"
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

@@ -23,6 +23,8 @@ def deliver_command(
     """Copy every bag of a project to another place, and check each there against its checksums.
 
     What is there already and valid is left as it is, so that an interrupted delivery can be repeated.
+
+    Example: livemef shoot deliver museum -o /media/archive
     """
     load_project(project)
     if output.exists() and not output.is_dir():
@@ -47,7 +49,10 @@ def export_command(
     project: ProjectArgument,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder for the JPEG pictures.")],
 ) -> int:
-    """Copy the JPEG of every object into one folder, named after the objects. What is there is not overwritten."""
+    """Copy the JPEG of every object into one folder, named after the objects. What is there is not overwritten.
+
+    Example: livemef shoot export museum -o pictures
+    """
     load_project(project)
     output.mkdir(parents=True, exist_ok=True)
     copied = left = 0

@@ -1,4 +1,4 @@
-"""`livemef ablate-fusion`: what do the chroma rules and the gamma do to real pictures?"""
+"""`livemef lab ablate-fusion`: compares chroma rules and gammas on real pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livemef ablate-weights`: do variance-driven patch weights do what the paper claims?"""
+"""`livemef lab ablate-weights`: tests the paper's claims on variance-driven patch weights."""
 
 from __future__ import annotations
 

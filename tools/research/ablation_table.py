@@ -1,4 +1,4 @@
-"""Arms of an experiment side by side: mean and spread of each, and how each differs from the first."""
+"""Table of the arms of an experiment: mean and spread of each, and its difference from the first."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 Runs = dict[str, list[dict[str, float]]]
-"""Values by name, of every run (a seed, or a scene), by arm; the first arm is what the others are compared with."""
+"""By arm: the values by name of every run (a seed, or a scene). The first arm is the baseline."""
 
 
 def print_comparison(runs: Runs, headings: Mapping[str, str], title: str, json_output: bool) -> None:
-    """As a table, or as one JSON object with every run."""
+    """Print the runs as a table, or as one JSON object."""
     if json_output:
         print(json.dumps({"arms": {arm: {"runs": rows, **_summary(rows)} for arm, rows in runs.items()}}))
     else:
@@ -36,7 +36,7 @@ def spread_of(values: Sequence[float]) -> tuple[float, float]:
 
 
 def comparison(runs: Runs, headings: Mapping[str, str], title: str) -> Table:
-    """Mean and spread of every arm; below each arm but the first, how it differs from the first, pair by pair."""
+    """Table of mean and spread of every arm, and of the paired differences from the baseline."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for heading in headings.values():

@@ -1,4 +1,4 @@
-"""What do the results look like, side by side? Scenes down, exposures and methods across, in one picture."""
+"""Contact sheets: one picture with scenes in rows, exposures and methods in columns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SheetRow:
 
 
 def thumbnail(picture: Pixels) -> Pixels:
-    """The picture (BGR uint8) at the width of a cell."""
+    """The picture (BGR uint8) resized to the width of a cell."""
     height = max(1, round(picture.shape[0] * _CELL_WIDTH / picture.shape[1]))
     shrinks = picture.shape[1] > _CELL_WIDTH
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
@@ -34,7 +34,7 @@ def thumbnail(picture: Pixels) -> Pixels:
 
 
 def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow]) -> Pixels:
-    """The sheet as BGR uint8: every column's title above its cells, the scene's name in front of the first one."""
+    """The sheet, BGR uint8, with titles above the columns and the scenes' names at the rows."""
     return np.concatenate([_row(columns, row) for row in rows])
 
 

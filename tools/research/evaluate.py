@@ -1,4 +1,4 @@
-"""`livemef evaluate`: which fusion method does what, and how well, on a folder of scenes?"""
+"""`livemef lab evaluate`: scores of fusion methods on a folder of scenes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _DECIMALS = {"mef_ssim": 4, "mef_ssim_colour": 4, "ms": 0}
 
 @dataclass
 class Evaluation:
-    """Scores by method and scene, in the order in which they were asked for, and the rows of the contact sheet."""
+    """Scores by method and scene, in the order of the request, and the rows of the contact sheet."""
 
     scores: dict[str, dict[str, Scores]]
     rows: list[SheetRow] = field(default_factory=list)
@@ -107,7 +107,7 @@ def evaluate_scenes(
 
 
 def _warm_up(methods: Mapping[str, FuseFunction], exposures: Sequence[Pixels]) -> None:
-    """The first call may compile or allocate: it is not what the times are about."""
+    """Call each method once on a corner of the pictures: first calls may compile or allocate, and are not timed."""
     corner = [np.ascontiguousarray(picture[:_WARM_UP_SIDE, :_WARM_UP_SIDE]) for picture in exposures]
     for fuse in methods.values():
         fuse(corner)
@@ -120,7 +120,7 @@ def _timed(fuse: FuseFunction, exposures: Sequence[Pixels]) -> tuple[Pixels, flo
 
 
 def _resaved(picture: Pixels) -> Pixels:
-    """What the picture is after JPEG at the quality with which the MEFB benchmark saved its results."""
+    """The picture after JPEG compression with the quality at which the MEFB benchmark saved its results."""
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _MEFB_QUALITY])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
 

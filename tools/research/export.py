@@ -1,4 +1,4 @@
-"""`livemef export`: a trained network as the ONNX file that fusion runs."""
+"""`livemef lab export`: writes a trained network as the ONNX file that fusion runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def export_command(
 
 
 def export(checkpoint: Path, output: Path, half: bool = False) -> None:
-    """Write the averaged network of a checkpoint, its name and training noted in it. Raises EngineError."""
+    """Write the averaged network of a checkpoint, with its name and training in the metadata. Raises EngineError."""
     from livemef.engine.export import write_onnx
     from livemef.engine.training import load_checkpoint, trained_net
 

@@ -1,4 +1,4 @@
-"""`livemef label`: folders of exposures become the cache of training pairs that `livemef train` reads."""
+"""`livemef lab label`: makes the cache of training pairs from folders of exposures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make_pairs(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 
     """Write a cache (engine.dataset) of every pair of exposures whose estimated gap is ev_min..ev_max stops.
 
     A scene with no such pair gives its widest. Targets: MITM of the pair; Mertens of all exposures from the
-    dark to the bright one, since those between tell how the picture should look. Raises FusionError.
+    dark to the bright one, since those between show how the picture should look. Raises FusionError.
     """
     if not 0.0 <= ev_min <= ev_max:
         raise FusionError(f"EV gap {ev_min}..{ev_max}: give two numbers, 0 or more, smaller first")
@@ -134,8 +134,8 @@ def _read_exposures(scene: Scene) -> list[Pixels]:
 def ev_gap(dark: Pixels, bright: Pixels) -> float:
     """Stops between two pictures of a scene, estimated: median ratio of linear light where neither is clipped.
 
-    Where too few pixels are good in both, the ratio of the pictures' mean light stands for it: a lower bound, since
-    clipping brings the means together.
+    If too few pixels are usable in both, it is the ratio of the pictures' mean light: a lower bound, since clipping
+    brings the means together.
     """
     usable = (dark.min(axis=2) >= 12) & (bright.max(axis=2) <= 243)
     light_dark, light_bright = _luminance(dark), _luminance(bright)

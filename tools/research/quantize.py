@@ -1,4 +1,4 @@
-"""`livemef quantize`: a network in int8, its ranges taken from brackets."""
+"""`livemef lab quantize`: quantises a network to int8, calibrated on brackets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def quantize_command(
 
 
 def _small_brackets(folder: Path) -> Iterator[Planes]:
-    """Darkest and brightest exposure of each scene as the network sees them live: small, lightness / 100."""
+    """Darkest and brightest exposure of each scene as the network's live input: small planes, lightness / 100."""
     for scene in find_scenes(folder):
         exposures = read_scene(scene).pixels
         ends = (small_picture(pixels, FusionSettings()) for pixels in (exposures[0], exposures[-1]))

@@ -1,4 +1,4 @@
-"""`livemef train`: train the lightness network on a cache made by `livemef label`; stop and go on at any time."""
+"""`livemef lab train`: trains the lightness network on a cache of `livemef lab label`; resumable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run in its folder: checkpoints, curves, samples, a progress bar; it goes on where it was stopped."""
+"""A training run in its folder, with checkpoints, curves, samples and a progress bar; resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def train(
     schedule: Schedule | None = None,
     **changes: Any,
 ) -> dict[str, float]:
-    """Train, from `output`/last.pt if it is there. Returns the scores of the last network. Raises EngineError."""
+    """Train into the folder `output`, resuming from its last.pt if there is one. Returns the last network's scores.
+
+    validation_folder: cache of validation pairs; None = a tenth of the groups of `cache_folder`. changes: fields of the
+    recipe. Raises EngineError.
+    """
     if recipe not in RECIPES:
         raise EngineError(f"recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
     torch.set_num_threads(threads)
