@@ -31,6 +31,7 @@ ARMS: Mapping[str, FusionSettings] = {
 _HEADINGS = {
     "mef_ssim": "MEF-\nSSIM",
     "mef_ssim_colour": "MEF-\nSSIMc",
+    "camera_colour_error": "camera\ncolour",
     "hue_error": "hue\nerr °",
     "chroma_ratio": "chroma\nratio",
     "jnbm": "JNBM",

@@ -41,6 +41,10 @@ _HEADINGS = {
     "mef_ssim": "MEF-\nSSIM",
     "mef_ssim_colour": "MEF-\nSSIMc",
     "jnbm": "JNBM",
+    "camera_colour_error": "camera\ncolour",
+    "large_colour_errors": "above\n20",
+    "camera_chroma_ratio": "camera\nchroma",
+    "camera_hue_error": "camera\nhue °",
     "hue_error": "hue\nerr °",
     "chroma_ratio": "chroma\nratio",
     "q_abf": "Qabf",
@@ -49,7 +53,9 @@ _HEADINGS = {
     "spatial_frequency": "spat\nfreq",
     "ms": "ms",
 }
-_DECIMALS = {"mef_ssim": 4, "mef_ssim_colour": 4, "ms": 0}
+_AGAINST_CAMERA = {"camera_colour_error", "large_colour_errors", "camera_chroma_ratio", "camera_hue_error"}
+_NOT_BESIDE_CAMERA = {"hue_error", "chroma_ratio", "average_gradient", "spatial_frequency"}  # for want of room
+_DECIMALS = {"mef_ssim": 4, "mef_ssim_colour": 4, "large_colour_errors": 3, "ms": 0}
 
 
 @dataclass
@@ -84,13 +90,21 @@ def choose_methods(names: str | None) -> list[str]:
 
 
 def evaluate_scenes(
-    scenes: Sequence[Scene], methods: Mapping[str, FuseFunction], jpeg_like_inputs: bool, progress: Progress
+    scenes: Sequence[Scene],
+    methods: Mapping[str, FuseFunction],
+    jpeg_like_inputs: bool,
+    progress: Progress,
+    ends: bool = False,
 ) -> Evaluation:
-    """Fuse every scene with every method and score the results. Raises UserError, CaptureError, FusionError."""
+    """Fuse every scene with every method and score the results. Raises UserError, CaptureError, FusionError.
+
+    ends: only the darkest and the brightest exposure are fused; all of them show the camera's colours.
+    """
     evaluation = Evaluation({name: {} for name in methods})
     bar = progress.add_task("evaluating", total=len(scenes) * len(methods))
     for index, scene in enumerate(scenes):
-        exposures = [to_8_bit(picture) for picture in read_scene(scene).pixels]
+        series = [to_8_bit(picture) for picture in read_scene(scene).pixels]
+        exposures = [series[0], series[-1]] if ends else series
         if index == 0:
             _warm_up(methods, exposures)
         resave = jpeg_like_inputs and any(path.suffix.lower() in _JPEG_SUFFIXES for path in scene.pictures)
@@ -99,7 +113,7 @@ def evaluate_scenes(
             progress.update(bar, description=f"{scene.name}: {name}")
             fused, milliseconds = _timed(fuse, exposures)
             scored = _resaved(fused) if resave else fused
-            evaluation.scores[name][scene.name] = {**asdict(score(exposures, scored)), "ms": milliseconds}
+            evaluation.scores[name][scene.name] = {**asdict(score(exposures, scored, series)), "ms": milliseconds}
             cells[name] = thumbnail(scored)
             progress.advance(bar)
         evaluation.rows.append(SheetRow(scene.name, cells))
@@ -159,12 +173,20 @@ def _without_nan(scores: Scores) -> dict[str, float | None]:
 def _table(title: str, scores: Mapping[str, Scores]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in _HEADINGS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    metrics = _shown(scores)
+    for metric in metrics:
+        table.add_column(_HEADINGS[metric], justify="right", no_wrap=True)
     for name, own in scores.items():
         mark = "*" if METHODS[name].our_reading else ""
-        table.add_row(name + mark, *[_number(metric, own[metric]) for metric in _HEADINGS])
+        table.add_row(name + mark, *[_number(metric, own[metric]) for metric in metrics])
     return table
+
+
+def _shown(scores: Mapping[str, Scores]) -> list[str]:
+    """The metrics of a table, as many as fit: colour is judged by the camera's own where a full series shows it."""
+    of_camera = any(not math.isnan(own["camera_colour_error"]) for own in scores.values())
+    hidden = _NOT_BESIDE_CAMERA if of_camera else _AGAINST_CAMERA
+    return [metric for metric in _HEADINGS if metric not in hidden]
 
 
 def _number(metric: str, value: float) -> str:
@@ -209,12 +231,19 @@ def evaluate_command(
             help="Score JPEG scenes as MEFB does: results re-saved as JPEG quality 75.",
         ),
     ] = False,
+    ends: Annotated[
+        bool,
+        typer.Option(
+            "--ends", help="Fuse only the darkest and the brightest exposure; the others show the true colours."
+        ),
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Score fusion methods on a folder of scenes: a table of methods by metrics and milliseconds, by scene and mean.
 
-    MEF-SSIM, JNBM, Qabf, entropy, average gradient and spatial frequency: higher is more. Hue error in degrees: lower
-    is better. Chroma: fused over source, best at 1.
+    MEF-SSIM, JNBM, Qabf, entropy, average gradient and spatial frequency: higher is more. Scenes of three or more
+    exposures: distance in a*, b* to the camera's own rendering at that lightness, share of pixels above 20, chroma over
+    the camera's, hue in degrees. Others: hue and chroma against the better exposure of each pixel.
 
     Example: livemef lab evaluate scenes --methods cbm,mertens --csv scores.csv
     """
@@ -227,7 +256,7 @@ def evaluate_command(
     scenes = find_scenes(directory)
     chosen = {name: METHODS[name].load() for name in choose_methods(methods)}
     with progress_bar() as progress:
-        evaluation = evaluate_scenes(scenes, chosen, jpeg_like_inputs, progress)
+        evaluation = evaluate_scenes(scenes, chosen, jpeg_like_inputs, progress, ends)
     if sheet is not None:
         write_picture(sheet, contact_sheet(["under", "over", *chosen], evaluation.rows))
     if csv_file is not None:

@@ -15,8 +15,8 @@ from livemef.tools.cli import main
 from livemef.tools.research.evaluate import _resaved, mean_scores
 
 METRICS = {
-    "mef_ssim", "mef_ssim_colour", "jnbm", "hue_error", "chroma_ratio", "q_abf", "entropy", "average_gradient",
-    "spatial_frequency", "ms",
+    "mef_ssim", "mef_ssim_colour", "jnbm", "camera_colour_error", "large_colour_errors", "camera_chroma_ratio",
+    "camera_hue_error", "hue_error", "chroma_ratio", "q_abf", "entropy", "average_gradient", "spatial_frequency", "ms",
 }  # fmt: skip
 
 
@@ -151,3 +151,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert complaint in captured.err
     assert len(captured.err.strip().splitlines()) == 1
     assert captured.out == ""
+
+
+def test_the_ends_are_fused_and_the_whole_series_shows_the_colours(
+    scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [cv2.imread(str(scenes / "three" / f"{number}.png")) for number in range(3)]
+    whole, ends = (run_json(capsys, str(scenes), "--methods", "dem", *flag) for flag in ([], ["--ends"]))
+    expected = score(pictures[::2], METHODS["dem"].load()(pictures[::2]), pictures)
+    found = ends["dem"]["scenes"]["three"]
+    assert found["camera_colour_error"] == pytest.approx(expected.camera_colour_error, abs=1e-5)
+    assert found["mef_ssim"] == pytest.approx(expected.mef_ssim, abs=1e-5)
+    assert found != whole["dem"]["scenes"]["three"]
+    assert ends["dem"]["scenes"]["lossless"]["camera_colour_error"] is None
+    assert main(["evaluate", str(scenes), "--methods", "dem"]) == 0
+    printed = capsys.readouterr().out
+    assert "camera" in printed
