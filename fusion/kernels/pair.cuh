@@ -1,6 +1,6 @@
 /* What the CUDA kernels have in common: one bracket's pictures, planes and settings, and twelve bytes of a row at a time.
  *
- * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda/launch_plan.py fills. All device memory is the
+ * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda/launch_layout.py fills. All device memory is the
  * caller's. No shared memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the
  * same source runs on the host, thread by thread.
  */
