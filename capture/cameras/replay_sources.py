@@ -45,7 +45,8 @@ class RecordingReel:
         self._recording.frame(0)
         self._origin_ns = records[0].received_ns
         self._arrivals = [record.received_ns - self._origin_ns for record in records]
-        period_ns = round(1e9 / self._recording.info.fps)
+        fps = self._recording.info.fps
+        period_ns = round(1e9 / fps) if fps else 0
         stamps = [record.timestamp_ns for record in records]
         self._lap_ns = max(max(self._arrivals), max(stamps) - min(stamps)) + period_ns
         self._lap_sequence = max(record.sequence for record in records) - records[0].sequence + 1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.errors import CaptureError
@@ -27,6 +29,7 @@ HEADER_FILE, FRAMES_FILE, BRACKETS_FILE, PICTURES = "recording.json", "frames.js
 _REMEMBERED = 64
 """Frames that a later (sliding) bracket may still share with an earlier one."""
 _FASTEST_PNG = 1
+_LONGEST_HEADER, _LONGEST_LINE = 1 << 20, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -200,9 +203,16 @@ class Recording:
         where = f"recording {self.folder}: {FRAMES_FILE} line {number}"
         if not isinstance(line.get("file"), str) or not isinstance(line.get("record"), dict):
             raise CaptureError(f"{where}: is no frame")
-        path = self.folder / line["file"]
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise CaptureError(f"{where}: {line['file']} lies outside the recording")
+        name = line["file"][:200]
+        if len(line["file"]) > len(name):
+            raise CaptureError(f"{where}: {name!r}... is no file name")
+        path = self.folder / name
+        try:
+            inside = path.resolve().is_relative_to(self.folder.resolve())
+        except (ValueError, OSError, RuntimeError):  # no file can have this name; a loop of links
+            raise CaptureError(f"{where}: {name!r} is no file name") from None
+        if not inside:
+            raise CaptureError(f"{where}: {name} lies outside the recording")
         try:
             return record_from_dict(line["record"]), path
         except CaptureError as error:
@@ -210,7 +220,7 @@ class Recording:
 
     def _bracket(self, number: int, line: Mapping[str, Any], frames: int) -> StoredBracket:
         places = line.get("frames")
-        valid = isinstance(places, list) and places and all(isinstance(p, int) and 0 <= p < frames for p in places)
+        valid = isinstance(places, list) and places and all(type(p) is int and 0 <= p < frames for p in places)
         try:
             if not valid:
                 raise ValueError
@@ -230,34 +240,56 @@ def _header(info: CameraInfo) -> dict[str, Any]:
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / HEADER_FILE
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CaptureError(f"recording {folder}: {HEADER_FILE} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise CaptureError(f"recording {folder}: {HEADER_FILE} is not JSON") from None
+    with _opened(folder / HEADER_FILE) as file:
+        text = file.read(_LONGEST_HEADER + 1)
+    if len(text) > _LONGEST_HEADER:
+        raise CaptureError(f"recording {folder}: {HEADER_FILE} is larger than 1 MiB")
+    header = _parsed(text)
+    if header is None:
+        raise CaptureError(f"recording {folder}: {HEADER_FILE} is not JSON")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CaptureError(f"recording {folder}: {HEADER_FILE} is not that of a recording")
     if header.get("version") != VERSION:
-        raise CaptureError(f"recording {folder}: has version {header.get('version')}; this program reads {VERSION}")
+        version = str(header.get("version"))[:20]
+        raise CaptureError(f"recording {folder}: has version {version}; this program reads {VERSION}")
     return header
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON lines of a file with their numbers; a last line without an end was cut short by a sudden death."""
+    if not path.exists():
+        return
+    with _opened(path) as file:
+        for number in itertools.count(1):
+            line = file.readline(_LONGEST_LINE)
+            if not line.endswith(b"\n"):
+                if len(line) == _LONGEST_LINE:
+                    raise CaptureError(f"recording {path.parent}: {path.name} line {number} is longer than 64 KiB")
+                return
+            value = _parsed(line)
+            if not isinstance(value, dict):
+                raise CaptureError(f"recording {path.parent}: {path.name} line {number} is not a JSON object")
+            yield number, value
+
+
+def _parsed(text: bytes) -> Any:
+    """A JSON value; None for what is none, such as numbers of thousands of digits or a hundred thousand brackets."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file of a recording, opened for reading. Raises CaptureError; a pipe or a device is never opened."""
+    try:
+        if path.exists() and not path.is_file():
+            raise CaptureError(f"recording {path.parent}: {path.name} is not a regular file")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise CaptureError(f"recording {path.parent}: {path.name} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(text.split("\n")[:-1], start=1):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise CaptureError(f"recording {path.parent}: {path.name} line {number} is not a JSON object")
-        yield number, value
 
 
 def _append(file: TextIO, value: Mapping[str, Any]) -> None:
