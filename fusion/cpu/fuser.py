@@ -136,7 +136,7 @@ class CpuFuser:
             grids, (height, width), settings.small_lines, settings.motion, moments, self.loops, self._memory
         )
         inputs = [FusionInput(pixels) for pixels in exposures]
-        for index, todo in found.plans.items():
+        for index, todo in found.compensations.items():
             if not todo.idle:
                 inputs[index] = FusionInput(exposures[index], exposures[found.reference], todo)
                 if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels

@@ -252,7 +252,7 @@ class CudaFuser:
         found = compensation.at_one_moment(
             grids, size, settings.small_lines, settings.motion, moments, self._loops, self._memory
         )
-        for index, todo in found.plans.items():
+        for index, todo in found.compensations.items():
             if not todo.idle:
                 pictures[index] = self._remake(buffers, index, todo, pictures[found.reference], pictures[index])
         for stored, small in zip(memory.smalls, found.smalls, strict=True):

@@ -76,7 +76,7 @@ def at_one_moment(
         grids, (height, width), settings.small_lines, settings.motion, moments, None, memory
     )
     still = list(exposures)
-    for index, todo in found.plans.items():
+    for index, todo in found.compensations.items():
         still[index] = exposure_synthesis.exposure(exposures[found.reference], exposures[index], todo)
     return still, found.smalls
 

@@ -79,14 +79,14 @@ class OneMoment:
     """
 
     reference: int
-    plans: dict[int, Compensation]
+    compensations: dict[int, Compensation]
     smalls: list[Grid]
 
     def report(self) -> MotionReport:
-        """What the plans amount to."""
-        plans = self.plans.values()
-        mask = reduce(np.maximum, [plan.mask for plan in plans])
-        farthest = max((plan.move for plan in plans), key=lambda move: np.hypot(move.dx, move.dy))
+        """Summary of the compensations, for headers."""
+        compensations = self.compensations.values()
+        mask = reduce(np.maximum, [one.mask for one in compensations])
+        farthest = max((one.move for one in compensations), key=lambda move: np.hypot(move.dx, move.dy))
         return MotionReport(self.reference, float(mask.mean()), (farthest.dx, farthest.dy), mask)
 
 
@@ -127,7 +127,7 @@ def _of_stills(
     views: Sequence[_View], reference: int, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
 ) -> OneMoment:
     """By these pictures alone."""
-    smalls, plans = [view.small for view in views], {}
+    smalls, compensations = [view.small for view in views], {}
     for other in range(len(views)):
         if other != reference:
             dark, bright = sorted((reference, other))
@@ -139,8 +139,8 @@ def _of_stills(
             if mode == "full":
                 under, over = pair.dark_first(there)
                 mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
-            plans[other], smalls[other] = _compensated(pair, there, move, mask, None, cell, loops)
-    return OneMoment(reference, plans, smalls)
+            compensations[other], smalls[other] = _compensated(pair, there, move, mask, None, cell, loops)
+    return OneMoment(reference, compensations, smalls)
 
 
 def _of_stream(
@@ -149,7 +149,7 @@ def _of_stream(
     """With what the frames before have shown; the newest frame is the reference."""
     assert moments.place is not None
     reference = memory.newest
-    smalls, plans, moves = [view.small for view in views], {}, {}
+    smalls, compensations, moves = [view.small for view in views], {}, {}
     for other in range(len(views)):
         if other != reference:
             dark, bright = sorted((reference, other))
@@ -165,9 +165,9 @@ def _of_stream(
                 if not pair.over_is_reference and mask.any():
                     tells, belief = information(pair.reference.grid, allowed, loops)
                     mask = mask * tells
-            plans[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
+            compensations[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
     memory.note_step(moves, moments.place.frames)
-    return OneMoment(reference, plans, smalls)
+    return OneMoment(reference, compensations, smalls)
 
 
 def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:

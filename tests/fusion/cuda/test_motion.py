@@ -11,7 +11,7 @@ from livemef.fusion.motion import exposure_synthesis
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from tests.fusion.brackets import noise
 from tests.fusion.cuda.host_kernels import POISON, host_library, launch
-from tests.fusion.motion.test_motion import plan
+from tests.fusion.motion.test_motion import compensation_for
 
 pytestmark = pytest.mark.full
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.full
 @pytest.mark.parametrize("filled", [True, False])
 def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, filled):
     reference, other = noise(*shape, dtype, seed=4)
-    todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
     buffers = RemakeBuffers(*shape, np.dtype(dtype).itemsize, todo.mask.shape)
     arrays, block = buffers.arrays(todo), np.full(buffers.size, POISON, np.uint8)
     buffers.fill(block, arrays)

@@ -41,9 +41,9 @@ def exposed(picture, ratio):
     return intensity_mapping.at(intensity_mapping.of_light_ratio(ratio).brighter, picture)
 
 
-def plans_of(grids, mode, moments):
+def compensations_of(grids, mode, moments):
     """For grids whose cells are pixels."""
-    return compensation.at_one_moment(grids, grids[0].shape[:2], 90, mode, moments).plans
+    return compensation.at_one_moment(grids, grids[0].shape[:2], 90, mode, moments).compensations
 
 
 @pytest.mark.parametrize(("first", "second", "difference"), SHARMA)
@@ -95,7 +95,9 @@ def test_a_move_is_found_however_small_the_small_picture_is(small_lines):
     still, moved = whole[10:-10, 10:-10], whole[7:-13, 15:-5]
     shape = compensation.grid_shape(180, 300, small_lines)
     grids = [downscale.mean_cells(picture, *shape) for picture in (still, exposed(moved, 4.0))]
-    found = compensation.at_one_moment(grids, (180, 300), small_lines, "global", Moments((1.0, 4.0), 0)).plans[1]
+    found = compensation.at_one_moment(grids, (180, 300), small_lines, "global", Moments((1.0, 4.0), 0)).compensations[
+        1
+    ]
     assert (found.move.dx, found.move.dy) == pytest.approx((-5, 3), abs=0.25)
     assert found.move.turn == pytest.approx(0, abs=0.002)
 
@@ -103,17 +105,17 @@ def test_a_move_is_found_however_small_the_small_picture_is(small_lines):
 def test_what_is_still_is_let_be():
     dark = grid() + np.random.default_rng(1).normal(0, 0.004, (120, 200, 3)).astype(np.float32)
     bright = exposed(grid(), 8.0)
-    plans = plans_of([dark, bright], "full", Moments((1.0, 8.0), 1))
-    assert plans[0].move == NO_MOVE
-    assert plans[0].mask.mean() < 0.01
+    compensations = compensations_of([dark, bright], "full", Moments((1.0, 8.0), 1))
+    assert compensations[0].move == NO_MOVE
+    assert compensations[0].mask.mean() < 0.01
 
 
 @pytest.mark.parametrize("reference", [0, 1])
 def test_what_moved_is_taken_from_the_reference_and_nothing_else_is(reference):
     dark, bright = grid(), exposed(grid(), 8.0)
     (dark, bright)[1 - reference][40:70, 80:110] = 0.02 if reference else 0.1
-    plans = plans_of([dark, bright], "full", Moments((1.0, 8.0), reference))
-    mask = plans[1 - reference].mask
+    compensations = compensations_of([dark, bright], "full", Moments((1.0, 8.0), reference))
+    mask = compensations[1 - reference].mask
     assert mask[45:65, 85:105].min() == 1
     mask[34:76, 74:116] = 0
     assert mask.max() == 0
@@ -122,8 +124,8 @@ def test_what_moved_is_taken_from_the_reference_and_nothing_else_is(reference):
 def test_clipping_is_no_disagreement():
     dark = np.linspace(0.5, 1, 120 * 200 * 3, dtype=np.float32).reshape(120, 200, 3)
     bright = np.ones_like(dark)
-    plans = plans_of([dark, bright], "full", Moments((1.0, 16.0), 1))
-    assert plans[0].idle
+    compensations = compensations_of([dark, bright], "full", Moments((1.0, 16.0), 1))
+    assert compensations[0].idle
 
 
 def test_what_moves_decides_which_exposure_is_the_moment():
@@ -137,7 +139,7 @@ def test_what_moves_decides_which_exposure_is_the_moment():
     assert found.reference == 0
 
 
-def plan(shape, move=NO_MOVE, filled=True, seed=1):
+def compensation_for(shape, move=NO_MOVE, filled=True, seed=1):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
     coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
@@ -155,7 +157,7 @@ def plan(shape, move=NO_MOVE, filled=True, seed=1):
 @pytest.mark.parametrize("filled", [True, False])
 def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, move, filled):
     reference, other = noise(*shape, dtype, seed=4)
-    todo = plan((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
     out = np.full_like(other, 77)
     rows = CompiledLoops().remake(FusionInput(other, reference, todo), out)
     for top in range(0, shape[0], 7):
@@ -195,7 +197,10 @@ def test_the_compiled_search_finds_the_move_of_the_definition(move, shape, scatt
 def test_the_compiled_small_picture_is_that_of_the_definition(shape, cells, filled):
     shape = tuple(cells * side for side in shape)
     reference, there = (np.minimum(1.6 * grid(*shape, seed=seed), 1) for seed in (1, 2))
-    todo, small = plan(shape, filled=filled), downscale.mean_cells(there, shape[0] // cells, shape[1] // cells)
+    todo, small = (
+        compensation_for(shape, filled=filled),
+        downscale.mean_cells(there, shape[0] // cells, shape[1] // cells),
+    )
     found = CompiledLoops().remade(reference, there, todo, small)
     assert np.abs(found - small).max() > 0.01
     np.testing.assert_allclose(found, exposure_synthesis.small_picture(reference, there, todo, small), atol=1e-5)
