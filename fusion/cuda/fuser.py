@@ -44,14 +44,14 @@ AVERAGING = ("sum_rows", "sum_columns")
 
 
 def open_driver() -> Any:
-    """pycuda's driver module, initialised, with a device. Raises FusionError: what is missing and how to get it."""
+    """pycuda's driver module, initialised. Raises FusionError that names what is missing and the remedy."""
     try:
         import pycuda.driver as driver
     except ModuleNotFoundError as error:
         raise FusionError("device cuda needs the package pycuda: pip install 'livemef[cuda]'") from error
     except ImportError as error:
         reason = "NVIDIA's driver is not here" if "libcuda" in str(error) else f"pycuda does not load ({error})"
-        raise FusionError(f"device cuda: {reason}; livemef doctor tells more, --device cpu works without") from error
+        raise FusionError(f"device cuda: {reason}; see livemef doctor; --device cpu works without") from error
     try:
         driver.init()
         count = driver.Device.count()

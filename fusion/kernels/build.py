@@ -1,7 +1,7 @@
 """Compile the CUDA kernels into one binary for all GPUs in question: `python -m livemef.fusion.kernels.build`.
 
-The binary is shipped, so that a device needs no compiler. A note beside it says from which sources it was made; the
-test suite holds both together. Rebuild it after any change of a source, or where a driver is older than its compiler:
+The binary is shipped, so that a device needs no compiler. A note beside it holds the digest of its sources; a test
+compares both. Rebuild it after any change of a source, or where a driver is older than its compiler:
 JetPack 6 needs a binary of its own CUDA 12.
 """
 
@@ -103,7 +103,7 @@ def build(architectures: Sequence[int] = TARGETS) -> str:
 
 
 def main() -> int:
-    """Build for the architectures named (such as 87), else for all, and say so."""
+    """Build for the architectures given as arguments (such as 87), else for all, and print the result."""
     try:
         version = build([int(word) for word in sys.argv[1:]] or TARGETS)
     except FusionError as error:

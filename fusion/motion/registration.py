@@ -24,17 +24,17 @@ STEPS = 4
 ENOUGH = 0.05
 """Cells; the search ends with a step shorter than this: the next would be shorter by far."""
 ROBUST = 0.04
-"""Difference, encoded, at which a cell's say is halved: what moves by itself must not pull the picture along."""
+"""Difference, encoded, at which a cell's weight is halved, so that moving objects have little influence."""
 GAIN = 0.9
-"""Undoing a move must bring the mean difference down to this part, or it is let be."""
+"""Registration is used only if it reduces the mean difference to this part or less."""
 SMALLEST_SIDE = 16
 """Cells; the search begins on planes about so small: a move by a tenth of the picture is a cell or two there."""
 LEAST_SEEN = 0.05
-"""Part of the cells that must tell something."""
+"""Smallest part of the cells that must be usable."""
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
-"""Pixels; a smaller move of the picture, and a turn that moves no corner by more, are not undone: none would see it."""
+"""Pixels: smaller shifts, and rotations that move no corner by more, are ignored as invisible."""
 REGULAR = 1e-6
-"""Added to the normal equations' diagonal: a picture without slopes tells of no move."""
+"""Added to the diagonal of the normal equations (regularisation): a picture without gradients gives no move."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class Still:
 
 @dataclass(frozen=True)
 class Normal:
-    """What one step of the search needs. matrix 3 x 3, side 3: the normal equations of a small further move (dx, dy,
-    turn). seen: part of the cells that tell something. loss: their mean robust difference, 0..1.
+    """The normal equations of one step of the search, for a small further move (dx, dy, turn).
+
+    matrix: 3 x 3, side: 3. seen: part of the cells that are usable, 0..1. loss: their mean robust difference, 0..1.
     """
 
     matrix: NDArray[np.float64]
@@ -174,7 +175,7 @@ def _refined(still: Still, other: Plane, move: Move) -> Move:
 
 
 def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
-    """See Normal. A cell tells something if it clips in neither plane and its place lies in the other."""
+    """The normal equations at `move`. A cell is usable if it clips in neither plane and lies within the other."""
     height, width = other.shape
     (x, y), there = _places(move, height, width), moved(other, move)
     within = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)

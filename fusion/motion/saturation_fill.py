@@ -1,4 +1,4 @@
-"""What would the darker exposure have shown where the brighter one, the reference, clips and does not tell?"""
+"""Fills saturated areas of a brighter reference: estimates what the darker exposure shows there."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
 def with_fill(made: Values, fill: Values, reference: Values, there: Values) -> Values:
     """Values ... x 3 of the darker exposure, encoded 0..1, where the reference, the brighter one, may clip.
 
-    made: as the reference's values tell, `there`: of the other moment. A channel that clips is at least what is made of
-    it. Where there was much the same thing, which would have clipped too, it stays as it was; else it becomes what the
-    fill says, as far as the other channels let the fill be so bright.
+    made: estimated from the reference by the intensity mapping. there: the darker exposure itself, of another moment.
+    fill: estimated from unsaturated surroundings. A clipped channel is `made` or more: if `there` shows about the same
+    (and would have clipped in the reference too) it is taken from there, else from the fill, limited by the channels
+    that do not clip.
     """
     clips = np.clip((reference - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
     bright = np.min(clips + (1 - clips) * made / np.maximum(fill, LEAST_FILL), axis=-1, keepdims=True)
