@@ -35,9 +35,7 @@ from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 WAIT_LIMIT_S = 4.0
-"""Seconds after which a bracket, which takes milliseconds, counts as hung. Below the supervisor's limit, so that the
-error is reported before the process is killed.
-"""
+"""Seconds after which a bracket counts as hung. Below the supervisor's limit, so that the error is reported."""
 
 POLL_S = 5e-5
 AVERAGING = ("sum_rows", "sum_columns")
@@ -180,10 +178,7 @@ class CudaFuser:
         return self.begin(exposures, out, moments).finish()
 
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> CudaPending:
-        """Enqueue a bracket; `exposures` and `out` must not be changed until `finish`.
-
-        If `in_flight` brackets are enqueued already, the oldest is finished first.
-        """
+        """See Fuser. If `in_flight` brackets are enqueued already, the oldest is finished first."""
         check_exposures(exposures)
         first = exposures[0]
         result = np.empty(first.shape, first.dtype) if out is None else checked_out(out, first)
