@@ -32,6 +32,9 @@ EXTRAS = {
     "linuxpy": "v4l2",
     "picamera2": "picamera",
     "pycuda": "cuda",
+    "rawpy": "raw",
+    "imagecodecs": "formats",
+    "pillow_heif": "formats",
 }
 """Extra of livemef that installs each optional package."""
 

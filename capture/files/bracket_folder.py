@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from livemef.capture.files.kinds import RAW_SUFFIXES
 from livemef.capture.files.orientation import agreed_orientations
 from livemef.capture.frame import LUMA_WEIGHTS, Exposure, Pixels, brightness
 from livemef.capture.srgb import decode
+
+LOG = logging.getLogger("livemef.capture.files")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def read_bracket_folder(folder: Path) -> BracketFolder:
     if len(files) < 2:
         raise CaptureError(f"folder {folder}: a bracket needs two pictures or more, it holds {len(files)}")
     read = read_bracket(files)
+    for note in read.notes:
+        LOG.warning("folder %s: %s", folder, note)
     first = read.pixels[0]
     return BracketFolder(folder, read.files, read.exposures, first.shape, str(first.dtype), read.orientations)
 

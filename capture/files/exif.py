@@ -58,7 +58,7 @@ def read_exif(data: bytes) -> Exif:
         try:
             found.load(data)
             ifd0, detail = dict(found), dict(found.get_ifd(_EXIF_IFD))
-            interop = dict(found.get_ifd(_INTEROP_IFD))
+            interop = dict(found.get_ifd(_INTEROP_IFD)) if _INTEROP_IFD in detail else {}
         except Exception:
             # Pillow raises nearly anything on damaged metadata: the picture is good without
             return NO_EXIF

@@ -13,6 +13,8 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import quiet_opencv, write_atomically
 
 RADIANCE_SUFFIXES = frozenset({".exr", ".hdr", ".tif", ".tiff"})
+_ADOBE_DEFLATE = 8
+"""TIFF's number; OpenCV has a name for it only from 4.10 on."""
 MAX_RADIANCE_PIXELS = 1 << 26
 """Width times height of a map that is read: 0.8 GB of floats. A panorama of 8192 x 4096 has half of that."""
 _HDR_SIZE = re.compile(rb"\n([-+])([XY]) (\d{1,9}) ([-+])([XY]) (\d{1,9})\n")
@@ -73,7 +75,7 @@ def write_radiance(path: str | Path, light: NDArray[np.float32], comment: str = 
     if suffix == ".exr":
         write_atomically(path, _exr(path, light, comment))
         return
-    settings = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_ADOBE_DEFLATE] if suffix != ".hdr" else []
+    settings = [cv2.IMWRITE_TIFF_COMPRESSION, _ADOBE_DEFLATE] if suffix != ".hdr" else []
     encoded, data = cv2.imencode(suffix, np.maximum(light, 0) if suffix == ".hdr" else light, settings)
     if not encoded:
         raise CaptureError(f"cannot write {path}: the {suffix} encoder refused a picture of {light.shape}")
