@@ -10,7 +10,7 @@ def main(scenes: str, output: str) -> int:
     """One picture for each folder; a bad folder is reported and the others go on. Returns how many were bad."""
     bad = 0
     Path(output).mkdir(exist_ok=True)
-    settings = livemef.FusionSettings(network_lines=0, motion="full")  # the whole picture; held by hand
+    settings = livemef.FusionSettings(motion="full")  # the pictures were held by hand
     with livemef.open_fuser(settings) as fuser:
         for scene in sorted(folder for folder in Path(scenes).iterdir() if folder.is_dir()):
             try:

@@ -16,7 +16,7 @@ def exposures() -> list[np.ndarray]:
 
 def main(output: str) -> None:
     """With one fuser for many brackets the network is loaded once."""
-    settings = livemef.FusionSettings(motion="off", chroma="weighted")
+    settings = livemef.FusionSettings(motion="off", gamma="adaptive")
     with livemef.open_fuser(settings) as fuser:
         fused = fuser.fuse(exposures())
     livemef.write_picture(output, fused.pixels)

@@ -16,8 +16,8 @@ from livemef.fusion.motion.steadiness import Place
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 
-STILLS = FusionSettings(network_lines=0, motion="off")
-"""The settings for single pictures: the network sees the whole picture, and nothing moved between the exposures."""
+STILLS = FusionSettings(motion="off")
+"""The settings for single pictures, of which nothing is known to have moved between the exposures."""
 
 
 class BracketFuser:
@@ -106,9 +106,9 @@ def fuse(
     """Fuse differently exposed pictures of one scene into one, as `livemef fuse` does with files.
 
     exposures: two or more arrays in any order, BGR, height x width x 3, uint8 or uint16, sRGB-encoded, all of one shape
-    and dtype. They are not changed. settings: by default the network sees the whole picture and nothing is done about
-    motion; `FusionSettings(network_lines=0, motion="full")` for hand-held pictures. model, device, threads: as in
-    `open_fuser`, which is quicker for many pictures, since it loads the network once.
+    and dtype. They are not changed. settings: by default nothing is done about motion; `FusionSettings(motion="full")`
+    for hand-held pictures. model, device, threads: as in `open_fuser`, which is quicker for many pictures, since it
+    loads the network once.
 
     Returns a new array of the same shape and dtype. Raises FusionError for exposures that cannot be fused, EngineError
     for a network that cannot be loaded.
