@@ -57,7 +57,8 @@ def watch_command(
                 for _ in watch.frames(frames):
                     show()
         except KeyboardInterrupt:
-            pass  # the usual end, not a failure
+            if watch.newest is None and not json:
+                print(f"no frame came from {watch.subscriber.endpoint}", flush=True)
         finally:
             _print_end(watch, json)
 

@@ -23,6 +23,20 @@ def watching(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+INTERRUPTED_WATCH = """
+import signal, sys
+from livemef.tools import watch
+from livemef.tools.cli import main
+waiting = watch._Watch.frames
+def frames(self, limit):
+    for step in waiting(self, limit):
+        signal.raise_signal(signal.SIGINT)
+        yield step
+watch._Watch.frames = frames
+sys.exit(main(["watch", sys.argv[1]]))
+"""
+
+
 class Source(threading.Thread):
     """Publishes a picture every 10 ms, 40 ms after its sensor time, leaving out the numbers in `lost`."""
 
@@ -90,6 +104,15 @@ def test_interrupt_ends_with_the_last_line_and_success(tmp_path):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["gaps"] == 0
+
+
+def test_interrupt_before_any_frame_leaves_a_line_as_well(tmp_path):
+    place = f"ipc://{tmp_path}/none"
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_WATCH, f"sub+connect:{place}"], stdout=subprocess.PIPE, text=True
+    )
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"no frame came from sub+connect:{place}\n")
 
 
 def test_a_publisher_that_is_not_there(tmp_path):

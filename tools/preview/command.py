@@ -30,4 +30,5 @@ def preview_command(
 
     token = os.environ.get(TOKEN_VARIABLE)
     run_preview(source, host, port, token, lambda url: print(f"preview at {url}", flush=True))
+    print("preview ended", flush=True)
     return DONE

@@ -165,8 +165,8 @@ def test_a_process_of_its_own_ends_when_told(place, number):
         url = process.stdout.readline().removeprefix("preview at ").strip()
         assert get(int(url.rstrip("/").rpartition(":")[2]), "/healthz")[0] == 503
         process.send_signal(number)
-        _, err = process.communicate(timeout=10)
-    assert (process.returncode, err) == (0, "")
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "preview ended\n", "")
 
 
 @pytest.mark.parametrize(
