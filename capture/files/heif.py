@@ -26,10 +26,10 @@ def read_heif(data: bytes, kind: str, max_pixels: int) -> HeifPicture:
     """The main picture of a HEIC or AVIF file; kind: "heif" or "avif". Raises CaptureError, in a few words."""
     from PIL import Image, features
 
-    if kind == "heif" or not features.check("avif"):
-        _register(kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if kind == "heif" or not features.check("avif"):
+            _register(kind)
         try:
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > max_pixels:
