@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -189,3 +190,37 @@ def test_what_is_written_as_srgb_says_so_and_reads_back_the_same(tmp_path: Path,
         assert tagged.info["icc_profile"] == srgb_profile()
         assert not plain.info.get("icc_profile")
     assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), read_picture(tmp_path / f"b{suffix}"))
+
+
+def table_profile(space: ColourSpace) -> bytes:
+    """A profile made of a table (lut16Type, two entries a side), exact for a linear space."""
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
+    xyz = np.clip(corners @ space.to_xyz.T * 32768, 0, 65535).round().astype(">u2")
+    identity = struct.pack(">9i", *(65536, 0, 0, 0, 65536, 0, 0, 0, 65536))
+    ramp = struct.pack(">6H", *(0, 65535) * 3)
+    body = b"mft2" + bytes(4) + bytes([3, 3, 2, 0]) + identity + struct.pack(">2H", 2, 2) + ramp + xyz.tobytes() + ramp
+    plain = icc._matrix_profile(space.name, space.to_xyz, b"curv" + bytes(8))
+    tags = {**icc._tags(plain), b"A2B0": body}
+    for name in (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"):
+        del tags[name]
+    at = 132 + 12 * len(tags)
+    table, bodies = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, at + len(bodies), len(content))
+        bodies += content + bytes(-len(content) % 4)
+    return struct.pack(">I", at + len(bodies)) + plain[4:128] + table + bodies
+
+
+def test_profiles_made_of_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = convert_to_srgb(COLOURS.astype(np.uint16) * 257, profile_of(LINEAR))[0]
+    converted, name = convert_to_srgb(COLOURS, table_profile(LINEAR))
+    assert name == "linear sRGB"
+    bright = (COLOURS > 40).all(axis=2)
+    assert np.abs(converted.astype(int) - expected / 257)[bright].max() < 2
+    pytest.importorskip("imagecodecs")
+    deep, _ = convert_to_srgb(COLOURS.astype(np.uint16) * 257, table_profile(LINEAR))
+    assert deep.dtype == np.uint16
+    assert np.abs(deep.astype(int) - expected)[bright].max() < 2 * 257
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(CaptureError, match=r"linear sRGB.*livemef\[formats\]"):
+        convert_to_srgb(COLOURS.astype(np.uint16), table_profile(LINEAR))
