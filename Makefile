@@ -8,7 +8,7 @@ JOBS ?= 2
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
-.PHONY: setup live test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed \
+.PHONY: setup live fuzz soak test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed \
 	lint format docs kernels clean
 
 comma := ,
@@ -49,6 +49,15 @@ test-all: .venv/.ready-all
 
 test-slow: .venv/.ready-all
 	$(PY) -m pytest -m slow
+
+# Hostile inputs for every reader: an hour, or FUZZ_SECONDS.
+fuzz: .venv/.ready-test
+	$(PY) -m tests.fuzz $(FUZZ_KINDS)
+
+# SIGKILL and SIGSTOP at random, hostile subscribers: minutes, on a machine that may be busy.
+soak: .venv/.ready-test
+	$(PY) -m tests.soak kill
+	$(PY) -m tests.soak peers
 
 # The quick tests with the lowest versions of all dependencies that pyproject.toml allows.
 test-floors:
