@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from livemef.tools.remedies import as_typed_here
+from livemef.tools.remedies import as_typed_here, commands_in
 from tests.tools.command import ROOT, livemef
 
 
@@ -15,6 +15,11 @@ def test_the_printed_command_installs_for_this_python_from_any_folder(tmp_path: 
     done = subprocess.run([*command[:-1], "--help"], cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
     assert (done.returncode, done.stderr) == (0, "")
     assert "pip install" in done.stdout
+
+
+def test_commands_are_listed_once_each() -> None:
+    texts = ["on a PC: pip install 'livemef[cuda]'", "", "pip install 'livemef[cuda]' (compiles)", "pip install x"]
+    assert commands_in(texts) == [as_typed_here("pip install 'livemef[cuda]'")]
 
 
 def test_what_is_no_remedy_of_ours_stays() -> None:

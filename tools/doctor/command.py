@@ -21,12 +21,12 @@ from livemef.tools.doctor.finding import Finding
 from livemef.tools.doctor.probes import PROBES
 from livemef.tools.exits import DONE, SURROUNDINGS
 from livemef.tools.options import JsonOption
-from livemef.tools.remedies import as_typed_here
+from livemef.tools.remedies import as_typed_here, commands_in
 from livemef.tools.safe_start import module_command
 
 PROBE_LIMIT_S = 30.0
 TOGETHER = 2
-AREAS = ("Cameras", "GPU", "Network", "Fusion", "Publishing", "Preview", "Training", "System", "Clocks")
+AREAS = ("Cameras", "GPU", "Network", "Fusion", "Publishing", "Preview", "Pictures", "Training", "System", "Clocks")
 NEEDED_PROBES = ("simulated_camera", "network", "zeromq")
 AREA_OF_PROBE = {
     "simulated_camera": "Cameras",
@@ -79,7 +79,6 @@ def examine() -> list[Finding]:
         probed = list(pool.map(run_probe, PROBES))
     findings = [finding for check in HERE for finding in check()]
     findings += [finding for group in probed for finding in group]
-    findings = [replace(finding, remedy=as_typed_here(finding.remedy)) for finding in findings]
     return sorted(findings, key=lambda finding: AREAS.index(finding.area))
 
 
@@ -90,7 +89,7 @@ def as_json(findings: list[Finding]) -> str:
         "machine": platform.machine(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [asdict(replace(finding, remedy=as_typed_here(finding.remedy))) for finding in findings],
     }
     return json.dumps(report)
 
@@ -104,6 +103,15 @@ def _table(findings: list[Finding]) -> Table:
         text = escape(finding.detail) + (f"\n[dim]→ {escape(finding.remedy)}[/]" if finding.remedy else "")
         table.add_row(first, escape(finding.name), MARKS[finding.state], text)
     return table
+
+
+def _print_commands(console: Console, findings: list[Finding]) -> None:
+    """The commands behind the remedies, unwrapped, to be copied."""
+    commands = commands_in(finding.remedy for finding in findings)
+    if commands:
+        console.print("\nTo install what is missing, here or in any other folder:")
+    for command in commands:
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def doctor_command(json_lines: JsonOption = False) -> int:
@@ -121,6 +129,7 @@ def doctor_command(json_lines: JsonOption = False) -> int:
         console = Console()
         console.print(f"livemef on {platform.platform()}, {platform.machine()}, Python {platform.python_version()}\n")
         console.print(_table(findings))
+        _print_commands(console, findings)
         verdict = f"[red]Not fit to run:[/] {escape(', '.join(finding.name for finding in harmful))}"
         console.print("\n" + (verdict if harmful else "[green]Fit to run.[/] What is missing is optional."))
     return SURROUNDINGS if harmful else DONE

@@ -49,11 +49,22 @@ def camera_packages() -> list[Finding]:
 
 
 def other_packages() -> list[Finding]:
-    """Packages of the preview page and of training."""
-    web, train = "pip install 'livemef[web]'", "pip install 'livemef[train]'"
+    """Packages of the preview page, of file formats, of field capture and of training."""
+    web, train, formats, field = (f"pip install 'livemef[{extra}]'" for extra in ("web", "train", "formats", "field"))
     return [
         package("Preview", "aiohttp", "aiohttp", "the preview page", web),
         package("Preview", "prometheus_client", "prometheus-client", "/metrics of the preview", web),
+        package("Pictures", "rawpy", "rawpy", "camera raw files and DNG", "pip install 'livemef[raw]'"),
+        package(
+            "Pictures",
+            "imagecodecs",
+            "imagecodecs",
+            "12-bit JPEG, rarer compressions of TIFF, 16-bit colour tables",
+            formats,
+        ),
+        package("Pictures", "pillow_heif", "pillow-heif", "HEIC", formats),
+        package("Pictures", "OpenEXR", "OpenEXR", "OpenEXR output of livemef merge", "pip install 'livemef[exr]'"),
+        package("Pictures", "bagit", "bagit", "livemef shoot", field),
         package("Training", "torch", "torch", "training and labelling; not needed to run", train),
         package("Training", "onnx", "onnx", "export of a trained network; not needed to run", train),
     ]
