@@ -98,7 +98,7 @@ def write_dng(path: Path, light: Pixels) -> Path:
         writer.write(
             (light >> 8).astype(np.uint8)[::8, ::8], photometric="rgb", subfiletype=1, subifds=1, extratags=tags
         )
-        writer.write(light, photometric=34892, extratags=tags[2:])
+        writer.write(light, photometric=34892, planarconfig="contig", extratags=tags[2:])
     return path
 
 
