@@ -349,9 +349,9 @@ class CudaFuser:
         """Memory for a result of this shape and dtype that the device writes in place."""
         with self.on_device():
             flags = self._driver.host_alloc_flags.DEVICEMAP
-            buffers: Pixels = self._driver.pagelocked_empty(like.shape, like.dtype, mem_flags=flags)
-            self._remember(buffers)
-        return buffers
+            buffer: Pixels = self._driver.pagelocked_empty(like.shape, like.dtype, mem_flags=flags)
+            self._remember(buffer)
+        return buffer
 
     def _remember(self, array: Pixels) -> None:
         """Register page-locked memory until the array is freed: its addresses are reused afterwards."""
