@@ -1,5 +1,10 @@
+import socket
+from typing import Any, cast
+
 import pytest
 
+from livemef.capture import process
+from livemef.capture.errors import CameraStalled
 from livemef.capture.process import least_slots
 from livemef.capture.transport.ring import SlotPool
 
@@ -17,3 +22,52 @@ def test_a_consumer_with_its_hands_full_is_still_given_the_next_frame(exposures:
     pool.fill(slot, 99)
     assert [note for _, note in pool.hand_over()] == [99]
     assert pool.acquire() is not None  # and the camera has where to write
+
+
+class SilentSession:
+    """A camera that delivers nothing; its driver says so after the time that it was given, and a little."""
+
+    def __init__(self, clock: "Clock", absent_s: float = 0.0) -> None:
+        self._clock, self._absent_s, self.asked = clock, absent_s, 0
+
+    def next_frame(self, timeout_s: float) -> None:
+        self.asked += 1
+        absent_s, self._absent_s = self._absent_s, 0.0  # this process is stopped once, and goes on
+        self._clock.now_s += timeout_s + absent_s
+        raise CameraStalled(f"camera 'x': no frame within {timeout_s:.3g} s: is it plugged in?")
+
+
+class Clock:
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class NobodyAsks:
+    stopping = False
+
+    def beat(self, **values: object) -> None:
+        assert values == {"state": "waiting for the camera"}
+
+
+def waited(monkeypatch: pytest.MonkeyPatch, absent_s: float) -> tuple[float, str]:
+    clock = Clock()
+    monkeypatch.setattr(process, "time", clock)
+    job = process.CaptureJob(link=socket.socket(), camera="x", stall_timeout_s=5.0)
+    session = SilentSession(clock, absent_s)
+    with pytest.raises(CameraStalled) as caught:
+        process._next_frame(job, cast(Any, session), cast(Any, NobodyAsks()))
+    job.link.close()
+    return clock.now_s - 100.0, str(caught.value)
+
+
+def test_a_stall_is_told_with_the_limit_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_s, said = waited(monkeypatch, 0.0)
+    assert 5.0 <= passed_s < 5.6
+    assert "no frame within 5 s" in said
+
+
+def test_time_in_which_this_process_was_stopped_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_s, _ = waited(monkeypatch, 30.0)
+    assert passed_s > 30.0 + 4.5
