@@ -7,8 +7,8 @@ import socket
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -34,6 +34,9 @@ from livemef.fusion.stream.wire import MOTION, exposure_topic
 
 RATE_WINDOW_S = 2.0
 TURN_S = 0.2
+QUICK_S, FIRST_STEP_S, SLOWER = 1.0, 60.0, 4.0
+"""A step of fusing below QUICK_S needs no patience; the first may take FIRST_STEP_S, others SLOWER times the longest.
+"""
 
 PROGRESS_PERIOD_S = 5.0
 
@@ -287,19 +290,46 @@ def _serve(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> b
         inbox.close()
 
 
+class _Patience:
+    """How long a step of fusing may take before it counts as a hang, from the longest so far.
+
+    A full-resolution network on a slow processor takes longer for a bracket than a heartbeat may lack; heartbeats then
+    come from a thread, for a while that a hung device would exceed.
+    """
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+        self._longest_s: float | None = None
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """While this lasts, a step is under way."""
+        began_s = time.monotonic()
+        if self._longest_s is not None and self._longest_s < QUICK_S:
+            yield
+        else:
+            limit_s = FIRST_STEP_S if self._longest_s is None else SLOWER * self._longest_s
+            with self._lifeline.opening("fusing", limit_s):
+                yield
+        self._longest_s = max(self._longest_s or 0.0, time.monotonic() - began_s)
+
+
 def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
     under_way: deque[_Started] = deque()
+    patience = _Patience(lifeline)
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))
         stage.check_memory()
         delivery = inbox.take(0 if under_way else TURN_S)
         stage.tally.superseded += inbox.take_superseded()
         if delivery is not None:
-            under_way.append(stage.start(delivery))
+            with patience.step():
+                under_way.append(stage.start(delivery))
         # The next bracket is started before the last one is published, but only if it has arrived already.
         if under_way and (delivery is None or len(under_way) == stage.in_flight):
             started = under_way.popleft()
-            stage.finish(started)
+            with patience.step():
+                stage.finish(started)
             inbox.give_back(started.delivery)
         elif delivery is None and (inbox.ended or inbox.lost):
             return inbox.ended

@@ -108,7 +108,7 @@ def _one_life(name: str, seconds: float, seed: int, total: dict[str, object]) ->
             if time.monotonic() - heard > 6 * HANG_S:  # in native code, where no signal of Python's arrives
                 child.kill()
         text += child.stdout.read() or b""
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith(b'{"') and line.endswith(b"}")]
         counts = [line for line in lines if "count" in line] or [{"count": 0, "refused": 0}]
         for key in ("count", "refused"):
             total[key] += counts[-1][key]  # type: ignore[operator]
