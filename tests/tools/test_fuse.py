@@ -237,7 +237,7 @@ class TestBadInput:
             (under, over, "-o", tmp_path / "f.png", "--gamma", "much"): "gamma",
             (under, over, "-o", tmp_path / "f.png", "--gamma", "99"): "gamma",
             (under, over, "-o", tmp_path / "f.png", "--chroma", "both"): "chroma",
-            (under, over, "-o", tmp_path / "f.png", "--network-lines", "few"): "network_lines",
+            (under, over, "-o", tmp_path / "f.png", "--network-lines", "few"): "--network-lines few",
             (under, over, "-o", tmp_path / "f.png", "--device", "tpu"): "device",
             (under, over, "-o", tmp_path / "f.png", "--threads", "many"): "threads",
             (under, over, "-o", tmp_path / "f.png", "--gama", "1"): "--gamma",

@@ -132,7 +132,8 @@ def test_the_profile_is_named_in_every_header_and_another_cameras_is_refused(
     for command in (["run", "--no-preview"], ["record", "-o", tmp_path / "r"]):
         other = livemef(*command, "--camera", SMALL_CAMERA.replace("seed=1", "seed=99"), "--profile", path)
         assert_one_line(other, "camera.toml", "is of simulated camera 1,", "is simulated camera 99,")
-        assert_one_line(livemef(*command, "--profile", tmp_path / "none.toml"), "none.toml", "livemef calibrate")
+        missing = livemef(*command, "--camera", SMALL_CAMERA, "--profile", tmp_path / "none.toml")
+        assert_one_line(missing, "none.toml", "livemef calibrate")
 
 
 def test_frames_ends_after_so_many(pipelines: Callable[..., Pipeline]) -> None:
