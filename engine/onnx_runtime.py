@@ -58,7 +58,8 @@ def _session(path: Path, data: bytes, threads: int | None) -> Any:
     # Without it, int8 products overflow 16 bits on x86 processors that lack VNNI, and the picture changes.
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(data, options, providers, enable_fallback=False)  # it would print
     except Exception as error:  # onnxruntime's exceptions have no other common base
         reason = str(error).strip().splitlines()[0]
         raise EngineError(
