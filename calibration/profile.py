@@ -187,10 +187,11 @@ class CameraProfile:
         return dataclasses.replace(self, date=now(), software=_software(), **section)
 
     def known_camera(self, source: str) -> KnownCamera:
-        """The part that capture uses."""
+        """The part that capture and fusion use."""
+        light = None if self.response is None else self.response.light
         if self.delay is None:
-            return KnownCamera(source, self.identity)
-        return KnownCamera(source, self.identity, self.delay.exposure_delay, self.delay.gain_delay)
+            return KnownCamera(source, self.identity, response=light)
+        return KnownCamera(source, self.identity, self.delay.exposure_delay, self.delay.gain_delay, light)
 
 
 _ADAPTER = TypeAdapter(CameraProfile)

@@ -11,7 +11,7 @@ from livemef.capture.frame import Bracket, CapturedBracket, Pixels, brightness
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, check_exposures
 from livemef.fusion.motion.compensation import UNKNOWN, Moments
-from livemef.fusion.motion.intensity_mapping import light_of_linear
+from livemef.fusion.motion.intensity_mapping import light_at_knots, light_of_linear
 from livemef.fusion.motion.steadiness import Place
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
@@ -124,14 +124,15 @@ def fuse(
         return fuser.fuse(exposures).pixels
 
 
-def moments_of(bracket: Bracket) -> Moments:
+def moments_of(bracket: Bracket, measured: Sequence[Sequence[float]] | None = None) -> Moments:
     """How a bracket was taken, for motion: its exposures' light, the newest frame as the moment to show, its place in
-    the stream, and the camera's response, where that is known.
+    the stream, and the camera's response: as measured (linear light of each channel at equally spaced codes), else as
+    the camera states it, else not known.
     """
     newest = bracket.newest
     frames = tuple(record.sequence for record in bracket.records)
-    response = None
-    if newest.response == "linear":
+    response = None if measured is None else light_at_knots(measured)
+    if response is None and newest.response == "linear":
         top = 255 if newest.white_level <= 255 else 65535  # of the pictures' dtype
         response = light_of_linear(newest.black_level / top, newest.white_level / top)
     return Moments(bracket.lights, bracket.records.index(newest), Place(newest.epoch, frames), response)

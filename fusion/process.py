@@ -62,7 +62,8 @@ class Outlet:
 @dataclass(frozen=True)
 class FusionJob:
     """What the process works with. `link`: fusion's end of the socket pair with capture. `frames`: end after
-    publishing so many; None = never. For the headers: `profile`, the camera profile in force ("" = none), `frame_id`.
+    publishing so many; None = never. `response`: the camera's, as in KnownCamera, None = not measured. For the
+    headers: `profile`, the camera profile in force ("" = none), `frame_id`.
     """
 
     link: socket.socket
@@ -77,6 +78,7 @@ class FusionJob:
     """`device` is the CPU because CUDA failed in earlier runs of this process."""
     profile: str = ""
     frame_id: str = "camera"
+    response: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass
@@ -162,7 +164,8 @@ class _Stage:
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
         buffer = self._output_for(delivery.pixels[0])
-        return _Started(delivery, self._fuser.begin(delivery.pixels, buffer, moments_of(delivery.bracket)), began_ns)
+        moments = moments_of(delivery.bracket, self._job.response)
+        return _Started(delivery, self._fuser.begin(delivery.pixels, buffer, moments), began_ns)
 
     def finish(self, started: _Started) -> None:
         """Wait for the fused picture and publish it. Raises FusionError."""

@@ -78,15 +78,17 @@ class CameraInfo:
 
 @dataclass(frozen=True)
 class KnownCamera:
-    """The results of a calibration that capture uses, for one camera in one mode.
+    """The results of a calibration that the live pipeline uses, for one camera in one mode.
 
-    source: the profile's file, for messages. exposure_delay, gain_delay: as in CameraInfo.
+    source: the profile's file, for messages. exposure_delay, gain_delay: as in CameraInfo. response: linear light of
+    blue, green and red at equally spaced codes 0..1, None if it was not measured.
     """
 
     source: str
     identity: CameraIdentity
     exposure_delay: int | None = None
     gain_delay: int | None = None
+    response: tuple[tuple[float, ...], ...] | None = None
 
     def applied_to(self, info: CameraInfo) -> CameraInfo:
         """The camera's description with the calibrated delays in place of the stated ones.

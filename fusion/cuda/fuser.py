@@ -6,7 +6,6 @@ One thread owns the device: all calls come from the thread that made the fuser. 
 from __future__ import annotations
 
 import ctypes
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from livemef.capture.frame import Pixels
 from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
 from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.lane import Lane
 from livemef.fusion.cuda.launch_layout import BLOCK, Pair, PairLayout, Picture, Step
 from livemef.fusion.cuda.memory import Buffers, DeviceMeans, Locked, driver_library, lock_pages
 from livemef.fusion.cuda.motion import Remake
@@ -31,13 +31,9 @@ from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import DefinedLoops
-from livemef.fusion.motion.steadiness import StreamMemory
+from livemef.fusion.motion.steadiness import Fold, StreamMemory
 from livemef.fusion.settings import FusionSettings
 
-WAIT_LIMIT_S = 4.0
-"""Seconds after which a bracket counts as hung. Below the supervisor's limit, so that the error is reported."""
-
-POLL_S = 5e-5
 AVERAGING = ("sum_rows", "sum_columns")
 
 
@@ -64,7 +60,7 @@ class CudaPending:
     """A bracket under fusion on the device."""
 
     def __init__(
-        self, fuser: CudaFuser, lane: _Lane, out: Pixels, staged: Pixels | None, motion: MotionReport | None
+        self, fuser: CudaFuser, lane: Lane, out: Pixels, staged: Pixels | None, motion: MotionReport | None
     ) -> None:
         self._fuser, self._lane, self._out, self._staged, self._motion = fuser, lane, out, staged, motion
         self._fused: Fused | None = None
@@ -79,45 +75,6 @@ class CudaPending:
                 np.copyto(self._out, self._staged)
             self._fused = Fused(self._out, stages, self._motion)
         return self._fused
-
-
-class _Lane:
-    """Resources of one bracket in flight: memory, events, and its pending result."""
-
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
-        self._events: list[Any] = []
-        self._marks: list[str] = []
-        self.buffers: Buffers | None = None
-        self.pending: CudaPending | None = None
-
-    def start(self, stream: Any) -> None:
-        """Begin a timeline."""
-        self._marks = []
-        self.mark("start", stream)
-
-    def mark(self, stage: str, stream: Any) -> None:
-        """Record an event: what was enqueued since the mark before belongs to `stage`."""
-        if len(self._events) == len(self._marks):
-            self._events.append(self._driver.Event())
-        self._events[len(self._marks)].record(stream)
-        self._marks.append(stage)
-
-    def wait(self) -> None:
-        """Until the last mark is reached. Raises FusionError after WAIT_LIMIT_S."""
-        last, deadline = self._events[len(self._marks) - 1], time.monotonic() + WAIT_LIMIT_S
-        while not last.query():
-            if time.monotonic() > deadline:
-                raise FusionError(f"the GPU has not answered for {WAIT_LIMIT_S:.0f} s: its driver or device hangs")
-            time.sleep(POLL_S)
-
-    def stages_ms(self) -> dict[str, float]:
-        """Milliseconds by stage."""
-        stages: dict[str, float] = {}
-        for index, stage in enumerate(self._marks[1:]):
-            spent = float(self._events[index + 1].time_since(self._events[index]))
-            stages[stage] = stages.get(stage, 0.0) + spent
-        return stages
 
 
 class CudaFuser:
@@ -146,7 +103,7 @@ class CudaFuser:
             self._module = self._load(kernels)
             self._functions: dict[str, Any] = {}
             self._stream, self._early = self._driver.Stream(), self._driver.Stream()
-            self._lanes = [_Lane(self._driver) for _ in range(self.in_flight)]
+            self._lanes = [Lane(self._driver) for _ in range(self.in_flight)]
 
     @contextmanager
     def on_device(self) -> Iterator[None]:
@@ -192,7 +149,7 @@ class CudaFuser:
         return lane.pending
 
     def _enqueue(
-        self, lane: _Lane, exposures: Sequence[Pixels], out: Pixels, moments: Moments
+        self, lane: Lane, exposures: Sequence[Pixels], out: Pixels, moments: Moments
     ) -> tuple[Pixels | None, MotionReport | None]:
         """All of a bracket's work. The page-locked picture that it ends in, unless that is `out` itself."""
         buffers = self._buffers(lane, exposures)
@@ -211,7 +168,10 @@ class CudaFuser:
         means = self._running_means(buffers.layout, len(pictures) - 1, moments)
         for index, over in enumerate(pictures[1:], 1):
             given = {} if not buffers.motion else {0: 0, 1: 1} if index == 1 else {1: index}
-            self._fuse_pair(lane, buffers, (under, over), fused, given, means[index - 1])
+            fold = None
+            if buffers.motion and moments.place:
+                fold = Fold(index - 1, index == len(pictures) - 1, self.settings.window_radius)
+            self._fuse_pair(lane, buffers, (under, over), fused, given, means[index - 1], fold)
             under = fused
         if not buffers.mapped:
             self._copy(buffers, target, buffers.pictures[-1], self._stream, down=True)
@@ -227,7 +187,7 @@ class CudaFuser:
             means.share = running.share
         return self._means
 
-    def _still(self, lane: _Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
+    def _still(self, lane: Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
         """Make all exposures ones of one moment, in `pictures`. What has moved is found by the host, on grids that come
         in a stream of their own: the bracket before goes on meanwhile. Time spent there counts as the stage "motion".
         """
@@ -266,7 +226,7 @@ class CudaFuser:
         self._launch(buffers.layout.remake_step(), bytes(argument), Remake, self._stream)
         return made
 
-    def _buffers(self, lane: _Lane, exposures: Sequence[Pixels]) -> Buffers:
+    def _buffers(self, lane: Lane, exposures: Sequence[Pixels]) -> Buffers:
         height, width = exposures[0].shape[:2]
         itemsize = exposures[0].itemsize
         layout = PairLayout(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
@@ -310,14 +270,15 @@ class CudaFuser:
 
     def _fuse_pair(
         self,
-        lane: _Lane,
+        lane: Lane,
         buffers: Buffers,
         pictures: Sequence[Picture],
         out: Picture,
         given: dict[int, int],
         means: DeviceMeans,
+        fold: Fold | None,
     ) -> None:
-        """given: for exposure 0 or 1 of the pair the number of its small picture, where that is known already."""
+        """given: number of the small picture of exposure 0 or 1 of the pair, where known. fold: None for stills."""
         addresses, share = buffers.addresses | {"means": int(means.memory)}, means.share
         pairs = {small: bytes(buffers.layout.pair(small, pictures, out, addresses, share)) for small in (True, False)}
         steps = [step for step in buffers.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
@@ -329,8 +290,21 @@ class CudaFuser:
                 self._net.enqueue(*buffers.layout.network_shape(step.small), *planes, self._stream.handle)
             else:
                 self._launch(step, pairs[step.small], Pair, self._stream)
+            if step.kernel == "smooth_columns" and fold is not None:
+                self._steer(lane, buffers, fold)
             if index + 1 == len(steps) or steps[index + 1].stage != step.stage:
                 lane.mark(step.stage, self._stream)
+
+    def _steer(self, lane: Lane, buffers: Buffers, fold: Fold) -> None:
+        """Average the steering planes over a cycle of exposures: by the host, for which the device waits meanwhile."""
+        memory = buffers.motion
+        assert memory is not None
+        self._driver.memcpy_dtoh_async(memory.steering, buffers.addresses["steering"], self._stream)
+        self._driver.memcpy_dtoh_async(memory.lightness, buffers.addresses["lightness"], self._stream)
+        lane.mark("affine", self._stream)
+        lane.wait()
+        memory.steer(self._memory, fold, self._loops)
+        self._driver.memcpy_htod_async(buffers.addresses["steering"], memory.steering, self._stream)
 
     def _give_smalls(self, buffers: Buffers, given: dict[int, int]) -> None:
         for place, number in given.items():

@@ -11,7 +11,9 @@ import numpy as np
 
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.launch_layout import PairLayout, offsets
-from livemef.fusion.cuda.motion import RemakeBuffers
+from livemef.fusion.cuda.motion import RemakeBuffers, affine_of, steering_of
+from livemef.fusion.motion.loops import GridLoops
+from livemef.fusion.motion.steadiness import Fold, StreamMemory
 
 REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
 
@@ -66,10 +68,18 @@ class MotionBuffers:
         locked = driver.pagelocked_empty
         self.grids = locked((members + members % 2, *layout.grid_shape, 3), np.float32)
         self.smalls = locked((members, *layout.small_shape, 3), np.float32)
+        self.steering = locked((*layout.small_shape, 4), np.float32)
+        self.lightness = locked((2, *layout.small_shape), np.float32)
         self.remake = RemakeBuffers(layout.height, layout.width, layout.itemsize, layout.grid_shape)
         self.blocks = [locked(self.remake.size, np.uint8) for _ in range(members)]
         self.device_blocks = [driver.mem_alloc(self.remake.size) for _ in range(members)]
         self.remade = [driver.mem_alloc(stride * layout.height) for _ in range(members)]
+
+    def steer(self, stream: StreamMemory, fold: Fold, loops: GridLoops) -> None:
+        """Average the steering planes, which have been copied here, over a cycle of exposures."""
+        affine, part = affine_of(self.steering)
+        lights = self.lightness[0], self.lightness[1]
+        self.steering[:] = steering_of(*stream.steer(fold, affine, part, lights, loops))
 
 
 @lru_cache(maxsize=1)

@@ -131,3 +131,19 @@ class RemakeBuffers:
             luma_offset=top * exposure_synthesis.LUMA_OFFSET,
             alike=exposure_synthesis.ALIKE,
         )
+
+
+def affine_of(steering: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients A, B, C in L* (h x w x 3), and the darker exposure's part of the chroma, of the device's steering
+    planes (h x w x 4), whose A, B, C are in f = (L* + 16) / 116.
+    """
+    planes = steering.astype(np.float64)
+    affine = planes[..., :3].copy()
+    affine[..., 2] = 116 * planes[..., 2] - 16 * (1 - planes[..., 0] - planes[..., 1])
+    return affine, planes[..., 3].copy()
+
+
+def steering_of(affine: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The inverse of `affine_of`."""
+    offset = (affine[..., 2] + 16 * (1 - affine[..., 0] - affine[..., 1])) / 116
+    return np.stack([affine[..., 0], affine[..., 1], offset, part], axis=-1).astype(np.float32)

@@ -126,6 +126,12 @@ def light_of_linear(black: float, white: float) -> NDArray[np.float64]:
     return np.repeat(light[None], 3, axis=0)
 
 
+def light_at_knots(light: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Linear light, measured for each channel at equally spaced encoded values, at the knots: 3 x KNOTS + 1."""
+    knots = np.linspace(0, 1, KNOTS + 1)
+    return np.stack([np.interp(knots, np.linspace(0, 1, len(values)), values) for values in light])
+
+
 def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
     """Maps between two exposures from their running histograms (3 x KNOTS + 1 each, of grids of so many cells).
 

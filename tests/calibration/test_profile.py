@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from livemef.calibration.profile import (
     ColourSection,
     DelaySection,
     FlatSection,
+    ResponseSection,
     load_profile,
     new_profile,
     profile_in_force,
@@ -22,7 +24,10 @@ from livemef.calibration.profile import (
 from livemef.capture.cameras.base import CameraIdentity
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Bracket, Exposure, FrameRecord, Verdict
 from livemef.capture.session import CaptureSession
+from livemef.fusion.bracket_fuser import moments_of
+from livemef.fusion.motion.intensity_mapping import at
 
 IDENTITY = CameraIdentity("simulated camera", "7", 96, 64, "uint8")
 CAMERA = "sim://?scene=bars&size=96x64&seed=7&pace=fast"
@@ -107,3 +112,18 @@ def test_the_session_takes_the_measured_delay_and_refuses_another_camera(tmp_pat
         with pytest.raises(CaptureError, match=r"profile .*p\.toml: is of simulated camera 7, 96x64, uint8"):
             CaptureSession(open_camera(uri), known=known)
     assert profile_in_force("") == (None, "")
+
+
+def test_a_measured_response_is_what_motion_presumes(tmp_path: Path) -> None:
+    """Of a camera whose codes are the square root of light, four times the light is twice the code."""
+    light = tuple(float(code) ** 2 for code in np.linspace(0, 1, 65))
+    section = ResponseSection(
+        date="2026-01-01", black_level=0.0, light=(light,) * 3, exposure_offset_us=0.0, exposures=(), residual=0.0
+    )
+    save_profile(tmp_path / "p.toml", profile(response=section))
+    known, _ = profile_in_force(str(tmp_path / "p.toml"))
+    records = tuple(FrameRecord(place, place, "monotonic", 0, measured=Exposure(4.0**place)) for place in (0, 1))
+    moments = moments_of(Bracket(records, Verdict.GOOD), known.response)
+    maps = moments.known_maps(0, 1)
+    found = [at(one.brighter, np.float32([0.1, 0.25, 0.4])) for one in maps]
+    np.testing.assert_allclose(found, [[0.2, 0.5, 0.8]] * 3, atol=2e-3)

@@ -106,6 +106,7 @@ def child_specs(
                 after_cuda=after_cuda,
                 profile=profile,
                 frame_id=config.publish.frame_id,
+                response=None if known is None else known.response,
             ),
         )
 

@@ -9,6 +9,8 @@ import pytest
 from livemef.fusion.cuda.fuser import CudaFuser
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method import reference
+from livemef.fusion.motion.compensation import Moments
+from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
 from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
@@ -142,7 +144,7 @@ def test_a_result_s_room_is_forgotten_with_it():
     ("fault", "words"), [("alloc", "not enough memory"), ("launch", "the GPU failed"), ("hang", "has not answered")]
 )
 def test_what_goes_wrong_on_the_device_is_one_line(monkeypatch, fault, words):
-    monkeypatch.setattr("livemef.fusion.cuda.fuser.WAIT_LIMIT_S", 0.2)
+    monkeypatch.setattr("livemef.fusion.cuda.lane.WAIT_LIMIT_S", 0.2)
     fuser = open_fuser()
     monkeypatch.setenv("STAND_IN_FAULT", fault)
     with pytest.raises(FusionError, match=words) as caught:
@@ -204,3 +206,21 @@ def test_closing_gives_back():
     fuser.close()
     again = open_fuser()
     assert again.fuse(scene(50, 70)).pixels.shape == (50, 70, 3)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_stream_is_steadied_as_by_the_definition(count):
+    settings, memory = FusionSettings(network_lines=20), StreamMemory()
+    fuser, lights, held = open_fuser(settings), tuple(3.0**index for index in range(count)), {}
+    for number in range(3 * count):
+        index, shift = number % count, number // 2
+        dark, bright = scene(60, 90, seed=1)
+        picture = np.roll((dark, bright, np.minimum(1.3 * bright, 255).astype(np.uint8))[index], shift, axis=1)
+        picture[20:30, 5 * number : 5 * number + 12] = 40 * (index + 1)
+        held[index] = number, picture
+        if len(held) == count:
+            frames, pictures = zip(*(held[index] for index in range(count)), strict=True)
+            moments = Moments(lights, index, Place(0, frames))
+            wanted = reference.fuse(pictures, Curve(), settings, moments, memory)
+            found = fuser.fuse(pictures, moments=moments).pixels
+            assert (np.abs(found.astype(int) - wanted) <= 2).mean() > 0.99
