@@ -17,7 +17,7 @@ from livemef.capture.frame import Pixels
 from livemef.engine.runtime import LightnessNet
 from livemef.fusion.cpu import tiling
 from livemef.fusion.cpu.compiled import CompiledLoops
-from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Rows
+from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Planes, Rows
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import downscale, guide_planes
@@ -167,10 +167,7 @@ class CpuFuser:
                 self.loops.small_lab, smalls, [settings] * 2
             )
             chroma = self.loops.chroma_part(chroma_u, chroma_o)
-            drift = None
-            if settings.colour == "tone":
-                evidence = self.loops.drift_evidence(*smalls, settings)
-                drift = self.loops.drift_factors(means.drift_with(evidence))
+            drift = self._pool.submit(self._drift, smalls, means)  # beside the network
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
@@ -185,8 +182,15 @@ class CpuFuser:
                 curve = guide_planes.full_curve(lightness_u, lightness_o, self._net, settings, means)
                 lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, curve)
         with _timed(stages, "pixels"):
-            job = Job(*pair, out, settings, chroma, affine, lightness, drift)
+            job = Job(*pair, out, settings, chroma, affine, lightness, drift.result())
             self._rows(out.shape[0], self.loops.fuse(job))
+
+    def _drift(self, smalls: tuple[Plane, Plane], means: RunningMeans) -> Planes | None:
+        """See Job."""
+        if self.settings.colour != "tone":
+            return None
+        evidence = self.loops.drift_evidence(*smalls, self.settings)
+        return self.loops.drift_factors(means.drift_with(evidence))
 
     def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
         return downscale.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)

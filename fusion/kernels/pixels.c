@@ -626,7 +626,7 @@ static const void *exposure_row(Exposure *exposure, int32_t y)
 static void fuse_exposures(const Constants *constants, const Tables *tables, const Job *job, Exposure *under, Exposure *over,
                            Steering *steering, int32_t top, int32_t bottom)
 {
-    Scratch scratch = {0};
+    _Alignas(64) Scratch scratch = {0};
     for (int32_t y = top; y < bottom; y++) {
         float down;
         steer_to(job, steering, between(y, job->under.height, job->small_height, &down));

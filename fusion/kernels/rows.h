@@ -9,7 +9,7 @@
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
 #if __has_attribute(target_clones)
-#define VECTORISED __attribute__((target_clones("arch=x86-64-v3", "default")))
+#define VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 #endif
 #ifndef VECTORISED

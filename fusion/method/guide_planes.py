@@ -47,13 +47,17 @@ def lightness_curve(fused: Plane, over: Plane, settings: FusionSettings, means: 
     The white gain is averaged over the brackets of a stream.
     """
     gamma = exponent(settings.gamma, fused, settings.adaptive_target)
-    plain = 100 * compensate(fused.astype(np.float64), gamma)
-    return LightnessCurve(gamma, means.white_with(white_gain(plain, over, settings.white)))
+    return LightnessCurve(gamma, means.white_with(white_gain(_compensated(fused, gamma), over, settings.white)))
+
+
+def _compensated(fused: Plane, gamma: float) -> Planes:
+    return np.asarray(100 * compensate(fused.astype(np.float64), gamma), np.float64)
 
 
 def target_lightness(fused: Plane, over: Plane, settings: FusionSettings, means: RunningMeans) -> Planes:
     """The L* (0..100) that the small picture shall have, from the network's lightness: see `lightness_curve`."""
-    return np.asarray(lightness_curve(fused, over, settings, means)(fused.astype(np.float64)), np.float64)
+    plain = _compensated(fused, exponent(settings.gamma, fused, settings.adaptive_target))
+    return np.asarray(whiten(plain, means.white_with(white_gain(plain, over, settings.white))), np.float64)
 
 
 def full_curve(
