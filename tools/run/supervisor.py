@@ -6,6 +6,7 @@ nothing of the pipeline ever waits for the terminal.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -30,6 +32,8 @@ SPAWN = multiprocessing.get_context("spawn")
 STOP_GRACE_S = 0.9
 GROUP_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 MOST_OUTPUT = 1 << 16
+OUTPUT_BYTES = 1 << 20
+"""Of a child's output, kept while the supervisor is stopped; beyond that whoever prints waits."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -135,6 +139,8 @@ class Supervisor:
         """Start a child. Raises OSError where the system has no process, memory or file left for it."""
         ours, theirs = SPAWN.Pipe()
         output, written = SPAWN.Pipe(duplex=False)
+        with suppress(OSError):  # where this user may have no more, it stays at 64 KiB
+            fcntl.fcntl(written.fileno(), fcntl.F_SETPIPE_SZ, OUTPUT_BYTES)
         arguments = (theirs, os.getpid(), *child.spec.arguments())
         process = SPAWN.Process(
             target=_child_main,
