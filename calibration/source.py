@@ -91,7 +91,7 @@ class Shots(Protocol):
 
 def open_shots(text: str) -> Shots:
     """Open a camera's URI or a folder (a recording, or pictures). Raises CaptureError or CalibrationError."""
-    if "://" not in text and not text.startswith("/dev/"):
+    if "://" not in text and not text.startswith("/dev/") and not text.isdecimal():
         return FolderShots(Path(text).expanduser())
     return CameraShots(open_camera(text))
 

@@ -50,10 +50,12 @@ class PairCache:
         try:
             planes: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise EngineError(f"training pair {path}: cannot be read ({error}); run `livemef label` again") from error
+            raise EngineError(
+                f"training pair {path}: cannot be read ({error}); run `livemef lab label` again"
+            ) from error
         if planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[0] != len(self.planes):
             raise EngineError(
-                f"training pair {path}: {planes.dtype} {planes.shape}, not a pair; run `livemef label` again"
+                f"training pair {path}: {planes.dtype} {planes.shape}, not a pair; run `livemef lab label` again"
             )
         return planes
 
@@ -78,10 +80,11 @@ def open_cache(folder: Path) -> PairCache:
         entries = tuple(_entry(item) for item in index["pairs"])
         planes = tuple(str(name) for name in index["planes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        advice = f"make one with `livemef label DIR -o {folder}`"
-        raise EngineError(f"training cache {path}: {error!r}; {advice}") from error
+        advice = f"make one with `livemef lab label DIR -o {folder}`"
+        reason = error.strerror if isinstance(error, OSError) else f"damaged ({error!r})"
+        raise EngineError(f"training cache {path}: {reason}; {advice}") from error
     if planes[:2] != INPUT_PLANES or not entries:
-        raise EngineError(f"training cache {path}: holds no pairs; make one with `livemef label DIR -o {folder}`")
+        raise EngineError(f"training cache {path}: holds no pairs; make one with `livemef lab label DIR -o {folder}`")
     return PairCache(folder, planes, entries)
 
 

@@ -186,9 +186,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises exceptions of many types for other files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(f"checkpoint {path}: no file of livemef train ({reason}); give last.pt or best.pt") from error
+        raise EngineError(
+            f"checkpoint {path}: no file of livemef lab train ({reason}); give last.pt or best.pt"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise EngineError(f"checkpoint {path}: not one of this version of livemef train; train again")
+        raise EngineError(f"checkpoint {path}: not one of this version of livemef lab train; train again")
     return state
 
 

@@ -20,6 +20,7 @@ from livemef.calibration.source import CameraShots, Shots, open_shots
 from livemef.capture.cameras.base import CameraIdentity
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.files.image_io import write_picture
+from livemef.capture.uri import parse_uri
 from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.exits import DONE
 from livemef.tools.options import JsonOption
@@ -297,8 +298,10 @@ def _named(camera: str | None) -> str:
 
 
 def _uri(camera: str) -> str:
-    """`camera` if it is a URI. Raises CalibrationError for a folder."""
+    """`camera` if it is a URI. Raises CalibrationError for a folder, CaptureError for other text."""
     if "://" not in camera:
+        if not Path(camera).is_dir():
+            parse_uri(camera)  # raises, with what to write instead
         raise CalibrationError(
             f"{camera}: a folder cannot be asked for an exposure: name a camera, for instance sim://"
         )

@@ -34,7 +34,7 @@ def broken_index(tmp_path: Path, text: str) -> None:
     (tmp_path / "index.json").write_text(text)
     with pytest.raises(EngineError) as error:
         open_cache(tmp_path)
-    assert "livemef label" in str(error.value)
+    assert "livemef lab label" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -47,7 +47,7 @@ def test_a_broken_index_is_one_clear_line(tmp_path: Path, text: str) -> None:
 
 
 def test_an_absent_cache_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="livemef label"):
+    with pytest.raises(EngineError, match="livemef lab label"):
         open_cache(tmp_path / "none")
 
 

@@ -55,6 +55,11 @@ def test_no_camera_at_all_is_not_the_simulated_one(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [("delay", "--camera", "/dev/video7"), ("flat", "--camera", "7")])
+def test_calibrate_hints_at_uris_too(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert_one_line(livemef("calibrate", *arguments, cwd=tmp_path), "v4l2:///dev/video7")
+
+
 @pytest.mark.parametrize(
     ("published", "watched"),
     [

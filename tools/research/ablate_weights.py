@@ -29,7 +29,7 @@ _HEADINGS = {
 
 
 def ablate_weights_command(
-    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef label")],
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef lab label")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the runs: one a weighting and seed")],
     validation: Annotated[Path, typer.Option(help="Cache of pairs to measure on; none of them trained on")],
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}")] = "cbm-paper",

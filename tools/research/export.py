@@ -11,7 +11,7 @@ from livemef.engine.errors import EngineError
 
 
 def export_command(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of livemef train")],
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of livemef lab train")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write")],
     half: Annotated[bool, typer.Option("--fp16", help="Half precision, for GPUs")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from livemef.engine.recipe import RECIPES
 
 
 def train_command(
-    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef label")],
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef lab label")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints, curves and samples")],
     validation: Annotated[
         Path | None, typer.Option(help="Cache of pairs to choose by; default: a tenth of the groups, held out")

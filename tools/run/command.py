@@ -28,8 +28,8 @@ from livemef.tools import options
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
-from livemef.tools.device_choice import DeviceChoice
 from livemef.tools.exits import UserError
+from livemef.tools.run.device_choice import DeviceChoice
 from livemef.tools.run.output import OutputQueue
 from livemef.tools.run.runtime_folder import runtime_folder
 from livemef.tools.run.sd_notify import sd_notify

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livemef.tools.device_choice import FALLBACK_AFTER, DeviceChoice
+from livemef.tools.run.device_choice import FALLBACK_AFTER, DeviceChoice
 
 DEVICES = st.sampled_from([None, "cpu", "cuda"])
 
