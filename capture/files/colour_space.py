@@ -25,6 +25,8 @@ D50 = np.array([0.9642, 1.0, 0.8249])
 D65: Chromaticity = (0.3127, 0.3290)
 D50_CHROMATICITY: Chromaticity = (0.34567, 0.35850)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_LARGEST = 1000.0
+"""Of an element of a matrix of primaries that means anything: those of real ones are below 4."""
 _ROWS = 256
 """Rows that are converted at a time: the intermediate floats need twelve bytes a pixel."""
 _NO_CHANGE = 0.75 / 255
@@ -46,14 +48,18 @@ def xyz_matrix(primaries: tuple[Chromaticity, Chromaticity, Chromaticity], white
     try:
         columns = columns * np.linalg.solve(columns, _xyz(*white))
         scale = np.diag((_BRADFORD @ D50) / (_BRADFORD @ _xyz(*white)))
-        return np.asarray(np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD @ columns)
+        matrix: Matrix = np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD @ columns
+        inverse = np.linalg.inv(matrix)
     except np.linalg.LinAlgError:
-        raise ValueError("the primaries span no triangle") from None
+        raise ValueError("its primaries span no triangle") from None
+    if not max(np.abs(matrix).max(), np.abs(inverse).max()) < _LARGEST:
+        raise ValueError("its primaries span hardly a triangle")
+    return matrix
 
 
 def _xyz(x: float, y: float) -> NDArray[np.float64]:
     if not 0 < y <= 1 or not -1 <= x <= 2:
-        raise ValueError("a chromaticity is impossible")
+        raise ValueError("a chromaticity of its primaries is impossible")
     return np.array([x / y, 1.0, (1.0 - x - y) / y])
 
 

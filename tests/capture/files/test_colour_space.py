@@ -181,6 +181,13 @@ def test_hdr_pngs_are_refused_by_name(tmp_path: Path, transfer: int, words: str)
         read_picture(path)
 
 
+@pytest.mark.parametrize("x", [0, 64000, 31270])
+def test_impossible_primaries_are_refused_in_one_line(tmp_path: Path, x: int) -> None:
+    body = struct.pack(">8I", 31270, 32900, *(x, 33000) * 3)
+    with pytest.raises(CaptureError, match="its primaries"):
+        read_picture(with_chunks(tmp_path / "a.png", COLOURS, (b"cHRM", body)))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
 def test_what_is_written_as_srgb_says_so_and_reads_back_the_same(tmp_path: Path, suffix: str) -> None:
     smooth = cv2.resize(COLOURS, (64, 48), interpolation=cv2.INTER_CUBIC)
