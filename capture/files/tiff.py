@@ -167,6 +167,8 @@ def _judge(data: bytes, page: Any, max_pixels: int) -> None:
         raise CaptureError(f"has {page.samplesperpixel} samples a pixel, not those of a grey or RGB picture")
     if page.imagedepth > 1:
         raise CaptureError("holds a volume, not a picture")
+    if page.imagewidth < 1 or page.imagelength < 1:
+        raise CaptureError("damaged (the TIFF gives no size)")
     if page.imagewidth * page.imagelength > max_pixels:
         raise CaptureError(f"is {page.imagewidth}x{page.imagelength}: more than {max_pixels / 1e6:g} megapixels")
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]

@@ -181,6 +181,16 @@ def test_cut_files_are_refused(kind: str, keep: float) -> None:
     assert np.array_equal(picture.pixels, bgr(expected))
 
 
+def test_a_size_of_nothing_is_refused() -> None:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, RGB8, photometric="rgb", metadata=None)
+    data = bytearray(buffer.getvalue())
+    entry = data.index(struct.pack("<HHII", 256, 4, 1, 56))
+    data[entry + 8 : entry + 12] = bytes(4)
+    with pytest.raises(CaptureError, match="no size"):
+        tiff.read_tiff(bytes(data), 10**6)
+
+
 def test_claims_of_millions_of_tags_or_pages_are_refused_at_once() -> None:
     started = time.process_time()
     many_tags = b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(range(256)) * 4000
