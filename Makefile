@@ -8,7 +8,7 @@ JOBS ?= 2
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
 
-.PHONY: setup live fuzz soak test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed \
+.PHONY: setup live fuzz soak test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
 	lint format docs kernels clean
 
 comma := ,
@@ -71,6 +71,11 @@ test-newest:
 # The wheel, as users get it, in an environment and a folder of its own.
 test-installed:
 	tests/environments/installed.sh
+
+# On an emulated aarch64, a Debian made for it. Needs Debian 12, and root or sudo.
+test-arm64: .venv/.ready-test
+	tests/arm64/install.sh
+	tests/arm64/test.sh
 
 # The kernel's video driver, linuxpy, libcamera and picamera2 on a USB camera of our own, in a virtual machine (Debian 12).
 test-cameras: .venv/.ready-test
