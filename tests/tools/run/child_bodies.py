@@ -86,16 +86,6 @@ def counting_then_failing(pipe: Connection, parent: int) -> None:
     run_child(pipe, parent, (ValueError,), _count_then_fail)
 
 
-def _open_slowly(lifeline: Lifeline) -> dict[str, int]:
-    with lifeline.opening("opening the camera"):
-        time.sleep(2.0)
-    return _count_until_stopped(lifeline)
-
-
-def opening_slowly(pipe: Connection, parent: int) -> None:
-    run_child(pipe, parent, (ValueError,), _open_slowly)
-
-
 def _open_for_ever(lifeline: Lifeline) -> dict[str, int]:
     with lifeline.opening("opening the camera", limit_s=0.5):
         time.sleep(60)
