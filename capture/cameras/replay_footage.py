@@ -160,13 +160,15 @@ def _order_by_brightness(uri: str, footage: Footage, exposures: int) -> tuple[in
     if not levels[-1]:
         raise CaptureError(f"camera '{uri}': the footage is shorter than a cycle of {exposures} exposures")
     means = [float(np.mean(seen)) for seen in levels]
-    ranked = sorted(means)
-    if any(high < TELLING_BRIGHTNESS * low for low, high in itertools.pairwise(ranked)):
+    order = tuple(_rank(means, mean) for mean in means)
+    cycles = zip(*levels, strict=False)  # whole ones
+    alike = any(high < TELLING_BRIGHTNESS * low for low, high in itertools.pairwise(sorted(means)))
+    if alike or any(tuple(_rank(cycle, level) for level in cycle) != order for cycle in cycles):
         raise CaptureError(
             f"camera '{uri}': the first frames do not alternate between {exposures} exposures of different brightness: "
             f"correct exposures=, or state the order, for instance order={','.join(map(str, range(exposures)))}"
         )
-    return tuple(_rank(means, mean) for mean in means)
+    return order
 
 
 def _rank(values: Sequence[float], value: float) -> int:

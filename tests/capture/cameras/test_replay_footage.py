@@ -94,6 +94,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path, query: str, words: str) -> No
         open_camera(f"file://{path}?{query}")
 
 
+def test_another_number_of_exposures_than_alternate_is_refused(tmp_path: Path) -> None:
+    path = footage(tmp_path, 5 * [0, 1, 2])
+    for wrong in (2, 4, 5):
+        with pytest.raises(CaptureError, match=f"do not alternate between {wrong} exposures"):
+            open_camera(f"file://{path}?exposures={wrong}")
+
+
 def test_a_frame_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
     for number, size in enumerate((32, 32, 40)):
         write_picture(tmp_path / f"{number}.png", np.full((size, size, 3), 50 + 100 * (number % 2), np.uint8))
