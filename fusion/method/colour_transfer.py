@@ -41,6 +41,9 @@ LEAST_STEP = 4.0
 CLIP_RAMP = (0.93, 0.99)
 """Encoded value of a pixel's largest channel between which its hue stops being true: `chroma_map.CLIP_RAMP` encoded."""
 
+FIT_STEP_EV, FIT_CLIP, FIT_RANGE = 3.0, 0.97, (1.05, 5.0)
+"""Of `fitted_shoulder`: the step in stops, the encoded value from which on the response clips, the range."""
+
 LUMA = colour.XYZ_FROM_BGR[1]
 """Weights of B, G, R in luma (ITU-R BT.709): those of luminance, on encoded values."""
 
@@ -102,3 +105,29 @@ def tone(
         total += weight
     mixed /= total
     return np.asarray(np.clip(mixed + (luma - mixed @ LUMA)[..., None], 0, 1))
+
+
+def fitted_shoulder(light: Sequence[Sequence[float]]) -> float:
+    """The setting `shoulder` for a measured response: that which follows `FIT_STEP_EV` stops of exposure best.
+
+    light: linear light of each channel at equally spaced encoded values 0..1, rising. Compared are the encoded values
+    that the response gives with those of `exposed`, for all pairs of a channel's and a grey's value that do not clip.
+    """
+    candidates = np.geomspace(*FIT_RANGE, 80)
+    return float(candidates[np.argmin(np.mean([_misses(np.asarray(one), candidates) for one in light], axis=0))])
+
+
+def _misses(light: Plane, shoulders: NDArray[np.float64]) -> list[float]:
+    """Mean square of what is missed with each shoulder, for one channel."""
+    codes = np.linspace(0, 1, len(light))
+    code = np.linspace(0.06, 0.9, 60)
+    after = np.interp(np.interp(code, codes, light) * 2.0**FIT_STEP_EV, light, codes)
+    code, after = code[after < FIT_CLIP], after[after < FIT_CLIP]
+    if code.size == 0:
+        return [0.0] * len(shoulders)
+    grey, grey_after = code[:, None], after[:, None]
+    misses = []
+    for top in shoulders:
+        step = grey_after * (top - grey) / (grey * (top - grey_after))
+        misses.append(float(np.square(top * step * code / (top + (step - 1) * code) - after).mean()))
+    return misses

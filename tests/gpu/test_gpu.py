@@ -38,7 +38,7 @@ def pairs():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("lines", [0, 48])
 @pytest.mark.parametrize("gamma", [0.85, "adaptive"])
-@pytest.mark.parametrize("colour", ["chromaticity", "lab"])
+@pytest.mark.parametrize("colour", ["tone", "chromaticity", "lab"])
 @pytest.mark.parametrize("make", [scene, noise])
 @pytest.mark.parametrize("shape", [(1, 1), (101, 275), (720, 1280)])
 def test_kernels_are_within_a_code_of_the_definition(shape, make, dtype, lines, gamma, colour):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Annotated, Any, cast
@@ -18,12 +19,15 @@ from rich.live import Live
 from rich.text import Text
 
 from livemef.calibration.profile import profile_in_force
+from livemef.capture.cameras.base import KnownCamera
 from livemef.capture.process import CaptureJob
 from livemef.capture.process import main as capture_main
 from livemef.capture.transport.slot_link import meeting_point
+from livemef.fusion.method.colour_transfer import fitted_shoulder
 from livemef.fusion.open_fuser import driver_is_here
 from livemef.fusion.process import FusionJob, Outlet
 from livemef.fusion.process import main as fusion_main
+from livemef.fusion.settings import FusionSettings
 from livemef.tools import options
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
@@ -62,6 +66,13 @@ class _Ending:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
+    """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
+    if known is None or known.response is None or settings.shoulder != FusionSettings().shoulder:
+        return settings
+    return replace(settings, shoulder=fitted_shoulder(known.response))
+
+
 def child_specs(
     config: Config,
     folder: Path,
@@ -97,7 +108,7 @@ def child_specs(
             FusionJob(
                 link=fusion_end,
                 outlets=tuple(outlets),
-                settings=config.fusion,
+                settings=fusion_settings(config.fusion, known),
                 model=config.runtime.model,
                 device=chosen,
                 threads=config.runtime.threads or None,

@@ -140,3 +140,14 @@ def test_on_a_camera_with_a_straight_curve_it_is_hardly_worse_than_chromaticity(
 
 def _sized(wanted, like):
     return (wanted / 100).astype(np.float32)[: like.shape[0], : like.shape[1]]
+
+
+@pytest.mark.parametrize("shoulder", [1.1, 1.4, 2.0])
+def test_the_shoulder_is_found_in_a_measured_response(shoulder):
+    codes = np.linspace(0, 1, 257)
+    light = (codes / (shoulder - codes)) ** 1.8
+    assert colour_transfer.fitted_shoulder([light / light.max()] * 3) == pytest.approx(shoulder, rel=0.04)
+
+
+def test_a_straight_curve_has_its_shoulder_far_away():
+    assert 2.3 < colour_transfer.fitted_shoulder([colour.decode(np.linspace(0, 1, 257))]) < 3.2
