@@ -22,7 +22,7 @@ from livemef.tools.preview.views import ViewMaker, described_header
 
 PAGE = Path(__file__).with_name("page.html")
 IDLE_PERIOD_S = 0.5
-"""A browser that asked for the next picture hears after so long that there is none yet."""
+"""After so long a browser that asked for the next picture is answered that there is none yet."""
 SNAPSHOT_WAIT_S = 2.0
 MOST_SOCKETS = 64
 RECEIVE_BUFFER = 4096
@@ -161,8 +161,8 @@ class Preview:
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """The page's WebSocket: "next" asks for the next picture, "pause" for none until the next "next"."""
-        told = request.headers
-        ours = same_origin(told.get("Origin"), told.get("Host"), told.get("X-Forwarded-Host"))
+        sent = request.headers
+        ours = same_origin(sent.get("Origin"), sent.get("Host"), sent.get("X-Forwarded-Host"))
         if self._token is None and not ours:  # a token is proof enough: no foreign page knows it
             return web.Response(status=403, text="opened from a foreign page\n")
         if len(self._sockets) >= MOST_SOCKETS:

@@ -1,7 +1,7 @@
 """A folder for one run's sockets, which no other user may enter; gone when the run is, however it ended.
 
-A run that was killed leaves its folder behind, and the next one removes it: a lock that the kernel lets go with the
-process tells the dead from the living.
+A run that was killed leaves its folder behind, and the next one removes it: each folder holds a locked file, and the
+kernel ends the lock with the process.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ def runtime_folder(base: Path | None = None) -> Iterator[Path]:
 
 
 def _base() -> Path:
-    told = os.environ.get("XDG_RUNTIME_DIR", "")
+    session_folder = os.environ.get("XDG_RUNTIME_DIR", "")
     try:
-        status = os.stat(told)
+        status = os.stat(session_folder)
     except (OSError, ValueError):
         return Path(tempfile.gettempdir())
     ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return Path(told) if ours and len(told) < 60 else Path(tempfile.gettempdir())  # a socket's path is short
+    return (
+        Path(session_folder) if ours and len(session_folder) < 60 else Path(tempfile.gettempdir())
+    )  # a socket's path is short
 
 
 def _remove_abandoned(base: Path) -> None:
