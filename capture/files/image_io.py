@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from livemef.capture.files.jpeg import (
     read_jpeg_header,
 )
 from livemef.capture.files.kinds import kind_of
+from livemef.capture.files.opencv_log import quiet_opencv
 from livemef.capture.files.png import png_colour_space, read_png_header, without_metadata
 from livemef.capture.files.raw import read_raw
 from livemef.capture.files.tiff import raw_kind, read_tiff, tiff_exif
@@ -41,7 +42,6 @@ __all__ = [
     "exif_exposure",
     "exif_exposures",
     "open_picture",
-    "quiet_opencv",
     "read_picture",
     "to_8_bit",
     "upright",
@@ -297,15 +297,3 @@ def _read_bytes(path: Path) -> bytes:
         raise CaptureError(f"picture {path}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise CaptureError(f"picture {str(path)!r}: is no name of a file") from None
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keeps OpenCV from printing what fails on stderr as well; the error that is raised says it once."""
-    logging = getattr(cv2.utils, "logging", cv2)  # before OpenCV 4.13 these functions are cv2's own
-    level = logging.getLogLevel()
-    logging.setLogLevel(0)  # silent
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.errors import CaptureError
-from livemef.capture.files.image_io import quiet_opencv, write_atomically
+from livemef.capture.files.image_io import write_atomically
+from livemef.capture.files.opencv_log import quiet_opencv
 
 RADIANCE_SUFFIXES = frozenset({".exr", ".hdr", ".tif", ".tiff"})
 _ADOBE_DEFLATE = 8

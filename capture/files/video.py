@@ -14,7 +14,8 @@ import numpy as np
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.bracket_folder import pictures_in
-from livemef.capture.files.image_io import quiet_opencv, read_picture
+from livemef.capture.files.image_io import read_picture
+from livemef.capture.files.opencv_log import quiet_opencv
 from livemef.capture.frame import Pixels
 
 DEFAULT_FPS = 30.0

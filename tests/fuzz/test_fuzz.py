@@ -1,6 +1,7 @@
 """A few hundred inputs of each kind, always the same ones; `make fuzz` reads as many as its time allows."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,4 +31,12 @@ def test_mutated_inputs_are_read_or_refused(kind: str, tmp_path: Path) -> None:
         except target.expected:
             refused += 1
     assert refused > 0
-    assert judged(target, b"", tmp_path) == ("", True) or kind == "configuration"
+
+
+def test_what_is_found_is_named(tmp_path: Path) -> None:
+    def broken(data: bytes, folder: Path) -> object:
+        raise KeyError("x")
+
+    fault, refused = judged(replace(TARGETS["wire"], read=broken), b"", tmp_path)
+    assert fault.startswith("KeyError")
+    assert not refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import struct
@@ -204,3 +205,26 @@ def test_claims_of_millions_of_tags_or_pages_are_refused_at_once() -> None:
         with pytest.raises(CaptureError):
             tiff.read_tiff(data, 10**8)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 20}, {"tile": (32, 32)}])
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_lzw_of_every_layout_is_read_and_never_crashes_when_damaged(tmp_path, planar, dtype, layout, alpha) -> None:
+    pytest.importorskip("imagecodecs")
+    chance = np.random.default_rng(5)
+    picture = chance.integers(0, np.iinfo(dtype).max, (75, 61, 3 + alpha)).astype(dtype)
+    stored = np.moveaxis(picture, -1, 0) if planar == "separate" else picture
+    kinds = {"extrasamples": ["unassalpha"]} if alpha else {}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar, compression="lzw", **kinds, **layout)
+    np.testing.assert_array_equal(read_picture(path), picture[..., 2::-1])
+    whole = path.read_bytes()
+    for _ in range(30):
+        damaged = bytearray(whole)
+        for place in chance.integers(400, len(whole), 6):
+            damaged[place] = chance.integers(0, 256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CaptureError):
+            read_picture(path)

@@ -13,7 +13,7 @@ import pytest
 from livemef.fusion.kernels import build
 from tests.gpu_tools import lacking
 
-MOST_REGISTERS = {"fuse8": 48, "fuse16": 48}
+MOST_REGISTERS = {"fuse8": 48, "fuse16": 48, "tone8": 48, "tone16": 48}
 """More than 40 only where memory would have to take the rest: see the kernels."""
 
 
