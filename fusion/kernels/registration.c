@@ -14,7 +14,7 @@ typedef struct {
 
 /* See the constants of fusion/motion/registration.py. */
 typedef struct {
-    float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's say is halved */
+    float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's weight is one half */
     double enough, gain, least_seen, regular;
     int32_t steps, smallest_side;
 } Search;
