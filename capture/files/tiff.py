@@ -38,8 +38,9 @@ _RAW = frozenset({32803, 34892})
 _LZW = 5
 _MASK, _REDUCED = 4, 1
 """Bits of NewSubfileType."""
-_PLAIN_CODECS = frozenset({1, 8, 32773, 32946, 34925})
-"""Compressions that tifffile decodes without imagecodecs: none, deflate, PackBits, LZMA."""
+_PLAIN_CODECS = frozenset({1, 8, 32946, 34925})
+"""Compressions that every tifffile decodes without imagecodecs: none, deflate, LZMA."""
+_PLAIN_BITS = frozenset({1, 8, 16})
 _MOST_PAGES, _MOST_TAGS, _MOST_SAMPLES = 1000, 1000, 16
 _EXIF_IFD, _INTEROP_IFD, _ICC, _DNG_VERSION = 34665, 40965, 34675, 50706
 
@@ -195,6 +196,8 @@ def _decoded(data: bytes, page: Any, first: bool) -> NDArray[Any]:
                 f"is compressed with {_name(page.compression)}: pip install 'livemef[formats]' to read it"
             )
         return _by_opencv(data)
+    if page.bitspersample not in _PLAIN_BITS and not _imagecodecs():
+        raise CaptureError(f"has {page.bitspersample} bits a sample: pip install 'livemef[formats]' to read it")
     if photometric == _YCBCR and first and page.bitspersample == 8 and _value(page.compression) == 1:
         return _by_opencv(data)
     if _value(page.compression) == _LZW:
@@ -262,7 +265,9 @@ def _opencv_reads(page: Any) -> bool:
     """Kinds that OpenCV's libtiff reads right: found by comparison with other readers."""
     usual = page.bitspersample in (8, 16) and _value(page.planarconfig) == 1 and not page.extrasamples
     return (
-        usual and _value(page.photometric) in (_BLACK_IS_ZERO, _RGB, _YCBCR) and _value(page.compression) in (5, 6, 7)
+        usual
+        and _value(page.photometric) in (_BLACK_IS_ZERO, _RGB, _YCBCR)
+        and _value(page.compression) in (5, 6, 7, 32773)
     )
 
 
