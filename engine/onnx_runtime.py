@@ -61,7 +61,7 @@ def _session(path: Path, data: bytes, threads: int | None) -> Any:
         providers = ["CPUExecutionProvider"]
         return onnxruntime.InferenceSession(data, options, providers, enable_fallback=False)  # it would print
     except Exception as error:  # onnxruntime's exceptions have no other common base
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise EngineError(
             f"model {path}: not an ONNX model that onnxruntime takes ({reason}); fetch it again"
         ) from error

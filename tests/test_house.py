@@ -94,6 +94,8 @@ def test_calibration_knows_of_the_fusion_only_its_colour_and_correction() -> Non
 def test_no_file_is_too_long_and_every_package_is_typed() -> None:
     for room in (*ROOMS, "livemef", "tests"):
         for path in (ROOT / room).rglob("*.py"):
+            if "cache" in path.parts:  # of the virtual machine and of aarch64: not ours
+                continue
             assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
             if room != "tests":
                 assert (path.parent / "py.typed").exists(), path.parent
