@@ -24,7 +24,7 @@ case $which in
   *) echo "test.sh: lowest or newest, not '$which'" >&2; exit 2 ;;
 esac
 echo "livemef: installing the $which dependencies for $("$python" --version) into .venvs/$name"
-"$uv" venv --quiet --no-config --allow-existing --python "$python" "$environment"
+"$uv" venv --seed --quiet --no-config --allow-existing --python "$python" "$environment"
 "$uv" pip install "${options[@]}" -e '.[web,v4l2,test]'
 "$uv" pip list --no-config --python "$environment/bin/python" 2>/dev/null |
   grep -iE '^(aiohttp|click|hypothesis|linuxpy|numpy|onnxruntime|opencv|pillow|psutil|pydantic|pyzmq|rich|simplejpeg|tifffile|tomlkit|typer) ?' || true

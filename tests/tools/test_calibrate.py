@@ -65,7 +65,7 @@ def test_geometry_and_registration(tmp_path: Path) -> None:
         (["response", "--camera", "file:///nowhere"], ["/nowhere"]),
         (["noise", "--camera", "simm://"], ["simm"]),
         (["flat", "--camera", "sim://?scene=dark&size=96x64&pace=fast"], ["too dark"]),
-        (["colour", "--camera", "sim://?scene=flat&size=96x64&pace=fast"], ["ColorChecker"]),
+        (["colour", "--camera", "sim://?scene=flat&size=96x64&pace=fast"], ["--corners"]),
         (["colour", "--corners", "1,2,3"], ["--corners 1,2,3", "eight numbers"]),
         (["geometry", "--board", "2x2"], ["--board 2x2", "3x3"]),
         (["noise", "--frames", "1"], ["frames"]),

@@ -54,11 +54,8 @@ def helps() -> dict[str, str]:
 
 def example_in(text: str) -> list[str]:
     """The words after `livemef` of the first example."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        found = re.match(r"Examples?: livemef ([^;]*)", " ".join(paragraph.split()))
-        if found:
-            return shlex.split(found[1])
-    return []
+    found = re.search(r"Examples?: livemef (.*?)(?:;|\n\s*\n|\Z)", text, re.DOTALL)
+    return shlex.split(found[1]) if found else []
 
 
 def test_there_are_all_verbs(helps: dict[str, str]) -> None:
