@@ -134,7 +134,7 @@ def _rounded(values: NDArray[np.floating[Any]]) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in values)
 
 
-def read_corners(quality: ChartQuality, shape: tuple[int, ...]) -> Values:
+def patch_outlines(quality: ChartQuality, shape: tuple[int, ...]) -> Values:
     """Outlines of the measured patches, 24 x 4 x 2, to be drawn into a picture of this shape."""
     outlines = patch_corners(np.array(quality.corners), CENTRAL)
     return np.clip(outlines, 0, np.array(shape[1::-1]) - 1)
@@ -143,7 +143,7 @@ def read_corners(quality: ChartQuality, shape: tuple[int, ...]) -> Values:
 def draw_chart(picture: NDArray[np.uint8], quality: ChartQuality) -> NDArray[np.uint8]:
     """The picture (BGR, uint8) with the measured patches outlined and their differences written in."""
     shown = np.ascontiguousarray(picture)
-    for outline, difference in zip(read_corners(quality, shown.shape), quality.de00, strict=True):
+    for outline, difference in zip(patch_outlines(quality, shown.shape), quality.de00, strict=True):
         points = outline.round().astype(np.int32)
         cv2.polylines(shown, [points], True, (255, 255, 255), 1, cv2.LINE_AA)
         x, y = (int(value) for value in points.mean(axis=0))
