@@ -14,7 +14,7 @@ ROOMS = ("capture", "engine", "fusion", "calibration", "tools")
 NAMED = (
     "tools/systemd/livemef.service",
     "tools/config/livemef.toml",
-    "tools/preview/page.html",
+    "tools/preview/page/index.html",
     "engine/models/cbm.onnx",
     "engine/models/cbm-paper.onnx",
     "fusion/kernels/fusion.fatbin",

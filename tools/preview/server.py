@@ -8,19 +8,18 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.wire import WireError
+from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
 from livemef.tools.preview.feed import STALE_S, Feed
 from livemef.tools.preview.metrics import metrics_text
 from livemef.tools.preview.snapshots import SnapshotMaker
 from livemef.tools.preview.views import ViewMaker, described_header
 
-PAGE = Path(__file__).with_name("page.html")
 IDLE_PERIOD_S = 0.5
 """After so long a browser that asked for the next picture is answered that there is none yet."""
 SNAPSHOT_WAIT_S = 2.0
@@ -37,8 +36,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": page_files.CONTENT_SECURITY_POLICY,
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,7 +79,8 @@ class Preview:
         app.on_response_prepare.append(_add_headers)
         app.add_routes(
             [
-                web.get("/", self._page),
+                web.get("/", page_files.index),
+                web.get(page_files.PREFIX + "{name}", page_files.page_file),
                 web.get("/ws", self._live),
                 web.get("/healthz", self._health),
                 web.get("/metrics", self._metrics),
@@ -119,7 +118,9 @@ class Preview:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every route's lock."""
+        """Every route's lock but the page's own files', which hold nothing of anybody's."""
+        if request.path.startswith(page_files.PREFIX):
+            return await handler(request)
         if self._token is None:
             if not names_this_machine(request.headers.get("Host")):
                 return web.Response(status=403, text="open this page as http://127.0.0.1 or http://localhost\n")
@@ -127,9 +128,6 @@ class Preview:
             refusal = {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="this page needs its token: ?token=...\n", headers=refusal)
         return await handler(request)
-
-    async def _page(self, _: web.Request) -> web.StreamResponse:
-        return web.FileResponse(PAGE)
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         healthy = self.feed.frames > 0 and self.feed.silent_s <= STALE_S

@@ -12,6 +12,7 @@ import pytest
 
 from livemef.tools.preview import server, snapshots
 from livemef.tools.preview.access import names_this_machine, same_origin
+from livemef.tools.preview.page_files import FOLDER
 from livemef.tools.preview.server import HEADERS
 from tests.fusion.stream.stream_samples import ramp
 from tests.tools.preview.preview_rig import Show, get, get_when, serving
@@ -86,9 +87,18 @@ def test_a_proxy_that_puts_its_own_name_into_host(place):
 
 
 def test_the_page_finds_its_line_below_any_path():
-    page = server.PAGE.read_text(encoding="utf-8")
-    assert "new URL(`ws${query}`, location.href)" in page
-    assert "/ws" not in page.replace("`ws", "")
+    page = (FOLDER / "index.html").read_text(encoding="utf-8")
+    assert 'src="page/main.js"' in page
+    assert "new URL(`ws${query}`, location.href)" in (FOLDER / "main.js").read_text(encoding="utf-8")
+
+
+def test_the_pages_files_are_there_for_all_and_nothing_beside_them(place):
+    with serving(place, token="s3cret") as port:
+        status, headers = headers_of(port, "GET", "/page/main.js")
+        assert status == 200
+        assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+        for name in ("nothing.js", "..%2Fserver.py", "%2E%2E/server.py", ""):
+            assert get(port, f"/page/{name}")[0] in (401, 404)
 
 
 def test_who_floods_is_disconnected_and_the_rest_is_served(place):
