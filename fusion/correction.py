@@ -47,7 +47,10 @@ class CameraCorrection:
             wanted = "x".join(map(str, self.size or ()))
             raise FusionError(f"the camera's profile was measured at {wanted}, the picture is {width}x{height}")
         tables = self._tables(int(np.iinfo(pixels.dtype).max) + 1)
-        light = np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=-1)
+        if pixels.dtype == np.uint8:
+            light = np.asarray(cv2.LUT(pixels, np.ascontiguousarray(tables.T[:, None])), np.float32)
+        else:
+            light = np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=-1)
         if self.transmission is not None:
             light /= self.transmission
         return _without(light, self.hot_pixels)
