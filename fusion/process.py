@@ -17,7 +17,7 @@ import numpy as np
 
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CaptureError
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import FrameRecord, Pixels
 from livemef.capture.transport.slot_link import Caller
 from livemef.engine.errors import EngineError
 from livemef.fusion.bracket_fuser import moments_of
@@ -145,6 +145,8 @@ class _Stage:
         self._device = fuser.device + (AFTER_CUDA if job.after_cuda else "")
         self._outputs: list[Pixels] = []  # one for each bracket in flight is enough: publishers copy
         self._memory = guard_of_this_machine()
+        self._before: tuple[FrameRecord, ...] = ()
+        """The records of the bracket before."""
         self.tally = tally
 
     def check_memory(self) -> None:
@@ -173,6 +175,7 @@ class _Stage:
         self.tally.fused += 1
         header = self._header(delivery, fused, started.began_ns)
         unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
+        self._before = delivery.bracket.records
         self.tally.unsent += unsent[0]
         self.tally.published += 1 - unsent[0]
         self.tally.ev_gap = delivery.bracket.ev_gap
@@ -206,14 +209,15 @@ class _Stage:
         )
 
     def _send(self, publisher: Publisher, header: Header, fused: Fused, delivery: Delivery) -> int:
-        """Publish the picture, its newest exposure and its ghost mask. Returns 1 if the fused picture was dropped
+        """Publish the picture, its new exposures and its ghost mask. Returns 1 if the fused picture was dropped
         because no buffer was free, else 0.
         """
-        # Only the newest exposure is published: the others were with the bracket before.
-        index = delivery.bracket.records.index(delivery.bracket.newest)
-        topic = exposure_topic(index)
-        if publisher.wanted(topic):
-            publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
+        # Exposures that were with the bracket before are not published again. Where fusion takes every second frame of
+        # an alternating pair, each bracket has two new ones: to publish the newest alone would show one exposure only.
+        for index, record in enumerate(delivery.bracket.records):
+            topic = exposure_topic(index)
+            if record not in self._before and publisher.wanted(topic):
+                publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
         if fused.motion is not None and publisher.wanted(MOTION):
             publisher.publish(MOTION, header, mask_picture(fused.motion))
         dropped_before = publisher.dropped
