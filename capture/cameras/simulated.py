@@ -12,9 +12,10 @@ from livemef.capture.cameras.pacing import oldest_kept, wait_for
 from livemef.capture.cameras.simulation.controls import DelayedControls
 from livemef.capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
 from livemef.capture.cameras.simulation.room import room_scene
-from livemef.capture.cameras.simulation.scene import Scene, bars_scene, filtered, flat_scene, map_scene
+from livemef.capture.cameras.simulation.scene import Scene, bars_scene, bumped, filtered, flat_scene, map_scene
 from livemef.capture.cameras.simulation.sensor import Sensor, SensorModel
 from livemef.capture.cameras.simulation.settings import SimulatedSettings, read_settings
+from livemef.capture.cameras.simulation.target_sheet import target_scene
 from livemef.capture.cameras.simulation.targets import Lens, board_scene, chart_scene
 from livemef.capture.cameras.simulation.view import Lamps, Shutter, View
 from livemef.capture.errors import CameraStalled, CaptureError
@@ -64,7 +65,7 @@ class SimulatedCamera:
         self._settings = settings
         self._info = _describe(uri, settings)
         self._sensor: Sensor | None = Sensor(model, height, width, settings.seed)
-        lamps = Lamps(settings.flicker, 2 * settings.mains)
+        lamps = Lamps(settings.flicker, 2 * settings.mains, settings.drift)
         self._view: View | None = View(_scene(settings), height, width, settings.full_well, lamps)
         self._period_ns = settings.period_us * 1e3
         self.truth: deque[Truth] = deque(maxlen=_TRUTHS)
@@ -214,6 +215,7 @@ def _describe(uri: str, settings: SimulatedSettings) -> CameraInfo:
 
 def _scene(settings: SimulatedSettings) -> Scene:
     width, height = settings.size
+    lens = Lens(settings.focal, settings.k1, settings.k2, settings.roll)
     if settings.radiance_map is not None:
         scene = map_scene(settings.radiance_map, width, height, settings.motion)
     elif settings.scene in ("flat", "dark"):
@@ -223,8 +225,11 @@ def _scene(settings: SimulatedSettings) -> Scene:
     elif settings.scene == "chart":
         scene = chart_scene(width, height)
     elif settings.scene == "board":
-        lens = Lens(settings.focal, settings.k1, settings.k2, settings.roll)
         scene = board_scene(width, height, lens, settings.motion)
+    elif settings.scene == "target":
+        scene = target_scene(width, height, lens, settings.blur)
     else:
         scene = room_scene(width, height, settings.motion)
+    if settings.bump is not None:
+        scene = bumped(scene, settings.bump / 1e6, settings.bump_by)
     return filtered(scene, settings.crosstalk, settings.seed)

@@ -57,3 +57,17 @@ class Slides:
     def at(self, time_s: float) -> tuple[float, float]:
         """(x, y) in pixels of the slide that is shown."""
         return math.floor(time_s * self.speed / self.hold_s) % self.count * self.step, 0.0
+
+
+@dataclass(frozen=True)
+class Bumped:
+    """A path that is displaced by `by` pixels (x, y) from `at_s` on."""
+
+    path: Path
+    at_s: float
+    by: tuple[float, float]
+
+    def at(self, time_s: float) -> tuple[float, float]:
+        """(x, y) in pixels."""
+        x, y = self.path.at(time_s)
+        return (x, y) if time_s < self.at_s else (x + self.by[0], y + self.by[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.cameras.simulation.motion import Pan, Path, Sway
+from livemef.capture.cameras.simulation.motion import Bumped, Pan, Path, Sway
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.radiance import read_radiance
 
@@ -83,6 +84,14 @@ def filtered(scene: Scene, crosstalk: float, seed: int) -> Scene:
     matrix = (random.uniform(0.6, 1.0, 3)[:, None] * mixed).T.astype(np.float32)
     movers = tuple(replace(mover, radiance=mover.radiance @ matrix) for mover in scene.movers)
     return replace(scene, radiance=np.maximum(scene.radiance @ matrix, 0), movers=movers)
+
+
+def bumped(scene: Scene, at_s: float, pixels: float) -> Scene:
+    """The scene before a camera that is knocked at a scene time: its window moves by so many pixels, right and down."""
+    by = pixels * 0.8, pixels * 0.6
+    right, down = (math.ceil(distance) + 1 for distance in by)
+    wider = np.asarray(cv2.copyMakeBorder(scene.radiance, 0, down, 0, right, cv2.BORDER_REPLICATE), np.float32)
+    return replace(scene, radiance=wider, window=Bumped(scene.window, at_s, by))
 
 
 def bars_scene(width: int, height: int, motion: float) -> Scene:

@@ -22,7 +22,7 @@ from livemef.capture.uri import (
     whole,
 )
 
-SCENES = ("room", "flat", "bars", "dark", "chart", "board")
+SCENES = ("room", "flat", "bars", "dark", "chart", "board", "target")
 RESPONSES = ("srgb", "linear", "curve")
 _LONGEST_US = 16000.0
 _DEFAULT_RATIO = 16.0
@@ -32,16 +32,19 @@ _DEFAULT_RATIO = 16.0
 class SimulatedSettings:
     """The simulated camera's settings. Electrons are per pixel; DN are steps of the converter; durations are in us.
 
-    scene: room (an interior with a window), flat (even grey), bars (upright black and white bars), dark (the lens is
-    covered), chart (a ColorChecker), board (a ChArUco board in ever new poses); `radiance_map` names a picture file
-    instead. motion: speed of all motion, 1 = natural, 0 = none. exposure, gain: the accepted ranges. offset: added to
-    every exposure, unreported. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure.
+    scene: room (an interior with a window), flat (even grey), bars (upright black and white bars), dark (the lens
+    is covered), chart (a ColorChecker), board (a ChArUco board in ever new poses), target (a sheet with a
+    ColorChecker, slanted squares, even grey and a scale bar); `radiance_map` names a picture file instead. motion:
+    speed of all motion, 1 = natural, 0 = none. exposure, gain: the accepted ranges. offset: added to every
+    exposure, unreported. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure.
     vignetting, hot, response, gamma, contrast: as in SensorModel. crosstalk: share of a channel's light that comes
-    from the others. adc: bits of the converter. bits: of the picture. focal, k1, k2, roll: as in Lens, for the board
-    alone. readout: from the first row's exposure to the last row's. flicker: depth of the light's flicker, at twice the
-    frequency `mains`. Faults: drop, duplicate, stall are probabilities for each frame, ignore for each request;
-    stall_time: how long a stall lasts; jitter: standard deviation of timestamps; clip: longest exposure
-    really given.
+    from the others. adc: bits of the converter. bits: of the picture. focal, k1, k2, roll: as in Lens, for the
+    board and the target. blur: of the optics, sigma in pixels, for the target. readout: from the first row's
+    exposure to the last row's. flicker: depth of the light's flicker, at twice the frequency `mains`. Faults: drop,
+    duplicate, stall are probabilities for each frame, ignore for each request; stall_time: how long a stall lasts;
+    jitter: standard deviation of timestamps; clip: longest exposure really given; drift: change of the light in a
+    minute, relative; bump: scene time at which something knocks against the camera, which then sees the scene
+    displaced by bump_by pixels.
     """
 
     radiance_map: str | None = None
@@ -73,6 +76,7 @@ class SimulatedSettings:
     k1: float = 0.0
     k2: float = 0.0
     roll: float = 0.0
+    blur: float = 0.5
     readout: float | None = None
     motion: float = 1.0
     flicker: float = 0.0
@@ -84,6 +88,9 @@ class SimulatedSettings:
     jitter: float = 0.0
     ignore: float = 0.0
     clip: float | None = None
+    drift: float = 0.0
+    bump: float | None = None
+    bump_by: float = 4.0
     seed: int = 1
     pace: str = "realtime"
 
@@ -147,6 +154,7 @@ PARAMETERS: dict[str, Reader] = {
     "k1": number(-0.5, 0.5),
     "k2": number(-0.5, 0.5),
     "roll": number(-45.0, 45.0),
+    "blur": number(0.0, 10.0),
     "readout": duration_us,
     "motion": number(0.0, 100.0),
     "flicker": number(0.0, 1.0),
@@ -158,6 +166,9 @@ PARAMETERS: dict[str, Reader] = {
     "jitter": duration_us,
     "ignore": number(0.0, 1.0),
     "clip": duration_us,
+    "drift": number(-0.99, 10.0),
+    "bump": duration_us,
+    "bump_by": number(0.1, 100.0),
     "seed": whole(0, 2**31 - 1),
     "pace": one_of({pace: pace for pace in PACES}),
 }

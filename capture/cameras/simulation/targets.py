@@ -94,6 +94,15 @@ class Lens:
         focal = self.focal * width
         return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]])
 
+    def straightened(self, seen: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Radii (tangents of the angle to the axis) of rays without distortion, for those seen with it."""
+        true = seen.copy()
+        for _ in range(_NEWTON_STEPS):
+            squared = true**2
+            bent = true * (1 + self.k1 * squared + self.k2 * squared**2)
+            true -= (bent - seen) / (1 + 3 * self.k1 * squared + 5 * self.k2 * squared**2)
+        return true
+
 
 def board_scene(width: int, height: int, lens: Lens, motion: float) -> Scene:
     """A ChArUco board (8 x 6 squares, markers of 5X5_100 three quarters of a square) held in one pose after another."""
@@ -132,12 +141,7 @@ def _rays(width: int, height: int, lens: Lens) -> NDArray[np.float64]:
     y, x = (np.mgrid[: height * fine, : width * fine] + 0.5) / fine - 0.5
     rays = np.stack([x, y, np.ones_like(x)], axis=2) @ np.linalg.inv(lens.camera_matrix(width, height)).T
     seen = np.hypot(rays[..., 0], rays[..., 1])
-    true = seen.copy()
-    for _ in range(_NEWTON_STEPS):
-        squared = true**2
-        bent = true * (1 + lens.k1 * squared + lens.k2 * squared**2)
-        true -= (bent - seen) / (1 + 3 * lens.k1 * squared + 5 * lens.k2 * squared**2)
-    rays[..., :2] *= (true / np.maximum(seen, 1e-12))[..., None]
+    rays[..., :2] *= (lens.straightened(seen) / np.maximum(seen, 1e-12))[..., None]
     return np.asarray(rays)
 
 

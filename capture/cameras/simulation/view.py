@@ -34,13 +34,18 @@ class Shutter:
 
 @dataclass(frozen=True)
 class Lamps:
-    """Mains-driven light: 1 + depth * cos(2 pi frequency t)."""
+    """Mains-driven light, 1 + depth * cos(2 pi frequency t), that changes by a share `drift` in each minute."""
 
     depth: float
     frequency_hz: float
+    drift: float = 0.0
 
     def mean(self, start_s: float, length_s: float) -> float:
-        """Mean light over an exposure, 1 = without flicker."""
+        """Mean light over an exposure, 1 = without flicker and drift."""
+        drifted = (1 + self.drift) ** (start_s / 60) if self.drift else 1.0
+        return drifted * self._flicker(start_s, length_s)
+
+    def _flicker(self, start_s: float, length_s: float) -> float:
         if not self.depth:
             return 1.0
         half_turns = math.pi * self.frequency_hz * length_s
