@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,9 +37,24 @@ OPENING_LIMIT_S = 300.0
 """Heartbeats go on for so long while something opens; after that the process counts as hung."""
 
 
+STOP = "stop"
+"""The supervisor's message that asks a child to end."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A message from the supervisor to a child, beside STOP. number: of the answer that is expected, 0 = none."""
+
+    number: int
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Report:
-    """One message from a child. `kind`: "ready", "beat", "failed" (surroundings), "crashed" (our bug) or "finished"."""
+    """One message from a child. `kind`: "ready", "beat", "failed" (surroundings), "crashed" (our bug), "finished";
+    "answer" (to a Command: `number`, `refused` and what else the command returns), "ask" (a request of its own).
+    """
 
     kind: str
     message: str = ""
@@ -55,6 +71,7 @@ class Lifeline:
         self._values: dict[str, Any] = {}
         self._last_beat = 0.0
         self._stopping = False
+        self._commands: deque[Command] = deque()
         signal.signal(signal.SIGTERM, self._on_terminate)
 
     def _on_terminate(self, signum: int, frame: object) -> None:
@@ -63,13 +80,40 @@ class Lifeline:
     @property
     def stopping(self) -> bool:
         """True once the supervisor asked for the end, or is gone."""
+        self._take_in()
+        return self._stopping
+
+    def commands(self) -> list[Command]:
+        """What the supervisor has asked for since the last call, in order. Each with a number is to be answered."""
+        self._take_in()
+        taken = list(self._commands)
+        self._commands.clear()
+        return taken
+
+    def fileno(self) -> int:
+        """The pipe's file descriptor, readable when the supervisor has sent something."""
+        return self._pipe.fileno()
+
+    def answer(self, command: Command, refused: str = "", **values: Any) -> None:
+        """Answer a command. refused: why it was not obeyed, in one line."""
+        if command.number:
+            values |= {"number": command.number, "refused": refused[:LONGEST_TEXT]}
+            self._send(Report("answer", values=values), LAST_REPORT_S)
+
+    def ask(self, **values: Any) -> None:
+        """Ask the supervisor for something. What comes of it is a Command."""
+        self._send(Report("ask", values=values), LAST_REPORT_S)
+
+    def _take_in(self) -> None:
         try:
-            if not self._stopping and self._pipe.poll():
-                self._pipe.recv()
-                self._stopping = True
+            while not self._stopping and self._pipe.poll():
+                message = self._pipe.recv()
+                if isinstance(message, Command):
+                    self._commands.append(message)
+                else:
+                    self._stopping = True
         except (EOFError, OSError):
             self._stopping = True
-        return self._stopping
 
     def ready(self, **values: Any) -> None:
         """Say, once, that work has begun; `values` describe what was opened."""
@@ -81,10 +125,14 @@ class Lifeline:
         Call it every turn: it sends five times a second at most, and never waits.
         """
         self._values.update(values)
-        now = time.monotonic()
-        if now - self._last_beat >= BEAT_PERIOD_S:
-            self._last_beat = now
-            self._send(Report("beat", values=dict(self._values)), 0.0)
+        if time.monotonic() - self._last_beat >= BEAT_PERIOD_S:
+            self.beat_now()
+
+    def beat_now(self, **values: Any) -> None:
+        """The same, sent at once: for what the supervisor must know before anything comes of it."""
+        self._values.update(values)
+        self._last_beat = time.monotonic()
+        self._send(Report("beat", values=dict(self._values)), 0.0)
 
     @contextmanager
     def opening(self, state: str, limit_s: float = OPENING_LIMIT_S) -> Iterator[None]:
@@ -115,17 +163,22 @@ class Lifeline:
     def _send(self, report: Report, timeout_s: float) -> None:
         with self._sending:
             try:
-                if _has_room(self._pipe, timeout_s):
-                    self._pipe.send(report)
+                send_if_room(self._pipe, report, timeout_s)
             except OSError:
                 self._stopping = True
 
 
-def _has_room(pipe: Connection, timeout_s: float) -> bool:
-    """Whether a report can be sent without waiting: a Unix socket polls as writable while 3/4 of its buffer is free."""
+def send_if_room(pipe: Connection, message: object, timeout_s: float) -> bool:
+    """Send a small message if that can be done without waiting, within `timeout_s`; returns whether it was sent.
+
+    A Unix socket polls as writable while 3/4 of its buffer is free. Raises OSError if nobody is at the other end.
+    """
     poll = select.poll()
     poll.register(pipe.fileno(), select.POLLOUT)
-    return bool(poll.poll(timeout_s * 1000))
+    if not poll.poll(timeout_s * 1000):
+        return False
+    pipe.send(message)
+    return True
 
 
 def die_with_parent(parent_pid: int) -> None:

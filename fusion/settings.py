@@ -17,6 +17,46 @@ STILLS_LINES = 135
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """Values that a setting may have: numbers from `low` to `high`, the `words`, and 0 if `zero`. No numbers at all if
+    `low` is None.
+    """
+
+    low: float | None = None
+    high: float = math.inf
+    words: tuple[str, ...] = ()
+    zero: bool = False
+
+    def holds(self, value: object) -> bool:
+        """Whether the value is allowed."""
+        if isinstance(value, str):
+            return value in self.words
+        if self.low is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return math.isfinite(value) and (self.low <= value <= self.high or (self.zero and value == 0))
+
+    def __str__(self) -> str:
+        numbers = [] if self.low is None else [f"{self.low:g}..{self.high:g}"]
+        words = [f"'{word}'" for word in self.words]
+        *others, last = ["0"] * self.zero + numbers + words
+        return f"{', '.join(others)} or {last}" if others else last
+
+
+ALLOWED = {
+    "network_lines": Allowed(16, 4320, zero=True),
+    "gamma": Allowed(0.25, 4, words=("adaptive",)),
+    "adaptive_target": Allowed(0.01, 0.99),
+    "white": Allowed(50, 100, zero=True),
+    "colour": Allowed(words=get_args(Transfer)),
+    "shoulder": Allowed(1.02, 100),
+    "chroma": Allowed(words=get_args(Rule)),
+    "window_radius": Allowed(1, 64),
+    "window_eps": Allowed(1e-6, 1e6),
+    "motion": Allowed(words=get_args(MotionMode)),
+}
+
+
+@dataclass(frozen=True)
 class FusionSettings:
     """Settings of fusion. Raises FusionError for a value outside its range.
 
@@ -50,16 +90,9 @@ class FusionSettings:
     motion: MotionMode = "full"
 
     def __post_init__(self) -> None:
-        _check(self.network_lines == 0 or 16 <= self.network_lines <= 4320, "network_lines", self, "0 or 16..4320")
-        _check(self.gamma == "adaptive" or _within(self.gamma, 0.25, 4), "gamma", self, "0.25..4 or 'adaptive'")
-        _check(_within(self.adaptive_target, 0.01, 0.99), "adaptive_target", self, "0.01..0.99")
-        _check(self.chroma in ("select", "weighted"), "chroma", self, "'select' or 'weighted'")
-        _check(self.white == 0 or _within(self.white, 50, 100), "white", self, "0 or 50..100")
-        _check(_within(self.shoulder, 1.02, 100), "shoulder", self, "1.02..100")
-        _check(self.colour in get_args(Transfer), "colour", self, "'tone', 'chromaticity' or 'lab'")
-        _check(1 <= self.window_radius <= 64, "window_radius", self, "1..64")
-        _check(self.motion in ("off", "global", "full"), "motion", self, "'off', 'global' or 'full'")
-        _check(_within(self.window_eps, 1e-6, 1e6), "window_eps", self, "1e-6..1e6")
+        for name, allowed in ALLOWED.items():
+            if not allowed.holds(getattr(self, name)):
+                raise FusionError(f"fusion setting {name} is {getattr(self, name)!r}; it must be {allowed}")
 
     @property
     def small_lines(self) -> int:
@@ -69,12 +102,3 @@ class FusionSettings:
     def as_dict(self) -> dict[str, Any]:
         """Names and plain values, for headers and reports."""
         return asdict(self)
-
-
-def _within(value: object, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
-
-
-def _check(valid: bool, name: str, settings: FusionSettings, allowed: str) -> None:
-    if not valid:
-        raise FusionError(f"fusion setting {name} is {getattr(settings, name)!r}; it must be {allowed}")

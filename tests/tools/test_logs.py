@@ -5,7 +5,8 @@ import time
 
 from livemef.tools.logs import log_level, set_up_logging
 from livemef.tools.run.restart_policy import RestartPolicy
-from livemef.tools.run.supervisor import ChildSpec, Supervisor
+from livemef.tools.run.spawning import ChildSpec
+from livemef.tools.run.supervisor import Supervisor
 from tests.tools.command import assert_one_line, livemef
 from tests.tools.run import child_bodies
 

@@ -37,8 +37,9 @@ from livemef.tools.run.device_choice import DeviceChoice
 from livemef.tools.run.output import OutputQueue
 from livemef.tools.run.runtime_folder import runtime_folder
 from livemef.tools.run.sd_notify import sd_notify
+from livemef.tools.run.spawning import ChildSpec
 from livemef.tools.run.status import replay_loss, status, status_line
-from livemef.tools.run.supervisor import ChildSpec, StartFailed, Supervisor
+from livemef.tools.run.supervisor import StartFailed, Supervisor
 
 TURN_S = 0.1
 REPORT_PERIOD_S = 1.0

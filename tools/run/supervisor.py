@@ -6,45 +6,24 @@ nothing of the pipeline ever waits for the terminal.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
-from livemef.capture.child import Report
-from livemef.tools.logs import log_level, set_up_logging
+from livemef.capture.child import STOP, Command, Report, send_if_room
 from livemef.tools.run.restart_policy import RestartPolicy
-from livemef.tools.safe_start import outside_current_folder, run_in_folder
+from livemef.tools.run.spawning import ChildSpec, close, read_output, start
 
-SPAWN = multiprocessing.get_context("spawn")
 STOP_GRACE_S = 0.9
-GROUP_SIGNALS = {signal.SIGINT, signal.SIGHUP}
-MOST_OUTPUT = 1 << 16
-OUTPUT_BYTES = 1 << 20
-"""Of a child's output, kept while the supervisor is stopped; beyond that whoever prints waits."""
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ChildSpec:
-    """A process of the pipeline: runs `target(pipe, parent_pid, *arguments())`; targets are importable functions."""
-
-    name: str
-    target: Callable[..., None]
-    arguments: Callable[[], tuple[Any, ...]]
 
 
 @dataclass
@@ -63,6 +42,8 @@ class Child:
     failures: int = 0
     restarts: int = 0
     start_at: float = 0.0
+    ending_since: float | None = None
+    """When it was asked to end so that it can be started again; None = it was not."""
     last_words: str = ""
     fault: str = ""
     trace: str = ""
@@ -90,11 +71,26 @@ class StartFailed(Exception):
         self.surroundings = surroundings
 
 
+class Listener(Protocol):
+    """What is told of each child's answers and requests, and of its end."""
+
+    def on_report(self, name: str, report: Report) -> None:
+        """A child has answered a command, or asks for something."""
+        ...
+
+    def on_end(self, name: str) -> None:
+        """A child has ended. If it is started again, its arguments are asked for after this."""
+        ...
+
+
 class Supervisor:
     """Runs children until `stop`. Call `step` in a loop: it waits at most `wait_s` and does what is due.
 
-    relay: takes text that a child wrote; by default it goes to the standard error.
+    relay: takes text that a child wrote; by default it goes to the standard error. listener: may be set later.
+    tasks: processes that were added by `run_task`, by name; they end by themselves and are not started again.
     """
+
+    listener: Listener | None = None
 
     def __init__(
         self,
@@ -104,6 +100,7 @@ class Supervisor:
         relay: Callable[[str], None] = lambda text: print(text, file=sys.stderr, end=""),
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
+        self.tasks: dict[str, Child] = {}
         self._policy, self._clock = policy, clock
         self._relay = relay
         self._last_turn: float | None = None
@@ -113,49 +110,64 @@ class Supervisor:
         for child in self.children.values():
             self._spawn(child)
 
+    def run_task(self, spec: ChildSpec) -> None:
+        """Start a process that ends by itself. Raises OSError where the system has no room for it."""
+        child = Child(spec)
+        self._spawn(child)
+        self.tasks[spec.name] = child
+
+    def tell(self, name: str, message: Command | str) -> bool:
+        """Send a message to a child or task. Never waits; returns False if it is not there, or takes nothing in."""
+        child = self.children.get(name) or self.tasks.get(name)
+        if child is None or child.pipe is None:
+            return False
+        try:
+            return send_if_room(child.pipe, message, 0.0)
+        except OSError:
+            return False
+
+    def restart(self, name: str) -> bool:
+        """End a child and start it again at once; it is killed if it does not end in time. False if it is not there."""
+        child = self.children[name]
+        if child.process is None:
+            child.start_at = self._clock()
+            return False
+        child.ending_since = self._clock()
+        self.tell(name, STOP)
+        return True
+
     def step(self, wait_s: float) -> None:
         """Take in what children report, note who died or hangs, restart who is due. Raises StartFailed."""
         waiting: list[Any] = []
-        for child in self.children.values():
+        for child in self._all:
             waiting += [pipe for pipe in (child.pipe, child.output) if pipe is not None]
             waiting += [child.process.sentinel] if child.process else []
         multiprocessing.connection.wait(waiting, timeout=wait_s)
         self._discount_absence(wait_s)
-        for child in self.children.values():
+        for child in self._all:
             self._hear(child)
             self._bury_if_dead(child)
             self._kill_if_hung(child)
-            if child.process is None and not child.finished and self._clock() >= child.start_at:
+            if child.spec.name in self.tasks:
+                self._forget_if_over(child)
+            elif child.process is None and not child.finished and self._clock() >= child.start_at:
                 self._spawn_again(child)
+
+    @property
+    def _all(self) -> list[Child]:
+        return [*self.children.values(), *self.tasks.values()]
 
     def _discount_absence(self, wait_s: float) -> None:
         now, before = self._clock(), self._last_turn
         self._last_turn = now
         absent_s = 0.0 if before is None else self._policy.absence_s(now - before, wait_s)
-        for child in self.children.values():
+        for child in self._all:
             child.last_heard = min(now, child.last_heard + absent_s)
 
     def _spawn(self, child: Child) -> None:
-        """Start a child. Raises OSError where the system has no process, memory or file left for it."""
-        ours, theirs = SPAWN.Pipe()
-        output, written = SPAWN.Pipe(duplex=False)
-        with suppress(OSError):  # where this user may have no more, it stays at 64 KiB
-            fcntl.fcntl(written.fileno(), fcntl.F_SETPIPE_SZ, OUTPUT_BYTES)
-        arguments = (theirs, os.getpid(), *child.spec.arguments())
-        process = SPAWN.Process(
-            target=_child_main,
-            args=(written, _current_folder(), log_level(), child.spec.name, child.spec.target, *arguments),
-            name=f"livemef-{child.spec.name}",
-            daemon=True,
-        )
-        try:
-            _start_shielded(process)
-        except BaseException:
-            _close(ours, output)
-            raise
-        finally:
-            _close(theirs, written)
-        child.process, child.pipe, child.output = process, ours, output
+        """Raises OSError, see `start`."""
+        started = start(child.spec)
+        child.process, child.pipe, child.output = started.process, started.pipe, started.output
         child.ready, child.fault, child.trace = False, "", ""
         child.started = child.last_heard = self._clock()
 
@@ -180,12 +192,12 @@ class Supervisor:
             while child.pipe is not None and child.pipe.poll():
                 self._note(child, child.pipe.recv())
         except (EOFError, OSError):
-            _close(child.pipe)
+            close(child.pipe)
             child.pipe = None
         try:
-            text = _read_output(child.output)
+            text = read_output(child.output)
         except (EOFError, OSError):
-            _close(child.output)
+            close(child.output)
             child.output = None
         else:
             if text:
@@ -196,6 +208,10 @@ class Supervisor:
         if report.kind == "ready":
             child.ready = child.ever_ready = True
             child.described = dict(report.values)
+            return
+        if report.kind in ("answer", "ask"):
+            if self.listener is not None:
+                self.listener.on_report(child.spec.name, report)
             return
         child.values |= report.values
         child.finished = report.kind == "finished"
@@ -213,19 +229,32 @@ class Supervisor:
         process.close()
         self._hang_up(child)
         child.process = None
-        if child.finished:
+        if self.listener is not None:
+            self.listener.on_end(child.spec.name)
+        if child.spec.name in self.tasks or (child.finished and child.ending_since is None):
             return
         for key, value in child.values.items():
             if isinstance(value, int) and not isinstance(value, bool):
                 child.totals[key] = child.totals.get(key, 0) + value
         child.values = {}
+        if child.ending_since is not None:
+            child.ending_since, child.finished, child.start_at = None, False, self._clock()
+            return
         reason = child.last_words if child.fault else _how_it_died(exit_code)
         if not child.ever_ready and (child.fault or (exit_code or 0) > 0):
             trace = ChildTrace(child.trace) if child.trace else None
             raise StartFailed(reason, child.fault == "failed") from trace
         self._failed_again(child, reason, self._clock() - child.started)
 
+    def _forget_if_over(self, child: Child) -> None:
+        if child.process is None:
+            del self.tasks[child.spec.name]
+
     def _kill_if_hung(self, child: Child) -> None:
+        if child.ending_since is not None and child.process is not None:
+            if self._clock() - child.ending_since > STOP_GRACE_S:
+                child.process.kill()
+            return
         if child.process is None or not self._policy.is_hung(self._clock() - child.last_heard, child.ready):
             return
         now = self._clock()
@@ -237,20 +266,20 @@ class Supervisor:
         child.process.kill()
 
     def _hang_up(self, child: Child) -> None:
-        _close(child.pipe, child.output)
+        close(child.pipe, child.output)
         child.pipe = child.output = None
 
     def stop(self) -> None:
         """Ask all children to end, give them a moment, take in their last counters, kill who is left."""
-        for child in self.children.values():
+        for child in self._all:
             if child.pipe is not None:
-                _ask_to_stop(child.pipe)
+                self.tell(child.spec.name, STOP)
         deadline = self._clock() + STOP_GRACE_S
-        while self._clock() < deadline and any(_alive(child) for child in self.children.values()):
-            for child in self.children.values():
+        while self._clock() < deadline and any(_alive(child) for child in self._all):
+            for child in self._all:
                 self._hear(child)
             time.sleep(0.01)
-        for child in self.children.values():
+        for child in self._all:
             self._hear(child)
             if child.process is None:
                 continue
@@ -261,65 +290,8 @@ class Supervisor:
             self._hang_up(child)
 
 
-def _start_shielded(process: SpawnProcess) -> None:
-    """Start a process that does not receive Ctrl-C or the loss of the terminal, which go to the whole process group:
-    the supervisor ends its children in order.
-    """
-    with outside_current_folder():
-        resource_tracker.ensure_running()  # left to start(), it would unblock the signals again
-        signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
-
-
-def _child_main(
-    written: Connection, folder: str, level: str, name: str, target: Callable[..., None], *arguments: Any
-) -> None:
-    """Main function of every child process.
-
-    Its standard output and error become the pipe to the supervisor; its log records are printed there, with its name.
-    """
-    for standard in (1, 2):
-        os.dup2(written.fileno(), standard)
-    written.close()
-    set_up_logging(level, f"{name}: ")
-    run_in_folder(folder, target, *arguments)
-
-
-def _read_output(pipe: Connection | None) -> str:
-    """What has been written so far; "" = nothing. Raises EOFError when nobody can write any more."""
-    if pipe is None or not pipe.poll():
-        return ""
-    data = os.read(pipe.fileno(), MOST_OUTPUT)
-    if not data:
-        raise EOFError
-    return data.decode("utf-8", "backslashreplace")
-
-
-def _close(*pipes: Connection | None) -> None:
-    for pipe in pipes:
-        if pipe is not None:
-            pipe.close()
-
-
-def _current_folder() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # deleted since; relative paths mean nothing there
-        return "/"
-
-
 def _alive(child: Child) -> bool:
     return child.process is not None and child.process.is_alive()
-
-
-def _ask_to_stop(pipe: Connection) -> None:
-    try:
-        pipe.send("stop")
-    except OSError:
-        return
 
 
 def _how_it_died(exit_code: int | None) -> str:

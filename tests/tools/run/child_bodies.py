@@ -118,3 +118,30 @@ def _lack_files(lifeline: Lifeline) -> dict[str, int]:
 
 def lacking_files(pipe: Connection, parent: int) -> None:
     run_child(pipe, parent, (ValueError,), _lack_files)
+
+
+def _obey(lifeline: Lifeline) -> dict[str, int]:
+    lifeline.ready()
+    while not lifeline.stopping:
+        for command in lifeline.commands():
+            refused = "" if command.values["value"] > 0 else "must be above 0"
+            lifeline.answer(command, refused, name=command.name)
+        lifeline.beat(turns=1)
+        time.sleep(0.01)
+    return {}
+
+
+def obeying(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _obey)
+
+
+def _ask(lifeline: Lifeline) -> dict[str, int]:
+    lifeline.ready()
+    lifeline.ask(do="hello")
+    while not lifeline.stopping:
+        time.sleep(0.01)
+    return {}
+
+
+def asking(pipe: Connection, parent: int) -> None:
+    run_child(pipe, parent, (ValueError,), _ask)

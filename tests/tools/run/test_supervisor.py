@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from livemef.capture.child import Lifeline
 from livemef.tools.run.restart_policy import RestartPolicy
-from livemef.tools.run.supervisor import SPAWN, ChildSpec, StartFailed, Supervisor
+from livemef.tools.run.spawning import SPAWN, ChildSpec
+from livemef.tools.run.supervisor import StartFailed, Supervisor
 from tests.tools.run import child_bodies
 
 ROOT = Path(__file__).parents[3]
@@ -110,7 +111,8 @@ def test_children_die_with_a_supervisor_that_is_killed() -> None:
         """
         from tests.tools.run import child_bodies
         from livemef.tools.run.restart_policy import RestartPolicy
-        from livemef.tools.run.supervisor import ChildSpec, Supervisor
+        from livemef.tools.run.spawning import ChildSpec
+        from livemef.tools.run.supervisor import Supervisor
         if __name__ == "__main__":
             supervisor = Supervisor([ChildSpec("a", child_bodies.counting, tuple)], RestartPolicy())
             supervisor.start()
