@@ -12,7 +12,7 @@ from livemef.engine.cuda_device import first_device
 from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.launch_layout import PairLayout
 from livemef.fusion.kernels import build as kernels
-from livemef.tools.bench import parse_size
+from livemef.tools.bench.scene import parse_size
 from livemef.tools.config.sources import load_config
 from livemef.tools.options import ConfigOption, ModelOption, NetworkLinesOption
 

@@ -40,6 +40,6 @@ VERBS = (
     Verb("quality", "Measure a camera from a picture of a ColorChecker.", "quality", "quality_command", PICTURES),
     Verb("shoot", "Archival records of objects, one bag each.", "field.command", "application", PICTURES),
     Verb("record", "Record brackets from a camera, for replay.", "record", "record_command", PICTURES),
-    Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "bench", "bench_command", METHOD),
+    Verb("bench", "Time the fusion, next to OpenCV's Mertens.", "bench.command", "bench_command", METHOD),
     Verb("lab", "Train, export and evaluate networks and methods.", "research.verbs", "application", METHOD),
 )

@@ -15,7 +15,7 @@ from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.fuser import CudaFuser, open_driver
 from livemef.fusion.cuda.launch_layout import PairLayout
 from livemef.fusion.settings import FusionSettings
-from livemef.tools.bench import bench_bracket
+from livemef.tools.bench.scene import bench_bracket
 from tests.fusion.brackets import Curve
 from tests.gpu.net_on_host import NetOnHost
 

@@ -1,12 +1,16 @@
 import json
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.settings import FusionSettings
-from livemef.tools.bench import bench, bench_bracket, copy_bandwidth, parse_size, render
+from livemef.tools.bench.command import render, report
+from livemef.tools.bench.machine import instruction_sets, processor
+from livemef.tools.bench.scene import MOVE, PanningStream, bench_bracket, parse_size
+from livemef.tools.bench.timing import bench, copy_bandwidth
 from livemef.tools.exits import UserError
 from tests.fusion.brackets import Curve
 from tests.tools.command import assert_one_line, livemef, mean_network
@@ -35,19 +39,57 @@ def test_the_bracket_holds_more_than_either_picture():
 def test_the_result_is_consistent():
     fuser = CpuFuser(Curve(), still(network_lines=32), 2)
     result = bench((160, 96), 3, fuser, 2)
-    assert result.speedup_over_mertens == pytest.approx(result.mertens_ms / result.fuse_ms)
+    assert result.speedup_over_mertens == pytest.approx(result.mertens.median / result.fuse.median)
+    assert result.fuse.shortest <= result.fuse.quartiles[0] <= result.fuse.median <= result.fuse.quartiles[1]
+    assert result.one_thread_speedup is None
     assert set(result.stages_ms) == {"shrink", "network", "affine", "pixels"}
-    assert max(result.stages_ms.values()) < 2 * result.fuse_ms
-    assert result.floor_ms == pytest.approx(1e3 * 5 * 160 * 96 * 3 / (1e9 * result.memory_gb_s))
+    assert max(result.stages_ms.values()) < 2 * result.fuse.median
+    assert result.floor_ms == pytest.approx(1e3 * 4 * 160 * 96 * 3 / (1e9 * result.memory_gb_s))
     assert result.peak_rss_mb > 10
     assert render(result).row_count == 7
+
+
+def test_one_thread_is_measured_beside():
+    fuser, single = (CpuFuser(Curve(), still(network_lines=32), threads) for threads in (2, 1))
+    threads = cv2.getNumThreads()
+    result = bench((160, 96), 2, fuser, 2, single, exposures=3)
+    assert result.one_thread_speedup == pytest.approx(result.mertens_one_thread.median / result.one_thread.median)
+    assert cv2.getNumThreads() == threads
+    assert result.exposures == 3
+    assert render(result).row_count == 9
+    assert "| 160x96 | 2 |" in report([result])
+
+
+def test_the_stream_pans_and_has_one_new_frame_a_bracket():
+    stream = PanningStream(96, 64, 2)
+    (_, before), first = stream.next()
+    (dark, bright), second = stream.next()
+    assert bright is not before or dark is not before
+    assert sorted(second.place.frames)[0] == sorted(first.place.frames)[1]
+    assert max(second.place.frames) == max(first.place.frames) + 1
+    clean = PanningStream(96, 64, 2)._scenes[0][0]
+    right, down = MOVE
+    assert dark.shape == bright.shape == (64, 96, 3)
+    assert clean.shape == (64 + 6 * down, 96 + 6 * right, 3)
+
+
+def test_the_processor_is_named(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 avx512f\n")
+    assert processor(cpuinfo, tmp_path / "none") == "Some CPU"
+    assert instruction_sets(cpuinfo) == ["avx512f", "avx2"]
+    board = tmp_path / "model"
+    board.write_text("Raspberry Pi 5 Model B Rev 1.0\0")
+    assert processor(cpuinfo, board) == "Raspberry Pi 5 Model B Rev 1.0"
+    cpuinfo.write_text("processor : 0\nFeatures : fp asimd asimddp\n")
+    assert instruction_sets(cpuinfo) == ["asimddp", "asimd"]
 
 
 def test_what_motion_costs_is_measured_beside():
     fuser = CpuFuser(Curve(), FusionSettings(network_lines=32, motion="full"), 2)
     result = bench((160, 96), 2, fuser, 2)
     assert "motion" in result.stages_ms
-    assert result.motion_cost == pytest.approx(result.fuse_ms / result.without_motion_ms - 1)
+    assert result.motion_cost == pytest.approx(result.fuse.median / result.still.median - 1)
     assert fuser.settings.motion == "full"
     assert "motion costs" in str(render(result).caption)
 
@@ -65,6 +107,10 @@ def test_the_command_gives_the_documented_keys(tmp_path):
     for key in ("fuse_ms", "mertens_ms", "speedup_over_mertens", "peak_rss_mb"):
         assert found[key] > 0
     assert all(np.isfinite(spent) for spent in found["stages_ms"].values())
+
+
+def test_report_and_json_exclude_each_other():
+    assert_one_line(livemef("bench", "--report", "--json"), "--report", "--json")
 
 
 def test_a_wrong_size_is_one_line():
