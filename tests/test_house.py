@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "calibration": {"calibration", "capture", "fusion"},
     "tools": set(ROOMS),
 }
-ENGINE_FOR_FUSION = {"livemef.engine.runtime", "livemef.engine.open_net", "livemef.engine.errors"}
+ENGINE_FOR_FUSION = {f"livemef.engine.{name}" for name in ("runtime", "open_net", "errors", "processor")}
 FUSION_FOR_CALIBRATION = {
     "livemef.fusion.correction",
     "livemef.fusion.method.colour",

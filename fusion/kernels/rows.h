@@ -7,14 +7,7 @@
 
 #define BLOCK 128 /* pixels done together: they stay in the first-level cache */
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-#endif
-#ifndef VECTORISED
-#define VECTORISED
-#endif
+#define VECTORISED /* a loop that the compiler turns into vector instructions; each flavour of the library into its own */
 
 typedef struct {
     const void *pixels;

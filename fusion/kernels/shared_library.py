@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 from ctypes import Structure, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.engine.processor import built
 from livemef.fusion.errors import FusionError
 
 
@@ -44,12 +44,8 @@ class _Loops(ctypes.CDLL):
 
 @lru_cache(maxsize=1)
 def _found() -> ctypes.CDLL | None:
-    folder = Path(__file__).parents[1]
-    for suffix in EXTENSION_SUFFIXES:
-        path = folder / f"_pixels{suffix}"
-        if path.exists():
-            return _Loops(str(path))
-    return None
+    path = built(Path(__file__).parents[1], "_pixels")
+    return None if path is None else _Loops(str(path))
 
 
 def compiled() -> bool:

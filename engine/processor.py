@@ -1,0 +1,50 @@
+"""The compiled loops of a room as a library: the one that suits this processor.
+
+On x86-64 each is built three times: with AVX-512, with AVX2, and for any processor. The environment variable
+LIVEMEF_CPU (avx512, avx2 or any) chooses a lesser one, for comparison.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from livemef.engine.errors import EngineError
+
+VARIABLE = "LIVEMEF_CPU"
+FLAVOURS = ("any", "avx2", "avx512")
+"""By rising level; the last two exist on x86-64 only."""
+
+
+def built(folder: Path, stem: str) -> Path | None:
+    """The best library of the name `stem` in `folder` that this processor can run; None where none is built.
+
+    Raises EngineError for a value of LIVEMEF_CPU that is not one of FLAVOURS.
+    """
+    for flavour in reversed(FLAVOURS[: level() + 1]):
+        path = _file(folder, stem if flavour == "any" else f"{stem}_{flavour}")
+        if path is not None:
+            return path
+    return None
+
+
+def level() -> int:
+    """Place in FLAVOURS of the best that this processor can run and LIVEMEF_CPU allows. Raises EngineError."""
+    wanted = os.environ.get(VARIABLE, FLAVOURS[-1])
+    if wanted not in FLAVOURS:
+        raise EngineError(f"{VARIABLE}={wanted}: choose one of {', '.join(FLAVOURS)}")
+    return min(_level_of_processor(), FLAVOURS.index(wanted))
+
+
+@lru_cache(maxsize=1)
+def _level_of_processor() -> int:
+    path = _file(Path(__file__).parent, "_network")
+    return 0 if path is None else int(ctypes.CDLL(str(path)).processor_level())
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    paths = (folder / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    return next((path for path in paths if path.exists()), None)
