@@ -23,6 +23,7 @@ class UserError(LivemefError):
 
 EXPECTED: tuple[type[Exception], ...] = (LivemefError,)
 EXTRAS = {
+    "av": "video",
     "bagit": "field",
     "torch": "train",
     "onnx": "train",

@@ -1,0 +1,1 @@
+"""Fused pictures as video: for media servers, players, files, and programs that know cameras only."""
