@@ -33,7 +33,7 @@ class Allowed:
             return value in self.words
         if self.low is None or isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return math.isfinite(value) and (self.low <= value <= self.high or (self.zero and value == 0))
+        return value != math.inf and (self.low <= value <= self.high or (self.zero and value == 0))
 
     def __str__(self) -> str:
         numbers = [] if self.low is None else [f"{self.low:g}..{self.high:g}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -15,6 +16,23 @@ SECRETS = ("preview.token",)
 def annotated_default() -> str:
     """The shipped file: every key with its comment and its built-in default."""
     return resources.files("livemef.tools.config").joinpath("livemef.toml").read_text(encoding="utf-8")
+
+
+@cache
+def comments_of_keys() -> dict[str, str]:
+    """What the shipped file says of each dotted key, as one line."""
+    comments: dict[str, str] = {}
+    table, lines = "", []
+    for line in annotated_default().splitlines():
+        if line.startswith("#"):
+            lines.append(line.lstrip("# "))
+            continue
+        if line.startswith("["):
+            table = line.strip("[] ")
+        elif "=" in line:
+            comments[f"{table}.{line.partition('=')[0].strip()}"] = " ".join(lines)
+        lines = []
+    return comments
 
 
 def effective_toml(loaded: LoadedConfig) -> str:
