@@ -73,6 +73,14 @@ class Inbox:
         client = caller.connect(timeout_s)
         return None if client is None else cls(client, mode)
 
+    def group_by(self, mode: str) -> None:
+        """Group frames by another bracket mode from the next frame on; frames that wait for others are dropped."""
+        with self._changed:
+            if mode != self._mode:
+                self._drop(self._grouper.clear())
+                self._mode = cast(Literal["sliding", "disjoint"], mode)
+                self._grouper = BracketGrouper[int](self._exposures, self._mode)
+
     def memory(self) -> NDArray[np.uint8]:
         """The ring's memory, uint8, in which all pixels lie."""
         return self._ring.memory()

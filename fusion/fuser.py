@@ -62,6 +62,14 @@ class Fuser(Protocol):
         """
         ...
 
+    def change(self, settings: FusionSettings) -> None:
+        """Fuse with these settings from the next bracket on, exactly as a fuser opened with them would.
+
+        What was learned of the stream is forgotten. Brackets that were begun are finished with the old settings. Raises
+        FusionError or EngineError, and keeps the old ones, if the device cannot use the new ones.
+        """
+        ...
+
     def buffer_for(self, like: Pixels) -> Pixels:
         """An uninitialised buffer of the shape and dtype of `like`, in memory that this device writes fastest."""
         ...

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import socket
-import statistics
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-from livemef.capture.child import Lifeline, run_child
+from livemef.capture.child import Command, Lifeline, run_child
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import FrameRecord, Pixels
 from livemef.capture.transport.slot_link import Caller
@@ -31,9 +30,11 @@ from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, exposure_header, motion_of
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.wire import MOTION, exposure_topic
+from livemef.fusion.tally import Tally
 
-RATE_WINDOW_S = 2.0
 TURN_S = 0.2
+COMMAND_TURN_S = 0.05
+"""Longest wait for a bracket before commands are looked at again."""
 QUICK_S, FIRST_STEP_S, SLOWER = 1.0, 60.0, 4.0
 """A step of fusing below QUICK_S needs no patience; the first may take FIRST_STEP_S, others SLOWER times the longest.
 """
@@ -63,7 +64,7 @@ class Outlet:
 class FusionJob:
     """What the process works with. `link`: fusion's end of the socket pair with capture. `frames`: end after
     publishing so many; None = never. `response`: the camera's, as in KnownCamera, None = not measured. For the
-    headers: `profile`, the camera profile in force ("" = none), `frame_id`.
+    headers: `profile`, the camera profile in force ("" = none), `frame_id`, `settings_rev`.
     """
 
     link: socket.socket
@@ -78,53 +79,8 @@ class FusionJob:
     """`device` is the CPU because CUDA failed in earlier runs of this process."""
     profile: str = ""
     frame_id: str = "camera"
+    settings_rev: int = 0
     response: tuple[tuple[float, ...], ...] | None = None
-
-
-@dataclass
-class Tally:
-    """Counters and recent measurements since the process started.
-
-    unsent: frames for which the first output had no free buffer. published: all others, with or without a subscriber.
-    """
-
-    brackets: int = 0
-    superseded: int = 0
-    fused: int = 0
-    published: int = 0
-    unsent: int = 0
-    ev_gap: float | None = None
-    recent: deque[tuple[float, float, float]] = field(default_factory=deque)  # when, latency ms, fuse ms
-
-    def note(self, now_s: float, latency_ms: float, fuse_ms: float) -> None:
-        """Record a published frame: time of publication (monotonic, s), latency and time of fusion (ms)."""
-        self.recent.append((now_s, latency_ms, fuse_ms))
-        self.forget(now_s)
-
-    def forget(self, now_s: float) -> None:
-        """Drop measurements that are older than RATE_WINDOW_S."""
-        while self.recent and self.recent[0][0] < now_s - RATE_WINDOW_S:
-            self.recent.popleft()
-
-    def values(self, now_s: float) -> dict[str, Any]:
-        """Counters and recent measurements, for the supervisor."""
-        self.forget(now_s)
-        counters = {
-            "brackets": self.brackets,
-            "superseded": self.superseded,
-            "fused": self.fused,
-            "published": self.published,
-            "unsent": self.unsent,
-        }
-        if len(self.recent) < 2:
-            return counters | {"fps": 0.0, "latency_ms": None, "fuse_ms": None, "ev_gap": self.ev_gap}
-        times, latencies, fuse_times = zip(*self.recent, strict=True)
-        return counters | {
-            "fps": (len(times) - 1) / max(times[-1] - times[0], 1e-9),
-            "latency_ms": statistics.median(latencies),
-            "fuse_ms": statistics.median(fuse_times),
-            "ev_gap": self.ev_gap,
-        }
 
 
 @dataclass
@@ -136,18 +92,47 @@ class _Started:
     began_ns: int
 
 
+@dataclass(frozen=True)
+class Change:
+    """What is to change while the process runs, as the values of its command `change`; None = stays as it is.
+
+    settings_rev: revision of the live settings from then on.
+    """
+
+    settings_rev: int
+    settings: FusionSettings | None = None
+    codec: str | None = None
+    bracket_mode: str | None = None
+
+
 class _Stage:
     """Fuses deliveries and publishes the results on all outputs."""
 
     def __init__(self, fuser: Fuser, publishers: Iterable[Publisher], tally: Tally, job: FusionJob) -> None:
         self._fuser, self._publishers, self._job = fuser, list(publishers), job
-        self._settings = fuser.settings.as_dict()
+        self._settings, self._settings_rev = fuser.settings.as_dict(), job.settings_rev
+        self.bracket_mode = job.bracket_mode
         self._device = fuser.device + (AFTER_CUDA if job.after_cuda else "")
         self._outputs: list[Pixels] = []  # one for each bracket in flight is enough: publishers copy
         self._memory = guard_of_this_machine()
         self._before: tuple[FrameRecord, ...] = ()
         """The records of the bracket before."""
         self.tally = tally
+
+    def change(self, change: Change) -> None:
+        """To be called while no bracket is under fusion. Raises FusionError or EngineError, and nothing has changed."""
+        if change.codec is not None:
+            before = self._publishers[0].codec
+            self._publishers[0].change_codec(change.codec)
+        try:
+            if change.settings is not None:
+                self._fuser.change(change.settings)
+        except (FusionError, EngineError):
+            if change.codec is not None:
+                self._publishers[0].change_codec(before)
+            raise
+        self._settings, self._settings_rev = self._fuser.settings.as_dict(), change.settings_rev
+        self.bracket_mode = change.bracket_mode or self.bracket_mode
 
     def check_memory(self) -> None:
         """Raises FusionError where this process has grown too far."""
@@ -203,6 +188,7 @@ class _Stage:
             model_sha256=self._fuser.model_sha256,
             device=self._device,
             fusion=self._settings,
+            settings_rev=self._settings_rev,
             motion=motion_of(fused.motion),
             profile=self._job.profile,
             pipeline=_pipeline(delivery.counters, self.tally),
@@ -272,7 +258,8 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
         while not lifeline.stopping and not _enough(job, stage.tally):
             lifeline.beat(**stage.tally.values(time.monotonic()))
             stage.check_memory()
-            inbox = Inbox.connect(caller, job.bracket_mode, TURN_S)
+            _obey(lifeline, stage)
+            inbox = Inbox.connect(caller, stage.bracket_mode, TURN_S)
             if inbox is None:
                 continue
             if not ready:
@@ -321,13 +308,31 @@ class _Patience:
         self._longest_s = max(self._longest_s or 0.0, time.monotonic() - began_s)
 
 
+def _obey(lifeline: Lifeline, stage: _Stage, commands: Iterable[Command] = ()) -> None:
+    """Carry out what the supervisor has asked for, and answer it. Brackets under fusion must be finished before."""
+    for command in commands or lifeline.commands():
+        try:
+            with lifeline.opening("changing settings"):
+                stage.change(Change(**command.values))
+        except (FusionError, EngineError) as error:
+            lifeline.answer(command, str(error))
+        else:
+            lifeline.answer(command)
+
+
 def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
     under_way: deque[_Started] = deque()
     patience = _Patience(lifeline)
+    waiting: list[Command] = []
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))
         stage.check_memory()
-        delivery = inbox.take(0 if under_way else TURN_S)
+        waiting += lifeline.commands()
+        if waiting and not under_way:
+            _obey(lifeline, stage, waiting)
+            waiting.clear()
+            inbox.group_by(stage.bracket_mode)
+        delivery = None if waiting else inbox.take(0 if under_way else COMMAND_TURN_S)
         stage.tally.superseded += inbox.take_superseded()
         if delivery is not None:
             with patience.step():

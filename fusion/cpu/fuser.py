@@ -103,6 +103,10 @@ class CpuFuser:
         """See Fuser: done at once."""
         return Finished(self.fuse(exposures, out, moments))
 
+    def change(self, settings: FusionSettings) -> None:
+        """See Fuser."""
+        self.settings, self._memory = settings, StreamMemory()
+
     def buffer_for(self, like: Pixels) -> Pixels:
         """See Fuser."""
         return np.empty(like.shape, like.dtype)

@@ -9,6 +9,7 @@ import ctypes
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,13 +227,26 @@ class CudaFuser:
         self._launch(buffers.layout.remake_step(), bytes(argument), Remake, self._stream)
         return made
 
+    def change(self, settings: FusionSettings) -> None:
+        """See Fuser. Builds the engine for another number of network lines, if there is none yet."""
+        before = {lane.buffers.layout for lane in self._lanes if lane.buffers is not None}
+        with self.on_device():
+            for layout in before:
+                self._prepare(replace(layout, settings=settings))
+        self.settings, self._memory = settings, StreamMemory()
+
+    def _prepare(self, layout: PairLayout) -> None:
+        for shape in layout.network_shapes:
+            self._net.prepare(*shape)
+
     def _buffers(self, lane: Lane, exposures: Sequence[Pixels]) -> Buffers:
         height, width = exposures[0].shape[:2]
         itemsize = exposures[0].itemsize
         layout = PairLayout(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
-        if lane.buffers is None or not lane.buffers.matches(layout, len(exposures)):
-            for shape in layout.network_shapes:
-                self._net.prepare(*shape)
+        if lane.buffers is not None and lane.buffers.fit(layout, len(exposures)):
+            lane.buffers.adopt(self._driver, layout)
+        else:
+            self._prepare(layout)
             lane.buffers = None  # its memory first: there may not be enough for both
             lane.buffers = Buffers(self._driver, layout, len(exposures), self._table_addresses(itemsize), self._mapped)
             for array in lane.buffers.staging:

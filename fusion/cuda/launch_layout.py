@@ -271,6 +271,12 @@ class PairLayout:
         }
 
     @property
+    def memory(self) -> tuple[Any, ...]:
+        """What decides the memory and the engines that brackets of this layout need."""
+        still = self.settings.motion == "off"
+        return self.height, self.width, self.itemsize, self.half, self.network_shapes, self.planes(), still
+
+    @property
     def means_bytes(self) -> int:
         """Bytes of the running means, which are kept from bracket to bracket."""
         return 4 * (1 + DRIFT_NUMBERS * self.small_shape[0] * self.small_shape[1])

@@ -32,11 +32,10 @@ class Buffers:
 
     def __init__(self, driver: Any, layout: PairLayout, members: int, tables: dict[str, int], mapped: bool) -> None:
         places, size = offsets(layout.planes())
-        self.layout, self.members, self.steps = layout, members, layout.steps()
+        self.members = members
         self.planes = driver.mem_alloc(size)
         self.addresses = {name: int(self.planes) + place for name, place in places.items()} | tables
-        if layout.settings.gamma != "adaptive":
-            driver.memcpy_htod(self.addresses["exponent"], np.array([layout.settings.gamma], np.float32))
+        self._take(driver, layout)
         shape, dtype = (layout.height, layout.width, 3), np.dtype(f"u{layout.itemsize}")
         flags = driver.host_alloc_flags.DEVICEMAP
         self.staging = [driver.pagelocked_empty(shape, dtype, mem_flags=flags) for _ in range(members + 1)]
@@ -47,9 +46,19 @@ class Buffers:
         moving = layout.settings.motion != "off"
         self.motion = MotionBuffers(driver, layout, members, self.stride) if moving else None
 
-    def matches(self, layout: PairLayout, members: int) -> bool:
-        """Whether such brackets fit."""
-        return self.layout == layout and self.members == members
+    def _take(self, driver: Any, layout: PairLayout) -> None:
+        self.layout, self.steps = layout, layout.steps()
+        if layout.settings.gamma != "adaptive":
+            driver.memcpy_htod(self.addresses["exponent"], np.array([layout.settings.gamma], np.float32))
+
+    def fit(self, layout: PairLayout, members: int) -> bool:
+        """Whether such brackets fit in here: settings may differ as long as they need the same memory and engines."""
+        return self.members == members and self.layout.memory == layout.memory
+
+    def adopt(self, driver: Any, layout: PairLayout) -> None:
+        """Use this memory for brackets of another layout, which must `fit`; nothing of it may be in use."""
+        if layout != self.layout:
+            self._take(driver, layout)
 
 
 class DeviceMeans:

@@ -109,6 +109,7 @@ class Header:
     model_sha256: Text = ""
     device: Text = ""
     fusion: dict[Text, Scalar] = field(default_factory=dict)
+    settings_rev: Whole = 0
     motion: Motion | None = None
     profile: Text = ""
     pipeline: Pipeline = Pipeline()
@@ -132,6 +133,7 @@ def bracket_header(
     model_sha256: str = "",
     device: str = "",
     fusion: Mapping[str, Scalar] | None = None,
+    settings_rev: int = 0,
     motion: Motion | None = None,
     profile: str = "",
     pipeline: Pipeline | None = None,
@@ -154,6 +156,7 @@ def bracket_header(
         model_sha256=model_sha256,
         device=device,
         fusion=dict(fusion or {}),
+        settings_rev=settings_rev,
         motion=motion,
         profile=profile,
         pipeline=pipeline or Pipeline(),

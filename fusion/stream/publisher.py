@@ -74,7 +74,7 @@ class Publisher:
         insecure: bool = False,
         keys: KeyFolder | None = None,
     ) -> None:
-        self._codec = _checked_codec(codec, wire)
+        self._codec, self._wire = _checked_codec(codec, wire), wire
         self._imagezmq = wire == "imagezmq"
         self._subscribed: set[bytes] = set()
         self._buffers = BufferPool(BUFFERS)
@@ -102,6 +102,15 @@ class Publisher:
     def buffer_bytes(self) -> int:
         """Memory taken for payloads."""
         return self._buffers.size_bytes
+
+    @property
+    def codec(self) -> Codec:
+        """Form of the pixels in messages."""
+        return self._codec
+
+    def change_codec(self, codec: str) -> None:
+        """Send pixels in another form from the next picture on. Raises FusionError for one that the wire lacks."""
+        self._codec = _checked_codec(codec, self._wire)
 
     def wanted(self, topic: str) -> bool:
         """Whether anybody has subscribed to `topic` (for "fused": or to "status")."""

@@ -15,6 +15,7 @@ from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.process import FusionJob
 from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header
+from livemef.fusion.tally import Tally
 
 
 class Clock:
@@ -71,7 +72,7 @@ class Published:
 def test_where_fusion_skips_frames_each_exposure_is_still_published() -> None:
     published, here, _ = Published(), *socket.socketpair()
     stage = process._Stage(
-        open_fuser(device="cpu"), [cast(Any, published)], process.Tally(), FusionJob(here, (), FusionSettings())
+        open_fuser(device="cpu"), [cast(Any, published)], Tally(), FusionJob(here, (), FusionSettings())
     )
     for under, over in ((0, 1), (2, 3), (4, 3)):  # two new frames, two, then one
         records = tuple(

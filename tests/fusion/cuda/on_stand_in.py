@@ -1,6 +1,7 @@
 """The GPU path's host side, end to end, on the stand-in driver: run by test_fuser.py in its own process."""
 
 import mmap
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -52,6 +53,31 @@ def test_sizes_may_change_from_bracket_to_bracket():
     for shape in ((50, 70), (30, 40), (50, 70), (60, 90)):
         pair = scene(*shape)
         np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, settings))
+
+
+@pytest.mark.parametrize(
+    ("changes", "same_memory"),
+    [
+        ({"gamma": 0.6}, True),
+        ({"gamma": "adaptive"}, True),
+        ({"colour": "lab", "chroma": "weighted"}, True),
+        ({"shoulder": 3.0, "white": 0, "window_eps": 9.0}, True),
+        ({"network_lines": 30}, False),
+    ],
+)
+def test_settings_may_change_and_memory_is_kept_where_it_fits(changes, same_memory):
+    before = still(network_lines=20, gamma=0.8)
+    fuser, pair, after = open_fuser(before), scene(50, 70), replace(before, **changes)
+    fuser.fuse(pair), fuser.fuse(pair)
+    memory = [lane.buffers for lane in fuser._lanes]
+    pending = fuser.begin(pair)
+    fuser.change(after)
+    np.testing.assert_array_equal(pending.finish().pixels, by_host_kernels(pair, before))
+    for _ in range(2):
+        np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, after))
+    assert all((lane.buffers in memory) == same_memory for lane in fuser._lanes)
+    fuser.change(before)
+    np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, before))
 
 
 def test_three_exposures_are_folded():

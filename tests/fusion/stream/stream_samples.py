@@ -33,6 +33,7 @@ def header(seq=7, **changes):
         "model_sha256": "ab" * 32,
         "device": "cpu",
         "fusion": {"network_lines": 135, "gamma": "adaptive", "blend": 0.5, "select": True},
+        "settings_rev": 12,
         "motion": Motion(reference=1, share=0.125, shift_px=(1.5, -0.25)),
         "pipeline": Pipeline(captured=100, labelled=98, transitional=2, dropped=1, fused=97, published=97),
     }

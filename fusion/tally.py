@@ -1,0 +1,56 @@
+"""Counters and recent measurements of the fusion process."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+RATE_WINDOW_S = 2.0
+
+
+@dataclass
+class Tally:
+    """Counters and recent measurements since the process started.
+
+    unsent: frames for which the first output had no free buffer. published: all others, with or without a subscriber.
+    """
+
+    brackets: int = 0
+    superseded: int = 0
+    fused: int = 0
+    published: int = 0
+    unsent: int = 0
+    ev_gap: float | None = None
+    recent: deque[tuple[float, float, float]] = field(default_factory=deque)  # when, latency ms, fuse ms
+
+    def note(self, now_s: float, latency_ms: float, fuse_ms: float) -> None:
+        """Record a published frame: time of publication (monotonic, s), latency and time of fusion (ms)."""
+        self.recent.append((now_s, latency_ms, fuse_ms))
+        self.forget(now_s)
+
+    def forget(self, now_s: float) -> None:
+        """Drop measurements that are older than RATE_WINDOW_S."""
+        while self.recent and self.recent[0][0] < now_s - RATE_WINDOW_S:
+            self.recent.popleft()
+
+    def values(self, now_s: float) -> dict[str, Any]:
+        """Counters and recent measurements, for the supervisor."""
+        self.forget(now_s)
+        counters = {
+            "brackets": self.brackets,
+            "superseded": self.superseded,
+            "fused": self.fused,
+            "published": self.published,
+            "unsent": self.unsent,
+        }
+        if len(self.recent) < 2:
+            return counters | {"fps": 0.0, "latency_ms": None, "fuse_ms": None, "ev_gap": self.ev_gap}
+        times, latencies, fuse_times = zip(*self.recent, strict=True)
+        return counters | {
+            "fps": (len(times) - 1) / max(times[-1] - times[0], 1e-9),
+            "latency_ms": statistics.median(latencies),
+            "fuse_ms": statistics.median(fuse_times),
+            "ev_gap": self.ev_gap,
+        }
