@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import livemef
+from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.publisher import Publisher
 from tests.fusion.stream.stream_samples import header, ramp
 from tests.tools.command import write_scene
@@ -139,6 +140,37 @@ def test_subscribe_in_c(stream: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out.ppm")), PICTURE)
     refused = finished(["./subscribe", "nonsense", "out.ppm"], tmp_path, expected=2)
     assert refused.stderr.startswith("usage")
+
+
+def test_subscribe_in_c_with_keys(tmp_path: Path) -> None:
+    """Over an address that others reach: allowed, it receives; forbidden, or with another's key, it does not."""
+    if shutil.which("cc") is None or not Path("/usr/include/zmq.h").exists():
+        pytest.skip("needs a C compiler and libzmq3-dev")
+    camera, laptop = KeyFolder(tmp_path / "camera"), KeyFolder(tmp_path / "laptop")
+    own = camera.create("camera")
+    laptop.trust("camera.local", own.public)
+    camera.allow(laptop.create("laptop").public)
+    finished(["cc", "-Wall", "-Werror", str(EXAMPLES / "subscribe_with_keys.c"), "-lzmq", "-o", "keyed"], tmp_path)
+    ended = Event()
+    with Publisher("pub+bind:tcp://0.0.0.0:*", keys=camera) as publisher:
+        endpoint = f"tcp://127.0.0.1:{publisher.address.rsplit(':', 1)[1]}"
+
+        def publish() -> None:
+            while not ended.wait(0.02):
+                publisher.publish("fused", header(41), PICTURE)
+
+        thread = Thread(target=publish)
+        thread.start()
+        try:
+            command = ["./keyed", endpoint, str(laptop.folder), "camera.local"]
+            assert finished(command, tmp_path).stdout == "frame 41\n"
+            assert finished([*command[:3], "other.local"], tmp_path, expected=2).stderr.startswith("usage")
+            camera.forbid("laptop")
+            with pytest.raises(subprocess.TimeoutExpired):
+                subprocess.run(command, cwd=tmp_path, timeout=3, capture_output=True)
+        finally:
+            ended.set()
+            thread.join()
 
 
 @pytest.mark.full

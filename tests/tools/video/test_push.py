@@ -190,7 +190,7 @@ def test_a_server_that_stands_still_ends_it():
 def test_wrong_words(words, said, endpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.mkv").write_bytes(b"")
-    out, err = pushed(words[0], endpoint, *words[1:], "--frames", 2, code=2 if said else 0)
+    _, err = pushed(words[0], endpoint, *words[1:], "--frames", 2, code=2 if said else 0)
     if said:
         assert said in err
         assert err.count("\n") == 1
