@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from livemef.engine.dataset import PairCache, PairEntry
+from livemef.engine.dataset import Stack, StackCache
 from livemef.engine.errors import EngineError
 from livemef.engine.losses import SMALLEST_SIDE, mef_ssim
 from livemef.engine.training import fuse_lightness
@@ -24,7 +24,7 @@ from livemef.engine.validation import load_planes, target_mix
 
 Plane = NDArray[np.float64]
 FuseLightness = Callable[[Tensor], Tensor]
-"""Fuses float32 [1,2,H,W] (under- and over-exposed lightness, L*/100) into [1,1,H,W]."""
+"""Fuses exposures, float32 [1,E,H,W] (L*/100, dark to bright), into [1,1,H,W]."""
 
 TARGET_PATCH, FLAT_PATCH = 32, 16
 TOP_SHARE = 0.1
@@ -36,7 +36,7 @@ picture.
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of one network over a set of pairs.
+    """The measures of one network over a set of stacks.
 
     error: mean absolute error to the target in L* (0..100) over all 32 x 32 patches. top_error: the same over the tenth
     of the patches whose targets vary most. noise_gain: standard deviation of the fused lightness over that of the
@@ -52,29 +52,29 @@ class Measures:
 
 
 def measure(
-    net: LightnessUNet, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
+    net: LightnessUNet, cache: StackCache, entries: Sequence[Stack], target_shares: dict[str, float]
 ) -> Measures:
-    """Measure a network at full size on the pairs `entries` of a cache.
+    """Measure a network at full size on the stacks `entries` of a cache.
 
     target_shares: the mix of the cache's targets that the error is taken to. Raises EngineError if no picture has 44
     pixels a side.
     """
-    return measure_fusion(lambda planes: fuse_lightness(net, planes, 1), cache, entries, target_shares)
+    return measure_fusion(lambda exposures: fuse_lightness(net, exposures, 1), cache, entries, target_shares)
 
 
 def measure_fusion(
-    fuse: FuseLightness, cache: PairCache, entries: Sequence[PairEntry], target_shares: dict[str, float]
+    fuse: FuseLightness, cache: StackCache, entries: Sequence[Stack], target_shares: dict[str, float]
 ) -> Measures:
     """As `measure`, of any function that fuses lightness."""
     errors, variances, noise_in, noise_out, structure = [], [], [], [], []
     for entry in entries:
-        planes = load_planes(cache, entry)
-        if min(planes.shape[-2:]) < SMALLEST_SIDE:
+        exposures, all_targets = load_planes(cache, entry)
+        if min(exposures.shape[-2:]) < SMALLEST_SIDE:
             continue
-        dark, bright, target = planes[:, :1], planes[:, 1:2], target_mix(cache, planes, target_shares)
+        bright, target = exposures[:, -1:], target_mix(cache, all_targets, target_shares)
         with torch.no_grad():
-            fused = fuse(planes[:, :2]).clamp(0.0, 1.0)
-            structure.append(float(mef_ssim(dark, bright, fused)))
+            fused = fuse(exposures).clamp(0.0, 1.0)
+            structure.append(float(mef_ssim(exposures, fused)))
         targets, outputs, inputs = (100.0 * plane[0, 0].double().numpy() for plane in (target, fused, bright))
         errors.append(cut(np.abs(outputs - targets), TARGET_PATCH).mean(axis=(1, 2)))
         variances.append(cut(targets, TARGET_PATCH).var(axis=(1, 2)))
@@ -84,7 +84,7 @@ def measure_fusion(
         noise_in.append(spread_in[flat])
         noise_out.append(without_slope(result[flat]).var(axis=(1, 2)))
     if not structure:
-        raise EngineError(f"validation pairs of {cache.folder}: none has {SMALLEST_SIDE} pixels a side")
+        raise EngineError(f"validation stacks of {cache.folder}: none has {SMALLEST_SIDE} pixels a side")
     error, variance, spread_in, spread_out = map(np.concatenate, (errors, variances, noise_in, noise_out))
     top = np.argsort(-variance, kind="stable")[: max(1, round(TOP_SHARE * len(variance)))]
     gain = float(np.sqrt(spread_out.mean() / spread_in.mean())) if len(spread_in) and spread_in.any() else float("nan")

@@ -1,12 +1,13 @@
 """Loss terms of training, in torch and differentiable in `fused`. Each returns one value a patch, [N].
 
-All planes are float32 [N,1,H,W], L*/100 (0..1).
+All planes are float32 [N,1,H,W], L*/100 (0..1), exposures [N,E,H,W].
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import combinations_with_replacement
 
 import torch
 from torch import Tensor
@@ -25,19 +26,20 @@ LOWEST_SCORE = 1e-4
 SMALLEST_SIDE = WINDOW * 2 ** (len(SCALE_WEIGHTS) - 1)
 
 
-def mef_ssim(dark: Tensor, bright: Tensor, fused: Tensor) -> Tensor:
-    """MEF-SSIM (Ma, Zeng, Wang, IEEE TIP 24(11), 2015) of fused lightness, [N], 1 at best.
+def mef_ssim(exposures: Tensor, fused: Tensor) -> Tensor:
+    """MEF-SSIM (Ma, Zeng, Wang, IEEE TIP 24(11), 2015) of fused lightness [N,1,H,W] to its exposures [N,E,H,W], E at
+    least 2: [N], 1 at best.
 
     Computed on the sRGB codes (0..255, not rounded) of the neutral greys with these lightnesses. Height and width must
     be 44 pixels or more.
     """
-    grey = [to_grey_code(plane) - 127.5 for plane in (dark, bright, fused)]
+    grey, result = (to_grey_code(planes) - 127.5 for planes in (exposures, fused))
     total = sum(SCALE_WEIGHTS)
     score = torch.ones(len(fused), device=fused.device)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
-            grey = [_halve(plane) for plane in grey]
-        level = _structure(*grey).mean(dim=(1, 2, 3)).clamp_min(LOWEST_SCORE)
+            grey, result = _halve(grey), _halve(result)
+        level = _structure(grey, result).mean(dim=(1, 2, 3)).clamp_min(LOWEST_SCORE)
         score = score * level ** (weight / total)
     return score
 
@@ -60,13 +62,13 @@ def gradient_error(fused: Tensor, target: Tensor) -> Tensor:
     return rows + columns
 
 
-def patch_loss(shares: LossShares, dark: Tensor, bright: Tensor, fused: Tensor, target: Tensor) -> Tensor:
-    """The weighted sum of the terms, [N]; terms of share 0 are not computed."""
+def patch_loss(shares: LossShares, exposures: Tensor, fused: Tensor, target: Tensor) -> Tensor:
+    """The weighted sum of the terms, [N]; exposures: [N,E,H,W]. Terms of share 0 are not computed."""
     loss = torch.zeros(len(fused), device=fused.device)
     if shares.absolute:
         loss = loss + shares.absolute * absolute_error(fused, target)
     if shares.structure:
-        loss = loss + shares.structure * (1.0 - mef_ssim(dark, bright, fused.clamp(0.0, 1.0)))
+        loss = loss + shares.structure * (1.0 - mef_ssim(exposures, fused.clamp(0.0, 1.0)))
     if shares.coarse:
         loss = loss + shares.coarse * coarse_error(fused, target, shares.coarse_cell)
     if shares.gradient:
@@ -74,39 +76,54 @@ def patch_loss(shares: LossShares, dark: Tensor, bright: Tensor, fused: Tensor, 
     return loss
 
 
-def _structure(dark: Tensor, bright: Tensor, fused: Tensor) -> Tensor:
+def _structure(exposures: Tensor, fused: Tensor) -> Tensor:
+    """Map of the contrast and structure terms of SSIM between the reference patch (the sum of the exposures times
+    their factors, which are constant within a window) and the fused one."""
     with torch.no_grad():
-        factor_dark, factor_bright = _wanted_factors(dark, bright)
-    planes = [dark, bright, fused]
-    products = [dark * dark, bright * bright, dark * bright, fused * fused, dark * fused, bright * fused]
-    means = _filter(torch.cat([*planes, *products], dim=1), GAUSSIAN)
-    mean_d, mean_b, mean_f, dd, bb, db, ff, df, bf = channels(means)
-    var_d, var_b, cov = dd - mean_d**2, bb - mean_b**2, db - mean_d * mean_b
-    wanted = factor_dark**2 * var_d + factor_bright**2 * var_b + 2.0 * factor_dark * factor_bright * cov
-    shared = factor_dark * (df - mean_d * mean_f) + factor_bright * (bf - mean_b * mean_f)
-    got = ff - mean_f**2
-    quality: Tensor = (2.0 * shared + CONTRAST_CONSTANT) / (wanted + got + CONTRAST_CONSTANT)
+        factors = _wanted_factors(exposures)
+        means, products = _moments(exposures, GAUSSIAN)
+        wanted = _variance_of_sum(factors, means, products)
+    planes = torch.cat([fused, fused * fused, exposures * fused], dim=1)
+    mean, square, *shared_products = channels(_filter(planes, GAUSSIAN))
+    terms = zip(channels(factors), channels(means), shared_products, strict=True)
+    shared = sum(factor * (product - own * mean) for factor, own, product in terms)
+    quality: Tensor = (2.0 * shared + CONTRAST_CONSTANT) / (wanted + square - mean**2 + CONTRAST_CONSTANT)
     return quality
 
 
-def _wanted_factors(dark: Tensor, bright: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of the two exposures in the reference patch of MEF-SSIM, up to its mean, which the score ignores."""
-    planes = torch.cat([dark, bright, dark * dark, bright * bright, dark * bright], dim=1)
-    mean_d, mean_b, dd, bb, db = channels(_filter(planes, BOX))
-    var_d, var_b = (dd - mean_d**2).clamp_min(0.0), (bb - mean_b**2).clamp_min(0.0)
-    cov = db - mean_d * mean_b
-    spread_d, spread_b = (COUNT * var_d).sqrt(), (COUNT * var_b).sqrt()
-    spread_sum = (COUNT * (var_d + var_b + 2.0 * cov)).clamp_min(0.0).sqrt()
-    agreement = ((spread_sum + 1e-6) / (spread_d + spread_b + 1e-6)).clamp(0.0, 1.0 - 1e-6)
+def _moments(exposures: Tensor, kernel: tuple[float, ...]) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
+    """Filtered exposures [N,E,h,w], and the filtered products of exposures j <= k, each [N,1,h,w]."""
+    planes = channels(exposures)
+    index = list(combinations_with_replacement(range(len(planes)), 2))
+    filtered = _filter(torch.cat([exposures, *(planes[j] * planes[k] for j, k in index)], dim=1), kernel)
+    return filtered[:, : len(planes)], dict(zip(index, channels(filtered[:, len(planes) :]), strict=True))
+
+
+def _variance_of_sum(factors: Tensor, means: Tensor, products: dict[tuple[int, int], Tensor]) -> Tensor:
+    """Variance in each window of the sum of factor times exposure, [N,1,h,w]."""
+    f, m = channels(factors), channels(means)
+    total = torch.zeros_like(f[0])
+    for (j, k), product in products.items():
+        total = total + (1.0 if j == k else 2.0) * f[j] * f[k] * (product - m[j] * m[k])
+    return total
+
+
+def _wanted_factors(exposures: Tensor) -> Tensor:
+    """Weights of the exposures in the reference patch of MEF-SSIM, [N,E,h,w], up to its mean, which the score
+    ignores."""
+    means, products = _moments(exposures, BOX)
+    own = torch.cat([products[index, index] for index in range(exposures.shape[1])], dim=1)
+    spreads = (COUNT * (own - means**2).clamp_min(0.0)).sqrt()
+    variance = _variance_of_sum(torch.ones_like(means), means, products)
+    spread_of_sum = (COUNT * variance).clamp_min(0.0).sqrt()
+    agreement = ((spread_of_sum + 1e-6) / (spreads.sum(dim=1, keepdim=True) + 1e-6)).clamp(0.0, 1.0 - 1e-6)
     power = torch.tan(torch.pi / 2.0 * agreement).clamp(max=LARGEST_POWER)
-    strength_d, strength_b = spread_d + 0.001, spread_b + 0.001
-    share_d, share_b = (strength_d / WINDOW) ** power + 1e-15, (strength_b / WINDOW) ** power + 1e-15
-    factor_d = share_d / (share_d + share_b) / strength_d
-    factor_b = share_b / (share_d + share_b) / strength_b
-    length2 = COUNT * (factor_d**2 * var_d + factor_b**2 * var_b + 2.0 * factor_d * factor_b * cov)
-    length = length2.clamp_min(0.0).sqrt()
-    scale = torch.where(length > 0, torch.maximum(strength_d, strength_b) / length.clamp_min(1e-30), 1.0)
-    return factor_d * scale, factor_b * scale
+    strengths = spreads + 0.001
+    shares = (strengths / WINDOW) ** power + 1e-15
+    factors = shares / shares.sum(dim=1, keepdim=True) / strengths
+    length = (COUNT * _variance_of_sum(factors, means, products)).clamp_min(0.0).sqrt()
+    strongest = strengths.max(dim=1, keepdim=True).values
+    return factors * torch.where(length > 0, strongest / length.clamp_min(1e-30), 1.0)
 
 
 def _halve(plane: Tensor) -> Tensor:

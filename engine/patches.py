@@ -1,7 +1,7 @@
-"""Random patches of the training pairs, their degradation as by real cameras, and their weights.
+"""Random patches of the training stacks, their degradation as by real cameras, and their weights.
 
-Patches whose target varies much, and patches whose two inputs differ in variance, have a higher weight. The paper
-states this in words; the formula is our reading.
+Patches whose target varies much, and patches whose darkest and brightest exposures differ in variance, have a higher
+weight. The paper states this in words; the formula is our reading.
 """
 
 from __future__ import annotations
@@ -9,78 +9,100 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from livemef.engine.dataset import FULL, PairCache, PairEntry
+from livemef.engine.dataset import FULL, Stack, StackCache
 from livemef.engine.lightness import from_luminance, to_luminance
 from livemef.engine.recipe import Degradation
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.25, 4.0
 MEAN_DECAY = 0.99
+NEIGHBOUR_EV = (1.0, 6.0)
+"""Stops that two neighbouring exposures which the network gets lie apart."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A stack, and which of its exposures the network gets: indices of its planes, dark to bright."""
+
+    stack: Stack
+    exposures: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Patches:
-    """A batch, each float32 [N,1,H,W], L*/100. dark, bright: the clean exposures. seen_*: the degraded ones, which the
-    network gets. target: the wanted lightness.
+    """A batch, float32, L*/100. exposures: the clean exposures, [N,E,H,W], dark to bright. seen: the degraded ones, the
+    same form, which the network gets. target: the wanted lightness, [N,1,H,W].
     """
 
-    dark: Tensor
-    bright: Tensor
+    exposures: Tensor
+    seen: Tensor
     target: Tensor
-    seen_dark: Tensor
-    seen_bright: Tensor
+
+
+def samples_of(entries: Sequence[Stack], count: int) -> list[list[Sample]]:
+    """All samples of `count` exposures, by scene, so that a scene with many is drawn no more often than others.
+
+    A sample has the stack's ends, on which the target depends, and neighbours NEIGHBOUR_EV apart. Scenes without one
+    are left out.
+    """
+    scenes: dict[str, list[Sample]] = {}
+    for entry in entries:
+        last = len(entry.frames) - 1
+        for middle in combinations(range(1, last), count - 2):
+            sample = Sample(entry, (0, *middle, last))
+            gaps = [entry.evs[b] - entry.evs[a] for a, b in pairwise(sample.exposures)]
+            if NEIGHBOUR_EV[0] <= min(gaps) and max(gaps) <= NEIGHBOUR_EV[1]:
+                scenes.setdefault(entry.scene, []).append(sample)
+    return [scenes[name] for name in sorted(scenes)]
 
 
 def draw(
-    cache: PairCache,
-    scenes: Sequence[Sequence[PairEntry]],
+    cache: StackCache,
+    scenes: Sequence[Sequence[Sample]],
     target_shares: dict[str, float],
     count: int,
     side: int,
     degradation: Degradation,
     rng: np.random.Generator,
 ) -> Patches:
-    """Draw `count` patches of side x side pixels: scene, pair of the scene, position, flip and quarter turn at random.
+    """Draw `count` patches of side x side pixels: scene, sample of it, position, flip and quarter turn at random.
 
-    scenes: entries by scene, see `group_by_scene`. target_shares: shares of the cache's targets in the target; their
-    sum is 1.
+    scenes: samples of one number of exposures, see `samples_of`. target_shares: shares of the cache's targets in the
+    target; their sum is 1.
     """
     crops = [_crop(cache, scenes, side, degradation, rng) for _ in range(count)]
     planes = torch.from_numpy(np.stack(crops).astype(np.float32) / np.float32(FULL))
-    names = [*cache.planes, "shifted"]
-    target = sum(share * planes[:, names.index(name)] for name, share in target_shares.items())
+    targets = planes[:, -1 - len(cache.targets) : -1]
+    exposures, shifted = planes[:, : -1 - len(cache.targets)], planes[:, -1:]
+    target = sum(share * targets[:, cache.targets.index(name)] for name, share in target_shares.items())
     assert isinstance(target, Tensor)
-    dark, bright, shifted = planes[:, 0:1], planes[:, 1:2], planes[:, -1:]
-    gain_dark, gain_bright = _gains(count, degradation, rng)
-    dark, bright, shifted = _expose(dark, gain_dark), _expose(bright, gain_bright), _expose(shifted, gain_dark)
-    return Patches(dark, bright, target[:, None], _add_noise(shifted, degradation, rng), bright)
-
-
-def group_by_scene(entries: Sequence[PairEntry]) -> list[list[PairEntry]]:
-    """The entries by scene, so that a scene with many pairs is drawn no more often than others."""
-    scenes: dict[str, list[PairEntry]] = {}
-    for entry in entries:
-        scenes.setdefault(entry.scene, []).append(entry)
-    return [scenes[name] for name in sorted(scenes)]
+    gains = _gains(count, exposures.shape[1], degradation, rng)
+    exposures, shifted = _expose(exposures, gains), _expose(shifted, gains[:, :1])
+    seen = torch.cat([_add_noise(shifted, degradation, rng), exposures[:, 1:]], dim=1)
+    return Patches(exposures, seen, target[:, None])
 
 
 def _crop(
-    cache: PairCache,
-    scenes: Sequence[Sequence[PairEntry]],
+    cache: StackCache,
+    scenes: Sequence[Sequence[Sample]],
     side: int,
     degradation: Degradation,
     rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
-    """A crop of all planes of a pair, and as the last one the dark plane misaligned: [planes + 1, side, side]."""
+    """A crop of a sample's exposures, then the targets, then the darkest exposure misaligned: [planes, side, side]."""
     scene = scenes[int(rng.integers(len(scenes)))]
-    planes = _at_least(cache.load(scene[int(rng.integers(len(scene)))]), side)
+    sample = scene[int(rng.integers(len(scene)))]
+    planes = cache.load(sample.stack)
+    targets = range(len(sample.stack.frames), len(planes))
+    planes = _at_least(planes, side)
     top, left = (int(rng.integers(size - side + 1)) for size in planes.shape[1:])
-    crop = planes[:, top : top + side, left : left + side]
+    crop = planes[[*sample.exposures, *targets], top : top + side, left : left + side]
     if rng.random() < degradation.shift_probability:
         moves = rng.integers(-degradation.shift_px, degradation.shift_px + 1, size=2)
         top = int(np.clip(top + moves[0], 0, planes.shape[1] - side))
@@ -96,13 +118,12 @@ def _at_least(planes: NDArray[np.uint16], side: int) -> NDArray[np.uint16]:
     return np.pad(planes, ((0, 0), (0, below), (0, right)), mode="symmetric") if below or right else planes
 
 
-def _gains(count: int, degradation: Degradation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Exposure errors of the two exposures, as factors of linear light, each [N,1,1,1]."""
-    ev = rng.normal(0.0, degradation.jitter_ev, size=(2, count))
+def _gains(count: int, exposures: int, degradation: Degradation, rng: np.random.Generator) -> Tensor:
+    """Exposure errors of the exposures, as factors of linear light, [N,E,1,1]."""
+    ev = rng.normal(0.0, degradation.jitter_ev, size=(exposures, count))
     clipped = rng.random(count) < degradation.clip_probability
-    ev[1] += clipped * rng.uniform(0.0, degradation.clip_ev, size=count)
-    gains = torch.from_numpy(2.0**ev).float().reshape(2, count, 1, 1, 1)
-    return gains[0], gains[1]
+    ev[-1] += clipped * rng.uniform(0.0, degradation.clip_ev, size=count)
+    return torch.from_numpy(np.exp2(ev).T).float()[:, :, None, None]
 
 
 def _expose(lightness: Tensor, gain: Tensor) -> Tensor:
@@ -148,11 +169,10 @@ class RunningMeans:
 
 
 def variances(patches: Patches) -> tuple[Tensor, Tensor]:
-    """Variance of each target patch, and absolute difference of its two inputs' variances; each [N], (L*/100)²."""
-    target, dark, bright = (
-        plane.var(dim=(1, 2, 3), correction=0) for plane in (patches.target, patches.dark, patches.bright)
-    )
-    return target, (dark - bright).abs()
+    """Variance of each target patch, and absolute difference of the variances of its darkest and its brightest
+    exposure; each [N], (L*/100)²."""
+    target, exposures = (planes.var(dim=(2, 3), correction=0) for planes in (patches.target, patches.exposures))
+    return target[:, 0], (exposures[:, 0] - exposures[:, -1]).abs()
 
 
 def importance(target: Tensor, difference: Tensor, means: RunningMeans) -> Tensor:

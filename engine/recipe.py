@@ -52,9 +52,11 @@ class TrainingConfig:
 
     steps: optimiser steps. batch, side: patches a step and their pixels a side; live_batch, live_side: the same of a
     step through the live path (network on a picture smaller by one of `live_factors`, guided upsampling), which has
-    probability `live_share`. learning_rate, warm_up: peak rate, and steps of linear warm-up. average_decay: of the
-    exponential moving average of the weights. widths: channels a level of the U-Net. weighting: "variance", "uniform".
-    weight_use: weights in the "loss" or as "sampling" probabilities. target_shares: shares of the cache's targets.
+    probability `live_share`. exposures: probability of each number of exposures that the network is trained to fuse, by
+    the tree of pairs where they are more than two. learning_rate, warm_up: peak rate, and steps of linear warm-up.
+    average_decay: of the exponential moving average of the weights. widths: channels a level of the U-Net. weighting:
+    "variance", "uniform". weight_use: weights in the "loss" or as "sampling" probabilities. target_shares: shares of
+    the cache's targets.
     """
 
     name: str = "cbm"
@@ -66,6 +68,7 @@ class TrainingConfig:
     live_side: int = 224
     live_share: float = 0.5
     live_factors: tuple[int, ...] = (2, 3, 4, 6, 8)
+    exposures: dict[int, float] = field(default_factory=lambda: {2: 1.0})
     learning_rate: float = 1.5e-3
     warm_up: int = 200
     average_decay: float = 0.998
@@ -83,10 +86,18 @@ class TrainingConfig:
             raise EngineError(f"weight use {self.weight_use!r}: choose loss or sampling")
         if self.steps < 1 or self.batch < 1:
             raise EngineError(f"{self.steps} steps of {self.batch} patches: both must be at least 1")
+        if not self.exposures or min(self.exposures) < 2 or min(self.exposures.values()) <= 0.0:
+            raise EngineError(f"exposures {self.exposures}: give probabilities above 0 of numbers of 2 or more")
 
 
 RECIPES = {
     "cbm": TrainingConfig(),
+    "cbm-tree": TrainingConfig(
+        name="cbm-tree",
+        steps=8000,
+        learning_rate=4e-4,
+        exposures={2: 0.45, 3: 0.3, 4: 0.25},
+    ),
     "cbm-paper": TrainingConfig(
         name="cbm-paper",
         steps=4000,
@@ -102,7 +113,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """Intervals, in steps: of checkpoints, of scoring on the validation pairs, of reports of the loss."""
+    """Intervals, in steps: of checkpoints, of scoring on the validation stacks, of reports of the loss."""
 
     checkpoint: int = 200
     score: int = 1500

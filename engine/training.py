@@ -18,40 +18,57 @@ from torch import Tensor
 from torch.nn import functional
 
 from livemef.engine import patches as patching
-from livemef.engine.dataset import PairCache, PairEntry
+from livemef.engine.dataset import Stack, StackCache
 from livemef.engine.errors import EngineError
+from livemef.engine.lightness import channels
 from livemef.engine.losses import patch_loss
 from livemef.engine.patches import Patches, RunningMeans
 from livemef.engine.recipe import Schedule, TrainingConfig
 from livemef.engine.unet import LightnessUNet, NetShape
 from livemef.engine.upsampling import shrink, upsample
 
-FORMAT = "livemef training 1"
+FORMAT = "livemef training 2"
 CANDIDATES = 4
 """Patches drawn for each patch that is used, where importance is a sampling probability."""
 
 
 class Trainer:
-    """State of one training run: network, averaged network, optimiser, step. Raises EngineError for a cache without
-    the recipe's targets or without entries.
+    """State of one training run: network, averaged network, optimiser, step. start: weights to start from, else random
+    ones. Raises EngineError for a cache without the recipe's targets or stacks of enough exposures, or weights of
+    another network.
     """
 
-    def __init__(self, config: TrainingConfig, cache: PairCache, entries: tuple[PairEntry, ...]) -> None:
-        missing = set(config.target_shares) - set(cache.planes)
+    def __init__(
+        self,
+        config: TrainingConfig,
+        cache: StackCache,
+        entries: tuple[Stack, ...],
+        start: dict[str, Tensor] | None = None,
+    ) -> None:
+        missing = set(config.target_shares) - set(cache.targets)
         if missing:
             raise EngineError(f"training cache {cache.folder}: has no target {', '.join(sorted(missing))}")
         if not entries:
             raise EngineError(
-                f"training cache {cache.folder}: one group of scenes only; give validation pairs of other scenes"
+                f"training cache {cache.folder}: one group of scenes only; give validation stacks of other scenes"
             )
         self.config = config
         self.cache = cache
-        self.scenes = patching.group_by_scene(entries)
+        self.samples = {count: patching.samples_of(entries, count) for count in config.exposures}
+        for count, scenes in self.samples.items():
+            if not scenes:
+                low, high = patching.NEIGHBOUR_EV
+                raise EngineError(
+                    f"training cache {cache.folder}: no scene has {count} exposures {low:g} to {high:g} EV apart; "
+                    "label more pictures or take another recipe"
+                )
         self.step = 0
         self.best_score = -math.inf
         self.means = RunningMeans()
         torch.manual_seed(config.seed)
         self.net = LightnessUNet(NetShape(config.widths))
+        if start is not None:
+            load_weights(self.net, start)
         self.average = LightnessUNet(NetShape(config.widths))
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate)
@@ -61,10 +78,10 @@ class Trainer:
         rng = np.random.default_rng([self.config.seed, self.step])
         live = bool(rng.random() < self.config.live_share)
         factor = int(rng.choice(self.config.live_factors)) if live else 1
-        batch = self._draw(live, rng)
+        batch = self._draw(live, self._count(rng), rng)
         weights = self._weights(batch)
-        fused = fuse_patches(self.net, batch, factor)
-        loss = (weights * patch_loss(self.config.loss, batch.dark, batch.bright, fused, batch.target)).mean()
+        fused = fuse_lightness(self.net, batch.seen, factor)
+        loss = (weights * patch_loss(self.config.loss, batch.exposures, fused, batch.target)).mean()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.optimiser.zero_grad()
@@ -75,14 +92,21 @@ class Trainer:
         self._update_average()
         return float(loss.detach())
 
-    def _draw(self, live: bool, rng: np.random.Generator) -> Patches:
+    def _count(self, rng: np.random.Generator) -> int:
+        """The number of exposures of a step."""
+        if len(self.samples) == 1:
+            return next(iter(self.samples))
+        shares = np.array(list(self.config.exposures.values()))
+        return int(rng.choice(list(self.config.exposures), p=shares / shares.sum()))
+
+    def _draw(self, live: bool, exposures: int, rng: np.random.Generator) -> Patches:
         config = self.config
         count = config.live_batch if live else config.batch
         side = config.live_side if live else config.side
         sampling = config.weighting == "variance" and config.weight_use == "sampling"
         drawn = patching.draw(
             self.cache,
-            self.scenes,
+            self.samples[exposures],
             config.target_shares,
             count * CANDIDATES if sampling else count,
             side,
@@ -98,7 +122,7 @@ class Trainer:
 
     def _weights(self, batch: Patches) -> Tensor:
         if self.config.weighting == "uniform" or self.config.weight_use == "sampling":
-            return torch.ones(len(batch.dark))
+            return torch.ones(len(batch.target))
         target, difference = patching.variances(batch)
         self.means.update(target, difference)
         return patching.loss_weights(patching.importance(target, difference, self.means))
@@ -146,22 +170,28 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
-def fuse_patches(net: LightnessUNet, batch: Patches, factor: int) -> Tensor:
-    """Fuse a batch, [N,1,H,W]; factor as of `fuse_lightness`."""
-    large = torch.cat([batch.seen_dark, batch.seen_bright], dim=1)
-    return fuse_lightness(net, large, factor)
-
-
 def fuse_lightness(net: LightnessUNet, large: Tensor, factor: int) -> Tensor:
-    """Fused lightness [N,1,H,W] of [N,2,H,W] (L*/100, any size).
+    """Fused lightness [N,1,H,W] of exposures [N,E,H,W] (L*/100, any size), dark to bright.
 
     factor: 1 = the network sees all pixels; else it sees the picture smaller by `factor`, then guided upsampling as in
     live use.
     """
     if factor == 1:
-        return run_padded(net, large)
+        return fuse_tree(net, large)
     small = shrink(large, factor)
-    return upsample(large, small, run_padded(net, small))
+    return upsample(large, small, fuse_tree(net, small))
+
+
+def fuse_tree(net: LightnessUNet, exposures: Tensor) -> Tensor:
+    """Fused lightness [N,1,H,W] of exposures [N,E,H,W] by the tree of pairs: neighbours are fused until one is left, an
+    odd last one goes up as it is. Results that are fused again are limited to 0..1, as at run time.
+    """
+    level = list(channels(exposures))
+    while len(level) > 2:
+        pairs = zip(level[0::2], level[1::2], strict=False)
+        fused = [run_padded(net, torch.cat(pair, dim=1)).clamp(0.0, 1.0) for pair in pairs]
+        level = [*fused, *level[2 * len(fused) :]]
+    return run_padded(net, torch.cat(level, dim=1))
 
 
 def run_padded(net: LightnessUNet, planes: Tensor) -> Tensor:
@@ -197,11 +227,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def trained_net(state: dict[str, Any]) -> LightnessUNet:
     """The averaged network of a checkpoint, in evaluation mode. Raises EngineError if the weights do not fit it."""
     net = LightnessUNet(NetShape(tuple(state["config"]["widths"])))
-    try:
-        net.load_state_dict(state["average"])
-    except RuntimeError as error:
-        raise EngineError("checkpoint: holds the weights of another network; train again") from error
+    load_weights(net, state["average"])
     return net.eval()
+
+
+def load_weights(net: LightnessUNet, weights: dict[str, Tensor]) -> None:
+    """Put weights, by name, into a network. Raises EngineError if they are those of another."""
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise EngineError("these are the weights of another network (other widths); train again") from error
 
 
 class Observer:

@@ -1,11 +1,14 @@
 """Guided upsampling of fused lightness in torch, differentiable, so that training includes this step of live use.
 
-Guided filter with two guides (He, Sun, Tang, "Guided image filtering", ECCV 2010): least squares of
-fused ~ A dark + B bright + C in windows of the small planes; the coefficients are averaged, interpolated bilinearly
-(half-pixel centres) and applied to the large planes. Same result as fusion.method.guided_upsampling.
+Guided filter (He, Sun, Tang, "Guided image filtering", ECCV 2010) with every exposure as a guide: least squares of
+fused ~ sum of A_i L_i + C in windows of the small planes; the coefficients are averaged, interpolated bilinearly
+(half-pixel centres) and applied to the large planes. For two exposures the result is that of
+fusion.method.guided_upsampling.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,24 +27,42 @@ def shrink(planes: Tensor, factor: int) -> Tensor:
 
 
 def upsample(large: Tensor, small: Tensor, fused: Tensor) -> Tensor:
-    """Fused lightness [N,1,H,W] at the size of the guides `large` [N,2,H,W], L*/100.
+    """Fused lightness [N,1,H,W] at the size of the guides `large` [N,E,H,W], L*/100.
 
-    small: the guides at the small size, [N,2,h,w]. fused: the network's output there, [N,1,h,w].
+    small: the guides at the small size, [N,E,h,w]. fused: the network's output there, [N,1,h,w].
     """
     small, fused = small.double(), fused.double()
-    products = [small, fused, small * small, small.prod(dim=1, keepdim=True), small * fused]
-    moments = channels(_box(torch.cat(products, dim=1)))
-    mean_d, mean_b, mean_f, dd, bb, db, df, bf = moments
-    var_d, var_b, cov = dd - mean_d**2 + EPSILON, bb - mean_b**2 + EPSILON, db - mean_d * mean_b
-    with_d, with_b = df - mean_d * mean_f, bf - mean_b * mean_f
-    determinant = var_d * var_b - cov**2
-    a = (with_d * var_b - with_b * cov) / determinant
-    b = (with_b * var_d - with_d * cov) / determinant
-    c = mean_f - a * mean_d - b * mean_b
-    coefficients = _box(torch.cat([a, b, c], dim=1)).float()
+    guides = channels(small)
+    own = [a * b for i, a in enumerate(guides) for b in guides[i:]]
+    moments = channels(_box(torch.cat([small, *own, fused, small * fused], dim=1)))
+    count = len(guides)
+    means, products = moments[:count], iter(moments[count : count + len(own)])
+    mean_fused, with_fused = moments[count + len(own)], moments[count + len(own) + 1 :]
+    matrix = [[means[0]] * count for _ in guides]
+    for i in range(count):
+        for j in range(i, count):
+            matrix[i][j] = matrix[j][i] = next(products) - means[i] * means[j] + (EPSILON if i == j else 0.0)
+    weights = _solve(matrix, [product - mean * mean_fused for product, mean in zip(with_fused, means, strict=True)])
+    constant = mean_fused - sum(weight * mean for weight, mean in zip(weights, means, strict=True))
+    coefficients = _box(torch.cat([*weights, constant], dim=1)).float()
     size = (large.shape[-2], large.shape[-1])
-    a, b, c = channels(functional.interpolate(coefficients, size=size, mode="bilinear", align_corners=False))
-    return a * large[:, :1] + b * large[:, 1:] + c
+    wide = functional.interpolate(coefficients, size=size, mode="bilinear", align_corners=False)
+    return (wide[:, :-1] * large).sum(dim=1, keepdim=True) + wide[:, -1:]
+
+
+def _solve(matrix: Sequence[Sequence[Tensor]], right: Sequence[Tensor]) -> list[Tensor]:
+    """The solution of a linear system in every pixel by elimination without pivoting, which is stable since the
+    matrix is symmetric and positive definite."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for i, pivot in enumerate(rows):
+        for row in rows[i + 1 :]:
+            factor = row[i] / pivot[i]
+            row[i + 1 :] = [value - factor * other for value, other in zip(row[i + 1 :], pivot[i + 1 :], strict=True)]
+    solution: list[Tensor] = []
+    for i in reversed(range(len(rows))):
+        known = sum((a * x for a, x in zip(rows[i][i + 1 : -1], solution, strict=True)), torch.zeros_like(rows[i][-1]))
+        solution.insert(0, (rows[i][-1] - known) / rows[i][i])
+    return solution
 
 
 def _box(planes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livemef.engine.dataset import PairCache, PairEntry, open_cache, write_index, write_pair
+from livemef.engine.dataset import Stack, StackCache, open_cache, write_index, write_stack
 
 
 def lightness_scene(rng: np.random.Generator, height: int, width: int) -> list[np.ndarray]:
@@ -18,14 +18,17 @@ def lightness_scene(rng: np.random.Generator, height: int, width: int) -> list[n
 
 
 @pytest.fixture(scope="session")
-def made_cache(tmp_path_factory: pytest.TempPathFactory) -> PairCache:
-    """Six pairs of five scenes in four groups, 96x120, targets named "mitm" and "mertens" (the same plane)."""
+def made_cache(tmp_path_factory: pytest.TempPathFactory) -> StackCache:
+    """Six stacks of five scenes in four groups, 96x120, three of them of two exposures, the others of three and four;
+    targets named "mitm" and "mertens" (the same plane)."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     rng = np.random.default_rng(5)
     entries = []
     for number, (scene, group) in enumerate([("a", "1"), ("a", "1"), ("b", "1"), ("c", "2"), ("d", "3"), ("e", "4")]):
         dark, bright, target = lightness_scene(rng, 96, 120)
-        write_pair(folder, f"{number}.npy", [dark, bright, target, target])
-        entries.append(PairEntry(f"{number}.npy", scene, group, (0, 1), 3.0))
+        middle = [(1 - share) * dark + share * bright for share in [(), (), (), (0.5,), (0.5,), (0.3, 0.6)][number]]
+        write_stack(folder, f"{number}.npy", [dark, *middle, bright, target, target])
+        frames = tuple(range(2 + len(middle)))
+        entries.append(Stack(f"{number}.npy", scene, group, frames, tuple(1.5 * frame for frame in frames)))
     write_index(folder, ("mitm", "mertens"), entries)
     return open_cache(folder)

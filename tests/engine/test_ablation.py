@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livemef.engine.ablation import cut, measure_fusion, without_slope
-from livemef.engine.dataset import PairEntry, open_cache, write_index, write_pair
+from livemef.engine.dataset import Stack, open_cache, write_index, write_stack
 from livemef.engine.errors import EngineError
 
 pytestmark = pytest.mark.full
@@ -19,8 +19,8 @@ SHARES = {"mitm": 1.0}
 
 
 def cache_of(folder: Path, dark, bright, target):
-    write_pair(folder, "a.npy", [plane.astype(np.float32) for plane in (dark, bright, target)])
-    write_index(folder, ("mitm",), [PairEntry("a.npy", "a", "a", (0, 1), 3.0)])
+    write_stack(folder, "a.npy", [plane.astype(np.float32) for plane in (dark, bright, target)])
+    write_index(folder, ("mitm",), [Stack("a.npy", "a", "a", (0, 1), (0.0, 3.0))])
     return open_cache(folder)
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livemef.engine import patches as patching
-from livemef.engine.dataset import PairCache
+from livemef.engine.dataset import Stack, StackCache
+from livemef.engine.lightness import to_luminance
 from livemef.engine.patches import Patches, RunningMeans
 from livemef.engine.recipe import Degradation, no_degradation
 
@@ -17,8 +18,10 @@ pytestmark = pytest.mark.full
 positive = st.floats(1e-4, 1.0)
 
 
-def draw(cache: PairCache, seed: int, degradation: Degradation, count: int = 6, side: int = 48) -> Patches:
-    scenes = patching.group_by_scene(cache.entries)
+def draw(
+    cache: StackCache, seed: int, degradation: Degradation, count: int = 6, side: int = 48, exposures: int = 2
+) -> Patches:
+    scenes = patching.samples_of(cache.entries, exposures)
     return patching.draw(cache, scenes, {"mitm": 1.0}, count, side, degradation, np.random.default_rng(seed))
 
 
@@ -76,64 +79,100 @@ def test_running_means_start_at_the_first_batch_and_follow() -> None:
     assert means.target == pytest.approx(5.0, abs=0.02)
 
 
-def test_variances_are_those_of_the_planes(made_cache: PairCache) -> None:
+def test_variances_are_those_of_the_planes(made_cache: StackCache) -> None:
     patches = draw(made_cache, 1, no_degradation())
     target, difference = patching.variances(patches)
     for index in range(6):
         assert float(target[index]) == pytest.approx(patches.target[index].numpy().var(), rel=1e-4)
-        wanted = abs(patches.dark[index].numpy().var() - patches.bright[index].numpy().var())
+        exposures = patches.exposures[index].numpy()
+        wanted = abs(exposures[0].var() - exposures[-1].var())
         assert float(difference[index]) == pytest.approx(wanted, rel=1e-3)
 
 
-def test_a_draw_depends_on_its_seed_alone(made_cache: PairCache) -> None:
+def test_a_draw_depends_on_its_seed_alone(made_cache: StackCache) -> None:
     for first, second in zip(
         planes_of(draw(made_cache, 7, Degradation())), planes_of(draw(made_cache, 7, Degradation())), strict=True
     ):
         assert torch.equal(first, second)
-    assert not torch.equal(draw(made_cache, 7, Degradation()).dark, draw(made_cache, 8, Degradation()).dark)
+    assert not torch.equal(draw(made_cache, 7, Degradation()).seen, draw(made_cache, 8, Degradation()).seen)
 
 
-def test_without_degradation_patches_are_cut_from_the_cache(made_cache: PairCache) -> None:
-    patches = draw(made_cache, 2, no_degradation(), count=1, side=96)
-    assert torch.equal(patches.dark, patches.seen_dark)
-    assert torch.equal(patches.bright, patches.seen_bright)
-    codes = np.sort(np.rint(patches.bright.numpy() * 65535).astype(np.uint16).ravel())
-    sources = [made_cache.load(entry)[1] for entry in made_cache.entries]
-    windows = [np.sort(plane[:, left : left + 96].ravel()) for plane in sources for left in range(plane.shape[1] - 95)]
-    assert any(np.array_equal(codes, window) for window in windows)
+@pytest.mark.parametrize("exposures", [2, 3, 4])
+def test_without_degradation_patches_are_cut_from_the_cache(made_cache: StackCache, exposures: int) -> None:
+    patches = draw(made_cache, 2, no_degradation(), count=1, side=96, exposures=exposures)
+    assert torch.equal(patches.exposures, patches.seen)
+    assert patches.exposures.shape == (1, exposures, 96, 96)
+    wanted = sorted_codes(torch.cat([patches.exposures, patches.target], dim=1)[0].numpy() * 65535)
+    found = []
+    for scene in patching.samples_of(made_cache.entries, exposures):
+        for sample in scene:
+            planes = made_cache.load(sample.stack)[[*sample.exposures, len(sample.stack.frames)]]
+            found += [sorted_codes(planes[:, :, left : left + 96]) for left in range(planes.shape[2] - 95)]
+    assert any(np.array_equal(wanted, window) for window in found)
 
 
-def test_small_pictures_are_mirrored_up_to_the_patch(made_cache: PairCache) -> None:
-    patches = draw(made_cache, 3, no_degradation(), count=2, side=160)
-    assert patches.dark.shape == (2, 1, 160, 160)
+def sorted_codes(planes: np.ndarray) -> np.ndarray:
+    return np.sort(np.rint(planes).astype(np.uint16).reshape(len(planes), -1), axis=1)
 
 
-def test_noise_is_in_the_seen_dark_exposure_only(made_cache: PairCache) -> None:
+def test_small_pictures_are_mirrored_up_to_the_patch(made_cache: StackCache) -> None:
+    assert draw(made_cache, 3, no_degradation(), count=2, side=160).seen.shape == (2, 2, 160, 160)
+
+
+@pytest.mark.parametrize("exposures", [2, 4])
+def test_noise_is_in_the_darkest_seen_exposure_only(made_cache: StackCache, exposures: int) -> None:
     noise = Degradation(jitter_ev=0.0, clip_probability=0.0, noise_probability=1.0, shift_probability=0.0)
-    patches = draw(made_cache, 4, noise)
-    clean = draw(made_cache, 4, no_degradation())
-    assert torch.equal(patches.seen_bright, patches.bright)
-    assert torch.equal(patches.bright, clean.bright)
-    assert 1e-4 < float((patches.seen_dark - patches.dark).abs().mean()) < 0.05
+    patches = draw(made_cache, 4, noise, exposures=exposures)
+    clean = draw(made_cache, 4, no_degradation(), exposures=exposures)
+    assert torch.equal(patches.seen[:, 1:], patches.exposures[:, 1:])
+    assert torch.equal(patches.exposures, clean.exposures)
+    assert 1e-4 < float((patches.seen - patches.exposures)[:, 0].abs().mean()) < 0.05
 
 
-def test_jitter_and_clipping_change_the_light(made_cache: PairCache) -> None:
-    bright = draw(made_cache, 5, Degradation(0.0, 1.0, 2.0, 0.0, shift_probability=0.0)).bright
-    assert float(bright.mean()) > float(draw(made_cache, 5, no_degradation()).bright.mean()) + 0.01
+def test_jitter_and_clipping_change_the_light(made_cache: StackCache) -> None:
+    bright = draw(made_cache, 5, Degradation(0.0, 1.0, 2.0, 0.0, shift_probability=0.0)).exposures[:, 1]
+    assert float(bright.mean()) > float(draw(made_cache, 5, no_degradation()).exposures[:, 1].mean()) + 0.01
     assert float(bright.max()) <= 1.0
 
 
-def test_a_shift_moves_what_is_seen(made_cache: PairCache) -> None:
+def test_each_exposure_has_its_own_jitter(made_cache: StackCache) -> None:
+    jitter = Degradation(0.2, 0.0, 0.0, 0.0, shift_probability=0.0)
+    patches, clean = (draw(made_cache, 5, kind, exposures=4) for kind in (jitter, no_degradation()))
+    inside = (clean.exposures > 0.02) & (clean.exposures < 0.5)
+    gains = torch.where(inside, to_luminance(patches.exposures) / to_luminance(clean.exposures), torch.nan)
+    level = gains.nanmean(dim=(2, 3))
+    assert float((gains - level[..., None, None]).abs().nan_to_num().max()) < 1e-3, "one factor for an exposure"
+    assert len(set(level.flatten().tolist())) == level.numel()
+
+
+def test_a_shift_moves_what_is_seen(made_cache: StackCache) -> None:
     shifted = Degradation(0.0, 0.0, 0.0, 0.0, shift_probability=1.0, shift_px=2)
     patches = draw(made_cache, 6, shifted, count=8)
-    moved = (patches.seen_dark - patches.dark).abs().amax(dim=(1, 2, 3)) > 0
+    moved = (patches.seen - patches.exposures)[:, 0].abs().amax(dim=(1, 2)) > 0
     assert int(moved.sum()) >= 6
 
 
-def test_targets_are_mixed_by_their_shares(made_cache: PairCache) -> None:
-    scenes = patching.group_by_scene(made_cache.entries)
-    assert [len(scene) for scene in scenes] == [2, 1, 1, 1, 1]
+def test_targets_are_mixed_by_their_shares(made_cache: StackCache) -> None:
+    scenes = patching.samples_of(made_cache.entries, 2)
     args = (2, 32, no_degradation())
     single = patching.draw(made_cache, scenes, {"mitm": 1.0}, *args, np.random.default_rng(1))
-    mixed = patching.draw(made_cache, scenes, {"mitm": 0.5, "dark": 0.5}, *args, np.random.default_rng(1))
-    np.testing.assert_allclose(mixed.target.numpy(), (0.5 * (single.target + single.dark)).numpy(), atol=1e-6)
+    mixed = patching.draw(made_cache, scenes, {"mitm": 0.5, "mertens": 0.25}, *args, np.random.default_rng(1))
+    np.testing.assert_allclose(mixed.target.numpy(), 0.75 * single.target.numpy(), atol=1e-6)
+
+
+def stack(name: str, *evs: float) -> Stack:
+    return Stack(f"{name}.npy", name, name, tuple(range(len(evs))), evs)
+
+
+def test_samples_are_the_ends_and_a_choice_between_them() -> None:
+    entries = [stack("a", 0, 2, 4, 6), stack("a", 0, 2), stack("b", 0, 3)]
+    assert [len(scene) for scene in patching.samples_of(entries, 2)] == [2, 1]
+    (scene,) = patching.samples_of(entries, 3)
+    assert [sample.exposures for sample in scene] == [(0, 1, 3), (0, 2, 3)]
+    (whole,) = patching.samples_of(entries, 4)
+    assert [sample.exposures for sample in whole] == [(0, 1, 2, 3)]
+
+
+@pytest.mark.parametrize(("evs", "count"), [((0, 9), 2), ((0, 0.5), 2), ((0, 4, 4.5), 3), ((0, 3), 3)])
+def test_neighbours_too_far_or_too_near_make_no_sample(evs: tuple[float, ...], count: int) -> None:
+    assert patching.samples_of([stack("a", *evs)], count) == []

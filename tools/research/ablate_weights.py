@@ -29,9 +29,9 @@ _HEADINGS = {
 
 
 def ablate_weights_command(
-    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training pairs made by livemef lab label")],
+    cache: Annotated[Path, typer.Argument(metavar="CACHE", help="Folder of training stacks made by livemef lab label")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the runs: one a weighting and seed")],
-    validation: Annotated[Path, typer.Option(help="Cache of pairs to measure on; none of them trained on")],
+    validation: Annotated[Path, typer.Option(help="Cache of stacks to measure on; none of them trained on")],
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}")] = "cbm-paper",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of every weighting")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of every run")] = 3000,
@@ -43,7 +43,7 @@ def ablate_weights_command(
     The networks of the last step are measured at full size, so that all had the same budget. Run again with the same
     arguments to go on after an interruption, or to measure again.
 
-    Example: livemef lab ablate-weights pairs -o runs --validation held-out --seeds 3
+    Example: livemef lab ablate-weights stacks -o runs --validation held-out --seeds 3
     """
     if recipe not in RECIPES:
         raise UserError(f"--recipe {recipe!r}: choose one of {', '.join(RECIPES)}")

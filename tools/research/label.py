@@ -1,11 +1,11 @@
-"""`livemef lab label`: makes the cache of training pairs from folders of exposures."""
+"""`livemef lab label`: makes the cache of training stacks from folders of exposures."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations, pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -13,94 +13,79 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from livemef.capture.files.bracket_folder import pictures_in, read_bracket
-from livemef.capture.files.image_io import READABLE_SUFFIXES, to_8_bit
+from livemef.capture.files.image_io import to_8_bit
 from livemef.capture.frame import LUMA_WEIGHTS, Pixels
-from livemef.engine.dataset import PairEntry, write_index, write_pair
+from livemef.engine.dataset import Stack, write_index, write_stack
 from livemef.fusion.errors import FusionError
 from livemef.fusion.method.colour import XYZ_FROM_BGR, decode, decode_table, lab_f
+from livemef.fusion.method.colour_transfer import luma_lightness
 from livemef.fusion.methods import mertens, mitm
+from livemef.tools.exits import UserError
 from livemef.tools.progress import progress_bar
+from livemef.tools.scenes import Scene, find_scenes, read_scene
 
 TARGETS = ("mitm", "mertens")
 SMALLEST_SIDE = 64
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A folder's exposures, dark to bright, and the group of scenes that it belongs to."""
-
-    name: str
-    group: str
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class PairsSummary:
-    """Scenes read, pairs made, and their smallest and largest exposure gap in stops."""
+class StacksSummary:
+    """Scenes read, stacks made, and the smallest and largest gap between their ends in stops."""
 
     scenes: int
-    pairs: int
+    stacks: int
     smallest_ev: float
     largest_ev: float
 
 
 def label_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a scene, two or more exposures in each")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the cache of training pairs")],
-    ev_min: Annotated[float, typer.Option(help="Smallest exposure gap of a pair, in stops")] = 2.0,
-    ev_max: Annotated[float, typer.Option(help="Largest exposure gap of a pair, in stops")] = 6.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the cache of training stacks")],
+    ev_min: Annotated[float, typer.Option(help="Smallest gap from the darkest to the brightest, in stops")] = 2.0,
+    ev_max: Annotated[float, typer.Option(help="Largest gap, in stops")] = 15.0,
+    whole: Annotated[bool, typer.Option("--whole", help="One stack a scene, of all its exposures")] = False,
 ) -> None:
-    """Make training pairs with targets from folders of exposures.
+    """Make training stacks with targets from folders of exposures.
 
-    Example: livemef lab label scenes -o pairs
+    Example: livemef lab label scenes -o stacks
     """
-    summary = make_pairs(folder, output, ev_min, ev_max)
+    summary = make_stacks(folder, output, ev_min, ev_max, whole)
     print(
-        f"{summary.pairs} pairs of {summary.scenes} scenes, {summary.smallest_ev:.1f} to "
+        f"{summary.stacks} stacks of {summary.scenes} scenes, {summary.smallest_ev:.1f} to "
         f"{summary.largest_ev:.1f} EV, in {output}"
     )
 
 
-def make_pairs(folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 6.0) -> PairsSummary:
-    """Write a cache (engine.dataset) of every pair of exposures whose estimated gap is ev_min..ev_max stops.
+def make_stacks(
+    folder: Path, output: Path, ev_min: float = 2.0, ev_max: float = 15.0, whole: bool = False
+) -> StacksSummary:
+    """Write a cache (engine.dataset): for every two exposures whose estimated gap is ev_min..ev_max stops a stack of
+    them and all between them. A scene without such a stack gives its widest. whole: one stack a scene, of all of it.
 
-    A scene with no such pair gives its widest. Targets: MITM of the pair; Mertens of all exposures from the
-    dark to the bright one, since those between show how the picture should look. Raises FusionError.
+    Targets: MITM of a stack's ends; Mertens of all its exposures, since those between the ends show how the picture
+    should look. Raises FusionError, UserError or CaptureError.
     """
     if not 0.0 <= ev_min <= ev_max:
         raise FusionError(f"EV gap {ev_min}..{ev_max}: give two numbers, 0 or more, smaller first")
-    scenes = find_scenes(folder)
-    output.mkdir(parents=True, exist_ok=True)
-    entries: list[PairEntry] = []
-    with progress_bar() as progress:
-        for scene in progress.track(scenes, description="making pairs"):
-            entries.extend(_pairs_of_scene(scene, output, ev_min, ev_max))
-    write_index(output, TARGETS, entries)
-    gaps = [entry.ev for entry in entries]
-    return PairsSummary(len(scenes), len(entries), min(gaps), max(gaps))
-
-
-def find_scenes(folder: Path) -> list[Scene]:
-    """The scenes of a folder: its sub-folders that hold two or more pictures. Raises FusionError if there is none.
-
-    An index.csv with columns scene and group names scenes that show the same place; without, each scene is its
-    own group.
-    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
     groups = _read_groups(folder / "index.csv")
-    scenes = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        files = pictures_in(path) if path.is_dir() else ()
-        if len(files) >= 2:
-            scenes.append(Scene(path.name, groups.get(path.name, path.name), files))
+    scenes = [scene for scene in find_scenes(folder) if len(scene.pictures) >= 2]
     if not scenes:
-        raise FusionError(
-            f"{folder}: no folder in it holds two or more exposures ({', '.join(sorted(READABLE_SUFFIXES))})"
-        )
-    return scenes
+        raise UserError(f"{folder}: no folder in it holds two or more exposures")
+    output.mkdir(parents=True, exist_ok=True)
+    entries: list[Stack] = []
+    with progress_bar() as progress:
+        for scene in progress.track(scenes, description="making stacks"):
+            group = groups.get(scene.name, scene.name)
+            entries.extend(_stacks_of_scene(scene, group, output, (0.0, np.inf) if whole else (ev_min, ev_max), whole))
+    write_index(output, TARGETS, entries)
+    gaps = [entry.evs[-1] for entry in entries]
+    return StacksSummary(len(scenes), len(entries), min(gaps), max(gaps))
 
 
-def _read_groups(path: Path) -> dict[str, str]:
+def _read_groups(path: Path) -> Mapping[str, str]:
+    """Group by scene, from an index.csv with columns scene and group; without one, each scene is its own group."""
     if not path.is_file():
         return {}
     with path.open(newline="") as stream:
@@ -110,24 +95,29 @@ def _read_groups(path: Path) -> dict[str, str]:
         return {row["scene"]: f"group {row['group']}" for row in rows}
 
 
-def _pairs_of_scene(scene: Scene, output: Path, ev_min: float, ev_max: float) -> Iterator[PairEntry]:
+def _stacks_of_scene(
+    scene: Scene, group: str, output: Path, limits: tuple[float, float], whole: bool
+) -> Iterator[Stack]:
     exposures = _read_exposures(scene)
     planes = [lightness_plane(exposure) for exposure in exposures]
-    gaps = {pair: ev_gap(exposures[pair[0]], exposures[pair[1]]) for pair in combinations(range(len(exposures)), 2)}
-    widest = max(gaps, key=lambda pair: gaps[pair])
-    for dark, bright in [pair for pair, gap in gaps.items() if ev_min <= gap <= ev_max] or [widest]:
-        pair = [exposures[dark], exposures[bright]]
-        targets = [mitm.fused_luma(pair), _grey(mertens.fuse(exposures[dark : bright + 1]))]
+    levels = [0.0, *accumulate(ev_gap(darker, brighter) for darker, brighter in pairwise(exposures))]
+    widest = (0, len(exposures) - 1)
+    ends = [widest] if whole else list(combinations(range(len(exposures)), 2))
+    wanted = [(dark, bright) for dark, bright in ends if limits[0] <= levels[bright] - levels[dark] <= limits[1]]
+    for dark, bright in wanted or [widest]:
+        stack = exposures[dark : bright + 1]
+        lumas = mitm.fused_luma([stack[0], stack[-1]]), _grey(mertens.fuse(stack))
         file = f"{scene.name}__{dark}_{bright}.npy"
-        write_pair(output, file, [planes[dark], planes[bright], *(_lightness_of_grey(target) for target in targets)])
-        yield PairEntry(file, scene.name, scene.group, (dark, bright), gaps[dark, bright])
+        write_stack(output, file, [*planes[dark : bright + 1], *(_lightness_of_grey(luma) for luma in lumas)])
+        frames = range(dark, bright + 1)
+        yield Stack(file, scene.name, group, tuple(frames), tuple(levels[frame] - levels[dark] for frame in frames))
 
 
 def _read_exposures(scene: Scene) -> list[Pixels]:
-    """The scene's pictures, dark to bright, uint8 BGR of one size. Raises CaptureError or FusionError."""
-    exposures = [to_8_bit(pixels) for pixels in read_bracket(scene.files).pixels]
+    """The scene's pictures, dark to bright, uint8 BGR of one size. Raises UserError, CaptureError or FusionError."""
+    exposures = [to_8_bit(pixels) for pixels in read_scene(scene).pixels]
     if min(exposures[0].shape[:2]) < SMALLEST_SIDE:
-        raise FusionError(f"{scene.files[0]}: smaller than {SMALLEST_SIDE} pixels a side")
+        raise FusionError(f"{scene.pictures[0]}: smaller than {SMALLEST_SIDE} pixels a side")
     return exposures
 
 
@@ -149,8 +139,8 @@ def _luminance(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def lightness_plane(pixels: Pixels) -> NDArray[np.float32]:
-    """L*/100 of an sRGB picture (BGR uint8), float32."""
-    return np.asarray((116.0 * lab_f(_luminance(pixels)) - 16.0) / 100.0, np.float32)
+    """L*/100 of the grey with each pixel's luma (BGR uint8): the lightness that fusion gives the network. float32."""
+    return np.asarray(luma_lightness(pixels.astype(np.float32) / np.float32(255.0)) / 100.0, np.float32)
 
 
 def _lightness_of_grey(codes: NDArray[np.float32]) -> NDArray[np.float32]:

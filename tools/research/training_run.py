@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
-from livemef.engine.dataset import PairCache, PairEntry, open_cache
+from livemef.engine.dataset import Stack, StackCache, open_cache
 from livemef.engine.errors import EngineError
 from livemef.engine.recipe import RECIPES, Schedule, with_overrides
 from livemef.engine.training import Observer, Score, Trainer, load_checkpoint, run
 from livemef.engine.unet import LightnessUNet
 from livemef.engine.validation import score_net, write_samples
+from livemef.engine.warm_start import start_weights
 from livemef.tools.progress import progress_bar
 
 CURVE_COLUMNS = ("step", "loss", "learning_rate", "score", "full", "live", "error")
@@ -33,12 +34,13 @@ def train(
     recipe: str,
     threads: int,
     schedule: Schedule | None = None,
+    start: str | Path | None = None,
     **changes: Any,
 ) -> dict[str, float]:
     """Train into the folder `output`, resuming from its last.pt if there is one. Returns the last network's scores.
 
-    validation_folder: cache of validation pairs; None = a tenth of the groups of `cache_folder`. changes: fields of the
-    recipe. Raises EngineError.
+    validation_folder: cache of validation stacks; None = a tenth of the groups of `cache_folder`. start: name or path
+    of a model, or checkpoint, whose weights a new run starts from. changes: fields of the recipe. Raises EngineError.
     """
     if recipe not in RECIPES:
         raise EngineError(f"recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
@@ -51,7 +53,7 @@ def train(
     else:
         training, validation_cache = cache.entries, open_cache(validation_folder)
         held_out = validation_cache.entries
-    trainer = Trainer(config, cache, training)
+    trainer = Trainer(config, cache, training, None if start is None else start_weights(start))
     output.mkdir(parents=True, exist_ok=True)
     if (output / "last.pt").exists():
         trainer.resume(load_checkpoint(output / "last.pt"))
@@ -75,7 +77,7 @@ class Recorder(Observer):
     """Curves as CSV and for TensorBoard, and sample pictures, in the run's folder; a progress bar on the terminal."""
 
     def __init__(
-        self, folder: Path, trainer: Trainer, cache: PairCache, samples: tuple[PairEntry, ...], progress: Progress
+        self, folder: Path, trainer: Trainer, cache: StackCache, samples: tuple[Stack, ...], progress: Progress
     ) -> None:
         from torch.utils.tensorboard import SummaryWriter
 

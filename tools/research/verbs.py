@@ -25,7 +25,7 @@ LAB_VERBS = (
         "steadiness_command",
         METHODS,
     ),
-    Verb("label", "Make training pairs from exposures.", "research.label", "label_command", NETWORKS),
+    Verb("label", "Make training stacks from exposures.", "research.label", "label_command", NETWORKS),
     Verb("train", "Train the lightness network.", "research.train", "train_command", NETWORKS),
     Verb("export", "Write a trained network as ONNX.", "research.export", "export_command", NETWORKS),
     Verb("quantize", "Write a network with int8 layers.", "research.quantize", "quantize_command", NETWORKS),

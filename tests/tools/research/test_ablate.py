@@ -9,7 +9,7 @@ from livemef.engine.recipe import RECIPES
 from livemef.tools.exits import UserError
 from livemef.tools.research.ablate_weights import ARMS, ablate_weights_command
 from livemef.tools.research.ablation_table import comparison, spread_of
-from livemef.tools.research.label import make_pairs
+from livemef.tools.research.label import make_stacks
 from tests.tools.command import livemef
 from tests.tools.research.test_label import exposures, write_scene
 from tests.tools.research.test_learning import TINY
@@ -22,9 +22,9 @@ def caches(tmp_path: Path) -> tuple[Path, Path]:
     for number in range(2):
         write_scene(tmp_path / f"in/scene{number}", exposures((0.1, 1.6), seed=number))
     write_scene(tmp_path / "other/scene9", exposures((0.1, 1.6), seed=9))
-    make_pairs(tmp_path / "in", tmp_path / "pairs")
-    make_pairs(tmp_path / "other", tmp_path / "held-out")
-    return tmp_path / "pairs", tmp_path / "held-out"
+    make_stacks(tmp_path / "in", tmp_path / "stacks")
+    make_stacks(tmp_path / "other", tmp_path / "held-out")
+    return tmp_path / "stacks", tmp_path / "held-out"
 
 
 def test_every_arm_is_trained_once_and_measured(

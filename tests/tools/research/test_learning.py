@@ -12,7 +12,7 @@ from livemef.engine.errors import EngineError
 from livemef.engine.open_net import open_net
 from livemef.engine.recipe import RECIPES, LossShares, Schedule, TrainingConfig, no_degradation
 from livemef.tools.research.export import export
-from livemef.tools.research.label import lightness_plane, make_pairs
+from livemef.tools.research.label import lightness_plane, make_stacks
 from livemef.tools.research.training_run import train
 from tests.tools.research.test_label import exposures, write_scene
 
@@ -35,9 +35,9 @@ TINY = TrainingConfig(
 def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         write_scene(tmp_path / f"in/scene{number}", exposures((0.1, 1.6), seed=number))
-    make_pairs(tmp_path / "in", tmp_path / "pairs")
+    make_stacks(tmp_path / "in", tmp_path / "stacks")
     monkeypatch.setitem(RECIPES, "tiny", TINY)
-    scores = train(tmp_path / "pairs", tmp_path / "run", None, "tiny", 1, Schedule(10, 10, 10))
+    scores = train(tmp_path / "stacks", tmp_path / "run", None, "tiny", 1, Schedule(10, 10, 10))
     assert 0.0 < scores["error"] < 0.5
     export(tmp_path / "run/best.pt", tmp_path / "tiny.onnx")
     net = open_net(tmp_path / "tiny.onnx")
@@ -49,11 +49,11 @@ def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "half.onnx").stat().st_size < 0.65 * (tmp_path / "tiny.onnx").stat().st_size
 
 
-def test_one_group_without_validation_pairs_is_refused(tmp_path: Path) -> None:
+def test_one_group_without_validation_stacks_is_refused(tmp_path: Path) -> None:
     write_scene(tmp_path / "in/only", exposures((0.1, 1.6)))
-    make_pairs(tmp_path / "in", tmp_path / "pairs")
+    make_stacks(tmp_path / "in", tmp_path / "stacks")
     with pytest.raises(EngineError, match="validation"):
-        train(tmp_path / "pairs", tmp_path / "run", None, "cbm", 1)
+        train(tmp_path / "stacks", tmp_path / "run", None, "cbm", 1)
 
 
 def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Weights that a training run starts from: those of a model that was written by livemef, or of a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from livemef.engine.errors import EngineError
+from livemef.engine.model_file import read_model
+from livemef.engine.open_net import find_model
+from livemef.engine.training import load_checkpoint
+
+
+def start_weights(model: str | Path) -> dict[str, Tensor]:
+    """Weights by their names in LightnessUNet, of a shipped model (its name), an ONNX file, or a checkpoint (.pt).
+
+    Raises EngineError for anything else.
+    """
+    path = Path(model)
+    if path.suffix == ".pt":
+        weights: dict[str, Tensor] = load_checkpoint(path)["average"]
+        return weights
+    path = find_model(model)
+    try:
+        graph = onnx.load_model_from_string(read_model(path)).graph
+        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    except Exception as error:  # protobuf's and onnx's exceptions have no common base
+        raise EngineError(f"model {path}: not an ONNX model ({type(error).__name__}); fetch it again") from error
+    return {
+        _name_in_net(name): torch.from_numpy(np.array(value, np.float32))
+        for name, value in values.items()
+        if name.startswith(("down", "up", "last."))
+    }
+
+
+def _name_in_net(name: str) -> str:
+    """The name in LightnessUNet of a tensor of `engine.export`: "down0.conv1.weight" is "down.0.2.weight"."""
+    block, *rest = name.split(".")
+    if block == "last":
+        return name
+    side = block.rstrip("0123456789")
+    convolution, kind = rest
+    return f"{side}.{block[len(side) :]}.{2 * int(convolution.removeprefix('conv'))}.{kind}"
