@@ -15,9 +15,9 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
-from livemef.tools.preview.feed import STALE_S, Feed
+from livemef.tools.preview.feed import STALE_S, Feed, Received
 from livemef.tools.preview.metrics import metrics_text
-from livemef.tools.preview.snapshots import SnapshotMaker
+from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
 from livemef.tools.preview.views import ViewMaker, described_header
 
 IDLE_PERIOD_S = 0.5
@@ -54,7 +54,8 @@ class Preview:
         check_listen(host, token)
         self._host, self._port, self._token = host, port, token
         self._source = source_endpoint
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._sockets: dict[web.WebSocketResponse, Received | None] = {}
+        """Each browser, with the picture that it was sent last: a paused page saves the frame that is seen."""
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
         self.url = ""
@@ -137,20 +138,36 @@ class Preview:
     async def _metrics(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=metrics_text(self.feed), content_type="text/plain", charset="utf-8")
 
-    async def _snapshot_jpg(self, _: web.Request) -> web.StreamResponse:
-        return await self._snapshot("jpg")
+    async def _snapshot_jpg(self, request: web.Request) -> web.StreamResponse:
+        return await self._snapshot(request, "jpg")
 
-    async def _snapshot_png(self, _: web.Request) -> web.StreamResponse:
-        return await self._snapshot("png")
+    async def _snapshot_png(self, request: web.Request) -> web.StreamResponse:
+        return await self._snapshot(request, "png")
 
-    async def _snapshot(self, suffix: str) -> web.StreamResponse:
-        """The newest fused picture at full size: one that is fresh, or the next to come."""
+    async def _snapshot(self, request: web.Request, suffix: str) -> web.StreamResponse:
+        """A fused picture at full size: that of `stream` and `seq`, while some browser shows it; else the newest, if
+        that is fresh, or the next to come.
+        """
+        asked = request.query.get("stream", ""), request.query.get("seq", "")
+        if any(asked):
+            held = self._held(*asked)
+            if held is None:
+                return web.Response(status=410, text="no browser shows that frame any more\n")
+            return await self._encoded(self._snapshots.encoded_this(held, suffix), suffix)
         with self.feed.watching():
             newest = await self.feed.fresh_fused(SNAPSHOT_WAIT_S)
         if newest is None:
             return web.Response(status=503, text=f"no frame within {SNAPSHOT_WAIT_S:g} s\n")
+        return await self._encoded(self._snapshots.encoded(newest, suffix), suffix)
+
+    def _held(self, stream: str, seq: str) -> Received | None:
+        """What some browser was sent last, if it is that picture."""
+        shown = (one for one in self._sockets.values() if one is not None)
+        return next((one for one in shown if one.header.stream == stream and str(one.header.seq) == seq), None)
+
+    async def _encoded(self, making: Awaitable[Snapshot], suffix: str) -> web.StreamResponse:
         try:
-            shown, encoded = await self._snapshots.encoded(newest, suffix)
+            shown, encoded = await making
         except WireError as error:
             return web.Response(status=503, text=f"{error}\n")
         name = f'inline; filename="livemef-{shown.header.seq:08d}.{suffix}"'
@@ -167,7 +184,7 @@ class Preview:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
         line = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
         await line.prepare(request)
-        self._sockets.add(line)
+        self._sockets[line] = None
         requests: asyncio.Queue[str] = asyncio.Queue(MOST_REQUESTS)
         answering = asyncio.create_task(self._answer_all(line, requests))
         try:
@@ -182,7 +199,7 @@ class Preview:
         finally:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
-            self._sockets.discard(line)
+            del self._sockets[line]
         return line
 
     async def _answer_all(self, line: web.WebSocketResponse, requests: asyncio.Queue[str]) -> None:
@@ -212,8 +229,9 @@ class Preview:
             return key
         try:
             if view is not None:
+                self._sockets[line] = view[0]
                 await line.send_bytes(view[1])
-                return view[0]
+                return view[0].key
             header = self.feed.header
             described = None if header is None else described_header(header)
             await line.send_json({"kind": "idle", "stats": self.feed.stats(), "header": described})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from livemef.fusion.stream.codecs import compress
@@ -36,13 +37,22 @@ class SnapshotMaker:
             made = self._made.get(suffix)
             if made is not None and made[0].at_s >= received.at_s:
                 return made
-            await asyncio.sleep(max(0.0, self._not_before_s - time.monotonic()))
-            newest, began_s = self._newest, time.monotonic()
-            made = newest, await asyncio.get_running_loop().run_in_executor(self._worker, _encode, newest, suffix)
-            ended_s = time.monotonic()
-            self._not_before_s = ended_s + REST_FACTOR * (ended_s - began_s)
+            made = await self._encode(lambda: self._newest or received, suffix)
             self._made = {suffix: made}
             return made
+
+    async def encoded_this(self, received: Received, suffix: str) -> Snapshot:
+        """`received` itself as a file, for who has seen just that picture. Raises WireError."""
+        async with self._turn:
+            return await self._encode(lambda: received, suffix)
+
+    async def _encode(self, chosen: Callable[[], Received], suffix: str) -> Snapshot:
+        await asyncio.sleep(max(0.0, self._not_before_s - time.monotonic()))
+        received, began_s = chosen(), time.monotonic()
+        encoded = await asyncio.get_running_loop().run_in_executor(self._worker, _encode, received, suffix)
+        ended_s = time.monotonic()
+        self._not_before_s = ended_s + REST_FACTOR * (ended_s - began_s)
+        return received, encoded
 
 
 def _encode(received: Received, suffix: str) -> Bytes:

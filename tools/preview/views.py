@@ -85,18 +85,18 @@ class ViewMaker:
         self._feed = feed
         self._worker = ThreadPoolExecutor(1, "preview-jpeg")
         self._making: asyncio.Task[bytes] | None = None
-        self._made: tuple[tuple[str, int], bytes] | None = None
+        self._made: tuple[Received, bytes] | None = None
         self._not_before_s = 0.0
 
     def close(self) -> None:
         """End the worker."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    async def after(self, key: tuple[str, int] | None, timeout_s: float) -> tuple[tuple[str, int], bytes] | None:
-        """The newest view, once it is another than `key`: its key and message. None if none came in time."""
+    async def after(self, key: tuple[str, int] | None, timeout_s: float) -> tuple[Received, bytes] | None:
+        """The newest view, once it is another than `key`: its fused picture and message. None if none came in time."""
         if self._making is None:
             await asyncio.sleep(self._not_before_s - time.monotonic())
-        if self._made is not None and self._made[0] != key and self._is_newest(self._made[0]):
+        if self._made is not None and self._made[0].key != key and self._is_newest(self._made[0].key):
             return self._made
         received = await self._feed.fused_after(key, timeout_s)
         if received is None:
@@ -127,5 +127,5 @@ class ViewMaker:
             "pictures": [described for described, _ in views],
         }
         message = packed(description, [jpeg for _, jpeg in views])
-        self._made = (received.key, message)
+        self._made = (received, message)
         return message

@@ -12,7 +12,6 @@ import pytest
 
 from livemef.tools.preview import server, snapshots
 from livemef.tools.preview.access import names_this_machine, same_origin
-from livemef.tools.preview.page_files import FOLDER
 from livemef.tools.preview.server import HEADERS
 from tests.fusion.stream.stream_samples import ramp
 from tests.tools.preview.preview_rig import Show, get, get_when, serving
@@ -84,12 +83,6 @@ def test_a_proxy_that_puts_its_own_name_into_host(place):
         path = "/ws?token=s3cret"
         assert headers_of(port, "GET", path, Origin="https://camera.example", **UPGRADE)[0] == 101
         assert headers_of(port, "GET", "/ws", Origin="https://camera.example", **UPGRADE)[0] == 401
-
-
-def test_the_page_finds_its_line_below_any_path():
-    page = (FOLDER / "index.html").read_text(encoding="utf-8")
-    assert 'src="page/main.js"' in page
-    assert "new URL(`ws${query}`, location.href)" in (FOLDER / "main.js").read_text(encoding="utf-8")
 
 
 def test_the_pages_files_are_there_for_all_and_nothing_beside_them(place):

@@ -1,0 +1,99 @@
+"""A real browser, and what tests ask of the page in it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="needs a browser: apt-get install chromium chromium-driver"
+)
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,900",
+)
+PIXELS = """
+const canvas = document.getElementById(arguments[0]), copy = document.createElement("canvas");
+copy.width = canvas.width;
+copy.height = canvas.height;
+const gl = canvas.getContext("webgl2");
+let data;
+if (gl) {
+  data = new Uint8Array(4 * canvas.width * canvas.height);
+  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+} else {
+  data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+}
+const rgb = arguments[1].map(([x, y]) => {
+  const column = Math.floor(x * canvas.width), row = Math.floor(y * canvas.height);
+  const at = 4 * ((gl ? canvas.height - 1 - row : row) * canvas.width + column);
+  return [data[at], data[at + 1], data[at + 2]];
+});
+return [Number(canvas.dataset.seq), canvas.width, canvas.height, rgb];
+"""
+"""[number of the picture, width, height, [red, green, blue] at each place]; a place is a share of width and height."""
+
+
+def open_browser(folder: Path) -> "webdriver.Chrome":
+    """A new browser whose profile is in `folder`."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={folder}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    driver.set_page_load_timeout(30)
+    driver.set_script_timeout(30)
+    return driver
+
+
+def set_size(browser, width: int, height: int) -> None:
+    """The size of what the page sees, in CSS pixels; touch below 900."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 900}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def shown(browser):
+    """The number of the picture that is shown large; None before the first."""
+    seq = browser.execute_script("return document.getElementById('screen').dataset.seq")
+    return None if seq is None else int(seq)
+
+
+def text(browser, name: str) -> str:
+    """Text of the element with that id."""
+    return browser.execute_script("return document.getElementById(arguments[0]).textContent", name)
+
+
+def click(browser, name: str) -> None:
+    """Click on the element with that id, wherever the page is scrolled to."""
+    browser.execute_script("document.getElementById(arguments[0]).click()", name)
+
+
+def press(browser, key: str) -> None:
+    """A key, while nothing has the focus."""
+    sent = "new KeyboardEvent('keydown', {key: arguments[0], bubbles: true, cancelable: true})"
+    browser.execute_script(f"document.activeElement.blur(); document.body.dispatchEvent({sent})", key)
+
+
+def colours(browser, *places, canvas: str = "screen"):
+    """Red, green, blue at each of `places` (shares of width and height) of a canvas."""
+    return browser.execute_script(PIXELS, canvas, [list(place) for place in places])[3]
+
+
+def complaints(browser) -> list:
+    """What the browser's console says is wrong since the last call; where there is no control API, it says 404."""
+    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [message for message in severe if "/api/v1/" not in message]

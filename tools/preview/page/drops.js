@@ -1,0 +1,92 @@
+// What was dropped, why, and what helps.
+
+import { byId, make, show } from "./dom.js";
+
+const WINDOW_MS = 10000;
+
+const ROWS = [
+  ["captured", "came from the camera"],
+  ["transitional", "dropped while the exposure changed"],
+  ["dropped", "lost between camera and fusion"],
+  ["fused", "fused"],
+  ["published", "published"],
+  ["gaps", "lost on the way to this page's server"],
+];
+
+/** Reasons and remedies, from counts of the last seconds. Pure.
+ *  recent: {captured, transitional, dropped, fused, gaps, seconds}; fusionMs: time that fusion takes for a frame. */
+export function explained(recent, fusionMs) {
+  const { captured, dropped, transitional, gaps, seconds } = recent;
+  const share = captured > 0 ? dropped / captured : 0;
+  const cameraFps = seconds > 0 ? captured / seconds : 0;
+  if (dropped > 0 && share > 0.02 && fusionMs !== null && cameraFps > 0 && fusionMs > 900 / cameraFps) {
+    return {
+      words: `Fusion takes ${fusionMs.toFixed(0)} ms a frame, but the camera delivers one every ${(1000 / cameraFps).toFixed(0)} ms. ` +
+        "Frames are left out so that the picture stays current: nothing waits in a queue.",
+      help: ["a lower number of network lines", "motion global, or off where nothing moves", "a smaller picture size of the camera",
+        "fewer frames a second of the camera", "a GPU, or a machine with more cores (see livemef doctor)"],
+    };
+  }
+  if (dropped > 0) {
+    return {
+      words: "Single frames were lost, though fusion is fast enough on average: the machine was busy with something else for a moment, or the camera's driver lost them.",
+      help: ["end other programs on this machine", "for USB cameras: a port of its own, USB 3, a shorter cable", "livemef doctor names what is in the way"],
+    };
+  }
+  if (gaps > 0) {
+    return {
+      words: "All frames were fused, but some did not reach this page's server. Recordings and other receivers are not concerned.",
+      help: ["codec jpeg for receivers across a network (publish.codec)", "a faster network, or fewer receivers"],
+    };
+  }
+  if (transitional > 0.1 * captured && captured > 0) {
+    return {
+      words: "The exposure changes often: frames between two exposures belong to neither and are left out.",
+      help: ["hold the exposures, once auto has found them"],
+    };
+  }
+  return { words: "Nothing was dropped in the last ten seconds.", help: [] };
+}
+
+export class Drops {
+  constructor() {
+    this._history = [];
+    byId("drops").addEventListener("click", () => {
+      this._fill();
+      byId("drops-dialog").showModal();
+    });
+  }
+
+  /** Note the counters of a message: {stats, header}. */
+  take({ stats, header }) {
+    if (!header) return;
+    const now = performance.now();
+    const counts = { ...header.pipeline, gaps: stats.gaps, at: now };
+    const stages = Object.entries(header.latency_ms).filter(([name]) => !["wait", "total"].includes(name));
+    this._fusionMs = stages.length ? stages.reduce((sum, [, ms]) => sum + ms, 0) : null;
+    const before = this._history.at(-1);
+    if (before && counts.captured < before.captured) this._history = [];  // the pipeline began anew
+    this._history.push(counts);
+    while (now - this._history[0].at > WINDOW_MS) this._history.shift();
+    const lost = counts.dropped + counts.gaps, recent = this._recent();
+    show("drops", lost.toLocaleString("en"), recent.dropped + recent.gaps > 0 ? "rising" : "", recent.dropped + recent.gaps > 0 ? "plain warn" : "plain");
+    if (byId("drops-dialog").open) this._fill();
+  }
+
+  _recent() {
+    const [first, last] = [this._history[0], this._history.at(-1)];
+    const recent = Object.fromEntries(ROWS.map(([name]) => [name, last[name] - first[name]]));
+    return { ...recent, seconds: (last.at - first.at) / 1000 };
+  }
+
+  _fill() {
+    if (!this._history.length) return;
+    const recent = this._recent(), { words, help } = explained(recent, this._fusionMs);
+    byId("drops-words").textContent = words;
+    byId("drops-rows").replaceChildren(...ROWS.map(([name, meaning]) => make("tr", {},
+      make("th", { scope: "row" }, meaning),
+      make("td", {}, this._history.at(-1)[name].toLocaleString("en")),
+      make("td", {}, recent[name].toLocaleString("en")))));
+    byId("drops-help").replaceChildren(...(help.length ? help : ["nothing is needed"]).map(words => make("li", {}, words)));
+  }
+}
