@@ -17,6 +17,7 @@ from livemef.capture.cameras.registry import open_camera
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
 from livemef.capture.frame import Frame
+from livemef.capture.live_plan import control_state, described, obey
 from livemef.capture.session import CaptureSession, open_session
 from livemef.capture.transport.frame_json import record_to_dict
 from livemef.capture.transport.ring import Ring, SlotPool
@@ -30,7 +31,8 @@ STEP_LIMIT_S = 60.0
 @dataclass(frozen=True)
 class CaptureJob:
     """All that the process is given. `link`: capture's end of the meeting point with fusion; `known`: what a
-    calibration found out of the camera; the rest as in the settings of [capture].
+    calibration found out of the camera; `first_epoch`: number of the first exposure plan; the rest as in the settings
+    of [capture].
     """
 
     link: socket.socket
@@ -41,6 +43,7 @@ class CaptureJob:
     ring_slots: int = 8
     stall_timeout_s: float = 5.0
     known: KnownCamera | None = None
+    first_epoch: int = 0
 
 
 def least_slots(exposures: int) -> int:
@@ -137,10 +140,10 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
         camera = open_camera(job.camera)
     try:
         with lifeline.opening("opening the camera"):
-            session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known)
+            session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known, job.first_epoch)
         outbox = _Outbox(job, session.info, len(session.plan))
         try:
-            _wait_for_consumer(outbox, lifeline)
+            _wait_for_consumer(outbox, session, lifeline)
             if not lifeline.stopping:
                 with lifeline.opening("starting the camera"):
                     camera.start()
@@ -152,32 +155,35 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
         camera.close()
 
 
-def _wait_for_consumer(outbox: _Outbox, lifeline: Lifeline) -> None:
+def _wait_for_consumer(outbox: _Outbox, session: CaptureSession, lifeline: Lifeline) -> None:
     """Wait until fusion is connected: a camera started earlier would only lose frames, a recording its beginning."""
     while not lifeline.stopping and not outbox.attend():
+        obey(lifeline, session)
         lifeline.beat(state="waiting for fusion")
         time.sleep(TURN_S)
 
 
 def _capture(job: CaptureJob, session: CaptureSession, outbox: _Outbox, lifeline: Lifeline) -> None:
-    ready = False
+    reported: dict[str, Any] = {}
     while not lifeline.stopping:
+        obey(lifeline, session)
         try:
             frame = _next_frame(job, session, lifeline)
         except EndOfStream:
             outbox.end()
             _wait_until_stopped(outbox, session, lifeline)
             return
-        if not ready:
-            ready = True
-            info, plan = session.info, _plan_in_words(session)
-            lifeline.ready(name=info.name, size=f"{info.width}x{info.height}", fps=info.fps, plan=plan)
+        if not reported:
+            lifeline.ready(**described(session), plan=_plan_in_words(session))
+        if reported != control_state(session):  # before any frame of it can be fused
+            reported = control_state(session)
+            lifeline.beat_now(control=reported)
         counters = _counters(session, outbox)
         if frame is not None:
             outbox.put(frame, counters)
             if session.info.paced == "stepped":
                 _wait_for_step(outbox, lifeline)
-                _wait_for_consumer(outbox, lifeline)
+                _wait_for_consumer(outbox, session, lifeline)
         lifeline.beat(state=session.status.name.lower(), **counters)
 
 
@@ -220,6 +226,7 @@ def _wait_until_stopped(outbox: _Outbox, session: CaptureSession, lifeline: Life
     """After the source's end: slots must stay until the last bracket is fused."""
     while not lifeline.stopping:
         outbox.attend()
+        obey(lifeline, session)
         lifeline.beat(state="ended", **_counters(session, outbox))
         time.sleep(TURN_S)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from livemef.capture.bracketing.auto_exposure import AutoBracketing, frame_statistics
 from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
-from livemef.capture.bracketing.plan import parse_plan, refuse_outside
+from livemef.capture.bracketing.plan import fit_plan, parse_plan, refuse_outside
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
 from livemef.capture.errors import CameraStalled, CaptureError
 from livemef.capture.frame import Exposure, Frame, FrameRecord, brightness
@@ -23,20 +24,33 @@ def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
     return () if text.strip().lower() == AUTO else parse_plan(text, gain)
 
 
+def plan_text(exposures: Sequence[Exposure]) -> str:
+    """A plan as `planned_exposures` reads it, without loss, whatever gain that is given."""
+    return ",".join(f"{_shortest(one.exposure_us)}us@{_shortest(one.gain)}" for one in exposures)
+
+
+def _shortest(value: float) -> str:
+    return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+
+
 def open_session(
-    camera: Camera, plan_text: str, gain: float, mains_hz: int, known: KnownCamera | None = None
+    camera: Camera, plan_text: str, gain: float, mains_hz: int, known: KnownCamera | None = None, first_epoch: int = 0
 ) -> CaptureSession:
-    """A session for a plan as text, see `planned_exposures`; "auto": they follow the scene. Raises CaptureError."""
+    """A session for a plan as text, see `planned_exposures`; "auto": they follow the scene. Raises CaptureError.
+
+    first_epoch: number of its first plan.
+    """
     plan = planned_exposures(plan_text, gain)
-    return CaptureSession(camera, plan, None if plan else AutoBracketing.for_camera(camera.info, mains_hz), known)
+    auto = None if plan else AutoBracketing.for_camera(camera.info, mains_hz)
+    return CaptureSession(camera, plan, auto, known, first_epoch)
 
 
 class CaptureSession:
     """Labelled frames from a camera that alternates its exposures. The camera stays the caller's: start it, close it.
 
     exposures: the requested plan; empty = the plan that the camera suggests. auto: adapts the plan to the scene. known:
-    the camera's calibrated properties. Raises CaptureError if the plan cannot work on this camera, or if `known` is
-    of another camera.
+    the camera's calibrated properties. first_epoch: number of this first plan. Raises CaptureError if the plan cannot
+    work on this camera, or if `known` is of another camera.
     """
 
     def __init__(
@@ -45,6 +59,7 @@ class CaptureSession:
         exposures: Sequence[Exposure] = (),
         auto: AutoBracketing | None = None,
         known: KnownCamera | None = None,
+        first_epoch: int = 0,
     ) -> None:
         info = camera.info if known is None else known.applied_to(camera.info)
         if exposures and not info.can_request:
@@ -53,6 +68,7 @@ class CaptureSession:
         self._camera = camera
         self._auto = auto if info.can_request else None
         self._controller = BracketingController.for_camera(info, exposures)
+        self._controller.epoch = first_epoch
         if len(self._controller.plan) < 2:
             raise CaptureError(f"{info.uri}: does not alternate between exposures: a bracket needs two or more")
 
@@ -65,6 +81,16 @@ class CaptureSession:
     def plan(self) -> tuple[Exposure, ...]:
         """The exposures in use, dark to bright."""
         return self._controller.plan
+
+    @property
+    def epoch(self) -> int:
+        """Number of the plan in use."""
+        return self._controller.epoch
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the exposures follow the scene."""
+        return self._auto is not None
 
     @property
     def counters(self) -> Counters:
@@ -92,6 +118,30 @@ class CaptureSession:
             self._camera.request(decision.request)
         self._adapt_plan(decision.record, frame)
         return Frame(decision.record, frame.pixels) if decision.keep else None
+
+    def change(self, exposures: str, gain: float, mains_hz: int) -> None:
+        """Use other exposures from now on: a plan as text, or "auto", as for `open_session`.
+
+        Raises CaptureError, and leaves everything as it is, for exposures that this camera cannot do.
+        """
+        plan = planned_exposures(exposures, gain)
+        if not plan:
+            self._auto = AutoBracketing.for_camera(self.info, mains_hz)
+            return
+        if self.check(plan) != self.plan:
+            self._controller.set_plan(plan)
+        self._auto = None
+
+    def check(self, plan: Sequence[Exposure]) -> tuple[Exposure, ...]:
+        """The plan as this camera can do it; one of no exposures is automatic. Raises CaptureError if it cannot."""
+        info = self.info
+        refuse_outside(plan, info.limits)
+        period_us = 1e6 / info.fps if info.fps > 0 else math.inf
+        return fit_plan(plan, info.limits, period_us, info.reports_exposure) if plan else ()
+
+    def hold(self) -> None:
+        """Keep the exposures as they are."""
+        self._auto = None
 
     def settle(self, timeout_s: float, frames: int) -> None:
         """Read up to `frames` frames until the exposures suit the scene, and then leave them as they are."""
