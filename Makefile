@@ -39,6 +39,7 @@ live: .venv/.ready
 	$(call install,web$(comma)v4l2$(comma)video$(comma)test$(comma)train$(comma)docs$(comma)raw$(comma)formats,trains and tests livemef: a few hundred MB or more the first time)
 	@echo "livemef: installing what checks the GPU path with no GPU: minutes the first time"
 	$(PY) tests/install_gpu_tools.py
+	$(PY) -m tests.tools.preview.axe
 	@touch .venv/.ready .venv/.ready-test
 
 test: .venv/.ready-test

@@ -17,7 +17,7 @@ export const FALSE_COLOURS = [
 const FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D leftPicture, rightPicture;
-uniform float line, zebra, peaking;
+uniform float line, zebra, peaking, period;
 uniform bool falseColour;
 in vec2 at;
 out vec4 colour;
@@ -43,7 +43,7 @@ void main() {
   vec3 rgb = isLeft ? texture(leftPicture, at).rgb : texture(rightPicture, at).rgb;
   float y = luma(rgb);
   vec3 drawn = falseColour ? falseColourOf(y) : rgb;
-  if (zebra <= 1.0 && y >= zebra && mod(gl_FragCoord.x + gl_FragCoord.y, 10.0) < 5.0) drawn = vec3(y > 0.5 ? 0.05 : 0.95);
+  if (zebra <= 1.0 && y >= zebra && mod(gl_FragCoord.x + gl_FragCoord.y, period) < 0.5 * period) drawn = vec3(y > 0.5 ? 0.05 : 0.95);
   if (peaking <= 1.0 && (isLeft ? edge(leftPicture, at) : edge(rightPicture, at)) >= peaking) drawn = vec3(1.0, 0.15, 0.1);
   colour = vec4(drawn, 1.0);
 }`;
@@ -56,6 +56,8 @@ function fragment() {
   return FRAGMENT.replace("FALSE_STEPS", steps.join("\n  "));
 }
 
+const STRIPES_CSS_PX = 10;
+
 export const OFF = 2;  // of zebra and peaking: a threshold that nothing reaches
 
 export class Screen {
@@ -66,6 +68,7 @@ export class Screen {
     this._wanted = { left: null, right: null, line: 1, zebra: OFF, peaking: OFF, falseColour: false };
     this._gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, preserveDrawingBuffer: true });
     this.works = this._gl !== null;
+    new ResizeObserver(([entry]) => { this._width = entry.contentRect.width; }).observe(canvas);
     if (!this.works) {
       this._plain = canvas.getContext("2d", { alpha: false });
       return;
@@ -97,6 +100,7 @@ export class Screen {
     gl.uniform1f(this._places.line, right === null ? 2 : line);
     gl.uniform1f(this._places.zebra, zebra);
     gl.uniform1f(this._places.peaking, peaking);
+    gl.uniform1f(this._places.period, Math.max(4, STRIPES_CSS_PX * left.width / (this._width || left.width)));
     gl.uniform1i(this._places.falseColour, falseColour ? 1 : 0);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
@@ -115,7 +119,7 @@ export class Screen {
     }
     gl.useProgram(program);
     this._places = Object.fromEntries(
-      ["line", "zebra", "peaking", "falseColour"].map(name => [name, gl.getUniformLocation(program, name)]));
+      ["line", "zebra", "peaking", "period", "falseColour"].map(name => [name, gl.getUniformLocation(program, name)]));
     gl.uniform1i(gl.getUniformLocation(program, "leftPicture"), 0);
     gl.uniform1i(gl.getUniformLocation(program, "rightPicture"), 1);
     this._uploaded = [null, null];

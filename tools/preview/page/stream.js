@@ -3,7 +3,7 @@
 import { byId, make, show, since } from "./dom.js";
 
 const COLOURS = ["#6d93c4", "#7fb0a2", "#c2a86b", "#b98672", "#9a86b8", "#88a06a", "#7d8894"];
-const VERDICTS = { good: ["good", "good"], gap: ["frames missing", "warn"], predicted: ["predicted", "warn"] };
+const VERDICTS = { good: ["good", "good"], gap: ["frames lost", "warn"], predicted: ["predicted", "warn"] };
 const SILENT_S = 2;
 
 /** Numbers of a message of the WebSocket: {stats, header}. */
