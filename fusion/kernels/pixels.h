@@ -44,6 +44,7 @@ typedef struct {
     float dark_floor, clip_loss, brightening;
     Ramp tie;                        /* `select`: over the under-exposed picture's weight */
     float shoulder, least_luma, luma_low, luma_high, near_floor, least_step; /* `tone`; least_step in units of f */
+    float colour_floor, least_code;  /* `tone`: part of the brightest exposure's L*; encoded */
     Ramp code_clip;                  /* `tone`: reliability, over the largest encoded channel */
     Curve luma_of_f, f_of_luma;      /* of neutral greys */
     Ramp seen_dark, seen_clip;       /* drift: over the darker and the brighter exposure's encoded value */
@@ -223,11 +224,20 @@ PIXEL_FN Step step_of(const Constants *k, float luma, float end)
     return step;
 }
 
+/* The f below which a pixel is not darkened, by the brightest exposure's L* and saturation. */
+PIXEL_FN float least_f(const Constants *k, Encoded brightest)
+{
+    float largest = larger(larger(brightest.bgr[0], brightest.bgr[1]), brightest.bgr[2]);
+    float part = k->colour_floor * (1.0f - brightest.luma / larger(largest, k->least_code));
+    return k->black_f + part * (brightest.f - k->black_f);
+}
+
 /* Encoded B, G, R of the fused pixel from both exposures' pixels, the fused f, the under-exposed one's part of the chroma, and
  * the drift of its channels. One division for all: the denominators are multiplied. */
 PIXEL_FN void tone_of_pixel(const Constants *k, Encoded under, Encoded over, float f, float part, const float *drift, int fine,
                             float *bgr)
 {
+    f = larger(f, least_f(k, over));
     float t = within((f - under.f) / larger(over.f - under.f, k->least_step), 0.0f, 1.0f);
     float dark = under.trust * part * larger(1.0f - t, k->near_floor);
     float bright = over.trust * (1.0f - part) * larger(t, k->near_floor);

@@ -2,10 +2,10 @@
 
 A camera's tone curve has a shoulder: what is brightened runs to white, and a dark channel gains more than a bright one.
 It is taken for a logistic curve of the logarithm of exposure, so that an exposure step multiplies the *odds* of an
-encoded value c, c / (P - c), by one factor for all channels; P is the
-setting `shoulder`. Each exposure takes the step after which its luma
-is the wanted one; the results are mixed by how near the exposure is to it and how far it can be trusted, and grey is
-added until the mixture has that luma.
+encoded value c, c / (P - c), by one factor for all channels; P is the setting `shoulder`. Each exposure takes the
+step after which its luma is the wanted one; the results are mixed by how near the exposure is to it and how far it can
+be trusted, and grey is added until the mixture has that luma. Saturated colours are not darkened below a part of the
+brightest exposure's L*.
 
 All of it is done on encoded values 0..1, for any number of exposures. Lightness here is that of the neutral grey with a
 pixel's *luma* (`luma_lightness`), which for colours differs from the L* of its luminance: so an exposure that has the
@@ -32,6 +32,9 @@ bound. Grey makes up for what is missing then."""
 RANGE = (0.001, 0.999)
 """Lumas are held in here: at 0 and 1 the factor on the odds would be 0 or infinite."""
 
+LEAST_CODE = 1e-12
+"""Keeps the saturation of black from being 0 / 0."""
+
 NEAR_FLOOR = 0.05
 """Least weight of an exposure for lying far from the fused lightness."""
 
@@ -40,6 +43,10 @@ LEAST_STEP = 4.0
 
 CLIP_RAMP = (0.93, 0.99)
 """Encoded value of a pixel's largest channel between which its hue stops being true: `chroma_map.CLIP_RAMP` encoded."""
+
+COLOUR_FLOOR = 0.6
+"""Part of the brightest exposure's L* below which no pure colour is darkened, and a less saturated one by as much less:
+luma underrates saturated colours, so that a step of a few L* near black would be an edge from black to full red."""
 
 FIT_STEP_EV, FIT_CLIP, FIT_RANGE = 3.0, 0.97, (1.05, 5.0)
 """Of `fitted_shoulder`: the step in stops, the encoded value from which on the response clips, the range."""
@@ -84,6 +91,15 @@ def nearness(lightness: Plane, exposures: Sequence[Plane]) -> tuple[list[Plane],
     return [np.maximum(up * down, NEAR_FLOOR) for up, down in zip(rising, falling, strict=True)], t
 
 
+def least_lightness(brightest: Plane) -> Plane:
+    """The L* (...) below which a pixel is not darkened, from the brightest exposure's encoded BGR (..., 3).
+
+    COLOUR_FLOOR of its own L* for a pure colour, 0 for a grey, between them by saturation: 1 - luma / largest channel.
+    """
+    saturation = 1 - (brightest @ LUMA) / np.maximum(brightest.max(axis=-1), LEAST_CODE)
+    return np.asarray(COLOUR_FLOOR * saturation * luma_lightness(brightest))
+
+
 def tone(
     codes: Sequence[Plane], lightness: Plane, parts: Sequence[Plane], drifts: Sequence[Plane], shoulder: float
 ) -> Plane:
@@ -92,8 +108,10 @@ def tone(
 
     parts: each exposure's part of the regional chroma (H x W, in all 1). drifts: for each exposure but the brightest
     the factor (H x W x 3) by which its odds grow more than a grey's on the way to the next one, see `drift`.
+    Saturated colours are held above `least_lightness`.
     """
     own = [luma_lightness(code) for code in codes]
+    lightness = np.maximum(lightness, least_lightness(codes[-1]))
     near, t = nearness(lightness, own)
     luma = grey_code(lightness)
     mixed, total = np.zeros_like(codes[0]), np.zeros_like(lightness)[..., None]

@@ -36,7 +36,8 @@ def test_every_colour_gives_a_colour_of_the_wanted_luma(under, over, lightness, 
     found = toned(under, over, lightness, drifts)
     assert ((found >= 0) & (found <= 1)).all()
     if (found > 0).all() and (found < 1).all():
-        wanted = colour_transfer.grey_code(np.array(lightness))
+        floor = colour_transfer.least_lightness(np.array(over))
+        wanted = colour_transfer.grey_code(np.maximum(lightness, floor))
         assert np.dot(found, colour_transfer.LUMA) == pytest.approx(float(wanted), abs=1e-9)
 
 
@@ -151,3 +152,16 @@ def test_the_shoulder_is_found_in_a_measured_response(shoulder):
 
 def test_a_straight_curve_has_its_shoulder_far_away():
     assert 2.3 < colour_transfer.fitted_shoulder([colour.decode(np.linspace(0, 1, 257))]) < 3.2
+
+
+def test_saturated_colours_are_not_darkened_to_black():
+    """A dark red that the fused lightness would make black keeps a part of the brightest exposure's L*."""
+    red, grey = np.tile([0.1, 0.08, 0.45], (4, 4, 1)), np.full((4, 4, 3), 0.2)
+    for bright, least in ((red, 0.35), (grey, 0.0)):
+        own, black = colour_transfer.luma_lightness(bright), np.zeros((4, 4))
+        half = np.full((4, 4), 0.5)
+        fused = colour_transfer.tone([bright / 8, bright], black, [half, half], [np.ones((4, 4, 3))], P)
+        found = colour_transfer.luma_lightness(fused)
+        assert (found >= least * own - 1e-9).all()
+        assert (found <= colour_transfer.COLOUR_FLOOR * own + 1e-9).all()
+    assert colour_transfer.least_lightness(np.zeros((2, 2, 3))).tolist() == [[0, 0], [0, 0]]
