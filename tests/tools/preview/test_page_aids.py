@@ -36,7 +36,7 @@ def pressed(browser, name):
     return browser.find_element("id", name).get_attribute("aria-pressed") == "true"
 
 
-def grid(x0, x1, count=12):
+def grid(x0, x1, count=48):
     return [(x0 + (x1 - x0) * i / count, 0.3 + 0.4 * j / count) for i in range(count) for j in range(count)]
 
 
