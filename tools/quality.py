@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from livemef.calibration.quality import levels as quality_levels
-from livemef.calibration.quality.chart import ChartQuality, draw_chart, measure_chart
+from livemef.calibration.quality import targets as quality_targets
+from livemef.calibration.quality.chart import ChartQuality, draw_chart
 from livemef.calibration.quality.edge import EdgeQuality, measure_edge
 from livemef.calibration.quality.report import report
+from livemef.calibration.quality.sheet import measure_sheet
 from livemef.capture.files.image_io import read_picture, to_8_bit, write_picture
 from livemef.fusion.method.colour import decode, from_codes
 from livemef.tools.exits import DONE, UserError
@@ -37,6 +39,15 @@ def quality_command(
             "--edge", metavar="X,Y,W,H", help="A region with one slanted edge, dark beside bright, for the sharpness."
         ),
     ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", metavar="NAME", help="What is pictured; livemef-sheet has edges, even grey and a scale as well."
+        ),
+    ] = "colorchecker-classic",
+    own_targets: Annotated[
+        Path | None, typer.Option("--targets", metavar="FILE", help="A file of targets instead of the shipped ones.")
+    ] = None,
     level: Annotated[
         str | None, typer.Option("--level", metavar="NAME", help="Hold it against this level only; else against all.")
     ] = None,
@@ -51,22 +62,27 @@ def quality_command(
 ) -> int:
     """Measure colour, white balance, tone, noise and sharpness from a picture of a chart, and hold them against levels.
 
+    Of a target that has them also evenness and scale.
+
     The picture is judged as it is. The levels (FADGI, ISO 19264-1, Metamorfoze) are indications: conformance needs the
     publisher's own target and procedure.
 
     Example: livemef quality chart.tif --edge 1200,400,80,120 --level fadgi-2023/general-collections/3
     """
     known = quality_levels.shipped_levels() if own_levels is None else quality_levels.load_levels(own_levels)
+    targets = quality_targets.shipped_targets() if own_targets is None else quality_targets.load_targets(own_targets)
+    shown = quality_targets.find_target(targets, target)
     wanted = known if level is None else (quality_levels.find_level(known, level),)
     places = None if corners is None else _pairs(_numbers("--corners", corners, 8))
     region = None if edge is None else tuple(int(value) for value in _numbers("--edge", edge, 4))
     pixels = read_picture(picture)
     light = np.asarray(decode(from_codes(pixels)), np.float64)
-    chart = measure_chart(light, places)
-    sharpness = None if region is None else measure_edge(_cut(light, region))
+    sheet = measure_sheet(light, shown, places)
+    chart = sheet.chart
+    sharpness = sheet.edge if region is None else measure_edge(_cut(light, region))
     if drawing is not None:
         write_picture(drawing, draw_chart(to_8_bit(pixels), chart))
-    found = report(chart, sharpness, wanted)
+    found = report(chart, sharpness, wanted, sheet)
     if as_json:
         print(json.dumps(found))
     else:
@@ -110,6 +126,11 @@ def _print(found: dict[str, Any], chart: ChartQuality, edge: EdgeQuality | None)
             f"{edge.sampling_efficiency:.0%}, largest SFR {edge.largest:.2f}, channels "
             f"{edge.misregistration_px:.2f} px apart"
         )
+    if found["evenness"] is not None:
+        even = found["evenness"]
+        print(f"even grey: L* differs by {even['lightness']:.1%}, a*b* by up to {even['chroma']:.2f}")
+    if found["pixels_per_mm"] is not None:
+        print(f"scale {found['pixels_per_mm']:.4g} pixels/mm, {found['pixels_per_mm'] * 25.4:.0f} per inch")
     table = Table("level", "within (indicative)", "worst criterion", "numbers", "not measured")
     for one in found["levels"]:
         worst = one["worst"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from livemef.calibration.colour_chart import CHART_LAB_D50, find_charts, lab_d50, patch_corners, reference_bgr
 from livemef.calibration.errors import CalibrationError
+from livemef.calibration.quality.chart_corners import refined
 from livemef.fusion.metrics.ciede2000 import ciede2000
 
 Values = NDArray[np.float64]
@@ -76,7 +77,7 @@ def find_chart(light: Values, corners: Sequence[tuple[float, float]] | None = No
         raise CalibrationError(
             "what was found is no ColorChecker Classic: name the outer corners of its patches (--corners)"
         )
-    return best
+    return best if corners is not None else refined(light, best)
 
 
 def patch_pixels(light: Values, corners: Values) -> list[Values]:

@@ -34,7 +34,7 @@ class SimulatedSettings:
 
     scene: room (an interior with a window), flat (even grey), bars (upright black and white bars), dark (the lens
     is covered), chart (a ColorChecker), board (a ChArUco board in ever new poses), target (a sheet with a
-    ColorChecker, slanted squares, even grey and a scale bar); `radiance_map` names a picture file instead. motion:
+    ColorChecker, slanted bars, even grey and a scale bar); `radiance_map` names a picture file instead. motion:
     speed of all motion, 1 = natural, 0 = none. exposure, gain: the accepted ranges. offset: added to every
     exposure, unreported. delay, gain_delay: frames as in CameraInfo. metadata: frames report their exposure.
     vignetting, hot, response, gamma, contrast: as in SensorModel. crosstalk: share of a channel's light that comes
