@@ -80,14 +80,14 @@ def _structure(exposures: Tensor, fused: Tensor) -> Tensor:
     """Map of the contrast and structure terms of SSIM between the reference patch (the sum of the exposures times
     their factors, which are constant within a window) and the fused one."""
     with torch.no_grad():
-        factors = _wanted_factors(exposures)
+        factors = _reference_factors(exposures)
         means, products = _moments(exposures, GAUSSIAN)
-        wanted = _variance_of_sum(factors, means, products)
+        reference = _variance_of_sum(factors, means, products)
     planes = torch.cat([fused, fused * fused, exposures * fused], dim=1)
     mean, square, *shared_products = channels(_filter(planes, GAUSSIAN))
     terms = zip(channels(factors), channels(means), shared_products, strict=True)
     shared = sum(factor * (product - own * mean) for factor, own, product in terms)
-    quality: Tensor = (2.0 * shared + CONTRAST_CONSTANT) / (wanted + square - mean**2 + CONTRAST_CONSTANT)
+    quality: Tensor = (2.0 * shared + CONTRAST_CONSTANT) / (reference + square - mean**2 + CONTRAST_CONSTANT)
     return quality
 
 
@@ -108,7 +108,7 @@ def _variance_of_sum(factors: Tensor, means: Tensor, products: dict[tuple[int, i
     return total
 
 
-def _wanted_factors(exposures: Tensor) -> Tensor:
+def _reference_factors(exposures: Tensor) -> Tensor:
     """Weights of the exposures in the reference patch of MEF-SSIM, [N,E,h,w], up to its mean, which the score
     ignores."""
     means, products = _moments(exposures, BOX)

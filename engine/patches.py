@@ -37,7 +37,7 @@ class Sample:
 @dataclass(frozen=True)
 class Patches:
     """A batch, float32, L*/100. exposures: the clean exposures, [N,E,H,W], dark to bright. seen: the degraded ones, the
-    same form, which the network gets. target: the wanted lightness, [N,1,H,W].
+    same form, which the network gets. target: the lightness to be learned, [N,1,H,W].
     """
 
     exposures: Tensor
