@@ -41,5 +41,5 @@ def loops(name, folder, sources, headers):
 pixels = ["ghost_mask", "motion", "pixels", "registration", "small"]
 setup(
     ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels, ["motion", "pixels", "rows"])
-    + loops("livemef.engine._network", "engine/kernels", ["processor"], [])
+    + loops("livemef.engine._network", "engine/kernels", ["network", "processor"], ["threads"])
 )

@@ -6,11 +6,9 @@ The field numbers are those of onnx.proto3 (https://github.com/onnx/onnx/blob/ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from livemef.engine.protobuf import NotProtobuf, fields
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-_BYTES, _VARINT = 2, 0
-_FIXED = {1: 8, 5: 4}
 _DEEPEST = 64
 
 _PARTS = {
@@ -25,10 +23,6 @@ _PARTS = {
 """Which fields of a message lead to tensors, and what messages they are."""
 
 
-class NotProtobuf(ValueError):
-    """The bytes are no protobuf message."""
-
-
 def has_external_data(model: bytes) -> bool:
     """Whether any tensor of the ONNX model `model` lies outside the file. Raises NotProtobuf for damaged bytes."""
     return _search(memoryview(model), "model", 0)
@@ -38,41 +32,9 @@ def _search(message: memoryview, kind: str, depth: int) -> bool:
     if depth > _DEEPEST:
         raise NotProtobuf("graphs are nested too deeply")
     parts = _PARTS.get(kind, {})
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if kind == "tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1)):
             return True
         if number in parts and isinstance(value, memoryview) and _search(value, parts[number], depth + 1):
             return True
     return False
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field number and value of each field: an int for a varint, the bytes for the rest."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == _VARINT:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire_type == _BYTES:
-            length, at = _varint(message, at)
-        elif wire_type in _FIXED:
-            length = _FIXED[wire_type]
-        else:
-            raise NotProtobuf(f"wire type {wire_type} is not known")
-        if at + length > len(message):
-            raise NotProtobuf("the file is cut off")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that begins at `at`, and where the next field begins."""
-    value = 0
-    for count, byte in enumerate(message[at : at + 10]):
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return value, at + count + 1
-    raise NotProtobuf("a number has no end")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from livemef.engine.errors import EngineError
-from livemef.engine.external_data import NotProtobuf, has_external_data
+from livemef.engine.external_data import has_external_data
+from livemef.engine.protobuf import NotProtobuf
 
 LARGEST_MODEL = 1 << 28
 """Bytes; the shipped networks have less than a thousandth of it."""

@@ -23,6 +23,7 @@ class OnnxLightnessNet:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        """threads: None = one a physical core. Raises EngineError."""
         data = read_model(path)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._session = _session(path, data, threads)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from livemef.engine.errors import EngineError
+from livemef.engine.model_file import read_model
 from livemef.engine.runtime import CudaNet, LightnessNet
 
 MODELS = Path(__file__).resolve().parent / "models"
@@ -33,7 +34,8 @@ def find_model(model: str | Path) -> Path:
 
 
 def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | None = None) -> LightnessNet:
-    """Open a model, by name or path, on the CPU.
+    """Open a model, by name or path, on the CPU: with loops made for livemef's own networks where these serve it and
+    the processor, else with onnxruntime.
 
     device: "auto" or "cpu", which are the same here (`open_cuda_net` is for CUDA). threads: CPU threads; None = one a
     physical core. Raises EngineError for an unknown device, no model, or a file that is not a livemef network.
@@ -43,6 +45,11 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
     if threads is not None and threads < 1:
         raise EngineError(f"threads {threads}: must be at least 1")
     path = find_model(model)
+    from livemef.engine.compiled_network import open_compiled
+
+    compiled = open_compiled(path, read_model(path), threads)
+    if compiled is not None:
+        return compiled
     from livemef.engine.onnx_runtime import OnnxLightnessNet
 
     return OnnxLightnessNet(path, threads)

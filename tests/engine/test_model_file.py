@@ -13,9 +13,10 @@ import pytest
 from onnx import external_data_helper, helper
 
 from livemef.engine.errors import EngineError
-from livemef.engine.external_data import NotProtobuf, has_external_data
+from livemef.engine.external_data import has_external_data
 from livemef.engine.model_file import read_model
 from livemef.engine.open_net import MODELS, open_net
+from livemef.engine.protobuf import NotProtobuf
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = MODELS / "cbm.onnx"

@@ -1,0 +1,176 @@
+"""The CPU runtime for livemef's own U-Net (kernels/network.c): quicker than onnxruntime, which is the reference.
+
+It serves networks that `export` has written with the widths that the loops are made for, in single precision, on
+processors with AVX2 or AVX-512. All others are for onnxruntime.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.engine import processor
+from livemef.engine.onnx_graph import Graph, read_graph
+from livemef.engine.runtime import DEFAULT_MULTIPLE, Plane, checked_multiple
+from livemef.engine.unet_graph import LEVELS, PLACES, is_unet, layers
+
+MOST_KEPT = 1 << 26
+"""Bytes of memory that are kept from call to call; large pictures take more, and give it back."""
+LEAST_ROWS = 48
+"""Rows of a picture for each thread: fewer are not worth its while."""
+
+
+class _Layer(Structure):
+    _fields_ = [("weights", c_void_p), ("bias", c_void_p), ("outs", c_int32), ("channels", c_int32), ("skip", c_int32)]
+
+
+class _Network(Structure):
+    _fields_ = [
+        ("down", _Layer * (2 * LEVELS)),
+        ("up", _Layer * (2 * (LEVELS - 1))),
+        ("last", c_void_p),
+        ("last_bias", c_void_p),
+    ]
+
+
+class _Picture(Structure):
+    _fields_ = [("dark", c_void_p), ("bright", c_void_p), ("fused", c_void_p), ("height", c_int32), ("width", c_int32)]
+
+
+class _Team(Structure):
+    _fields_ = [("members", c_int32), ("here", c_int32), ("met", c_int32)]
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL | None:
+    """The loops, None where they are not built or the processor has none of the instructions they are made for."""
+    path = processor.built(Path(__file__).parent, "_network") if processor.level() > 0 else None
+    if path is None:
+        return None
+    library = ctypes.CDLL(str(path))
+    library.network_block.argtypes = [c_int32] * 3
+    library.network_block.restype = c_int32
+    library.network_floats.argtypes = [POINTER(_Network), c_int32, c_int32]
+    library.network_floats.restype = c_size_t
+    library.network_run.argtypes = [POINTER(_Network), POINTER(_Picture), c_int32, c_int32, c_void_p, c_void_p, c_int32]
+    library.network_run.restype = None
+    return library
+
+
+class CompiledLightnessNet:
+    """A LightnessNet on the CPU. The same planes give the same bits, whatever the number of threads.
+
+    Thread-safe: calls from several threads take turns. Made by `open_compiled`.
+    """
+
+    def __init__(self, library: ctypes.CDLL, path: Path, data: bytes, graph: Graph, threads: int | None) -> None:
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self.name = graph.metadata.get("name", path.stem)
+        self.multiple = checked_multiple(path, graph.metadata.get("multiple", str(DEFAULT_MULTIPLE)))
+        self._library, self._kept = library, _Weights(library, graph)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="network") if self._threads > 1 else None
+        self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
+        self._turn = Lock()
+
+    def __call__(self, dark: Plane, bright: Plane) -> Plane:
+        """Fused lightness 0..1; see LightnessNet. Raises ValueError where the planes differ in shape."""
+        if dark.ndim != 2 or dark.shape != bright.shape:
+            raise ValueError(f"two planes of one shape are needed, got {dark.shape} and {bright.shape}")
+        dark, bright = (np.ascontiguousarray(plane, np.float32) for plane in (dark, bright))
+        fused = np.empty_like(dark)
+        picture = _Picture(dark.ctypes.data, bright.ctypes.data, fused.ctypes.data, *dark.shape)
+        height, width = (-(-side // self.multiple) * self.multiple for side in dark.shape)
+        with self._turn:
+            self._run(picture, height, width)
+        return fused
+
+    def _run(self, picture: _Picture, height: int, width: int) -> None:
+        memory = self._memory_for(height, width)
+        team = _Team(max(1, min(self._threads, height // LEAST_ROWS)))
+
+        def work(part: int) -> None:
+            self._library.network_run(
+                byref(self._kept.network), byref(picture), height, width, memory.ctypes.data, byref(team), part
+            )
+
+        others = [self._pool.submit(work, part) for part in range(1, team.members)] if self._pool is not None else []
+        work(0)
+        for other in others:
+            other.result()
+
+    def _memory_for(self, height: int, width: int) -> NDArray[np.float32]:
+        """Zeros, or what the last call of the same size has left: the borders of its planes are zero still."""
+        if self._memory[0] == (height, width):
+            return self._memory[1]
+        memory = _aligned(
+            np.zeros(self._library.network_floats(byref(self._kept.network), height, width) + 16, c_float)
+        )
+        if memory.nbytes <= MOST_KEPT:
+            self._memory = (height, width), memory
+        return memory
+
+
+def open_compiled(path: Path, data: bytes, threads: int | None) -> CompiledLightnessNet | None:
+    """The network in the bytes `data` of the file `path`; None where the loops do not serve it or this processor.
+
+    threads: None = one a usable core. Raises EngineError for metadata that is wrong.
+    """
+    library = _library()
+    if library is None:
+        return None
+    try:
+        graph = read_graph(data)
+        if not is_unet(graph):
+            return None
+    except (ValueError, KeyError, OverflowError):
+        return None  # whatever is wrong with it, onnxruntime gives the reason
+    if not all(library.network_block(*layer.shape) for layer in layers(graph)):
+        return None
+    return CompiledLightnessNet(library, path, data, graph, threads)
+
+
+class _Weights:
+    """The weights as the loops want them, and the structure that points to them."""
+
+    def __init__(self, library: ctypes.CDLL, graph: Graph) -> None:
+        self._arrays: list[NDArray[np.float32]] = []
+        self.network, down, up = _Network(), 0, 0
+        for layer in layers(graph):
+            block = library.network_block(*layer.shape)
+            places = [_blocks(taps, block) for taps in layer.taps]
+            assert len(places) == (PLACES if layer.shape[2] else 1)
+            outs, channels, skip = layer.shape
+            made = _Layer(self._keep(np.concatenate(places)), self._keep(layer.bias), outs, channels, skip)
+            if layer.upwards:
+                self.network.up[up], up = made, up + 1
+            else:
+                self.network.down[down], down = made, down + 1
+        self.network.last = self._keep(graph.tensors["last.weight"][:, :, 0, 0].T)
+        self.network.last_bias = self._keep(graph.tensors["last.bias"])
+
+    def _keep(self, values: NDArray[Any]) -> int:
+        flat = np.ravel(values).astype(np.float32)
+        self._arrays.append(_aligned(np.zeros(flat.size + 16, np.float32))[: flat.size])
+        self._arrays[-1][:] = flat
+        return self._arrays[-1].ctypes.data
+
+
+def _blocks(taps: NDArray[np.float32], block: int) -> NDArray[np.float32]:
+    """Weights, a row an input and a column an output, as one block of outputs after the other."""
+    return np.concatenate([taps[:, first : first + block].ravel() for first in range(0, taps.shape[1], block)])
+
+
+def _aligned(memory: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 memory from the next multiple of 64 bytes on: a vector across two cache lines costs more."""
+    return memory[(-memory.ctypes.data % 64) // 4 :]
