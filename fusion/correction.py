@@ -5,7 +5,7 @@ The numbers are measured by `livemef calibrate`; this applies them, in linear li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -54,6 +54,17 @@ class CameraCorrection:
         if self.transmission is not None:
             light /= self.transmission
         return _without(light, self.hot_pixels)
+
+    def cropped(self, box: tuple[int, int, int, int]) -> CameraCorrection | None:
+        """For pictures that are cut out of the camera's: left, top, right, bottom. None if a lens is corrected, which
+        needs the whole picture.
+        """
+        if self.lens is not None:
+            return None
+        left, top, right, bottom = box
+        transmission = None if self.transmission is None else self.transmission[top:bottom, left:right]
+        hot = tuple((x - left, y - top) for x, y in self.hot_pixels if left <= x < right and top <= y < bottom)
+        return replace(self, size=None, transmission=transmission, hot_pixels=hot)
 
     def finish(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
         """Colour matrix and lens correction, which need be done once for a merge: linear BGR in and out."""

@@ -1,31 +1,65 @@
-"""One object is one bag (BagIt 1.0, RFC 8493), made beside its place and put there by one rename."""
+"""One object is one bag (BagIt 1.0, RFC 8493), made beside its place and put there by one rename.
+
+Bags are checked by the library bagit. They are not made by it: its `make_bag` works in the process's current folder,
+which all threads of a session share, and moves the payload about where ours is written in place.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 from livemef.tools.exits import UserError
 
 CHECKSUMS = ("sha256", "sha512")
+PAYLOAD = "data"
+CHUNK = 1 << 20
 
 
-def make_bag(staging: Path, info: Mapping[str, str]) -> None:
-    """Turn a folder of files into a bag with them as its payload, all of it on the disk when this returns.
+def make_bag(folder: Path, info: Mapping[str, str]) -> None:
+    """Make a folder whose payload lies in its `data` a bag, all of it on the disk when this returns.
 
-    Raises UserError if the bag is not valid right after: a disk that does not give back what was written to it.
+    info: for bag-info.txt. Raises UserError if the bag is not valid right after: a disk that does not give back what
+    was written to it; OSError as the disk does.
     """
-    import bagit
+    digests = {path: _digests(path) for path in sorted((folder / PAYLOAD).rglob("*")) if path.is_file()}
+    octets = sum(path.stat().st_size for path in digests)
+    agent = f"livemef {version('livemef')}"
+    fields = {"Bag-Software-Agent": agent, "Bagging-Date": date.today().isoformat(), **info}
+    fields["Payload-Oxum"] = f"{octets}.{len(digests)}"
+    _write(folder / "bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    _write(folder / "bag-info.txt", "".join(f"{name}: {' '.join(text.split())}\n" for name, text in fields.items()))
+    _write_manifests(folder, "manifest", digests)
+    tags = sorted(path for path in folder.iterdir() if path.is_file())
+    _write_manifests(folder, "tagmanifest", {path: _digests(path) for path in tags})
+    sync_tree(folder)
+    if problem := bag_problem(folder):
+        raise UserError(f"{folder.name}: what was written is not what is read back: {problem}")
 
-    here = Path.cwd()
-    try:
-        bagit.make_bag(str(staging), dict(info), checksums=list(CHECKSUMS))
-    finally:
-        os.chdir(here)  # the library leaves the folder it went into only when all goes well
-    sync_tree(staging)
-    if problem := bag_problem(staging):
-        raise UserError(f"{staging.name}: what was written is not what is read back: {problem}")
+
+def _write_manifests(folder: Path, kind: str, digests: Mapping[Path, Mapping[str, str]]) -> None:
+    for name in CHECKSUMS:
+        # names need no encoding: nobody puts a percent sign or the end of a line into them
+        lines = (f"{found[name]}  {path.relative_to(folder).as_posix()}\n" for path, found in digests.items())
+        _write(folder / f"{kind}-{name}.txt", "".join(lines))
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _digests(path: Path) -> dict[str, str]:
+    sums = {name: hashlib.new(name) for name in CHECKSUMS}
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            for one in sums.values():
+                one.update(chunk)
+    return {name: one.hexdigest() for name, one in sums.items()}
 
 
 def bag_problem(folder: Path, fast: bool = False) -> str:

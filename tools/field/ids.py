@@ -32,17 +32,17 @@ def folder_name(object_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", object_id)
 
 
-def next_name(object_id: str, taken: Iterable[str], retake: bool) -> str:
+def next_name(object_id: str, taken: Iterable[str], retake: bool, part: str = "") -> str:
     """The folder for a new take of an object: its name, or NAME.r2, NAME.r3, ... for retakes.
 
-    taken: folders that are there. Upper and lower case count as the same, as on the disks of cameras. Raises UserError
-    if the object is there and this is no retake.
+    taken: folders that are there. part: which part of the object, as its name ends. Upper and lower case
+    count as the same, as on the disks of cameras. Raises UserError if the object is there and this is no retake.
     """
-    name, lower = folder_name(object_id), {folder.lower() for folder in taken}
+    name, lower = folder_name(object_id) + part, {folder.lower() for folder in taken}
     if name.lower() not in lower:
         return name
     if not retake:
-        raise UserError(f"object {object_id}: is there already; say :r and scan it again for a retake")
+        raise UserError(f"object {object_id}: is there already; a retake? say :r and scan it again")
     number = 2
     while f"{name}.r{number}".lower() in lower:
         number += 1

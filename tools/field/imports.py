@@ -17,9 +17,11 @@ from livemef.capture.files.bracket_folder import BracketPictures, read_bracket
 from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, Pixels
 from livemef.fusion.correction import SRGB
 from livemef.fusion.merge import merge
+from livemef.fusion.motion.stillness import Stillness
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.exits import DONE, UserError
+from livemef.tools.field.clock import ClockWatch
 from livemef.tools.field.ids import checked_id
 from livemef.tools.field.products import Origin, Subject, write_products
 from livemef.tools.field.project import Project, load_project
@@ -54,7 +56,7 @@ def import_command(
     def write(folder: Path, name: str) -> dict[str, str]:
         when = datetime.now().astimezone().replace(microsecond=0)
         subject = Subject(checked, name, settings.session.operator, when)
-        write_products(folder, subject, taken, fuser, settings, origin, scale)
+        write_products(folder, subject, taken, fuser, settings, origin, scale, ClockWatch().state())
         return {"Source-Organization": settings.institution.name} if settings.institution.name else {}
 
     with closing(new_session(project.resolve(), f"{settings.session.rig}-import", settings.model_dump())) as session:
@@ -66,6 +68,8 @@ def import_command(
 def _refuse_same_names(files: list[Path]) -> None:
     names = [file.name.lower() for file in files]
     for name in names:
+        if not name.isprintable() or "%" in name:
+            raise UserError(f"{name!r}: a record cannot hold a file of this name; rename it")
         if names.count(name) > 1:
             raise UserError(f"{name}: two of the files have this name; rename one")
 
@@ -80,7 +84,7 @@ def _take(bracket: BracketPictures, settings: Project) -> Take:
     merged = merge([exposure.light for exposure in bracket.exposures], bracket.pixels, correction)
     brightest = float(np.median(bracket.pixels[-1]) / np.iinfo(bracket.pixels[-1].dtype).max)
     records = tuple(frame.record for frame in frames)
-    return Take(tuple(bracket.exposures), (frames,), merged, 0.0, 1, brightest, records)
+    return Take(tuple(bracket.exposures), (frames,), merged, Stillness(), 1, brightest, records)
 
 
 def _frame(index: int, exposure: Exposure, pixels: Pixels) -> Frame:

@@ -1,19 +1,33 @@
 """The ledger of a session: one JSON line for each event, on the disk before the next thing happens, in a hash chain.
 
-Each line holds in "prev" the SHA-256 of the line before, so that a line that was changed or taken out shows.
+Each line holds in "prev" the SHA-256 of the line before, so that a line that was changed or taken out shows. A person
+who has looked at a broken place can accept it: that is an event as well, and names the lines by their digests.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from livemef.tools.exits import UserError
 
 FIRST = "0" * 64
+ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class _Break:
+    """A line that does not follow the one before, or is no event. digests: of the line before and of this one."""
+
+    line: int
+    reason: str
+    digests: tuple[str, str]
 
 
 class Ledger:
@@ -31,33 +45,76 @@ class Ledger:
         """Add an event, with its time; it is on the disk when this returns. Raises OSError."""
         entry = {"event": event, **values, "prev": self._last}
         line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
-        with self._path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self._path, line)
         self.events.append(entry)
         self._last = hashlib.sha256(line).hexdigest()
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
-    """The events of whole lines. Raises UserError, naming the line, if the chain is broken."""
-    events, previous = [], FIRST
+    """The events of whole lines. Raises UserError, naming the line, if the chain is broken and nobody accepted it."""
+    events, breaks = _read(path)
+    accepted = {tuple(pair) for event in events if event["event"] == ACCEPTED for pair in event["digests"]}
+    for one in breaks:
+        if one.digests not in accepted:
+            raise UserError(f"{path}, line {one.line}: {one.reason}; look at it, then livemef shoot verify --accept")
+    return events
+
+
+def accept_ledger(path: Path, time: str, operator: str) -> int:
+    """Enter that a person has seen the ledger's broken places; how many there are. Raises OSError."""
+    _cut_half_line(path)
+    breaks = _read(path)[1]
+    if breaks:
+        digests = [list(one.digests) for one in breaks]
+        entry = {"event": ACCEPTED, "time": time, "by": operator, "digests": digests, "prev": _last_digest(path)}
+        _append(path, json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode())
+    return len(breaks)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line, or nothing: half a line that a full disk leaves is taken back."""
+    with path.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(line + b"\n") != len(line) + 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, before)
+            raise
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[_Break]]:
+    events, breaks, previous = [], [], FIRST
     for number, line in enumerate(_whole_lines(path), 1):
+        digest, reason = hashlib.sha256(line).hexdigest(), ""
         try:
             event = json.loads(line)
-            prev = event["prev"]
+            if event["prev"] != previous:
+                reason = "does not follow the line before: the ledger was changed"
+            _check(event)
+            events.append(event)
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(f"{path}, line {number}: is no event; the ledger was changed or damaged") from None
-        if prev != previous:
-            raise UserError(f"{path}, line {number}: does not follow the line before: the ledger was changed")
-        previous = hashlib.sha256(line).hexdigest()
-        events.append(event)
-    return events
+            reason = "is no event; the ledger was changed or damaged"
+        if reason:
+            breaks.append(_Break(number, reason, (previous, digest)))
+        previous = digest
+    return events, breaks
+
+
+def _check(event: dict[str, Any]) -> None:
+    """Raises TypeError for what is no event of ours."""
+    texts = [event["event"], *(event[name] for name in ("kind", "folder") if event["event"] in ("stored", "copied"))]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    if event["event"] == ACCEPTED and not all(isinstance(text, str) for pair in event["digests"] for text in pair):
+        raise TypeError
 
 
 def _whole_lines(path: Path) -> list[bytes]:
     data = path.read_bytes()
-    return data[: data.rfind(b"\n") + 1].splitlines()
+    return data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]
 
 
 def _last_digest(path: Path) -> str:

@@ -29,6 +29,7 @@ from livemef.capture.files.image_io import to_8_bit, write_picture
 from livemef.capture.files.xmp import DigitalSource, XmpDescription, xmp_packet
 from livemef.capture.frame import Frame, FrameRecord, Pixels
 from livemef.fusion.fuser import Fuser
+from livemef.tools.field.clock import ClockState
 from livemef.tools.field.project import Project
 from livemef.tools.field.take import Take
 
@@ -37,13 +38,14 @@ _LSTAR_STEPS = 1 << 16
 
 @dataclass(frozen=True)
 class Subject:
-    """What is pictured, by whom, and when: goes into every file. when: with its time zone."""
+    """What is pictured, by whom, and when: goes into every file. when: with its time zone. part: of the object."""
 
     object_id: str
     name: str
     operator: str
     when: datetime
     note: str = ""
+    part: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,19 @@ class Origin:
 
 
 def write_products(
-    folder: Path, subject: Subject, taken: Take, fuser: Fuser, project: Project, origin: Origin, scale: float
+    folder: Path,
+    subject: Subject,
+    taken: Take,
+    fuser: Fuser,
+    project: Project,
+    origin: Origin,
+    scale: float,
+    clock: ClockState,
 ) -> dict[str, Any]:
     """Write all files of an object into a folder; returns the sidecar's content, which is written as well.
 
-    scale: factor on the merged light before it is encoded; the same for a whole session.
+    scale: factor on the merged light before it is encoded; the same for a whole session. clock: how far the time of day
+    can be trusted.
     """
     for role in ("source", "master", "access"):
         (folder / role).mkdir()
@@ -92,6 +102,7 @@ def write_products(
     jpeg = f"access/{subject.name}_fused.jpg"
     write_picture(folder / jpeg, _at_most(to_8_bit(fused), project.access.jpeg_long_side))
     sidecar = _sidecar(subject, taken, fuser, project, origin) | {
+        "clock": {"synchronised": clock.synchronised, "stepped_s": clock.stepped_s},
         "files": {"source": [name for name, _ in sources], "master": master[0], "access": [access[0], jpeg]},
         "master": {
             "encoding": LSTAR_RGB.name,
@@ -205,6 +216,7 @@ def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, orig
         "format": "livemef-object",
         "version": 1,
         "object": subject.object_id,
+        "part": subject.part,
         "note": subject.note,
         "operator": subject.operator,
         "taken": subject.when.isoformat(),
@@ -218,7 +230,11 @@ def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, orig
         "frames_merged": [_record(record) for record in taken.records],
         "profile": project.capture.profile,
         "fusion": {"model_sha256": fuser.model_sha256, "settings": fuser.settings.as_dict()},
-        "checks": {"moved": round(taken.moved, 6), "warnings": list(taken.warnings)},
+        "checks": {
+            "changed": round(taken.still.changed, 6),
+            "shift_px": round(taken.still.shift_px, 2),
+            "warnings": list(taken.warnings),
+        },
         "exposure_steps": [
             {"stated": step.stated, "measured": None if np.isnan(step.measured) else step.measured}
             for step in taken.merged.comparisons

@@ -28,9 +28,12 @@ class Institution(_Table):
 
 
 class Objects(_Table):
-    """pattern: regular expression that a whole object id must match."""
+    """pattern: regular expression that a whole object id must match. parts: how the folder's name of a further part of
+    an object ends; {} stands for its number.
+    """
 
     pattern: str = "[A-Za-z0-9][A-Za-z0-9 ._/-]*"
+    parts: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*\{(:0[1-9]d)?\}[A-Za-z0-9._-]*$")] = "_p{:04d}"
 
 
 class Work(_Table):
@@ -63,14 +66,19 @@ class Store(_Table):
     """second: folder on another disk for the second copy, "" = none. reserve_gb: space that is left free."""
 
     second: str = ""
-
     reserve_gb: Annotated[float, Field(ge=0)] = 1.0
 
 
 class Target(_Table):
-    """corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against."""
+    """corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against.
+    before_first: no object is taken before a target. every_hours, every_objects: a target is due again after so much,
+    0 = never.
+    """
 
     corners: tuple[float, ...] = ()
+    before_first: bool = True
+    every_hours: Annotated[float, Field(ge=0)] = 2.0
+    every_objects: Annotated[int, Field(ge=0)] = 200
     levels: tuple[str, ...] = ("fadgi-2023/general-collections/3", "iso-19264-1/B")
 
 

@@ -25,12 +25,16 @@ WHITE = 18
 class TargetShot:
     """scale: factor on the merged light that gives the white patch its luminance. badge: quality in a line of words.
 
-    quality: everything that was measured, JSON-like.
+    quality: everything that was measured, JSON-like. summary: for the page. corners, de00, tone_dl: as in ChartQuality.
     """
 
     scale: float
     badge: str
     quality: dict[str, Any]
+    summary: dict[str, Any]
+    corners: tuple[tuple[float, float], ...]
+    de00: tuple[float, ...]
+    tone_dl: tuple[float, ...]
 
     def write(self, folder: Path) -> None:
         """Put quality.json into a folder."""
@@ -54,6 +58,20 @@ def measure_target(light: NDArray[np.float32], settings: Target) -> TargetShot:
     levels = [find_level(shipped_levels(), name) for name in settings.levels]
     found = standings(chart, None, levels)
     words = [f"{one.level.name} {'within' if one.within else 'NOT within'}" for one in found]
-    mean = float(np.mean(chart.de00))
-    badge = f"indicative: dE00 mean {mean:.2f}, largest {max(chart.de00):.2f}; {'; '.join(words)}"
-    return TargetShot(scale, badge, report(chart, None, levels))
+    mean, largest = float(np.mean(chart.de00)), max(chart.de00)
+    badge = f"indicative: dE00 mean {mean:.2f}, largest {largest:.2f}; {'; '.join(words)}"
+    summary = {
+        "de00_mean": round(mean, 2),
+        "de00_max": round(largest, 2),
+        "levels": [
+            {
+                "name": one.level.name,
+                "within": one.within,
+                "worst": None if one.worst is None else one.worst.name,
+                "status": one.level.status,
+            }
+            for one in found
+        ],
+    }
+    quality = report(chart, None, levels)
+    return TargetShot(scale, badge, quality, summary, chart.corners, chart.de00, chart.tone_dl)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from livemef.tools.exits import UserError
 from livemef.tools.field.bag import bag_problem
 from livemef.tools.field.ids import checked_id, folder_name, next_name
-from livemef.tools.field.ledger import Ledger, read_ledger
+from livemef.tools.field.ledger import Ledger, accept_ledger, read_ledger
 from livemef.tools.field.project import Project, load_project, template
 from livemef.tools.field.session import ABANDONED, LEDGER, OBJECTS, FieldSession, new_session, sessions_of
 from tests.tools.command import ROOT
@@ -55,7 +55,7 @@ def test_a_ledger_is_a_chain_and_half_a_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
     ledger = Ledger(path)
     for number in range(3):
-        ledger.append("stored", object=f"객체 {number}")
+        ledger.append("stored", kind=OBJECTS, folder=f"{number}", object=f"객체 {number}")
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"event": "sto')
     Ledger(path).append("closed")
@@ -70,6 +70,13 @@ def test_a_ledger_is_a_chain_and_half_a_line_is_cut_off(tmp_path: Path) -> None:
         path.write_bytes(b"".join(broken))
         with pytest.raises(UserError, match=f"line {number}"):
             Ledger(path)
+        assert accept_ledger(path, "2026-01-02T03:04:05+00:00", "Kim") >= 1
+        Ledger(path).append("note", text="on with it")
+        assert read_ledger(path)[-2]["by"] == "Kim"
+        changed_again = path.read_bytes().replace("객체 2".encode(), "객체 9".encode())
+        path.write_bytes(changed_again)
+        with pytest.raises(UserError, match="changed"):
+            read_ledger(path)
 
 
 def write(folder: Path, name: str) -> dict[str, str]:

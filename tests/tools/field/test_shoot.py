@@ -18,7 +18,7 @@ from livemef.tools.field.second_copy import SecondCopy
 from tests.tools.command import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(cv2, "mcc"), reason="this OpenCV cannot find a chart (5 can)")
-CAMERA = "sim://?scene=chart&bits=16&motion=0&size=640x480&pace=fast"
+CAMERA = "sim://?scene=chart&bits=16&motion=0&size=640x480"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "second").mkdir()
     text = (folder / "project.toml").read_text().replace('second = ""', f'second = "{folder / "second"}"')
     (folder / "project.toml").write_text(text)
-    lines = ":t\nKR-1\nKR-1\n:n 파란 표지\nKR 2\n:r\nKR-1\n../etc\n:x\n"
+    lines = "KR-0\n:t\nKR-1\nKR-1\n:n 파란 표지\nKR 2\n\n:r\nKR-1\n:r\n\n../etc\n:x\n"
     command = [sys.executable, "-m", "livemef", "shoot", "open", str(folder), "--operator", "김", "--json"]
+    command += ["--no-preview"]
     done = subprocess.run(command, input=lines, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     (folder / "events.json").write_text(json.dumps([json.loads(line) for line in done.stdout.splitlines()]))
@@ -47,10 +48,13 @@ def objects(project: Path) -> Path:
 
 def test_what_happened_is_said(project: Path) -> None:
     events = json.loads((project / "events.json").read_text())
-    names = [event["event"] for event in events if event["event"] != "copied"]
-    assert names == ["open", "target", "stored", "refused", "stored", "stored", "refused", "refused", "closed"]
-    assert "indicative" in events[1]["badge"]
-    assert events[-1]["objects"] == 3
+    seen = [event for event in events if event["event"] not in ("copied", "noted", "clock")]
+    names = [event["event"] for event in seen]
+    stored = ["stored"] * 4
+    assert names == ["open", "refused", "target", "stored", "refused", *stored, "refused", "refused", "closed"]
+    assert "no target yet" in seen[1]["reason"]
+    assert "indicative" in seen[2]["badge"]
+    assert events[-1]["objects"] == 5
     assert events[-1]["not_copied"] == 0
 
 
@@ -64,7 +68,9 @@ def test_the_second_copy_is_the_same_and_in_the_ledger(project: Path) -> None:
     assert sorted(event["folder"] for event in events if event["event"] == "copied") == [
         "KR-1",
         "KR-1.r2",
+        "KR-1.r3",
         "KR_2",
+        "KR_2_p0002",
         "T0001",
     ]
 
@@ -77,8 +83,8 @@ def test_the_target_has_its_quality_and_sets_the_scale(project: Path) -> None:
 
 
 def test_a_second_disk_that_is_not_there_holds_nothing_up(tmp_path: Path) -> None:
-    copies = SecondCopy(tmp_path / "nowhere", "session")
-    copies.put(tmp_path / "objects" / "KR-1")
+    copies = SecondCopy(tmp_path / "nowhere")
+    copies.put(tmp_path / "session" / "objects" / "KR-1")
     copies.close(30)
     ((bag, problem),) = copies.outcomes()
     assert bag.name == "KR-1"
@@ -87,7 +93,7 @@ def test_a_second_disk_that_is_not_there_holds_nothing_up(tmp_path: Path) -> Non
 
 def test_every_object_is_a_valid_bag_with_three_kinds_of_picture(project: Path) -> None:
     names = sorted(path.name for path in objects(project).iterdir())
-    assert names == ["KR-1", "KR-1.r2", "KR_2"]
+    assert names == ["KR-1", "KR-1.r2", "KR-1.r3", "KR_2", "KR_2_p0002"]
     for name in names:
         place = objects(project) / name
         assert bagit.Bag(str(place)).is_valid()
@@ -96,6 +102,8 @@ def test_every_object_is_a_valid_bag_with_three_kinds_of_picture(project: Path) 
     sidecar = json.loads((objects(project) / "KR_2" / "data" / "KR_2.json").read_text())
     assert sidecar["object"] == "KR 2"
     assert sidecar["note"] == "파란 표지"
+    assert sidecar["clock"]["stepped_s"] == 0
+    assert sidecar["checks"]["warnings"] == []
     assert len(sidecar["frames_merged"]) == 4
     for files in sidecar["files"].values():
         for file in [files] if isinstance(files, str) else files:
@@ -117,9 +125,9 @@ def test_the_master_is_the_chart(project: Path) -> None:
 def test_status_and_verify(project: Path, capsys) -> None:
     assert main(["shoot", "status", str(project), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
-    assert (row["objects"], row["state"]) == (3, "closed")
+    assert (row["objects"], row["targets"], row["copied"], row["state"]) == (5, 1, 6, "closed")
     assert main(["shoot", "verify", str(project)]) == 0
-    assert "4 bags valid" in capsys.readouterr().out
+    assert "6 bags valid" in capsys.readouterr().out
     victim = objects(project) / "KR_2" / "data" / "KR_2.json"
     before = victim.read_bytes()
     victim.write_bytes(before.replace(b'"version": 1', b'"version": 2'))

@@ -1,0 +1,112 @@
+"""The live pipeline under a session: the processes of `livemef run`, kept alive by a thread while objects are taken."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from livemef.fusion.open_fuser import driver_is_here
+from livemef.fusion.process import FusionJob, Outlet
+from livemef.tools.config.schema import Config
+from livemef.tools.exits import UserError
+from livemef.tools.run.command import child_specs
+from livemef.tools.run.device_choice import DeviceChoice
+from livemef.tools.run.spawning import ChildSpec
+from livemef.tools.run.supervisor import StartFailed, Supervisor
+
+TURN_S = 0.1
+START_LIMIT_S = 120.0
+
+
+class Pipeline:
+    """Camera, fusion and page as watched processes. `start`, then frames come at `endpoint` until `stop`."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        """folder: for sockets, this user's alone."""
+        self.endpoint = f"sub+connect:ipc://{folder}/exposures"
+        self._device = DeviceChoice(config.runtime.device, driver_is_here())
+        specs = child_specs(config, folder, None, lambda: 0, self._next_device)
+        outlet = Outlet(f"pub+bind:ipc://{folder}/exposures")
+        self._supervisor = Supervisor(
+            [_with_outlet(spec, outlet) if spec.name == "fusion" else spec for spec in specs], config.supervision
+        )
+        self._ending = threading.Event()
+        self._failed: StartFailed | None = None
+        self._thread = threading.Thread(target=self._watch, name="pipeline", daemon=True)
+
+    def start(self) -> None:
+        """Start all processes and wait until each works. Raises UserError if one cannot start."""
+        self._thread.start()
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._all_ready():
+            if self._failed is not None:
+                raise UserError(str(self._failed)) from self._failed
+            if time.monotonic() > deadline:
+                raise UserError(f"the camera or the fusion was not ready after {START_LIMIT_S:.0f} s; try livemef run")
+            time.sleep(TURN_S / 4)
+
+    def _all_ready(self) -> bool:
+        return all(child.ready for child in self._supervisor.children.values())
+
+    @property
+    def problem(self) -> str:
+        """What is not working at present, in words; "" if all is."""
+        if self._failed is not None:
+            return str(self._failed)
+        for name, child in self._supervisor.children.items():
+            if not child.ready:
+                return f"{name}: {child.last_words or 'is being started again'}"
+        return ""
+
+    @property
+    def restarts(self) -> int:
+        """How often a process had to be started again."""
+        return sum(child.restarts for child in self._supervisor.children.values())
+
+    @property
+    def page(self) -> str:
+        """Address of the page, "" if there is none."""
+        preview = self._supervisor.children.get("preview")
+        return "" if preview is None else str(preview.described.get("url", ""))
+
+    @property
+    def rates(self) -> Mapping[str, Any]:
+        """Latest figures of the fusion process: fps, latency_ms and counters."""
+        return dict(self._supervisor.children["fusion"].values)
+
+    def stop(self) -> None:
+        """End all processes."""
+        self._ending.set()
+        self._thread.join(10)
+
+    def _watch(self) -> None:
+        try:
+            self._supervisor.start()
+            while not self._ending.is_set():
+                self._supervisor.step(TURN_S)
+        except StartFailed as error:
+            self._failed = error
+        finally:
+            self._supervisor.stop()
+
+    def _next_device(self) -> tuple[str, bool]:
+        fusion = self._supervisor.children["fusion"]
+        chosen = self._device.next(fusion.failures, fusion.described.get("device"), fusion.last_words)
+        return chosen, self._device.fallen_back
+
+
+def _with_outlet(spec: ChildSpec, outlet: Outlet) -> ChildSpec:
+    """The fusion process with one more output."""
+
+    def arguments() -> tuple[Any, ...]:
+        return tuple(
+            replace(argument, outlets=(*argument.outlets, outlet)) if isinstance(argument, FusionJob) else argument
+            for argument in spec.arguments()
+        )
+
+    made: Callable[[], tuple[Any, ...]] = arguments
+    return replace(spec, arguments=made)
