@@ -31,12 +31,12 @@ live: .venv/.ready
 	$(call install,web$(comma)v4l2,runs livemef)
 
 .venv/.ready-test: $(SOURCES)
-	$(call install,web$(comma)v4l2$(comma)video$(comma)test,runs and tests livemef)
+	$(call install,web$(comma)v4l2$(comma)video$(comma)foxglove$(comma)test,runs and tests livemef)
 	@touch .venv/.ready
 
 # All that can be checked on a machine with no GPU: training (torch), and NVIDIA's tools for the GPU path.
 .venv/.ready-all: $(SOURCES) tests/install_gpu_tools.py
-	$(call install,web$(comma)v4l2$(comma)video$(comma)test$(comma)train$(comma)docs$(comma)raw$(comma)formats,trains and tests livemef: a few hundred MB or more the first time)
+	$(call install,web$(comma)v4l2$(comma)video$(comma)foxglove$(comma)test$(comma)train$(comma)docs$(comma)raw$(comma)formats,trains and tests livemef: a few hundred MB or more the first time)
 	@echo "livemef: installing what checks the GPU path with no GPU: minutes the first time"
 	$(PY) tests/install_gpu_tools.py
 	$(PY) -m tests.tools.preview.axe

@@ -26,6 +26,7 @@ EXTRAS = {
     "av": "video",
     "bagit": "field",
     "torch": "train",
+    "foxglove": "foxglove",
     "onnx": "train",
     "tensorboard": "train",
     "aiohttp": "web",

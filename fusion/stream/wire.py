@@ -52,6 +52,13 @@ def exposure_topic(index: int) -> str:
     return f"exposure/{index}"
 
 
+def picture_topic(name: str) -> str:
+    """The name, if a topic of pictures is called so. Raises FusionError."""
+    if name == STATUS or _TOPIC.fullmatch(name) is None:
+        raise FusionError(f"{name}: no topic of pictures; there are fused, exposure/0 (the darkest) ..., motion")
+    return name
+
+
 def encode(topic: str, header: Header, pixels: Pixels) -> list[Part]:
     """The three parts of a message. `width`, `height`, `encoding` and `step` are taken from `pixels`, the
     codec from `header`.

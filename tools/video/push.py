@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from livemef.fusion.stream.subscription import Subscription, subscribe
-from livemef.fusion.stream.wire import FUSED
+from livemef.fusion.stream.wire import FUSED, picture_topic
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.streams import complain
 from livemef.tools.video.h264 import (
@@ -66,7 +66,7 @@ def push_command(
         signal.signal(number, signal.default_int_handler)
     url, encoding = checked_target(target), Encoding(checked_encoder(encoder), bits_per_second(bitrate))
     pusher = _Pusher(url, encoding, retry)
-    with subscribe(endpoint or endpoint_of_run(), (topic,), timeout_s=timeout, newest=True) as pictures:
+    with subscribe(endpoint or endpoint_of_run(), (picture_topic(topic),), timeout_s=timeout, newest=True) as pictures:
         try:
             pusher.push(pictures, frames)
         except KeyboardInterrupt:

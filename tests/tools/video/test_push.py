@@ -184,6 +184,7 @@ def test_a_server_that_stands_still_ends_it():
         (["there.mkv"], "is there already"),
         (["o.mkv", "--bitrate", "fast"], "as 4M"),
         (["o.mkv", "--encoder", "mp3"], "libx264"),
+        (["o.mkv", "--topic", "exposure"], "no topic of pictures"),
         (["o.mp4", "--bitrate", "200k"], None),
     ],
 )

@@ -1,0 +1,160 @@
+"""`livemef foxglove`: what a WebSocket client of Foxglove's protocol and the readers of MCAP see of it."""
+
+import asyncio
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pytest
+
+from livemef.calibration.profile import GeometrySection, save_profile
+from tests.calibration.test_profile import profile
+from tests.tools.video.pictures_source import HEIGHT, LEFT, WIDTH, Source, picture
+
+pytest.importorskip("foxglove", reason="needs the extra foxglove")
+LIMIT_S = 60
+GEOMETRY = GeometrySection(
+    date="2026-01-01",
+    camera_matrix=((900.0, 0.0, 80.0), (0.0, 901.0, 60.0), (0.0, 0.0, 1.0)),
+    distortion=(0.1, -0.05, 0.001, 0.002, 0.01),
+    views=12,
+    rms_px=0.2,
+)
+
+
+def bridge(*words):
+    command = [sys.executable, "-m", "livemef.tools.cli", "foxglove", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def bridged(*words, code=0):
+    with bridge(*words) as process:
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == code, out + err
+    return out, err
+
+
+@pytest.fixture
+def endpoint(tmp_path):
+    with Source(f"ipc://{tmp_path}/s"):
+        yield f"ipc://{tmp_path}/s"
+
+
+@contextmanager
+def running(*words):
+    """The bridge, and the address that it prints."""
+    with bridge(*words, "--port", 0) as process:
+        try:
+            yield re.search(r"ws://\S+", process.stdout.readline())[0], process
+        finally:
+            process.kill()
+
+
+async def received(url, topic):
+    """A message of a topic, as Foxglove's WebSocket protocol (foxglove.sdk.v1) has it: time in ns, payload."""
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, protocols=["foxglove.sdk.v1"], max_msg_size=0) as socket,
+    ):
+        async for part in socket:
+            if part.type == aiohttp.WSMsgType.TEXT:
+                for channel in json.loads(part.data).get("channels", []):
+                    if channel["topic"] == topic:
+                        wish = {"op": "subscribe", "subscriptions": [{"id": 7, "channelId": channel["id"]}]}
+                        await socket.send_str(json.dumps(wish))
+            elif part.data[0] == 1:
+                _, number, nanoseconds = struct.unpack("<BIQ", part.data[:13])
+                assert number == 7
+                return nanoseconds, part.data[13:]
+    raise AssertionError("the server ended the connection")
+
+
+def test_a_client_of_foxgloves_protocol_sees_pictures_and_headers(endpoint):
+    with running(endpoint) as (url, _):
+        stamp, payload = asyncio.run(asyncio.wait_for(received(url, "/livemef/fused"), LIMIT_S))
+        _, text = asyncio.run(asyncio.wait_for(received(url, "/livemef/header"), LIMIT_S))
+    assert abs(stamp - time.time_ns()) < LIMIT_S * 1e9
+    jpeg = payload[payload.index(b"\xff\xd8") :]
+    np.testing.assert_allclose(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)[60, 20], LEFT, atol=6)
+    assert json.loads(text)["width"] == WIDTH
+
+
+def messages_in(path):
+    """Every message of an MCAP file by the format's own reader, decoded by the schema in the file."""
+    from mcap.reader import make_reader
+    from mcap_protobuf.decoder import DecoderFactory
+
+    with path.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        assert reader.get_summary() is not None
+        for schema, channel, message in reader.iter_messages():
+            decoded = DecoderFactory().decoder_for(channel.message_encoding, schema)
+            data = json.loads(message.data) if decoded is None else decoded(message.data)
+            yield channel.topic, message.log_time, data
+
+
+def test_a_recording_is_read_by_mcaps_own_reader(endpoint, tmp_path):
+    save_profile(tmp_path / "camera.toml", profile(geometry=GEOMETRY))
+    arguments = ("--mcap", tmp_path / "take.mcap", "--frames", 5, "--port", 0, "--profile", tmp_path / "camera.toml")
+    out, err = bridged(endpoint, *arguments)
+    assert (out.splitlines()[-1].split(",")[0], err) == ("5 pictures", "")
+    found = list(messages_in(tmp_path / "take.mcap"))
+    assert sorted({topic for topic, _, _ in found}) == ["/livemef/calibration", "/livemef/fused", "/livemef/header"]
+    images = [data for topic, _, data in found if topic == "/livemef/fused"]
+    assert len(images) == 5
+    decoded = cv2.imdecode(np.frombuffer(images[-1].data, np.uint8), 1)
+    assert (images[-1].format, images[-1].frame_id, decoded.shape) == ("jpeg", "camera", (HEIGHT, WIDTH, 3))
+    times = [log_time for topic, log_time, _ in found if topic == "/livemef/fused"]
+    assert times == sorted(times)
+    calibration = next(data for topic, _, data in found if topic == "/livemef/calibration")
+    np.testing.assert_array_equal(calibration.K, np.ravel(GEOMETRY.camera_matrix))
+    np.testing.assert_array_equal(calibration.D, GEOMETRY.distortion)
+
+
+def test_raw_pictures_are_exact(tmp_path):
+    with Source(f"ipc://{tmp_path}/w", picture(dtype=np.uint16)):
+        bridged(f"ipc://{tmp_path}/w", "--raw", "--mcap", tmp_path / "take.mcap", "--frames", 1, "--port", 0)
+    image = next(data for topic, _, data in messages_in(tmp_path / "take.mcap") if topic == "/livemef/fused")
+    pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)
+    assert (image.encoding, image.width) == ("bgr8", WIDTH)
+    np.testing.assert_array_equal(pixels, picture().reshape(HEIGHT, -1))
+
+
+def test_ctrl_c_leaves_a_whole_recording(endpoint, tmp_path):
+    with running(endpoint, "--mcap", tmp_path / "take.mcap") as (_, process):
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, err) == (0, "")
+    assert len([topic for topic, _, _ in messages_in(tmp_path / "take.mcap") if topic == "/livemef/fused"]) == int(
+        re.search(r"(\d+) pictures", out)[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--host", "0.0.0.0"], "knows no password"),
+        (["--host", "no.such.host.invalid", "--insecure"], "cannot be served"),
+        (["--mcap", "take.bag"], "must end in .mcap"),
+        (["--mcap", "there.mcap"], "is there already"),
+        (["--mcap", "nowhere/take.mcap"], "cannot be written"),
+        (["--profile", "nowhere.toml"], "nowhere.toml"),
+        (["--topics", "fuse"], "fuse"),
+    ],
+)
+def test_wrong_words(words, said, endpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.mcap").write_bytes(b"")
+    _, err = bridged(endpoint, *words, "--port", 0, "--timeout", 2, code=2)
+    assert said in err
+    assert err.count("\n") == 1
