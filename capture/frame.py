@@ -126,12 +126,33 @@ class FrameRecord:
         return self.timestamp_ns + (half if self.timestamp_reference == "start" else -half)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Mosaic:
+    """A frame as the sensor gave it, in linear steps, one value a pixel.
+
+    values: height x width, uint8 or uint16, black level included (cut at black, the means of dark parts would be too
+    bright). order: colours of the 2x2 cell, "RGGB" and so on; "" = monochrome. black, white: value without light, and
+    the highest. red_gain, blue_gain: white balance relative to green that the frame's picture was developed with.
+    """
+
+    values: NDArray[Any]
+    order: str
+    black: float
+    white: float
+    red_gain: float = 1.0
+    blue_gain: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame and its pixels (BGR, height x width x 3, uint8 or uint16)."""
+    """A frame and its pixels (BGR, height x width x 3, uint8 or uint16).
+
+    mosaic: what the pixels were developed from, of cameras that were asked for it (`MosaicCamera`) and have it.
+    """
 
     record: FrameRecord
     pixels: Pixels
+    mosaic: Mosaic | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from livemef.capture.bracketing.auto_exposure import AutoBracketing, frame_statistics
 from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
@@ -117,7 +118,7 @@ class CaptureSession:
         if decision.request is not None:
             self._camera.request(decision.request)
         self._adapt_plan(decision.record, frame)
-        return Frame(decision.record, frame.pixels) if decision.keep else None
+        return replace(frame, record=decision.record) if decision.keep else None
 
     def change(self, exposures: str, gain: float, mains_hz: int) -> None:
         """Use other exposures from now on: a plan as text, or "auto", as for `open_session`.

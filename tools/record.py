@@ -13,14 +13,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from livemef.calibration.profile import profile_in_force
+from livemef.calibration.profile import load_profile, profile_in_force
 from livemef.capture.bracketing.grouping import BracketGrouper, Grouped
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.cameras.base import Camera, CameraInfo
+from livemef.capture.cameras.base import Camera, CameraInfo, ask_for_mosaics
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import EndOfStream
+from livemef.capture.files.dng import DngCamera
 from livemef.capture.files.recording import RecordingWriter
 from livemef.capture.frame import Bracket, Frame
 from livemef.capture.session import CaptureSession, open_session
@@ -104,9 +106,10 @@ class _Shelf:
     Only then are the exposures in use known: automatic ones settle first.
     """
 
-    def __init__(self, session: CaptureSession, folder: Path) -> None:
+    def __init__(self, session: CaptureSession, folder: Path, dng: DngCamera | None) -> None:
         self._folder = folder
         self._session = session
+        self._dng = dng
         # A source that waits for us has time; a live camera does not, and what the disk cannot take is counted.
         self._patience_s = 0.0 if session.info.paced == "realtime" else PATIENCE_S
         self._writer: RecordingWriter | None = None
@@ -116,7 +119,8 @@ class _Shelf:
         if grouped.bracket is None:
             return
         if self._writer is None:
-            self._writer = RecordingWriter(self._folder, self._described(grouped.bracket, outcome))
+            described = self._described(grouped.bracket, outcome)
+            self._writer = RecordingWriter(self._folder, described, dng=self._dng)
         self._writer.accept(grouped.bracket, grouped.payloads, self._patience_s)
         outcome.brackets, outcome.refused = self._writer.brackets_accepted, self._writer.brackets_refused
 
@@ -141,7 +145,7 @@ def _record(session: CaptureSession, shelf: _Shelf, settings: CaptureConfig, out
     while outcome.brackets < outcome.wanted:
         frame = session.next_frame(settings.stall_timeout_s)
         if frame is not None:
-            owned = Frame(frame.record, frame.pixels.copy())  # a camera may use its buffer again
+            owned = dataclasses.replace(frame, pixels=frame.pixels.copy())  # a camera may use its buffer again
             shelf.put(grouper.push(frame.record, owned), outcome)
         if not outcome.brackets and time.monotonic() > deadline:
             reason = session.status.value
@@ -154,15 +158,27 @@ def _note_counters(session: CaptureSession, outcome: Outcome) -> None:
     outcome.captured, outcome.dropped, outcome.transitional = counters.received, counters.dropped, counters.transitional
 
 
-def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int) -> Outcome:
+def _dng_camera(camera: Camera, profile: str) -> DngCamera:
+    """Let the camera deliver its raw frames; what developers of DNG files must know. Raises UserError."""
+    if not ask_for_mosaics(camera):
+        advice = ": add ?stream=raw" if camera.info.uri.startswith(("csi:", "libcamera:")) else ""
+        raise UserError(f"{camera.info.uri}: gives no raw frames that --dng could store{advice}")
+    colour = load_profile(Path(profile).expanduser()).colour if profile else None
+    name = camera.info.model or camera.info.name
+    return DngCamera(name, camera.info.serial, None if colour is None else np.array(colour.matrix))
+
+
+def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int, dng: bool = False) -> Outcome:
     """Record `brackets` brackets from an open camera into a new folder. Ctrl-C or the source's end finish it early.
 
+    dng: raw frames as well, in DNG files.
     Every bracket counted in the outcome is on disk. Raises CaptureError or UserError.
     """
     known, _ = profile_in_force(settings.profile)
     session = open_session(camera, settings.exposures, settings.gain, settings.mains_hz, known)
+    raw = _dng_camera(camera, settings.profile) if dng else None
     outcome, ending, started = Outcome(printable(str(folder)), brackets, camera.info.uri), _Ending(), time.monotonic()
-    with ending.listening(), closing(_Shelf(session, folder)) as shelf, progress_bar() as progress:
+    with ending.listening(), closing(_Shelf(session, folder, raw)) as shelf, progress_bar() as progress:
         bar = progress.add_task("recording", total=brackets)
         camera.start()
         try:
@@ -195,6 +211,9 @@ def record_command(
     camera: NamedCameraOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder to make.")] = None,
     brackets: Annotated[int, typer.Option("--brackets", min=1, help="How many brackets.")] = 100,
+    dng: Annotated[
+        bool, typer.Option("--dng", help="Each frame's raw values as DNG too, of cameras that give them.")
+    ] = False,
     exposures: ExposuresOption = None,
     gain: GainOption = None,
     profile: ProfileOption = None,
@@ -223,6 +242,6 @@ def record_command(
     _refuse_unusable(output)
     settings = loaded.config.capture
     with closing(open_camera(named_camera(loaded))) as opened:
-        outcome = record(opened, settings, output, brackets)
+        outcome = record(opened, settings, output, brackets, dng)
     print(json.dumps(dataclasses.asdict(outcome)) if json_lines else _describe(outcome))
     return SURROUNDINGS if outcome.ended_by == "end of source" else DONE

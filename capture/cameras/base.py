@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, Frame
@@ -136,3 +136,16 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Free the device. May be called twice."""
+
+
+@runtime_checkable
+class MosaicCamera(Protocol):
+    """A camera that can deliver a frame's raw mosaic beside its picture."""
+
+    def deliver_mosaics(self) -> bool:
+        """Let all frames from now on have their mosaic, an array of its own. False: not in this mode."""
+
+
+def ask_for_mosaics(camera: Camera) -> bool:
+    """Whether the camera's frames have mosaics from now on; they are large, so only then."""
+    return isinstance(camera, MosaicCamera) and camera.deliver_mosaics()

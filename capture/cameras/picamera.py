@@ -117,6 +117,10 @@ class PicameraCamera:
         with self._changed:
             self._wanted = controls
 
+    def deliver_mosaics(self) -> bool:
+        """Whether the stream is the raw one: its frames have the sensor's values in any case."""
+        return self._settings.stream == "raw"
+
     def read(self, timeout_s: float) -> Frame:
         """The next frame; damaged ones are skipped, a gap in the numbers. Raises CameraStalled, CaptureError."""
         self._opened()

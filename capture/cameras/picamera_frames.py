@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.cameras.pixel_formats import FORMATS, bgr
 from livemef.capture.cameras.raw_development import RawFormat, develop
-from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Mosaic, Pixels
 
 PROCESSED = {"RGB888": bgr} | {name: FORMATS[name].decode for name in ("NV12", "YUYV", "MJPEG")}
 """Decoders by libcamera's name of the format (its RGB888 has blue first in memory), best first."""
@@ -68,9 +68,10 @@ def _channel(metadata: Mapping[str, Any]) -> int:
 
 
 def to_frame(delivered: Delivered, stream: Stream) -> Frame | None:
-    """Picture and record of a frame; None if its data is damaged."""
+    """Picture and record of a frame, of a raw stream with its mosaic; None if its data is damaged."""
     metadata = delivered.metadata
-    pixels = _pixels(delivered, stream)
+    mosaic = None if stream.raw is None else _mosaic(delivered, stream, stream.raw)
+    pixels = _pixels(delivered, stream) if mosaic is None else develop(mosaic)
     if pixels is None:
         return None
     record = FrameRecord(
@@ -82,17 +83,21 @@ def to_frame(delivered: Delivered, stream: Stream) -> Frame | None:
         native_index=stream.channels.index(channel) if (channel := _channel(metadata)) in stream.channels else None,
         white_level=float(np.iinfo(stream.dtype).max),
     )
-    return Frame(record, pixels)
+    return Frame(record, pixels, mosaic)
 
 
 def _pixels(delivered: Delivered, stream: Stream) -> Pixels | None:
     width, height = stream.size
-    if stream.raw is None:
-        return PROCESSED[stream.pixel_format](delivered.data, width, height, stream.stride)
-    itemsize = 1 if stream.raw.bits == 8 else 2
+    return PROCESSED[stream.pixel_format](delivered.data, width, height, stream.stride)
+
+
+def _mosaic(delivered: Delivered, stream: Stream, raw: RawFormat) -> Mosaic:
+    """The sensor's values; a copy of the driver's buffer was made when the frame arrived."""
+    width, height = stream.size
+    itemsize = 1 if raw.bits == 8 else 2
     rows = delivered.data[: height * stream.stride].reshape(height, stream.stride)[:, : width * itemsize]
-    mosaic = np.ascontiguousarray(rows).view(np.uint8 if itemsize == 1 else "<u2")
+    values = np.ascontiguousarray(rows).view(np.uint8 if itemsize == 1 else "<u2")
     # libcamera gives black levels on a scale of 16 bits, for red, green, green, blue
-    black = min(delivered.metadata.get("SensorBlackLevels", (0,))) / 65536 * (stream.raw.white + 1)
+    black = min(delivered.metadata.get("SensorBlackLevels", (0,))) / 65536 * (raw.white + 1)
     red, blue = delivered.metadata.get("ColourGains", (1.0, 1.0))
-    return develop(mosaic, stream.raw, black, red, blue)
+    return Mosaic(values, raw.order, black, raw.white, red, blue)

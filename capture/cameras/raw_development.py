@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
 from livemef.capture.srgb import encode
 
 _NAME = re.compile(r"(?:S(?P<order>RGGB|BGGR|GRBG|GBRG)|R)(?P<bits>8|10|12|14|16)")
@@ -50,24 +49,19 @@ def unpacked(name: str) -> str:
     return name.removesuffix("_CSI2P")
 
 
-def develop(
-    mosaic: NDArray[Any], raw_format: RawFormat, black: float, red_gain: float = 1.0, blue_gain: float = 1.0
-) -> Pixels:
-    """The developed picture of a raw frame: BGR, height x width x 3, uint16, sRGB-encoded.
-
-    mosaic: height x width, uint8 or uint16. black: black level in steps of the format. red_gain, blue_gain: white
-    balance, relative to green.
-    """
-    linear = (mosaic.astype(np.float32) - np.float32(black)) * np.float32(65535 / (raw_format.white - black))
-    for place, colour in enumerate(raw_format.order):
-        gain = {"R": red_gain, "B": blue_gain}.get(colour, 1.0)
+def develop(mosaic: Mosaic) -> Pixels:
+    """The developed picture of a raw frame: BGR, height x width x 3, uint16, sRGB-encoded."""
+    scale = np.float32(65535 / (mosaic.white - mosaic.black))
+    linear = (mosaic.values.astype(np.float32) - np.float32(mosaic.black)) * scale
+    for place, colour in enumerate(mosaic.order):
+        gain = {"R": mosaic.red_gain, "B": mosaic.blue_gain}.get(colour, 1.0)
         if gain != 1.0:
             linear[place // 2 :: 2, place % 2 :: 2] *= np.float32(gain)
     levels = np.clip(linear + np.float32(0.5), 0, 65535).astype(np.uint16)
     encoded = _srgb_table().take(levels)
-    if not raw_format.order:
+    if not mosaic.order:
         return np.asarray(cv2.merge([encoded, encoded, encoded]))
-    return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[raw_format.order]))
+    return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[mosaic.order]))
 
 
 @lru_cache(maxsize=1)

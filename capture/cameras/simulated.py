@@ -68,6 +68,7 @@ class SimulatedCamera:
         lamps = Lamps(settings.flicker, 2 * settings.mains, settings.drift)
         self._view: View | None = View(_scene(settings), height, width, settings.full_well, lamps)
         self._period_ns = settings.period_us * 1e3
+        self._with_mosaics = False
         self.truth: deque[Truth] = deque(maxlen=_TRUTHS)
         self._started_ns: int | None = None
 
@@ -90,6 +91,11 @@ class SimulatedCamera:
         self._stall_left_s = 0.0
         self._may_stall = True
         self.truth.clear()
+
+    def deliver_mosaics(self) -> bool:
+        """Frames have the sensor's values beside the picture; always possible."""
+        self._with_mosaics = True
+        return True
 
     def request(self, exposure: Exposure) -> None:
         """Request an exposure, clipped to the limits. It is in force `delay + 1` frames later."""
@@ -175,7 +181,7 @@ class SimulatedCamera:
             white_level=float(self._sensor.model.white_code),
             response="unknown" if self._settings.response == "curve" else self._settings.response,
         )
-        return Frame(record, self._sensor.develop(raw))
+        return Frame(record, self._sensor.develop(raw), self._sensor.mosaic(raw) if self._with_mosaics else None)
 
     def _due_ns(self, started_ns: int, number: int) -> int:
         return round(started_ns + (number + 1) * self._period_ns + self._settings.readout_us * 1e3)

@@ -85,6 +85,10 @@ BT2020_PRIMARIES = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 BT601_625_PRIMARIES = ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))
 BT601_525_PRIMARIES = ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
 
+_SRGB_COLUMNS = np.stack([_xyz(*primary) for primary in SRGB_PRIMARIES], axis=1)
+XYZ_FROM_LINEAR_SRGB: Matrix = _SRGB_COLUMNS * np.linalg.solve(_SRGB_COLUMNS, _xyz(*D65))
+"""Linear red, green and blue of sRGB to XYZ under D65, without adaptation."""
+
 SRGB = ColourSpace("sRGB", xyz_matrix(SRGB_PRIMARIES), (decode,) * 3)
 LSTAR_RGB = ColourSpace(
     "L*-RGB (encoding of eciRGB v2)",

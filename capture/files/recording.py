@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, BinaryIO, TextIO
 
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.errors import CaptureError
+from livemef.capture.files.archival_tiff import TiffMetadata
+from livemef.capture.files.dng import DngCamera, write_dng
 from livemef.capture.files.image_io import read_picture, write_atomically, write_picture
 from livemef.capture.frame import Bracket, Exposure, Frame, FrameRecord, Verdict
 from livemef.capture.transport.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
@@ -47,9 +50,14 @@ class RecordingWriter:
     latter is raised by the next call. Frames that brackets share are stored once. Use it as a context manager.
     """
 
-    def __init__(self, folder: str | Path, info: CameraInfo, queue_brackets: int = 16) -> None:
-        """Create the folder (it may exist, empty). info.plan: the exposures in use. Raises CaptureError."""
+    def __init__(
+        self, folder: str | Path, info: CameraInfo, queue_brackets: int = 16, dng: DngCamera | None = None
+    ) -> None:
+        """Create the folder (it may exist, empty). info.plan: the exposures in use. dng: frames that have a mosaic are
+        stored as DNG files as well. Raises CaptureError.
+        """
         self.folder = Path(folder)
+        self._dng = dng
         self.brackets_accepted = 0
         self.brackets_refused = 0
         _make_empty_folder(self.folder)
@@ -135,7 +143,11 @@ class RecordingWriter:
     def _store_frame(self, frame: Frame, frames_file: TextIO) -> None:
         file = f"{PICTURES}/{self._count:08d}.png"
         write_picture(self.folder / file, frame.pixels, png_compression=_FASTEST_PNG)
-        _append(frames_file, {"file": file, "record": record_to_dict(frame.record)})
+        line: dict[str, Any] = {"file": file, "record": record_to_dict(frame.record)}
+        if self._dng is not None and frame.mosaic is not None:
+            line["raw"] = f"{PICTURES}/{self._count:08d}.dng"
+            write_dng(self.folder / line["raw"], frame.mosaic, self._dng, _raw_metadata(frame.record, self._dng))
+        _append(frames_file, line)
         identity = _identity(frame.record)
         if len(self._known) == _REMEMBERED:
             del self._places[self._known[0]]
@@ -290,6 +302,18 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise CaptureError(f"recording {path.parent}: {path.name} cannot be read: {error.strerror}") from None
+
+
+def _raw_metadata(record: FrameRecord, camera: DngCamera) -> TiffMetadata:
+    now = datetime.now().astimezone()
+    return TiffMetadata(
+        description=f"frame {record.sequence}",
+        software=f"livemef {version('livemef')}",
+        taken=now.strftime("%Y:%m:%d %H:%M:%S"),
+        offset=now.isoformat()[-6:],
+        model=camera.name,
+        exposure_us=None if record.exposure is None else record.exposure.exposure_us,
+    )
 
 
 def _append(file: TextIO, value: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
 from livemef.capture.srgb import encode
 
 Plane = NDArray[np.float32]
@@ -134,6 +134,11 @@ class Sensor:
         # raw values must be kept, and this demosaicking loses those of the outermost pixels
         framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
         return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]
+
+    def mosaic(self, raw: Raw) -> Mosaic:
+        """A copy of a raw frame, with what is needed to develop it."""
+        order = "".join("BGR"[channel] for row in CFA for channel in row)
+        return Mosaic(raw.copy(), order, self.model.black, self.model.white)
 
 
 @dataclass(frozen=True)

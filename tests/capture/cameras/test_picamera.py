@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from livemef.capture.bracketing.controller import ControlStatus
+from livemef.capture.cameras.base import ask_for_mosaics
+from livemef.capture.cameras.raw_development import develop
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, LabelSource
@@ -73,6 +75,7 @@ def test_the_driver_alternates_by_itself(camera: type[PiCamera]) -> None:
 def test_the_raw_stream(camera: type[PiCamera]) -> None:
     with closing(open_camera(f"{URI}&stream=raw&colour_gains=1,1")) as source:
         assert source.info.dtype == "uint16"
+        assert ask_for_mosaics(source)
         source.start()
         frame = source.read(5.0)
     assert frame.pixels.shape == (120, 160, 3)
@@ -81,6 +84,11 @@ def test_the_raw_stream(camera: type[PiCamera]) -> None:
     corner = frame.pixels[3:6, 3:126]
     assert corner.min() == 0
     assert corner.max() > 60000
+    assert frame.mosaic is not None
+    assert frame.mosaic.values.shape == (120, 160)
+    assert np.array_equal(develop(frame.mosaic), frame.pixels)
+    with closing(open_camera(URI)) as source:
+        assert not ask_for_mosaics(source)
 
 
 def test_frames_too_fast_for_the_agc_are_refused_until_it_is_configured(

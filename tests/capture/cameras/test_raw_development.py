@@ -7,6 +7,7 @@ import pytest
 
 from livemef.capture.cameras.raw_development import RawFormat, develop, parse_raw_format, unpacked
 from livemef.capture.cameras.simulation.sensor import SensorModel, tone_table
+from livemef.capture.frame import Mosaic
 from livemef.capture.srgb import decode
 
 
@@ -29,7 +30,7 @@ def test_names(name: str, plain: str, known: RawFormat) -> None:
 def test_tones_are_those_of_the_simulated_camera() -> None:
     model = SensorModel(bits=16, black=64, adc=12)
     levels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    picture = develop(levels, RawFormat("", 12), 64)
+    picture = develop(Mosaic(levels, "", 64, 4095))
     expected = tone_table(model).take(levels)
     assert picture.dtype == np.uint16
     assert np.abs(picture[..., 1].astype(int) - expected).max() <= 220  # a level of 65536 where sRGB is steepest
@@ -43,6 +44,6 @@ def test_colours_and_gains(order: str) -> None:
     for place, colour in enumerate(order):
         short = {"R": 2.0, "B": 4.0}.get(colour, 1.0)
         mosaic[place // 2 :: 2, place % 2 :: 2] = round(linear[colour] / short * 4095)
-    picture = develop(mosaic, RawFormat(order, 12), 0, red_gain=2.0, blue_gain=4.0)[8:-8, 8:-8] / 65535
+    picture = develop(Mosaic(mosaic, order, 0, 4095, red_gain=2.0, blue_gain=4.0))[8:-8, 8:-8] / 65535
     decoded = decode(picture).mean(axis=(0, 1))
     assert decoded == pytest.approx([linear["B"], linear["G"], linear["R"]], abs=0.003)
