@@ -1,7 +1,6 @@
 """Ids, ledger, bags and sessions of field capture."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from livemef.tools.field.ledger import Ledger, accept_ledger, read_ledger
 from livemef.tools.field.project import Project, load_project, template
 from livemef.tools.field.session import ABANDONED, LEDGER, OBJECTS, FieldSession, new_session, sessions_of
 from tests.tools.command import ROOT
+from tests.tools.field.kill_at_calls import write
 
 ANY = ".*"
 
@@ -79,13 +79,6 @@ def test_a_ledger_is_a_chain_and_half_a_line_is_cut_off(tmp_path: Path) -> None:
             read_ledger(path)
 
 
-def write(folder: Path, name: str) -> dict[str, str]:
-    (folder / "source").mkdir()
-    (folder / "source" / f"{name}.tif").write_bytes(os.urandom(3000))
-    (folder / f"{name}.json").write_text("{}")
-    return {"Source-Organization": "ours"}
-
-
 def test_objects_are_valid_bags_and_nothing_is_overwritten(tmp_path: Path) -> None:
     session = new_session(tmp_path, "rig A", {"plan": ["1 ms"]})
     place = session.store("KR-1", False, write)
@@ -132,7 +125,7 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 from livemef.tools.field.session import FieldSession
-from tests.tools.field.test_field_parts import write
+from tests.tools.field.kill_at_calls import write
 folder, left = Path(sys.argv[1]), int(sys.argv[2])
 def count(event, arguments):
     global left
@@ -178,14 +171,6 @@ def crash_at(tmp_path: Path, call: int) -> bool:
 def test_killed_at_some_disk_calls_no_bag_is_invalid(tmp_path: Path) -> None:
     for call in random.Random(1).sample(range(40), 5):
         crash_at(tmp_path, call)
-
-
-@pytest.mark.slow
-def test_killed_at_every_disk_call_no_bag_is_invalid(tmp_path: Path) -> None:
-    call = 0
-    while not crash_at(tmp_path, call):
-        call += 1
-    assert call > 20
 
 
 def test_project_settings_are_strict(tmp_path: Path) -> None:
