@@ -20,7 +20,7 @@ import tomlkit
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.calibration.errors import CalibrationError
-from livemef.capture.cameras.base import CameraIdentity, KnownCamera
+from livemef.capture.cameras.base import CameraIdentity, KnownCamera, SensorNoise
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import write_atomically
 from livemef.capture.files.toml_io import parse_toml
@@ -188,10 +188,15 @@ class CameraProfile:
 
     def known_camera(self, source: str) -> KnownCamera:
         """The part that capture and fusion use."""
-        light = None if self.response is None else self.response.light
-        if self.delay is None:
-            return KnownCamera(source, self.identity, response=light)
-        return KnownCamera(source, self.identity, self.delay.exposure_delay, self.delay.gain_delay, light)
+        delay, noise = self.delay, self.noise
+        return KnownCamera(
+            source,
+            self.identity,
+            exposure_delay=None if delay is None else delay.exposure_delay,
+            gain_delay=None if delay is None else delay.gain_delay,
+            response=None if self.response is None else self.response.light,
+            noise=None if noise is None else SensorNoise(noise.gain, noise.full_well_e[1], noise.read_noise_e[1]),
+        )
 
 
 _ADAPTER = TypeAdapter(CameraProfile)

@@ -80,7 +80,7 @@ class BracketCamera:
         frames; "disjoint" = each frame in one bracket only. Raises CameraStalled if no frame comes within the frame
         limit, or no bracket is complete within 60 s.
         """
-        grouper = BracketGrouper[Frame](len(self.plan), mode)
+        grouper = BracketGrouper[Frame](mode)
         deadline = time.monotonic() + BRACKET_LIMIT_S
         for frame in self._read():
             grouped = None if frame is None else grouper.push(frame.record, frame)

@@ -82,9 +82,11 @@ class FrameRecord:
     frame's exposure in a unit that all frames of the epoch share, where no absolute exposure is known (footage of known
     stops); None = not known. `response` is "srgb", "linear" or a name that a camera profile gives, "unknown" where
     nobody measured it.
+    `bracket_size` is the number of exposures in a bracket of the frame's epoch; 0 = not known.
 
     Bracketing fills in the rest: `requested` (the exposure that should be in force), `index` (place in the bracket,
-    0 = darkest; None = unknown), `label_source`, `confidence` (0..1), `epoch` (number of the exposure plan), `flags`.
+    0 = darkest; None = unknown), `label_source`, `confidence` (0..1), `epoch` (number of the exposure plan),
+    `bracket_size`, `flags`.
     """
 
     sequence: int
@@ -104,6 +106,7 @@ class FrameRecord:
     white_level: float = 255.0
     response: str = "unknown"
     relative_light: float | None = None
+    bracket_size: int = 0
 
     @property
     def light(self) -> float | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from livemef.capture.bracketing.plan import automatic_exposures
 from livemef.capture.child import Command, Lifeline
 from livemef.capture.errors import CaptureError
 from livemef.capture.session import CaptureSession, plan_text, planned_exposures
 
-AUTOMATIC_EXPOSURES = 2
 CHANGE, HOLD = "change", "hold"
 """Names of the commands. CHANGE: `exposures`, `gain`, `mains_hz`, as in the settings of [capture]."""
 
@@ -34,8 +34,8 @@ def _carried_out(command: Command, session: CaptureSession) -> Mapping[str, Any]
         session.hold()
         return {"exposures": plan_text(session.plan)}
     exposures, gain, mains_hz = (command.values[name] for name in ("exposures", "gain", "mains_hz"))
-    number = len(planned_exposures(exposures, gain)) or AUTOMATIC_EXPOSURES
-    if number != len(session.plan):
+    number = automatic_exposures(exposures) or len(planned_exposures(exposures, gain))
+    if number > session.most_exposures:
         session.check(planned_exposures(exposures, gain))
         return {"restart": True}
     session.change(exposures, gain, mains_hz)

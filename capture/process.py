@@ -67,7 +67,6 @@ class _Outbox:
             "slot_bytes": self._ring.slot_bytes,
             "shape": self._shape,
             "dtype": self._dtype.name,
-            "exposures": exposures,
             "paced": info.paced,
         }
         self._link = LinkServer(job.link, greeting, self._ring.fileno())
@@ -141,7 +140,7 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
     try:
         with lifeline.opening("opening the camera"):
             session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known, job.first_epoch)
-        outbox = _Outbox(job, session.info, len(session.plan))
+        outbox = _Outbox(job, session.info, session.most_exposures)
         try:
             _wait_for_consumer(outbox, session, lifeline)
             if not lifeline.stopping:

@@ -8,21 +8,27 @@ from dataclasses import replace
 
 from livemef.capture.bracketing.auto_exposure import AutoBracketing, frame_statistics
 from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
-from livemef.capture.bracketing.plan import fit_plan, parse_plan, refuse_outside
+from livemef.capture.bracketing.plan import (
+    LIVE_EXPOSURES,
+    PlanError,
+    automatic_exposures,
+    fit_plan,
+    parse_plan,
+    refuse_outside,
+)
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
 from livemef.capture.errors import CameraStalled, CaptureError
 from livemef.capture.frame import Exposure, Frame, FrameRecord, brightness
 
-AUTO = "auto"
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
 
 
 def planned_exposures(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
-    """The exposures of a plan such as "1ms,16ms@2", dark to bright; none for "auto". Raises PlanError.
+    """The exposures of a plan such as "1ms,16ms@2", dark to bright; none for "auto" and "auto:N". Raises PlanError.
 
     gain: analogue gain of those that name none.
     """
-    return () if text.strip().lower() == AUTO else parse_plan(text, gain)
+    return parse_plan(text, gain) if automatic_exposures(text) is None else ()
 
 
 def plan_text(exposures: Sequence[Exposure]) -> str:
@@ -37,13 +43,19 @@ def _shortest(value: float) -> str:
 def open_session(
     camera: Camera, plan_text: str, gain: float, mains_hz: int, known: KnownCamera | None = None, first_epoch: int = 0
 ) -> CaptureSession:
-    """A session for a plan as text, see `planned_exposures`; "auto": they follow the scene. Raises CaptureError.
+    """A session for a plan as text, see `planned_exposures`; "auto", "auto:3": they follow the scene.
 
-    first_epoch: number of its first plan.
+    first_epoch: number of its first plan. Raises CaptureError.
     """
-    plan = planned_exposures(plan_text, gain)
-    auto = None if plan else AutoBracketing.for_camera(camera.info, mains_hz)
-    return CaptureSession(camera, plan, auto, known, first_epoch)
+    auto = _automatic(camera.info, plan_text, mains_hz, known)
+    return CaptureSession(camera, planned_exposures(plan_text, gain), auto, known, first_epoch)
+
+
+def _automatic(info: CameraInfo, plan_text: str, mains_hz: int, known: KnownCamera | None) -> AutoBracketing | None:
+    """The automatic exposures that a plan as text asks for; None where it names its exposures."""
+    most = automatic_exposures(plan_text)
+    noise = None if known is None else known.noise
+    return None if most is None else AutoBracketing.for_camera(info, mains_hz, most, noise)
 
 
 class CaptureSession:
@@ -67,11 +79,14 @@ class CaptureSession:
             raise CaptureError(f"{info.uri}: its exposures cannot be set: leave the exposures to it (auto)")
         refuse_outside(exposures, info.limits)
         self._camera = camera
+        self._known = known
         self._auto = auto if info.can_request else None
         self._controller = BracketingController.for_camera(info, exposures)
         self._controller.epoch = first_epoch
         if len(self._controller.plan) < 2:
             raise CaptureError(f"{info.uri}: does not alternate between exposures: a bracket needs two or more")
+        room = (LIVE_EXPOSURES, self._auto.most if self._auto else 0) if info.can_request else ()
+        self._most_exposures = max(len(self.plan), *room, 0)
 
     @property
     def info(self) -> CameraInfo:
@@ -92,6 +107,11 @@ class CaptureSession:
     def automatic(self) -> bool:
         """Whether the exposures follow the scene."""
         return self._auto is not None
+
+    @property
+    def most_exposures(self) -> int:
+        """The largest number of exposures that a plan of this session may have: consumers need room for so many."""
+        return self._most_exposures
 
     @property
     def counters(self) -> Counters:
@@ -121,17 +141,18 @@ class CaptureSession:
         return replace(frame, record=decision.record) if decision.keep else None
 
     def change(self, exposures: str, gain: float, mains_hz: int) -> None:
-        """Use other exposures from now on: a plan as text, or "auto", as for `open_session`.
+        """Use other exposures from now on: a plan as text, as for `open_session`, of at most `most_exposures`.
 
+        "auto" goes on from the present exposures. A new plan is a new epoch, also of another number of exposures.
         Raises CaptureError, and leaves everything as it is, for exposures that this camera cannot do.
         """
         plan = planned_exposures(exposures, gain)
-        if not plan:
-            self._auto = AutoBracketing.for_camera(self.info, mains_hz)
-            return
-        if self.check(plan) != self.plan:
+        auto = _automatic(self.info, exposures, mains_hz, self._known)
+        if max(len(plan), auto.most if auto else 0) > self._most_exposures:
+            raise PlanError(f'exposures "{exposures}": there is room for {self._most_exposures}: open the camera anew')
+        if plan and self.check(plan) != self.plan:
             self._controller.set_plan(plan)
-        self._auto = None
+        self._auto = auto
 
     def check(self, plan: Sequence[Exposure]) -> tuple[Exposure, ...]:
         """The plan as this camera can do it; one of no exposures is automatic. Raises CaptureError if it cannot."""
@@ -150,7 +171,7 @@ class CaptureSession:
             if self._auto is None or self._auto.settled:
                 break
             self.next_frame(timeout_s)
-        self._auto = None
+        self.hold()
 
     def _adapt_plan(self, record: FrameRecord, frame: Frame) -> None:
         if self._auto is None or record.exposure is None:

@@ -52,8 +52,7 @@ class Inbox:
         self._shape, self._dtype = tuple(greeting["shape"]), greeting["dtype"]
         self._stepped = greeting["paced"] == "stepped"
         self._mode = cast(Literal["sliding", "disjoint"], mode)
-        self._exposures = int(greeting["exposures"])
-        self._grouper = BracketGrouper[int](self._exposures, self._mode)
+        self._grouper = BracketGrouper[int](self._mode)
         self._holders: Counter[int] = Counter()
         self._changed = threading.Condition()
         self._newest: Delivery | None = None
@@ -79,7 +78,7 @@ class Inbox:
             if mode != self._mode:
                 self._drop(self._grouper.clear())
                 self._mode = cast(Literal["sliding", "disjoint"], mode)
-                self._grouper = BracketGrouper[int](self._exposures, self._mode)
+                self._grouper = BracketGrouper[int](self._mode)
 
     def memory(self) -> NDArray[np.uint8]:
         """The ring's memory, uint8, in which all pixels lie."""

@@ -69,7 +69,7 @@ class FootageSource:
 
     def brackets(self) -> Iterator[PicturedBracket]:
         """Every sliding bracket, in order. Raises CaptureError for a frame that cannot be read."""
-        grouper = BracketGrouper[Pixels](self.exposures, "sliding")
+        grouper = BracketGrouper[Pixels]("sliding")
         self._camera.start()
         while True:
             try:

@@ -140,7 +140,7 @@ class _Shelf:
 
 def _record(session: CaptureSession, shelf: _Shelf, settings: CaptureConfig, outcome: Outcome) -> Iterator[None]:
     """Capture until enough brackets are accepted; yields after each frame."""
-    grouper = BracketGrouper[Frame](len(session.plan), settings.bracket_mode)
+    grouper = BracketGrouper[Frame](settings.bracket_mode)
     deadline = time.monotonic() + FIRST_BRACKET_LIMIT_S
     while outcome.brackets < outcome.wanted:
         frame = session.next_frame(settings.stall_timeout_s)

@@ -391,5 +391,6 @@ class BracketingController:
             label_source=label.source,
             confidence=label.confidence,
             epoch=self.epoch if self._can_request else record.epoch + self.epoch,
+            bracket_size=len(self.plan) if self._can_request else record.bracket_size or len(self.plan),
             flags=record.flags | flags,
         )

@@ -27,25 +27,23 @@ class Grouped(Generic[T]):
 class BracketGrouper(Generic[T]):
     """Groups frames, pushed in the order of their sequence, into brackets.
 
-    members: number of exposures in a bracket. mode: "sliding" = each frame with the newest of each other exposure;
-    "disjoint" = each frame in one bracket only. max_span: largest distance in sequence numbers within a bracket,
-    2 * members if not given. At most one frame of each exposure is held; each payload that was pushed is in
-    `released` exactly once.
+    The number of exposures in a bracket is each record's `bracket_size`, and may change with the epoch. mode:
+    "sliding" = each frame with the newest of each other exposure; "disjoint" = each frame in one bracket only.
+    max_span: largest distance in sequence numbers within a bracket, twice the number of exposures if not given. At most
+    one frame of each exposure is held, all of one epoch; each payload that was pushed is in `released` exactly once.
     """
 
-    def __init__(
-        self, members: int, mode: Literal["sliding", "disjoint"] = "sliding", max_span: int | None = None
-    ) -> None:
+    def __init__(self, mode: Literal["sliding", "disjoint"] = "sliding", max_span: int | None = None) -> None:
         if mode not in ("sliding", "disjoint"):
             raise ValueError(f"bracket mode {mode!r} is neither sliding nor disjoint")
-        self._size = members
         self._mode = mode
-        self._max_span = 2 * members if max_span is None else max_span
+        self._max_span = max_span
         self._held: dict[int, tuple[FrameRecord, T]] = {}
 
     def push(self, record: FrameRecord, payload: T) -> Grouped[T]:
         """Add one frame. The payload of a frame of unknown exposure is released at once."""
-        if record.index is None or not 0 <= record.index < self._size:
+        size = record.bracket_size
+        if record.index is None or not 0 <= record.index < size:
             return Grouped(None, (), (payload,))
         released = self._drop_outdated(record)
         if any(held.epoch > record.epoch for held, _ in self._held.values()):
@@ -54,9 +52,9 @@ class BracketGrouper(Generic[T]):
         if replaced is not None:
             released.append(replaced[1])
         self._held[record.index] = (record, payload)
-        if len(self._held) < self._size:
+        if len(self._held) < size:
             return Grouped(None, (), tuple(released))
-        members = [self._held[index] for index in range(self._size)]
+        members = [self._held[index] for index in range(size)]
         if self._mode == "disjoint":
             released += self.clear()
         records = tuple(member for member, _ in members)
@@ -72,15 +70,19 @@ class BracketGrouper(Generic[T]):
     def _drop_outdated(self, newest: FrameRecord) -> list[T]:
         """Drop frames that can be in no bracket with `newest` or a later frame; returns their payloads.
 
-        They are too old, of an older plan, or from before the sequence numbers started again.
+        They are too old, of an older plan, or from before the sequence numbers started again. (Frames of one epoch that
+        disagree about its number of exposures come from a damaged recording only.)
         """
-        outdated = [
-            index
-            for index, (held, _) in self._held.items()
-            if held.epoch < newest.epoch
-            or (held.epoch == newest.epoch and not 0 <= newest.sequence - held.sequence <= self._max_span)
-        ]
-        return [self._held.pop(index)[1] for index in outdated]
+        max_span = 2 * newest.bracket_size if self._max_span is None else self._max_span
+
+        def outdated(held: FrameRecord) -> bool:
+            if held.epoch != newest.epoch:
+                return held.epoch < newest.epoch
+            near = 0 <= newest.sequence - held.sequence <= max_span
+            return not near or held.bracket_size != newest.bracket_size
+
+        dropped = [index for index, (held, _) in self._held.items() if outdated(held)]
+        return [self._held.pop(index)[1] for index in dropped]
 
 
 def _verdict(records: tuple[FrameRecord, ...]) -> Verdict:

@@ -15,6 +15,12 @@ from livemef.capture.uri import duration_us, number
 MIN_RATIO = 1.3
 """Smallest ratio of light between two exposures by which their frames can be distinguished."""
 
+LIVE_EXPOSURES = 4
+"""Exposures that a running capture process has room for, whatever it started with; more need a new start."""
+
+MOST_AUTOMATIC = 5
+"""Most exposures that "auto:N" may allow."""
+
 _ANY_GAIN = number(0.0, 1e6)
 
 
@@ -38,6 +44,23 @@ def parse_plan(text: str, gain: float = 1.0) -> tuple[Exposure, ...]:
                 f'exposure "{term.strip()}" in "{text}" is not an exposure time with a unit: {_likely_term(term)}'
             ) from None
     return darkest_first(exposures)
+
+
+def automatic_exposures(text: str) -> int | None:
+    """The most exposures that "auto" (two) or "auto:N" allows; None for a plan that names its exposures.
+
+    Raises PlanError for an N outside 2..MOST_AUTOMATIC.
+    """
+    word, colon, most = text.strip().lower().partition(":")
+    if word.strip() != "auto":
+        return None
+    if not colon:
+        return 2
+    if re.fullmatch(r"\s*\d\s*", most) is None or not 2 <= int(most) <= MOST_AUTOMATIC:
+        raise PlanError(
+            f'exposures "{text}": write auto:3 for up to three exposures; 2 to {MOST_AUTOMATIC} are possible'
+        )
+    return int(most)
 
 
 def _likely_term(term: str) -> str:

@@ -76,12 +76,22 @@ class CameraInfo:
         return CameraIdentity(self.model or self.name, self.serial, self.width, self.height, self.dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class SensorNoise:
+    """Photon transfer of a sensor at one analogue gain. Both in electrons; full_well_e: at the highest code."""
+
+    gain: float
+    full_well_e: float
+    read_noise_e: float
+
+
 @dataclass(frozen=True)
 class KnownCamera:
     """The results of a calibration that the live pipeline uses, for one camera in one mode.
 
     source: the profile's file, for messages. exposure_delay, gain_delay: as in CameraInfo. response: linear light of
-    blue, green and red at equally spaced codes 0..1, None if it was not measured.
+    blue, green and red at equally spaced codes 0..1, None if it was not measured. noise: of the green channel, None if
+    it was not measured.
     """
 
     source: str
@@ -89,6 +99,7 @@ class KnownCamera:
     exposure_delay: int | None = None
     gain_delay: int | None = None
     response: tuple[tuple[float, ...], ...] | None = None
+    noise: SensorNoise | None = None
 
     def applied_to(self, info: CameraInfo) -> CameraInfo:
         """The camera's description with the calibrated delays in place of the stated ones.

@@ -178,9 +178,10 @@ class Recording:
         self.records: tuple[FrameRecord, ...] = tuple(stored[place][0] for place in needed)
         self.files: tuple[Path, ...] = tuple(stored[place][1] for place in needed)
         self.brackets = tuple(replace(b, frames=tuple(moved[place] for place in b.frames)) for b in listed)
-        self.info = replace(self.info, plan=self._exposures() or self.info.plan)
+        self._refuse_other_sizes()
         if not self.brackets:
             raise CaptureError(f"recording {self.folder}: holds no complete bracket")
+        self.info = replace(self.info, plan=self._exposures() or self.info.plan)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -197,11 +198,12 @@ class Recording:
         return Frame(self.records[place], pixels)
 
     def _exposures(self) -> tuple[Exposure, ...]:
-        """The exposures that the frames of the good brackets had, dark to bright: their median; none if one is unknown.
+        """The exposures that the frames of the largest brackets had, dark to bright: their median; none if one is
+        unknown.
 
         The header's plan is what was asked for, and older recordings have that of before it was settled.
         """
-        size = len(self.brackets[0].frames) if self.brackets else 0
+        size = max(len(bracket.frames) for bracket in self.brackets)
         taken = [[self.records[place].exposure for place in b.frames] for b in self.brackets if len(b.frames) == size]
         columns = [[exposure for exposure in column if exposure] for column in zip(*taken, strict=True)]
         if not all(len(column) == len(taken) for column in columns):
@@ -210,6 +212,15 @@ class Recording:
             Exposure(median(exposure.exposure_us for exposure in column), median(exposure.gain for exposure in column))
             for column in columns
         )
+
+    def _refuse_other_sizes(self) -> None:
+        for number, bracket in enumerate(self.brackets, 1):
+            size = len(bracket.frames)
+            if any(self.records[place].bracket_size not in (0, size) for place in bracket.frames):
+                raise CaptureError(
+                    f"recording {self.folder}: {BRACKETS_FILE} line {number}: has {size} frames, which are not of a "
+                    "bracket of that many"
+                )
 
     def _stored(self, number: int, line: Mapping[str, Any]) -> tuple[FrameRecord, Path]:
         where = f"recording {self.folder}: {FRAMES_FILE} line {number}"

@@ -112,6 +112,7 @@ class _Record(_Strict):
     white_level: Finite = 255.0
     response: Text = "unknown"
     relative_light: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    bracket_size: Place = 0
 
 
 class _Limits(_Strict):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livemef.capture.bracketing.grouping import BracketGrouper
+from livemef.capture.bracketing.plan import PlanError
 from livemef.capture.cameras.base import Camera
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.child import Command, Lifeline
@@ -83,11 +84,31 @@ def test_a_plan_that_cannot_be_is_refused_and_changes_nothing(camera: Camera, ex
     assert control_state(session) == before
 
 
-def test_another_number_of_exposures_needs_a_new_process(camera: Camera) -> None:
+def test_another_number_of_exposures_is_in_force_at_once_and_brackets_follow(camera: Camera) -> None:
     session = open_session(camera, "1ms,16ms", 1.0, 50)
-    assert change(session, "1ms,4ms,16ms") == {"number": 7, "refused": "", "restart": True}
-    assert "outside" in change(session, "1ms,4ms,999s")["refused"]
+    grouper = BracketGrouper[None]()
+    for plan in ("1ms,16ms", "1ms,4ms,16ms", "1ms,3ms,8ms,24ms", "2ms,9ms"):
+        assert change(session, plan) == {"number": 7, "refused": ""}
+        frames = [frame for frame in (session.next_frame(1.0) for _ in range(24)) if frame is not None]
+        grouped = [grouper.push(frame.record, None).bracket for frame in frames]
+        brackets = [bracket for bracket in grouped if bracket is not None]
+        assert len(brackets) > 24 - 10
+        exposures = [tuple(record.exposure for record in bracket.records) for bracket in brackets]
+        assert set(exposures) == {planned_exposures(plan)}
+    assert session.counters.received == session.counters.labelled + session.counters.transitional
+
+
+def test_more_exposures_than_there_is_room_for_need_a_new_process(camera: Camera) -> None:
+    session = open_session(camera, "1ms,16ms", 1.0, 50)
+    five = "1ms,2ms,4ms,8ms,16ms"
+    assert change(session, five) == {"number": 7, "refused": "", "restart": True}
+    assert change(session, "auto:5")["restart"]
+    assert "outside" in change(session, "1ms,2ms,4ms,8ms,999s")["refused"]
     assert session.epoch == 0
+    with pytest.raises(PlanError, match="room for 4"):
+        session.change(five, 1.0, 50)
+    assert not session.automatic
+    assert open_session(camera, five, 1.0, 50).most_exposures == 5
 
 
 def test_the_same_plan_is_no_new_epoch(camera: Camera) -> None:
@@ -119,7 +140,7 @@ def test_a_recording_refuses_everything(tmp_path: Path) -> None:
         session = open_session(camera, "1ms,16ms", 1.0, 50)
         camera.start()
         frames = [frame for frame in (session.next_frame(1.0) for _ in range(12)) if frame is not None]
-        grouper = BracketGrouper[Frame](2)
+        grouper = BracketGrouper[Frame]()
         for frame in frames:
             grouped = grouper.push(frame.record, Frame(frame.record, frame.pixels.copy()))
             if grouped.bracket is not None:

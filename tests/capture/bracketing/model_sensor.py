@@ -133,7 +133,7 @@ def controller_for(sensor: ModelSensor, plan: tuple[Exposure, ...], stated: Dela
 
 
 def run(sensor: ModelSensor, controller: BracketingController, frames: int) -> Outcome:
-    grouper: BracketGrouper[int] = BracketGrouper(len(controller.plan))
+    grouper: BracketGrouper[int] = BracketGrouper()
     outcome = Outcome([], [], [])
     for _ in range(frames):
         record, level = sensor.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -295,13 +296,15 @@ def test_replayed_frames_are_labelled_and_nothing_is_requested() -> None:
     controller = replay(plan)
     told = recorded(1, index=1, label_source=LabelSource.BRIGHTNESS, confidence=0.7, epoch=3, requested=plan[1])
     decision = controller.on_frame(told)
-    assert (decision.record, decision.keep, decision.request) == (told, True, None)
-    native = controller.on_frame(recorded(2, native_index=0)).record
+    assert (decision.record, decision.keep, decision.request) == (replace(told, bracket_size=2), True, None)
+    of_three = replace(told, sequence=2, bracket_size=3)
+    assert controller.on_frame(of_three).record == of_three
+    native = controller.on_frame(recorded(3, native_index=0)).record
     assert (native.index, native.label_source) == (0, LabelSource.NATIVE)
-    measured = controller.on_frame(recorded(3, measured=Exposure(15_900.0))).record
+    measured = controller.on_frame(recorded(4, measured=Exposure(15_900.0))).record
     assert (measured.index, measured.label_source) == (1, LabelSource.METADATA)
-    assert not controller.on_frame(recorded(4)).keep
-    assert not controller.on_frame(recorded(5, measured=Exposure(4000.0))).keep
+    assert not controller.on_frame(recorded(5)).keep
+    assert not controller.on_frame(recorded(6, measured=Exposure(4000.0))).keep
 
 
 def test_replay_of_unknown_exposures_needs_no_plan() -> None:

@@ -68,7 +68,7 @@ def test_brackets_form_whatever_the_driver_counts(reports: bool, way: str) -> No
     plan = PLANS["pair"]
     sensor = ModelSensor(5, Delays(2, 2), reports, Faults(drop=0.02))
     controller = BracketingController(plan, LIMITS, Delays(2, 2), reports, PERIOD_US)
-    grouper: BracketGrouper[int] = BracketGrouper(len(plan))
+    grouper: BracketGrouper[int] = BracketGrouper()
     brackets, wrong = 0, 0
     for _ in range(400):
         true, level = sensor.read()
