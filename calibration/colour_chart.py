@@ -66,6 +66,8 @@ _CENTRAL = 0.45
 """Share of a patch's side that is measured."""
 _CLIPPED = 0.98
 _SCALES, _CANDIDATES = (1.0, 2.0), 4
+_LAST_SCALE = 0.6
+"""Tried where a chart is found at no other."""
 _FAR_OFF = 15.0
 """Mean difference after correction (CIEDE2000) above which the object is not a chart."""
 
@@ -154,22 +156,28 @@ def find_charts(light: Values) -> list[Values]:
             "this OpenCV cannot find a chart: name the outer corners of its patches with --corners, or install OpenCV 5"
         )
     shown = np.asarray(encode(np.clip(light / np.percentile(light, 99.5, axis=(0, 1)), 0, 1)) * 255, np.uint8)
-    found: list[Values] = []
-    for scale in _SCALES:
-        picture = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
-        if hasattr(detector, "setColorChartType"):
-            detector.setColorChartType(cv2.mcc.MCC24)
-            there = detector.process(picture, _CANDIDATES)
-        else:
-            there = detector.process(picture, cv2.mcc.MCC24, _CANDIDATES)
-        checkers = detector.getListColorChecker() if there else []
-        found += [np.asarray(checker.getBox(), float).reshape(4, 2) / scale for checker in checkers]
+    found = [box for scale in _SCALES for box in _boxes(shown, scale)] or _boxes(shown, _LAST_SCALE)
     if not found:
         raise CalibrationError(
             "no ColorChecker found: let it fill the picture, or name its patches' corners with --corners"
         )
     return found
+
+
+def _boxes(shown: NDArray[np.uint8], scale: float) -> list[Values]:
+    """What OpenCV's detector takes for charts in a picture of another size."""
+    picture = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    detector: Any = cv2.mcc.CCheckerDetector.create()  # its arguments changed with OpenCV 5
+    try:
+        if hasattr(detector, "setColorChartType"):
+            detector.setColorChartType(cv2.mcc.MCC24)
+            there = detector.process(picture, _CANDIDATES)
+        else:
+            there = detector.process(picture, cv2.mcc.MCC24, _CANDIDATES)
+    except cv2.error:  # an assertion of its own fails on some pictures (OpenCV 5.0)
+        return []
+    checkers = detector.getListColorChecker() if there else []
+    return [np.asarray(checker.getBox(), float).reshape(4, 2) / scale for checker in checkers]
 
 
 def patch_corners(corners: Values, share: float) -> Values:

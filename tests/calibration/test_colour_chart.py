@@ -53,3 +53,17 @@ def test_what_is_no_chart_is_refused() -> None:
         measure_colour(flat, None, None)
     with pytest.raises(CalibrationError, match="ColorChecker"):
         measure_colour(flat, None, None, [(20, 20), (300, 20), (300, 220), (20, 220)])
+
+
+def test_a_detector_that_fails_by_an_error_of_its_own_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenCV 5.0's does on some pictures of a target sheet."""
+
+    class Failing:
+        def process(self, *_: object) -> bool:
+            raise cv2.error("(-215:Assertion failed)")
+
+    if not hasattr(cv2, "mcc"):
+        pytest.skip("this OpenCV has no chart detector")
+    monkeypatch.setattr(cv2.mcc.CCheckerDetector, "create", staticmethod(Failing))
+    with pytest.raises(CalibrationError, match="no ColorChecker found"):
+        find_charts(np.full((60, 80, 3), 0.5))
