@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livemef.calibration.colour_chart import CHART_LAB_D50, measure_colour, reference_bgr
+from livemef.calibration.colour_chart import CHART_LAB_D50, find_charts, measure_colour, reference_bgr
 from livemef.calibration.colour_chart import draw as draw_colour
 from livemef.calibration.errors import CalibrationError
 from livemef.calibration.flat_field import measure_flat
