@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,17 @@ CANDIDATES = 4
 """Patches drawn for each patch that is used, where importance is a sampling probability."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """Weights that a run starts from, by their names in LightnessUNet. origin: what they are, for the metadata."""
+
+    weights: dict[str, Tensor]
+    origin: str
+
+
 class Trainer:
-    """State of one training run: network, averaged network, optimiser, step. start: weights to start from, else random
-    ones. Raises EngineError for a cache without the recipe's targets or stacks of enough exposures, or weights of
+    """State of one training run: network, averaged network, optimiser, step. start: what to start from, None: random
+    weights. Raises EngineError for a cache without the recipe's targets or stacks of enough exposures, or weights of
     another network.
     """
 
@@ -43,7 +51,7 @@ class Trainer:
         config: TrainingConfig,
         cache: StackCache,
         entries: tuple[Stack, ...],
-        start: dict[str, Tensor] | None = None,
+        start: Start | None = None,
     ) -> None:
         missing = set(config.target_shares) - set(cache.targets)
         if missing:
@@ -67,8 +75,9 @@ class Trainer:
         self.means = RunningMeans()
         torch.manual_seed(config.seed)
         self.net = LightnessUNet(NetShape(config.widths))
+        self.started_from = "" if start is None else start.origin
         if start is not None:
-            load_weights(self.net, start)
+            load_weights(self.net, start.weights)
         self.average = LightnessUNet(NetShape(config.widths))
         self.average.load_state_dict(self.net.state_dict())
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate)
@@ -139,6 +148,7 @@ class Trainer:
             "format": FORMAT,
             "config": asdict(self.config),
             "step": self.step,
+            "started_from": self.started_from,
             "best_score": self.best_score,
             "means": asdict(self.means),
             "net": self.net.state_dict(),
@@ -156,6 +166,7 @@ class Trainer:
                 "give the same recipe or another folder"
             )
         self.step, self.best_score = state["step"], state["best_score"]
+        self.started_from = state["started_from"]
         self.means = RunningMeans(**state["means"])
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +14,26 @@ from torch import Tensor
 from livemef.engine.errors import EngineError
 from livemef.engine.model_file import read_model
 from livemef.engine.open_net import find_model
-from livemef.engine.training import load_checkpoint
+from livemef.engine.training import Start, load_checkpoint
 
 
-def start_weights(model: str | Path) -> dict[str, Tensor]:
-    """Weights by their names in LightnessUNet, of a shipped model (its name), an ONNX file, or a checkpoint (.pt).
+def start_from(model: str | Path) -> Start:
+    """What a run starts from: a shipped model (its name), an ONNX file, or a checkpoint (.pt).
 
     Raises EngineError for anything else.
     """
     path = Path(model)
     if path.suffix == ".pt":
-        weights: dict[str, Tensor] = load_checkpoint(path)["average"]
-        return weights
+        state = load_checkpoint(path)
+        return Start(state["average"], f"{state['config']['name']} at step {state['step']}")
     path = find_model(model)
+    data = read_model(path)
+    return Start(_weights(path, data), f"{path.stem} {hashlib.sha256(data).hexdigest()[:12]}")
+
+
+def _weights(path: Path, data: bytes) -> dict[str, Tensor]:
     try:
-        graph = onnx.load_model_from_string(read_model(path)).graph
+        graph = onnx.load_model_from_string(data).graph
         values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     except Exception as error:  # protobuf's and onnx's exceptions have no common base
         raise EngineError(f"model {path}: not an ONNX model ({type(error).__name__}); fetch it again") from error

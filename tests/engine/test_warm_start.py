@@ -12,9 +12,9 @@ from livemef.engine.errors import EngineError
 from livemef.engine.export import write_onnx
 from livemef.engine.open_net import open_net
 from livemef.engine.recipe import RECIPES, with_overrides
-from livemef.engine.training import Trainer, save_checkpoint
+from livemef.engine.training import Start, Trainer, save_checkpoint
 from livemef.engine.unet import LightnessUNet, NetShape
-from livemef.engine.warm_start import start_weights
+from livemef.engine.warm_start import start_from
 from tests.engine.test_training import TINY
 
 pytestmark = pytest.mark.full
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.full
 
 def test_a_shipped_model_becomes_the_network_that_it_was(made_cache: StackCache) -> None:
     config = with_overrides(RECIPES["cbm"], target_shares={"mitm": 1.0})
-    student = Trainer(config, made_cache, made_cache.entries, start_weights("cbm"))
+    student = Trainer(config, made_cache, made_cache.entries, start_from("cbm"))
+    assert student.started_from == f"cbm {open_net('cbm').sha256[:12]}"
     planes = np.random.default_rng(3).random((2, 64, 96)).astype(np.float32)
     with torch.no_grad():
         fused = student.average(torch.from_numpy(planes)[None])[0, 0].clamp(0.0, 1.0).numpy()
@@ -35,7 +36,7 @@ def test_weights_come_back_from_a_file_and_from_a_checkpoint(made_cache: StackCa
     save_checkpoint(tmp_path / "last.pt", student.state())
     write_onnx(student.average, tmp_path / "net.onnx", {"name": "tiny"})
     for file in ("last.pt", "net.onnx"):
-        weights = start_weights(tmp_path / file)
+        weights = start_from(tmp_path / file).weights
         assert weights.keys() == student.average.state_dict().keys()
         for name, value in student.average.state_dict().items():
             assert torch.equal(weights[name], value)
@@ -44,15 +45,18 @@ def test_weights_come_back_from_a_file_and_from_a_checkpoint(made_cache: StackCa
 def test_a_run_starts_at_the_weights_given(made_cache: StackCache) -> None:
     torch.manual_seed(7)
     weights = LightnessUNet(NetShape(TINY.widths)).state_dict()
-    student = Trainer(TINY, made_cache, made_cache.entries, weights)
+    student = Trainer(TINY, made_cache, made_cache.entries, Start(weights, "made"))
     for net in (student.net, student.average):
         for name, value in net.state_dict().items():
             assert torch.equal(weights[name], value)
+    resumed = Trainer(TINY, made_cache, made_cache.entries)
+    resumed.resume(student.state())
+    assert resumed.started_from == "made"
 
 
 def test_another_networks_weights_are_refused(made_cache: StackCache) -> None:
     with pytest.raises(EngineError, match="another network"):
-        Trainer(TINY, made_cache, made_cache.entries, start_weights("cbm"))
+        Trainer(TINY, made_cache, made_cache.entries, start_from("cbm"))
 
 
 @pytest.mark.parametrize("name", ["none.onnx", "none.pt", "junk.onnx", "junk.pt"])
@@ -60,5 +64,5 @@ def test_what_is_no_model_is_one_clear_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     (tmp_path / "junk.pt").write_bytes(b"junk")
     with pytest.raises(EngineError, match=name) as error:
-        start_weights(tmp_path / name)
+        start_from(tmp_path / name)
     assert "\n" not in str(error.value)

@@ -13,25 +13,31 @@ from livemef.engine.errors import EngineError
 def export_command(
     checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of livemef lab train")],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write")],
+    name: Annotated[str | None, typer.Option(help="The model's name in its metadata; default: the recipe's")] = None,
     half: Annotated[bool, typer.Option("--fp16", help="Half precision, for GPUs")] = False,
 ) -> None:
     """Write a trained network as ONNX.
 
     Example: livemef lab export run1/best.pt -o mine.onnx
     """
-    export(checkpoint, output, half)
+    export(checkpoint, output, half, name)
     print(f"{output}: {output.stat().st_size / 1024:.0f} kB")
 
 
-def export(checkpoint: Path, output: Path, half: bool = False) -> None:
-    """Write the averaged network of a checkpoint, with its name and training in the metadata. Raises EngineError."""
+def export(checkpoint: Path, output: Path, half: bool = False, name: str | None = None) -> None:
+    """Write the averaged network of a checkpoint, with its name (None: the recipe's) and training in the metadata.
+
+    Raises EngineError.
+    """
     from livemef.engine.export import write_onnx
     from livemef.engine.training import load_checkpoint, trained_net
 
     state = load_checkpoint(checkpoint)
     config = state["config"]
     training = f"{state['step']} steps, seed {config['seed']}, {config['weighting']} weights"
+    if state["started_from"]:
+        training += f", started from {state['started_from']}"
     try:
-        write_onnx(trained_net(state), output, {"name": config["name"], "training": training}, half)
+        write_onnx(trained_net(state), output, {"name": name or config["name"], "training": training}, half)
     except OSError as error:
         raise EngineError(f"{output}: cannot be written ({error.strerror})") from error

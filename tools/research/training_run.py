@@ -18,7 +18,7 @@ from livemef.engine.recipe import RECIPES, Schedule, with_overrides
 from livemef.engine.training import Observer, Score, Trainer, load_checkpoint, run
 from livemef.engine.unet import LightnessUNet
 from livemef.engine.validation import score_net, write_samples
-from livemef.engine.warm_start import start_weights
+from livemef.engine.warm_start import start_from
 from livemef.tools.progress import progress_bar
 
 CURVE_COLUMNS = ("step", "loss", "learning_rate", "score", "full", "live", "error")
@@ -53,7 +53,7 @@ def train(
     else:
         training, validation_cache = cache.entries, open_cache(validation_folder)
         held_out = validation_cache.entries
-    trainer = Trainer(config, cache, training, None if start is None else start_weights(start))
+    trainer = Trainer(config, cache, training, None if start is None else start_from(start))
     output.mkdir(parents=True, exist_ok=True)
     if (output / "last.pt").exists():
         trainer.resume(load_checkpoint(output / "last.pt"))

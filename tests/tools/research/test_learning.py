@@ -45,7 +45,8 @@ def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     dark, bright = (lightness_plane(picture) for picture in exposures((0.1, 1.6), seed=9))
     fused = net(dark, bright)
     assert np.corrcoef(fused.ravel(), (dark + bright).ravel())[0, 1] > 0.9
-    export(tmp_path / "run/last.pt", tmp_path / "half.onnx", half=True)
+    export(tmp_path / "run/last.pt", tmp_path / "half.onnx", half=True, name="small")
+    assert open_net(tmp_path / "half.onnx").name == "small"
     assert (tmp_path / "half.onnx").stat().st_size < 0.65 * (tmp_path / "tiny.onnx").stat().st_size
 
 
