@@ -126,6 +126,10 @@ class Supervisor:
         except OSError:
             return False
 
+    def is_there(self, name: str) -> bool:
+        """Whether that child runs now."""
+        return self.children[name].process is not None
+
     def restart(self, name: str) -> bool:
         """End a child and start it again at once; it is killed if it does not end in time. False if it is not there."""
         child = self.children[name]
