@@ -193,6 +193,12 @@ def named_camera(loaded: LoadedConfig) -> str:
     return loaded.config.capture.camera
 
 
+def file_in_force(file: Path | None, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The configuration file: `file`, else the one that LIVEMEF_CONFIG names, if any."""
+    named = (os.environ if environ is None else environ).get("LIVEMEF_CONFIG")
+    return file or (Path(named) if named else None)
+
+
 def load_config(
     file: Path | None = None,
     flags: Mapping[str, Any] | None = None,
@@ -203,8 +209,7 @@ def load_config(
     `flags` maps dotted keys to values, None for a flag that was not given. Raises UserError.
     """
     environ = os.environ if environ is None else environ
-    if file is None and environ.get("LIVEMEF_CONFIG"):
-        file = Path(environ["LIVEMEF_CONFIG"])
+    file = file_in_force(file, environ)
     settings = read_file(file) if file is not None else []
     settings += read_environment(environ)
     settings += _flag_settings(flags or {})

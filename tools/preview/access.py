@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -25,14 +24,6 @@ def check_listen(host: str, token: str | None) -> None:
         raise FusionError("the preview's token is empty: give a real one or none")
     if token is None and not is_loopback(host):
         raise FusionError(f"the preview on {host} could be reached from other machines: set a token, or use 127.0.0.1")
-
-
-def token_matches(token: str, query: str | None, authorization: str | None) -> bool:
-    """Whether a request carries `token`, in `?token=` or as `Authorization: Bearer`; compared in constant time."""
-    given = query
-    if given is None and authorization is not None and authorization[:7].lower() == "bearer ":
-        given = authorization[7:].strip()
-    return given is not None and hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
 def names_this_machine(host_header: str | None) -> bool:

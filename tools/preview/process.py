@@ -11,17 +11,18 @@ from typing import Any
 
 from livemef.capture.child import Lifeline, run_child
 from livemef.fusion.errors import FusionError
+from livemef.tools.preview.page_job import PageJob
 
 
-def main(pipe: Connection, parent_pid: int, source_endpoint: str, host: str, port: int, token: str | None) -> None:
+def main(pipe: Connection, parent_pid: int, job: PageJob) -> None:
     """The process: serves the page until the supervisor ends it. Reports its address as `url` when it is ready."""
-    run_child(pipe, parent_pid, (FusionError,), partial(_body, (source_endpoint, host, port, token)))
+    run_child(pipe, parent_pid, (FusionError,), partial(_body, job))
 
 
-def _body(arguments: tuple[str, str, int, str | None], lifeline: Lifeline) -> Mapping[str, Any]:
+def _body(job: PageJob, lifeline: Lifeline) -> Mapping[str, Any]:
     server = _server()
     os.nice(server.NICENESS)
-    preview = server.Preview(*arguments)
+    preview = server.Preview(job, lifeline)
     served = server.serve(preview, lambda: lifeline.stopping, lifeline.beat, lambda url: lifeline.ready(url=url))
     asyncio.run(served)
     return {}

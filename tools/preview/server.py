@@ -11,12 +11,19 @@ from contextlib import AsyncExitStack, ExitStack
 
 from aiohttp import WSMsgType, web
 
+from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
-from livemef.tools.preview.access import check_listen, names_this_machine, same_origin, token_matches
+from livemef.tools.preview.access import check_listen
+from livemef.tools.preview.api import Api
 from livemef.tools.preview.feed import STALE_S, Feed, Received
+from livemef.tools.preview.gate_link import GateLink
+from livemef.tools.preview.guard import Guard
+from livemef.tools.preview.http_api import PREFIX as API_PREFIX
+from livemef.tools.preview.http_api import HttpApi
 from livemef.tools.preview.metrics import metrics_text
+from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
 from livemef.tools.preview.views import ViewMaker, described_header
 
@@ -39,21 +46,20 @@ HEADERS = {
     "Content-Security-Policy": page_files.CONTENT_SECURITY_POLICY,
 }
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class Preview:
     """The page's server. `await start()`, then `url`; `await close()`.
 
-    source_endpoint: `sub+connect:...` of a publisher. host, port: where to listen (port 0: any free one).
-    token: what every request must carry; None only on loopback. Raises FusionError for a wrong endpoint, an
-    open door or an occupied port.
+    lifeline: to the supervisor of the pipeline that the page belongs to; None = it only shows. Raises FusionError for a
+    wrong endpoint, an open door or an occupied port.
     """
 
-    def __init__(self, source_endpoint: str, host: str, port: int, token: str | None) -> None:
-        check_listen(host, token)
-        self._host, self._port, self._token = host, port, token
-        self._source = source_endpoint
+    def __init__(self, job: PageJob, lifeline: Lifeline | None = None) -> None:
+        check_listen(job.host, job.view_token)
+        self._job = job
+        self._link = GateLink(lifeline)
+        self._guard = Guard(job.host, job.view_token, job.control_token, plain_control=job.insecure)
+        self._http = HttpApi(Api(self._link), self._guard)
         self._sockets: dict[web.WebSocketResponse, Received | None] = {}
         """Each browser, with the picture that it was sent last: a paused page saves the frame that is seen."""
         self._stack = AsyncExitStack()
@@ -63,12 +69,14 @@ class Preview:
     async def start(self) -> None:
         """Open the subscription and the port."""
         try:
-            self.feed = Feed(self._source)
+            self.feed = Feed(self._job.source)
             self._stack.callback(self.feed.close)
             self._views = ViewMaker(self.feed)
             self._stack.callback(self._views.close)
             self._snapshots = SnapshotMaker()
             self._stack.callback(self._snapshots.close)
+            self._link.start()
+            self._stack.callback(self._link.stop)
             await self._listen()
         except BaseException:
             await self._stack.aclose()
@@ -76,12 +84,13 @@ class Preview:
         self._receiving = asyncio.create_task(self.feed.run())
 
     async def _listen(self) -> None:
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._http.lock])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(
             [
                 web.get("/", page_files.index),
                 web.get(page_files.PREFIX + "{name}", page_files.page_file),
+                web.route("*", f"{API_PREFIX}/{{rest:.*}}", self._http.answer),
                 web.get("/ws", self._live),
                 web.get("/healthz", self._health),
                 web.get("/metrics", self._metrics),
@@ -93,13 +102,15 @@ class Preview:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
+        host = self._job.host
         try:
-            await web.SockSite(runner, _listening(self._host, self._port)).start()
+            await web.SockSite(runner, _listening(host, self._job.port)).start()
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            raise FusionError(f"the preview cannot listen on {self._host}:{self._port}: {why}") from None
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{runner.addresses[0][1]}/"
+            raise FusionError(f"the preview cannot listen on {host}:{self._job.port}: {why}") from None
+        port = runner.addresses[0][1]
+        self._http.cookie = f"livemef-{port}"
+        self.url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
     async def failed(self) -> None:
         """Return only if receiving has failed, by raising what it failed with."""
@@ -114,21 +125,9 @@ class Preview:
         await self._stack.aclose()
 
     async def _hang_up(self, _: web.Application) -> None:
+        self._http.ending.set()
         for line in list(self._sockets):
             await line.close(code=1001, message=b"the preview ends")
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every route's lock but the page's own files', which hold nothing of anybody's."""
-        if request.path.startswith(page_files.PREFIX):
-            return await handler(request)
-        if self._token is None:
-            if not names_this_machine(request.headers.get("Host")):
-                return web.Response(status=403, text="open this page as http://127.0.0.1 or http://localhost\n")
-        elif not token_matches(self._token, request.query.get("token"), request.headers.get("Authorization")):
-            refusal = {"WWW-Authenticate": "Bearer"}
-            return web.Response(status=401, text="this page needs its token: ?token=...\n", headers=refusal)
-        return await handler(request)
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         healthy = self.feed.frames > 0 and self.feed.silent_s <= STALE_S
@@ -176,10 +175,6 @@ class Preview:
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """The page's WebSocket: "next" asks for the next picture, "pause" for none until the next "next"."""
-        sent = request.headers
-        ours = same_origin(sent.get("Origin"), sent.get("Host"), sent.get("X-Forwarded-Host"))
-        if self._token is None and not ours:  # a token is proof enough: no foreign page knows it
-            return web.Response(status=403, text="opened from a foreign page\n")
         if len(self._sockets) >= MOST_SOCKETS:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
         line = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
@@ -289,5 +284,5 @@ def run_preview(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: asked.append(number))
     os.nice(NICENESS)
-    preview = Preview(source_endpoint, host, port, token)
+    preview = Preview(PageJob(source_endpoint, host, port, token))
     asyncio.run(serve(preview, lambda: bool(asked), lambda: None, ready))

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Annotated, Any, cast
@@ -18,28 +17,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from livemef.calibration.profile import profile_in_force
-from livemef.capture.cameras.base import KnownCamera
-from livemef.capture.process import CaptureJob
-from livemef.capture.process import main as capture_main
-from livemef.capture.transport.slot_link import meeting_point
-from livemef.fusion.method.colour_transfer import fitted_shoulder
-from livemef.fusion.open_fuser import driver_is_here
-from livemef.fusion.process import FusionJob, Outlet
-from livemef.fusion.process import main as fusion_main
-from livemef.fusion.settings import FusionSettings
 from livemef.tools import options
 from livemef.tools.config.schema import Config
-from livemef.tools.config.sources import load_config
+from livemef.tools.config.sources import file_in_force, load_config
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import UserError
-from livemef.tools.run.device_choice import DeviceChoice
 from livemef.tools.run.output import OutputQueue
+from livemef.tools.run.pipeline import Pipeline, Place
+from livemef.tools.run.run_files import page_address, write_run_files
 from livemef.tools.run.runtime_folder import runtime_folder
+from livemef.tools.run.saving import Saver
 from livemef.tools.run.sd_notify import sd_notify
-from livemef.tools.run.spawning import ChildSpec
 from livemef.tools.run.status import replay_loss, status, status_line
-from livemef.tools.run.supervisor import StartFailed, Supervisor
+from livemef.tools.run.supervisor import StartFailed
 
 TURN_S = 0.1
 REPORT_PERIOD_S = 1.0
@@ -67,70 +57,6 @@ class _Ending:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
-    """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
-    if known is None or known.response is None or settings.shoulder != FusionSettings().shoulder:
-        return settings
-    return replace(settings, shoulder=fitted_shoulder(known.response))
-
-
-def child_specs(
-    config: Config,
-    folder: Path,
-    frames: int | None,
-    published: Callable[[], int],
-    device: Callable[[], tuple[str, bool]],
-) -> list[ChildSpec]:
-    """The processes of the pipeline. `folder`: where the preview's socket may lie, for this user alone. `published()`:
-    how many frames earlier lives of fusion have published; `device()`: what the next one computes on, and whether that
-    is because CUDA failed.
-    """
-    preview_source = f"ipc://{folder}/preview"
-    capture_end, fusion_end = meeting_point()
-    published_to = config.publish
-    outlets = [Outlet(published_to.endpoint, published_to.codec, published_to.wire, published_to.insecure)]
-    if config.preview.enabled:
-        outlets.append(Outlet(f"pub+bind:{preview_source}"))
-    known, profile = profile_in_force(config.capture.profile)
-    capture = CaptureJob(
-        link=capture_end,
-        camera=config.capture.camera,
-        exposures=config.capture.exposures,
-        gain=config.capture.gain,
-        mains_hz=config.capture.mains_hz,
-        ring_slots=config.capture.ring_slots,
-        stall_timeout_s=config.capture.stall_timeout_s,
-        known=known,
-    )
-
-    def fusion() -> tuple[FusionJob]:
-        chosen, after_cuda = device()
-        return (
-            FusionJob(
-                link=fusion_end,
-                outlets=tuple(outlets),
-                settings=fusion_settings(config.fusion, known),
-                model=config.runtime.model,
-                device=chosen,
-                threads=config.runtime.threads or None,
-                bracket_mode=config.capture.bracket_mode,
-                frames=None if frames is None else max(0, frames - published()),
-                after_cuda=after_cuda,
-                profile=profile,
-                frame_id=config.publish.frame_id,
-                response=None if known is None else known.response,
-            ),
-        )
-
-    specs = [ChildSpec("capture", capture_main, lambda: (capture,)), ChildSpec("fusion", fusion_main, fusion)]
-    if config.preview.enabled:
-        from livemef.tools.preview.process import main as preview_main
-
-        page = (f"sub+connect:{preview_source}", config.preview.host, config.preview.port, config.preview.token or None)
-        specs.append(ChildSpec("preview", preview_main, lambda: page))
-    return specs
-
-
 @contextmanager
 def _display(as_json: bool, output: OutputQueue, console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that shows a status: a JSON line, a line refreshed in place, or plain lines where no terminal is."""
@@ -144,7 +70,9 @@ def _display(as_json: bool, output: OutputQueue, console: Console) -> Iterator[C
         yield lambda now: live.update(Text(status_line(now), no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
-def run_pipeline(config: Config, frames: int | None, as_json: bool, output: OutputQueue, errors: OutputQueue) -> None:
+def run_pipeline(
+    config: Config, frames: int | None, as_json: bool, output: OutputQueue, errors: OutputQueue, saver: Saver
+) -> None:
     """Run until `frames` are published, the source ends, or somebody asks for the end. The last status ends the output.
 
     output: takes the JSON lines; errors: takes the lines for people. Raises UserError if a process cannot start because
@@ -152,70 +80,58 @@ def run_pipeline(config: Config, frames: int | None, as_json: bool, output: Outp
     """
     ending = _Ending()
     console = Console(file=cast(IO[str], errors))
-    choice = DeviceChoice(config.runtime.device, driver_is_here())
-
-    def device() -> tuple[str, bool]:
-        fusion = supervisor.children["fusion"]
-        chosen = choice.next(fusion.failures, fusion.described.get("device"), fusion.last_words)
-        return chosen, choice.fallen_back
-
     with runtime_folder() as folder, _display(as_json, output, console) as show:
-        specs = child_specs(config, folder, frames, lambda: supervisor.children["fusion"].count("published"), device)
-        supervisor = Supervisor(specs, config.supervision)
+        place = Place(folder)
+        write_run_files(place, config)
+        pipeline = Pipeline(config, place, frames, saver)
         try:
-            supervisor.start()
-            _loop(supervisor, ending, show, config, as_json)
+            pipeline.supervisor.start()
+            _loop(pipeline, ending, show, place, as_json)
         except StartFailed as error:
             if error.surroundings:
                 raise UserError(str(error)) from error
             raise
         finally:
             sd_notify("STOPPING=1")
-            supervisor.stop()
+            pipeline.supervisor.stop()
             ending.restore()
-    last = status(supervisor.children)
+    last = status(pipeline.supervisor.children)
     print(json.dumps(last) if as_json else status_line(last), file=output if as_json else errors)
     if lost := replay_loss(config.capture.camera, last):
         print(f"livemef: {lost}", file=errors)
 
 
 def _loop(
-    supervisor: Supervisor,
-    ending: _Ending,
-    show: Callable[[dict[str, Any]], None],
-    config: Config,
-    as_json: bool,
+    pipeline: Pipeline, ending: _Ending, show: Callable[[dict[str, Any]], None], place: Place, as_json: bool
 ) -> None:
-    fusion = supervisor.children["fusion"]
+    children = pipeline.supervisor.children
+    fusion = children["fusion"]
     told_ready, next_report = False, time.monotonic() + REPORT_PERIOD_S
     while not ending.asked and not (fusion.finished and fusion.process is None):
-        supervisor.step(TURN_S)
-        healthy = all(child.ready for child in supervisor.children.values())
+        pipeline.step(TURN_S)
+        healthy = all(child.ready for child in children.values())
         if healthy and not told_ready:
             told_ready = True
             sd_notify("READY=1")
-            what = _announcement(config, supervisor.children["capture"].described, fusion.described["device"])
+            what = _announcement(
+                pipeline.state.config, place, children["capture"].described, fusion.described["device"]
+            )
             print(f"livemef: {what}", file=sys.stderr)
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
             if told_ready or as_json:
-                show(status(supervisor.children))
+                show(status(children))
             sd_notify("WATCHDOG=1")
 
 
-def _announcement(config: Config, camera: Mapping[str, Any], device: str) -> str:
+def _announcement(config: Config, place: Place, camera: Mapping[str, Any], device: str) -> str:
     lines = [
         f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
     if config.preview.enabled:
-        token = " (with ?token= and the token that you set)" if config.preview.token else ""
-        lines.append(f"page at http://{_in_url(config.preview.host)}:{config.preview.port}{token}")
+        lines.append(f"page at {page_address(config)}?token={place.control_token} (without the token it only shows)")
     return "; ".join(lines) + "; Ctrl-C ends it"
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
@@ -293,14 +209,16 @@ def run_command(
         "fusion.motion": motion,
         "fusion.network_lines": network_lines,
     } | preview_flags(preview, no_preview)
-    loaded = load_config(Path(config) if config else None, flags)
+    file = Path(config) if config else None
+    loaded = load_config(file, flags)
     if show_config:
         print_config(loaded)
         return 0
+    saver = Saver(lambda: load_config(file, flags).config, file_in_force(file), loaded.origins)
     output, errors = OutputQueue(1), OutputQueue(2)
     try:
         with redirect_stderr(cast(IO[str], errors)):  # for the log as well
-            run_pipeline(loaded.config, frames, as_json, output, errors)
+            run_pipeline(loaded.config, frames, as_json, output, errors, saver)
     finally:
         output.finish()
         errors.finish()

@@ -29,6 +29,49 @@ def status(children: Mapping[str, Child]) -> dict[str, Any]:
     return answer
 
 
+def api_status(children: Mapping[str, Child]) -> dict[str, Any]:
+    """What GET /status shows of the pipeline (docs/control.md)."""
+    counts, capture, fusion = status(children), children["capture"], children["fusion"]
+    camera = dict(capture.described)
+    size = str(camera.get("size", "")).split("x")
+    return {
+        "camera": {
+            "name": camera.get("name"),
+            "size": [int(side) for side in size] if len(size) == 2 else None,
+            "fps": camera.get("fps"),
+            "can_request": camera.get("can_request"),
+            "limits": camera.get("limits"),
+            "state": counts["camera"],
+        },
+        "plan": None,
+        "auto": None,
+        "epoch": None,
+        **control_of(capture),
+        **{key: counts[key] for key in ("fps", "latency_ms", "fuse_ms", "ev_gap", "device")},
+        "model_sha256": fusion.described.get("model_sha256"),
+        "counters": {key: counts[key] for key in CAPTURE_COUNTERS + FUSION_COUNTERS},
+        "processes": {name: process_state(child) for name, child in children.items()},
+    }
+
+
+def control_of(capture: Child) -> dict[str, Any]:
+    """The exposures in use, as the capture process has reported them; empty if it has not. plan: None = not known."""
+    found = capture.values.get("control")
+    if not found:
+        return {}
+    plan = [{"exposure_us": time_us, "gain": gain} for time_us, gain in found["plan"]]
+    return {"epoch": found["epoch"], "auto": found["auto"], "plan": plan if found["known"] else None}
+
+
+def process_state(child: Child) -> dict[str, Any]:
+    """State of a process: starting, working, waiting (to be started again) or ended; restarts; why the last one was."""
+    if child.process is not None:
+        state = "working" if child.ready else "starting"
+    else:
+        state = "ended" if child.finished else "waiting"
+    return {"state": state, "restarts": child.restarts, "reason": child.last_words}
+
+
 def _rounded(value: Any) -> float | None:
     return None if value is None else round(float(value), 2)
 

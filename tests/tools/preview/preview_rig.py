@@ -11,6 +11,7 @@ import time
 
 from livemef.fusion.stream.header import exposure_header
 from livemef.fusion.stream.publisher import Publisher
+from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.server import Preview, serve
 from tests.fusion.stream.stream_samples import flat, header
 
@@ -32,7 +33,7 @@ class Served(threading.Thread):
 
     def __init__(self, source, token, port):
         super().__init__(daemon=True)
-        self._preview = Preview(f"sub+connect:{source}", "127.0.0.1", port, token)
+        self._preview = Preview(PageJob(f"sub+connect:{source}", "127.0.0.1", port, token))
         self.over, self.ready, self.url = threading.Event(), threading.Event(), ""
 
     def run(self):

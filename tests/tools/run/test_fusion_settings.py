@@ -5,7 +5,7 @@ import numpy as np
 from livemef.capture.cameras.base import CameraIdentity, KnownCamera
 from livemef.capture.srgb import decode
 from livemef.fusion.settings import FusionSettings
-from livemef.tools.run.command import fusion_settings
+from livemef.tools.run.pipeline import fusion_settings
 
 IDENTITY = CameraIdentity("simulated", "1", 640, 480, "uint8")
 

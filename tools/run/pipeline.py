@@ -1,0 +1,157 @@
+"""The processes of `livemef run`, and what each is started with: always by the live configuration."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from livemef.calibration.profile import profile_in_force
+from livemef.capture.cameras.base import KnownCamera
+from livemef.capture.child import Report
+from livemef.capture.process import CaptureJob
+from livemef.capture.process import main as capture_main
+from livemef.capture.transport.slot_link import meeting_point
+from livemef.fusion.method.colour_transfer import fitted_shoulder
+from livemef.fusion.open_fuser import driver_is_here
+from livemef.fusion.process import FusionJob, Outlet
+from livemef.fusion.process import main as fusion_main
+from livemef.fusion.settings import FusionSettings
+from livemef.tools.config.schema import Config
+from livemef.tools.preview.page_job import PageJob
+from livemef.tools.run.audit import AuditLog
+from livemef.tools.run.control import GATE, Control
+from livemef.tools.run.device_choice import DeviceChoice
+from livemef.tools.run.live_state import LiveState
+from livemef.tools.run.saving import Saver
+from livemef.tools.run.spawning import ChildSpec
+from livemef.tools.run.status_feed import StatusFeed
+from livemef.tools.run.supervisor import Supervisor
+
+
+def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
+    """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
+    if known is None or known.response is None or settings.shoulder != FusionSettings().shoulder:
+        return settings
+    return replace(settings, shoulder=fitted_shoulder(known.response))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps what only this user may reach. control_token: of this run, for its whole life."""
+
+    folder: Path
+    control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    @property
+    def pictures(self) -> str:
+        """Address of the outlet that the page subscribes to."""
+        return f"ipc://{self.folder}/preview"
+
+
+class Pipeline:
+    """The supervised processes, and all that belongs to them: their live configuration, its changes, their state.
+
+    Call `supervisor.start`, then `step` in a loop, then `supervisor.stop`. frames: end after publishing so many.
+    """
+
+    def __init__(self, config: Config, place: Place, frames: int | None, saver: Saver) -> None:
+        self.state = LiveState(config, saver.reload)
+        self._place, self._frames = place, frames
+        self._device = DeviceChoice(config.runtime.device, driver_is_here())
+        self._known, self._profile = profile_in_force(config.capture.profile)
+        self._capture_end, self._fusion_end = meeting_point()
+        self._last_epoch = -1
+        self.supervisor = Supervisor(self._specs(), config.supervision)
+        self.control = Control(
+            self.supervisor,
+            self.state,
+            lambda changed: fusion_settings(changed.fusion, self._known),
+            sets_exposures=lambda: bool(self.supervisor.children["capture"].described.get("can_request", True)),
+            save=saver.save,
+            audit=AuditLog().write,
+        )
+        self.feed = StatusFeed(self.supervisor, self.control)
+        self.supervisor.listener = self
+
+    def step(self, wait_s: float) -> None:
+        """Wait up to `wait_s` for something to happen, and do what is due. Raises StartFailed."""
+        self.supervisor.step(wait_s)
+        self.control.step()
+        self.feed.step()
+
+    def on_report(self, name: str, report: Report) -> None:
+        """See Listener."""
+        self.control.on_report(name, report)
+
+    def on_end(self, name: str) -> None:
+        """See Listener."""
+        if name == "capture":
+            state = self.supervisor.children[name].values.get("control", {})
+            self._last_epoch = max(self._last_epoch, state.get("epoch", -1))
+        self.control.on_end(name)
+
+    def _specs(self) -> list[ChildSpec]:
+        specs = [ChildSpec("capture", capture_main, self._capture), ChildSpec("fusion", fusion_main, self._fusion)]
+        if self.state.config.preview.enabled:
+            from livemef.tools.preview.process import main as page_main
+
+            specs.append(ChildSpec(GATE, page_main, self._page))
+        return specs
+
+    def _capture(self) -> tuple[CaptureJob]:
+        settings = self.state.config.capture
+        return (
+            CaptureJob(
+                link=self._capture_end,
+                camera=settings.camera,
+                exposures=settings.exposures,
+                gain=settings.gain,
+                mains_hz=settings.mains_hz,
+                ring_slots=settings.ring_slots,
+                stall_timeout_s=settings.stall_timeout_s,
+                known=self._known,
+                first_epoch=self._last_epoch + 1,
+            ),
+        )
+
+    def _fusion(self) -> tuple[FusionJob]:
+        config, child = self.state.config, self.supervisor.children["fusion"]
+        device = self._device.next(child.failures, child.described.get("device"), child.last_words)
+        frames = None if self._frames is None else max(0, self._frames - child.count("published"))
+        return (
+            FusionJob(
+                link=self._fusion_end,
+                outlets=tuple(self._outlets(config)),
+                settings=fusion_settings(config.fusion, self._known),
+                model=config.runtime.model,
+                device=device,
+                threads=config.runtime.threads or None,
+                bracket_mode=config.capture.bracket_mode,
+                frames=frames,
+                after_cuda=self._device.fallen_back,
+                profile=self._profile,
+                frame_id=config.publish.frame_id,
+                settings_rev=self.state.revision,
+                response=None if self._known is None else self._known.response,
+            ),
+        )
+
+    def _outlets(self, config: Config) -> list[Outlet]:
+        publish = config.publish
+        outlets = [Outlet(publish.endpoint, publish.codec, publish.wire, publish.insecure)]
+        return [*outlets, Outlet(f"pub+bind:{self._place.pictures}")] if config.preview.enabled else outlets
+
+    def _page(self) -> tuple[PageJob]:
+        preview = self.state.config.preview
+        return (
+            PageJob(
+                source=f"sub+connect:{self._place.pictures}",
+                host=preview.host,
+                port=preview.port,
+                view_token=preview.token or None,
+                control_token=self._place.control_token,
+                folder=str(self._place.folder),
+                insecure=self.state.config.publish.insecure,
+            ),
+        )
