@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from livemef.fusion.open_fuser import driver_is_here
-from livemef.fusion.process import FusionJob, Outlet
+from livemef.fusion.process import Outlet
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import UserError
-from livemef.tools.run.command import child_specs
-from livemef.tools.run.device_choice import DeviceChoice
-from livemef.tools.run.spawning import ChildSpec
-from livemef.tools.run.supervisor import StartFailed, Supervisor
+from livemef.tools.run import pipeline as run
+from livemef.tools.run.saving import Saver
+from livemef.tools.run.supervisor import StartFailed
 
 TURN_S = 0.1
 START_LIMIT_S = 120.0
@@ -28,12 +25,9 @@ class Pipeline:
     def __init__(self, config: Config, folder: Path) -> None:
         """folder: for sockets, this user's alone."""
         self.endpoint = f"sub+connect:ipc://{folder}/exposures"
-        self._device = DeviceChoice(config.runtime.device, driver_is_here())
-        specs = child_specs(config, folder, None, lambda: 0, self._next_device)
         outlet = Outlet(f"pub+bind:ipc://{folder}/exposures")
-        self._supervisor = Supervisor(
-            [_with_outlet(spec, outlet) if spec.name == "fusion" else spec for spec in specs], config.supervision
-        )
+        self._run = run.Pipeline(config, run.Place(folder), None, Saver(lambda: config), (outlet,))
+        self._supervisor = self._run.supervisor
         self._ending = threading.Event()
         self._failed: StartFailed | None = None
         self._thread = threading.Thread(target=self._watch, name="pipeline", daemon=True)
@@ -87,26 +81,8 @@ class Pipeline:
         try:
             self._supervisor.start()
             while not self._ending.is_set():
-                self._supervisor.step(TURN_S)
+                self._run.step(TURN_S)
         except StartFailed as error:
             self._failed = error
         finally:
             self._supervisor.stop()
-
-    def _next_device(self) -> tuple[str, bool]:
-        fusion = self._supervisor.children["fusion"]
-        chosen = self._device.next(fusion.failures, fusion.described.get("device"), fusion.last_words)
-        return chosen, self._device.fallen_back
-
-
-def _with_outlet(spec: ChildSpec, outlet: Outlet) -> ChildSpec:
-    """The fusion process with one more output."""
-
-    def arguments() -> tuple[Any, ...]:
-        return tuple(
-            replace(argument, outlets=(*argument.outlets, outlet)) if isinstance(argument, FusionJob) else argument
-            for argument in spec.arguments()
-        )
-
-    made: Callable[[], tuple[Any, ...]] = arguments
-    return replace(spec, arguments=made)

@@ -53,11 +53,14 @@ class Pipeline:
     """The supervised processes, and all that belongs to them: their live configuration, its changes, their state.
 
     Call `supervisor.start`, then `step` in a loop, then `supervisor.stop`. frames: end after publishing so many.
+    more_outlets: of fusion, beside that of [publish] and the page's.
     """
 
-    def __init__(self, config: Config, place: Place, frames: int | None, saver: Saver) -> None:
+    def __init__(
+        self, config: Config, place: Place, frames: int | None, saver: Saver, more_outlets: tuple[Outlet, ...] = ()
+    ) -> None:
         self.state = LiveState(config, saver.reload)
-        self._place, self._frames = place, frames
+        self._place, self._frames, self._more_outlets = place, frames, more_outlets
         self._device = DeviceChoice(config.runtime.device, driver_is_here())
         self._known, self._profile = profile_in_force(config.capture.profile)
         self._capture_end, self._fusion_end = meeting_point()
@@ -139,7 +142,7 @@ class Pipeline:
 
     def _outlets(self, config: Config) -> list[Outlet]:
         publish = config.publish
-        outlets = [Outlet(publish.endpoint, publish.codec, publish.wire, publish.insecure)]
+        outlets = [Outlet(publish.endpoint, publish.codec, publish.wire, publish.insecure), *self._more_outlets]
         return [*outlets, Outlet(f"pub+bind:{self._place.pictures}")] if config.preview.enabled else outlets
 
     def _page(self) -> tuple[PageJob]:
