@@ -94,7 +94,7 @@ RECIPES = {
     "cbm": TrainingConfig(),
     "cbm-tree": TrainingConfig(
         name="cbm-tree",
-        steps=8000,
+        steps=3000,
         learning_rate=4e-4,
         exposures={2: 0.45, 3: 0.3, 4: 0.25},
     ),
