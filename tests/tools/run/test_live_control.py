@@ -1,0 +1,197 @@
+"""A running pipeline, changed over HTTP: what the pictures and the events say, and what outlives a kill."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.subscriber import Subscriber
+from tests.tools.run.test_run import Pipeline, free_port
+
+pytest.importorskip("aiohttp")
+
+
+class Controlled:
+    """A run with a page, and a client of its API."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.page = free_port()
+        self.pipeline = Pipeline("--preview", f"127.0.0.1:{self.page}", *arguments)
+        assert self.pipeline.process.stderr is not None
+        self._said = ""
+        while (found := re.search(r"\?token=([\w-]+)", self._said)) is None:
+            line = self.pipeline.process.stderr.readline()
+            assert line, self._said
+            self._said += line
+        self.token = found[1]
+        threading.Thread(target=self.pipeline.process.stderr.read, daemon=True).start()
+
+    def ask(self, method: str, path: str, body: Any = None, token: bool = True, **headers: str) -> tuple[int, Any]:
+        sent = {"Content-Type": "application/json", **headers}
+        sent |= {"Authorization": f"Bearer {self.token}"} if token else {}
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.page}/api/v1{path}"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, data, sent, method=method), timeout=30) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
+    folder = tmp_path_factory.mktemp("live")
+    file = folder / "livemef.toml"
+    file.write_text('# mine\n[fusion]\ngamma = 1.1 # kept\n[capture]\nexposures = "1ms,16ms"\n')
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")
+    try:
+        controlled = Controlled("--config", str(file), "--motion", "off")
+    finally:
+        os.environ.pop("XDG_STATE_HOME")
+        if before is not None:
+            os.environ["XDG_STATE_HOME"] = before
+    controlled.folder = folder  # type: ignore[attr-defined]
+    yield controlled
+    controlled.pipeline.process.kill()
+    controlled.pipeline.process.wait()
+
+
+def header_when(subscriber: Subscriber, fits: Callable[[Header], bool], limit_s: float = 40.0) -> Header:
+    end = time.monotonic() + limit_s
+    while True:
+        header = subscriber.receive(limit_s).header
+        if fits(header):
+            return header
+        assert time.monotonic() < end, header
+
+
+def times_us(header: Header) -> list[float]:
+    return [round(source.measured.exposure_us) for source in header.sources if source.measured is not None]
+
+
+def test_changes_reach_the_pictures_and_outlive_the_processes(run: Controlled) -> None:
+    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+        first = header_when(subscriber, lambda header: True)
+        assert (first.settings_rev, first.fusion["gamma"], first.epoch) == (1, 1.1, 0)
+        status, changed = run.ask("PATCH", "/settings/fusion", {"gamma": 0.7})
+        assert (status, changed["revision"]) == (200, 2)
+        assert header_when(subscriber, lambda header: header.settings_rev == 2).fusion["gamma"] == 0.7
+        assert run.ask("PATCH", "/settings/capture", {"exposures": "2ms,8ms"})[0] == 200
+        plan = header_when(subscriber, lambda header: header.epoch == 1)
+        assert times_us(plan) == [2000.0, 8000.0]
+
+        os.kill(run.pipeline.children()["fusion"], signal.SIGKILL)
+        again = header_when(subscriber, lambda header: header.stream != first.stream)
+        assert (again.settings_rev, again.fusion["gamma"]) == (3, 0.7)
+        os.kill(run.pipeline.children()["capture"], signal.SIGKILL)
+        later = header_when(subscriber, lambda header: header.epoch > plan.epoch)
+        assert times_us(later) == [2000.0, 8000.0]
+        status, _ = run.ask("POST", "/restart", {"process": "gate"})
+        assert status == 202
+
+    end = time.monotonic() + 30
+    while True:  # the gate comes back with the same token, and knows everything
+        try:
+            status, settings = run.ask("GET", "/settings")
+        except (urllib.error.URLError, ConnectionError):
+            status, settings = 0, {}
+        if status == 200:
+            break
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert settings["revision"] == 3
+    assert settings["changed"] == ["capture.exposures", "fusion.gamma"]
+
+
+def test_saved_reverted_and_refused(run: Controlled) -> None:
+    file: Path = run.folder / "livemef.toml"  # type: ignore[attr-defined]
+    revision = run.ask("GET", "/settings")[1]["revision"]
+    for body, status in (({"gamma": 99}, 422), ({"gama": 1}, 422), ([], 422)):
+        assert run.ask("PATCH", "/settings/fusion", body)[0] == status
+    assert run.ask("PATCH", "/settings/capture", {"exposures": "2ms,999s"})[0] == 422
+    assert run.ask("PATCH", "/settings/runtime", {"threads": 1})[0] == 404
+    assert run.ask("PATCH", "/settings/fusion", {"gamma": 1.0}, token=False)[0] == 401
+    assert run.ask("PATCH", "/settings/fusion", {"gamma": 1.0}, **{"If-Match": f'"{revision - 1}"'})[0] == 412
+    assert run.ask("GET", "/settings")[1]["revision"] == revision
+
+    run.ask("PATCH", "/settings/fusion", {"gamma": 0.8, "network_lines": 0, "motion": "full"})
+    run.ask("PATCH", "/settings/fusion", {"network_lines": 90})
+    status, saved = run.ask("POST", "/settings/save")
+    assert (status, saved["overridden"]) == (200, ["fusion.motion"])  # a flag says otherwise
+    text = file.read_text()
+    assert text.startswith("# mine")
+    assert "gamma = 0.8 # kept" in text
+    assert 'motion = "full"' in text
+    run.ask("PATCH", "/settings/fusion", {"gamma": 2.0})
+    assert run.ask("POST", "/settings/revert")[1]["values"]["fusion"]["gamma"] == 0.8
+    settings = run.ask("GET", "/settings")[1]
+    assert (settings["values"]["fusion"]["motion"], settings["changed"]) == ("off", [])
+    entries = [json.loads(line) for line in (run.folder / "state/livemef/changes.jsonl").read_text().splitlines()]  # type: ignore[attr-defined]
+    assert {"status", "who", "did", "revision", "changed", "time"} == entries[-1].keys()
+
+
+def test_events_are_sent_to_all_and_again_to_who_was_away(run: Controlled) -> None:
+    def events(last: str | None, until: str) -> list[tuple[str, str, Any]]:
+        headers = {} if last is None else {"Last-Event-ID": last}
+        url = f"http://127.0.0.1:{run.page}/api/v1/events"
+        found: list[tuple[str, str, Any]] = []
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            fields: dict[str, str] = {}
+            for line in answer:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name:
+                    fields[name] = value
+                elif fields:
+                    found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+                    fields = {}
+                    if found[-1][1] == until:
+                        return found
+        raise AssertionError(found)
+
+    ((begin, _, hello),) = events(None, "hello")
+    assert hello["revision"] == run.ask("GET", "/settings")[1]["revision"]
+    run.ask("PATCH", "/settings/publish", {"codec": "jpeg"}, **{"Livemef-Client": "tests"})
+    missed = [data for _, event, data in events(begin, "settings") if event == "settings"]
+    assert missed == [
+        {
+            "revision": hello["revision"] + 1,
+            "who": "tests at 127.0.0.1",
+            "changed": {"publish.codec": "jpeg"},
+            "action": "set",
+        }
+    ]
+    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+        assert header_when(subscriber, lambda header: header.codec == "jpeg")
+    assert events("nonsense-99", "hello")
+
+
+def test_auto_and_hold(run: Controlled) -> None:
+    assert run.ask("POST", "/exposures/auto")[0] == 200
+    status, held = run.ask("POST", "/exposures/hold")
+    assert status == 200
+    assert held["values"]["capture"]["exposures"].count("us@") == 2
+    assert run.ask("PATCH", "/settings/capture", {"exposures": "1ms,4ms,16ms"})[0] == 200
+    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+        header_when(subscriber, lambda header: len(header.sources) == 3)
+    assert run.ask("GET", "/status")[1]["role"] == "control"
+    assert run.ask("GET", "/status", token=False)[1]["role"] == "view"
+    assert len(run.ask("GET", "/status")[1]["plan"]) == 3
+
+
+def test_ctrl_c_still_leaves_nothing(run: Controlled) -> None:
+    children = list(run.pipeline.children().values())
+    run.pipeline.process.send_signal(signal.SIGINT)
+    assert run.pipeline.process.wait(30) == 0
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
