@@ -20,7 +20,7 @@ from livemef.tools.field.board import Board, Entry
 from livemef.tools.field.clock import ClockState, ClockWatch
 from livemef.tools.field.exposures import ExposureFrames
 from livemef.tools.field.ids import checked_id, folder_name
-from livemef.tools.field.products import Subject, write_products
+from livemef.tools.field.products import Standard, Subject, write_products
 from livemef.tools.field.project import Project
 from livemef.tools.field.readiness import NO_TARGET, red_reasons
 from livemef.tools.field.rig import Rig
@@ -58,7 +58,7 @@ class Desk:
         self._said_clock = ""
         self._retake, self._note = False, ""
         self._last: tuple[str, int] | None = None
-        self._scale = 1.0
+        self._standard = Standard()
         second = project.store.second
         self._copies = SecondCopy(Path(second).expanduser().resolve()) if second else None
         self.board = Board(field, project, rig, watch, self._copies, self._clock)
@@ -154,7 +154,7 @@ class Desk:
 
         def write(folder: Path, name: str) -> Mapping[str, str]:
             subject = Subject(object_id, name, self._project.session.operator, when, note, part)
-            return self._write(folder, subject, taken, clock)
+            return self._write(folder, subject, taken, self._standard, clock)
 
         place = self._field.store(object_id, retake, write, part=self._part_name(part))
         self._retake, self._note, self._last = False, "", (object_id, part)
@@ -196,16 +196,19 @@ class Desk:
         taken = self._frames()
         self.board.doing = "measuring the target"
         shot = measure_target(taken.merged.light, self._project.target)
-        self._scale = shot.scale
         clock = self._clock.state()
         name = f"T{len(self._field.stored(TARGETS)) + 1:04d}"
+        standard = Standard(shot.scale, shot.pixels_per_mm, name)
 
         def write(folder: Path, name: str) -> Mapping[str, str]:
             shot.write(folder)
             when = datetime.now().astimezone().replace(microsecond=0)
-            return self._write(folder, Subject(name, name, self._project.session.operator, when), taken, clock)
+            return self._write(
+                folder, Subject(name, name, self._project.session.operator, when), taken, standard, clock
+            )
 
         place = self._field.store(name, False, write, TARGETS)
+        self._standard = standard
         self._watch.new_target(taken.merged.light, shot)
         self.board.new_target(name, shot)
         self._put_copy(place)
@@ -232,9 +235,11 @@ class Desk:
         self.board.doing = "storing"
         return taken
 
-    def _write(self, folder: Path, subject: Subject, taken: Take, clock: ClockState) -> Mapping[str, str]:
+    def _write(
+        self, folder: Path, subject: Subject, taken: Take, standard: Standard, clock: ClockState
+    ) -> Mapping[str, str]:
         rig = self._rig
-        write_products(folder, subject, taken, rig.fuser, self._project, rig.origin, self._scale, clock)
+        write_products(folder, subject, taken, rig.fuser, self._project, rig.origin, standard, clock)
         self.board.note_size(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
         organization = self._project.institution.name
         return {"Source-Organization": organization} if organization else {}

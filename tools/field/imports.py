@@ -23,7 +23,7 @@ from livemef.fusion.settings import FusionSettings
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.clock import ClockWatch
 from livemef.tools.field.ids import checked_id
-from livemef.tools.field.products import Origin, Subject, write_products
+from livemef.tools.field.products import Origin, Standard, Subject, write_products
 from livemef.tools.field.project import Project, load_project
 from livemef.tools.field.session import new_session
 from livemef.tools.field.take import Take
@@ -56,7 +56,7 @@ def import_command(
     def write(folder: Path, name: str) -> dict[str, str]:
         when = datetime.now().astimezone().replace(microsecond=0)
         subject = Subject(checked, name, settings.session.operator, when)
-        write_products(folder, subject, taken, fuser, settings, origin, scale, ClockWatch().state())
+        write_products(folder, subject, taken, fuser, settings, origin, Standard(scale), ClockWatch().state())
         return {"Source-Organization": settings.institution.name} if settings.institution.name else {}
 
     with closing(new_session(project.resolve(), f"{settings.session.rig}-import", settings.model_dump())) as session:

@@ -69,6 +69,17 @@ class Origin:
         return cls(info.uri, info.name, info.model, info.serial, info.automatic)
 
 
+@dataclass(frozen=True)
+class Standard:
+    """What a session's target has set. scale: factor on the merged light before it is encoded, the same for a whole
+    session. pixels_per_mm: in the target's plane, None = not known. target: its name, "" = none was taken.
+    """
+
+    scale: float = 1.0
+    pixels_per_mm: float | None = None
+    target: str = ""
+
+
 def write_products(
     folder: Path,
     subject: Subject,
@@ -76,24 +87,23 @@ def write_products(
     fuser: Fuser,
     project: Project,
     origin: Origin,
-    scale: float,
+    standard: Standard,
     clock: ClockState,
 ) -> dict[str, Any]:
     """Write all files of an object into a folder; returns the sidecar's content, which is written as well.
 
-    scale: factor on the merged light before it is encoded; the same for a whole session. clock: how far the time of day
-    can be trusted.
+    clock: how far the time of day can be trusted.
     """
     for role in ("source", "master", "access"):
         (folder / role).mkdir()
-    writer = _Writer(folder, subject, project, origin)
+    writer = _Writer(folder, subject, project, origin, standard.pixels_per_mm)
     sources = [writer.copied(file) for file in origin.files] or [
         writer.source(frame, bracket, place)
         for bracket, frames in enumerate(taken.sources, 1)
         for place, frame in enumerate(frames, 1)
     ]
     composite = len(taken.records), len(taken.records)
-    light = taken.merged.light * np.float32(scale)
+    light = taken.merged.light * np.float32(standard.scale)
     master = writer.tiff("master", "merged", master_codes(light), LSTAR_RGB, sources, composite)
     first = taken.sources[0]
     fused = fuser.fuse([frame.pixels for frame in first]).pixels
@@ -106,7 +116,9 @@ def write_products(
         "files": {"source": [name for name, _ in sources], "master": master[0], "access": [access[0], jpeg]},
         "master": {
             "encoding": LSTAR_RGB.name,
-            "scale": scale,
+            "scale": standard.scale,
+            "pixels_per_mm": standard.pixels_per_mm,
+            "target": standard.target,
             "clipped_in_darkest": round(taken.merged.clipped, 6),
             "above_white": round(float(np.mean((light > 1).any(axis=2))), 6),
         },
@@ -134,6 +146,7 @@ class _Writer:
     subject: Subject
     project: Project
     origin: Origin
+    pixels_per_mm: float | None
 
     def copied(self, file: Path) -> tuple[str, str]:
         """File name and document id of an imported picture, copied byte for byte."""
@@ -197,6 +210,7 @@ class _Writer:
             xmp=xmp_packet(xmp),
             exposure_us=exposure_us,
             composite=composite,
+            pixels_per_mm=self.pixels_per_mm,
         )
         write_archival_tiff(self.folder / name, pixels, metadata)
         return name, document

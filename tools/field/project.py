@@ -70,11 +70,14 @@ class Store(_Table):
 
 
 class Target(_Table):
-    """corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against.
+    """name: of the target, as livemef quality knows it. definitions: a file of own targets, "" = the shipped ones.
+    corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against.
     before_first: no object is taken before a target. every_hours, every_objects: a target is due again after so much,
     0 = never.
     """
 
+    name: str = "colorchecker-classic"
+    definitions: str = ""
     corners: tuple[float, ...] = ()
     before_first: bool = True
     every_hours: Annotated[float, Field(ge=0)] = 2.0
