@@ -147,7 +147,7 @@ class Control:
             self._tell_gate("live", self.state.snapshot())
             return
         if do == "restart":
-            self._answer(asked, self._restart(asked))
+            self._restart(asked)
             return
         if do == "save":
             self._answer(asked, self._saved(asked))
@@ -309,13 +309,15 @@ class Control:
         self._present = None
         self._answer({"ask": request.ask, "who": request.who, "do": request.action}, outcome)
 
-    def _restart(self, asked: Mapping[str, Any]) -> Outcome:
-        name = GATE if asked["process"] == "gate" else asked["process"]
+    def _restart(self, asked: Mapping[str, Any]) -> None:
+        """The answer goes first: it may be the gate that ends."""
+        name = GATE if asked["process"] == "gate" else str(asked["process"])
         if name not in (GATE, "capture", "fusion"):
-            wrong = Wrong("process", f"is {str(name)[:40]!r}", "capture, fusion or gate")
-            return problem(422, "there is no such process", [wrong])
+            wrong = Wrong("process", f"is {name[:40]!r}", "capture, fusion or gate")
+            self._answer(asked, problem(422, "there is no such process", [wrong]))
+            return
+        self._answer(asked, Outcome(202, {"process": asked["process"]}))
         self._pipeline.restart(name)
-        return Outcome(202, {"process": asked["process"]})
 
     def _saved(self, asked: Mapping[str, Any]) -> Outcome:
         try:
