@@ -38,8 +38,8 @@ def loops(name, folder, sources, headers):
     ]
 
 
-pixels = ["ghost_mask", "motion", "pixels", "registration", "small"]
+pixels = ["ghost_mask", "motion", "pixels", "registration", "small", "tone"]
 setup(
-    ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels, ["motion", "pixels", "rows"])
+    ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels, ["lanes", "motion", "pixels", "rows"])
     + loops("livemef.engine._network", "engine/kernels", ["network", "processor"], ["threads"])
 )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
+from livemef.fusion.cpu.compiled_tone import has_tone_pass, tone_pass
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, Plane, Planes, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
@@ -174,6 +175,9 @@ class CompiledLoops(CompiledGridLoops):
         """See PixelLoops."""
         numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), _steering(job)
         motions = _motion(job.under), _motion(job.over)
+        if job.settings.colour == "tone" and job.out.dtype == np.uint8 and job.lightness is None and has_tone_pass():
+            pixels = job.under.pixels, job.over.pixels
+            return tone_pass(pixels, motions, job.out, steering, job.settings.shoulder)
         call = _Job(
             under=picture_of(job.under.pixels),
             over=picture_of(job.over.pixels),
