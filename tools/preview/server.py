@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
@@ -17,24 +17,21 @@ from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen
 from livemef.tools.preview.api import Api
-from livemef.tools.preview.feed import STALE_S, Feed, Received
+from livemef.tools.preview.feed import STALE_S, Feed
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.guard import Guard
 from livemef.tools.preview.http_api import PREFIX as API_PREFIX
 from livemef.tools.preview.http_api import HttpApi
+from livemef.tools.preview.lines import Lines
 from livemef.tools.preview.metrics import metrics_text
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
-from livemef.tools.preview.views import ViewMaker, described_header
+from livemef.tools.preview.views import ViewMaker
 
-IDLE_PERIOD_S = 0.5
-"""After so long a browser that asked for the next picture is answered that there is none yet."""
 SNAPSHOT_WAIT_S = 2.0
 MOST_SOCKETS = 64
 RECEIVE_BUFFER = 4096
 """Bytes of requests that the kernel holds for a connection. The page's have ten."""
-MOST_REQUESTS = 16
-"""Requests of one WebSocket that may wait for their answers. The page has one; who floods is disconnected."""
 SHUTDOWN_S = 0.5
 NICENESS = 5
 """Looking must not slow down what is looked at."""
@@ -60,8 +57,6 @@ class Preview:
         self._link = GateLink(lifeline)
         self._guard = Guard(job.host, job.view_token, job.control_token, plain_control=job.insecure)
         self._http = HttpApi(Api(self._link), self._guard)
-        self._sockets: dict[web.WebSocketResponse, Received | None] = {}
-        """Each browser, with the picture that it was sent last: a paused page saves the frame that is seen."""
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
         self.url = ""
@@ -73,6 +68,7 @@ class Preview:
             self._stack.callback(self.feed.close)
             self._views = ViewMaker(self.feed)
             self._stack.callback(self._views.close)
+            self._lines = Lines(self.feed, self._views)
             self._snapshots = SnapshotMaker()
             self._stack.callback(self._snapshots.close)
             self._link.start()
@@ -126,8 +122,7 @@ class Preview:
 
     async def _hang_up(self, _: web.Application) -> None:
         self._http.ending.set()
-        for line in list(self._sockets):
-            await line.close(code=1001, message=b"the preview ends")
+        await self._lines.hang_up()
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
         healthy = self.feed.frames > 0 and self.feed.silent_s <= STALE_S
@@ -149,7 +144,7 @@ class Preview:
         """
         asked = request.query.get("stream", ""), request.query.get("seq", "")
         if any(asked):
-            held = self._held(*asked)
+            held = self._lines.held(*asked)
             if held is None:
                 return web.Response(status=410, text="no browser shows that frame any more\n")
             return await self._encoded(self._snapshots.encoded_this(held, suffix), suffix)
@@ -158,11 +153,6 @@ class Preview:
         if newest is None:
             return web.Response(status=503, text=f"no frame within {SNAPSHOT_WAIT_S:g} s\n")
         return await self._encoded(self._snapshots.encoded(newest, suffix), suffix)
-
-    def _held(self, stream: str, seq: str) -> Received | None:
-        """What some browser was sent last, if it is that picture."""
-        shown = (one for one in self._sockets.values() if one is not None)
-        return next((one for one in shown if one.header.stream == stream and str(one.header.seq) == seq), None)
 
     async def _encoded(self, making: Awaitable[Snapshot], suffix: str) -> web.StreamResponse:
         try:
@@ -174,65 +164,10 @@ class Preview:
         return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        """The page's WebSocket: "next" asks for the next picture, "pause" for none until the next "next"."""
-        if len(self._sockets) >= MOST_SOCKETS:
+        """The page's WebSocket."""
+        if len(self._lines) >= MOST_SOCKETS:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
-        line = web.WebSocketResponse(heartbeat=10, compress=False, max_msg_size=256)
-        await line.prepare(request)
-        self._sockets[line] = None
-        requests: asyncio.Queue[str] = asyncio.Queue(MOST_REQUESTS)
-        answering = asyncio.create_task(self._answer_all(line, requests))
-        try:
-            async for message in line:
-                if message.type != WSMsgType.TEXT or message.data not in ("next", "pause"):
-                    break
-                if requests.full():
-                    if request.transport is not None:
-                        request.transport.abort()  # an orderly end would first read all the rest
-                    break
-                requests.put_nowait(message.data)
-        finally:
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
-            del self._sockets[line]
-        return line
-
-    async def _answer_all(self, line: web.WebSocketResponse, requests: asyncio.Queue[str]) -> None:
-        key: tuple[str, int] | None = None
-        looking = False
-        with ExitStack() as watching:
-            while True:
-                request = await requests.get()
-                if request == "pause":
-                    watching.close()
-                elif not looking:
-                    watching.enter_context(self.feed.watching())
-                looking = request == "next"
-                if looking:
-                    key = await self._answer(line, key)
-
-    async def _answer(self, line: web.WebSocketResponse, key: tuple[str, int] | None) -> tuple[str, int] | None:
-        """Send the newest view if it is another than `key`, else how things stand; the key of what was sent
-        last.
-        """
-        try:
-            view = await self._views.after(key, IDLE_PERIOD_S)
-        except WireError:
-            self.feed.malformed += 1
-            view = None
-        if line.closed:
-            return key
-        try:
-            if view is not None:
-                self._sockets[line] = view[0]
-                await line.send_bytes(view[1])
-                return view[0].key
-            header = self.feed.header
-            described = None if header is None else described_header(header)
-            await line.send_json({"kind": "idle", "stats": self.feed.stats(), "header": described})
-        except ConnectionError:  # the browser left meanwhile
-            pass
-        return key
+        return await self._lines.serve(request)
 
 
 def _listening(host: str, port: int) -> socket.socket:

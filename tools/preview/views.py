@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
+from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.wire import FUSED, MOTION, decode, header_json
 from livemef.tools.preview.feed import Feed, Received
+from livemef.tools.preview.scopes import scope_of
 
 FUSED_WIDTH = 1280
 EXPOSURE_WIDTH = 640
@@ -52,18 +55,35 @@ def to_jpeg(pixels: Pixels, quality: int) -> Bytes:
     return np.asarray(encoded, np.uint8).reshape(-1)
 
 
-def view_of(received: Received) -> tuple[dict[str, Any], Bytes]:
-    """A picture as the page shows it: its description and its JPEG. Raises WireError for a damaged payload."""
-    limit = FUSED_WIDTH if received.topic == FUSED else EXPOSURE_WIDTH
-    pixels = scaled_to(decode(received.parts).pixels, limit)
+@dataclass(frozen=True)
+class Wishes:
+    """What the browsers want, all together. large: topics at FUSED_WIDTH instead of EXPOSURE_WIDTH."""
+
+    scopes: bool = False
+    large: frozenset[str] = frozenset({FUSED})
+
+
+def view_of(received: Received, wishes: Wishes = Wishes()) -> tuple[dict[str, Any], list[tuple[dict[str, Any], Bytes]]]:
+    """A picture as the page shows it: its scope (empty unless wished), and description and file of its JPEG and of its
+    waveform. Raises WireError for a damaged payload.
+    """
+    full = decode(received.parts).pixels
+    limit = FUSED_WIDTH if received.topic in wishes.large | {FUSED} else EXPOSURE_WIDTH
+    jpeg = to_jpeg(scaled_to(full, limit), VIEW_QUALITY)
     header = described_header(received.header)
     described = {"topic": received.topic, "seq": received.header.seq, "source": None, "motion": None}
     if received.topic == MOTION:
         described["motion"] = header["motion"]
     elif received.topic != FUSED and received.header.sources:
         described["source"] = header["sources"][0]
-    jpeg = to_jpeg(pixels, VIEW_QUALITY)
-    return {**described, "bytes": jpeg.nbytes}, jpeg
+    files = [({**described, "bytes": jpeg.nbytes, "type": "image/jpeg"}, jpeg)]
+    if not wishes.scopes or received.topic == MOTION:
+        return {}, files
+    scope = scope_of(full)
+    waveform = compress(scope.waveform, "png")
+    about = {"topic": f"waveform/{received.topic}", "seq": received.header.seq, "source": None, "motion": None}
+    files.append(({**about, "bytes": waveform.nbytes, "type": "image/png"}, waveform))
+    return scope.described(received.header.seq), files
 
 
 def described_header(header: Header) -> dict[str, Any]:
@@ -87,6 +107,7 @@ class ViewMaker:
         self._making: asyncio.Task[bytes] | None = None
         self._made: tuple[Received, bytes] | None = None
         self._not_before_s = 0.0
+        self.wishes = Wishes()
 
     def close(self) -> None:
         """End the worker."""
@@ -117,15 +138,19 @@ class ViewMaker:
     async def _make(self, received: Received) -> bytes:
         loop, began_s = asyncio.get_running_loop(), time.monotonic()
         wanted = [received, *self._feed.beside()]
-        views = await loop.run_in_executor(self._worker, lambda: [view_of(one) for one in wanted])
+        wishes = self.wishes
+        views = await loop.run_in_executor(self._worker, lambda: [view_of(one, wishes) for one in wanted])
         spent_s = time.monotonic() - began_s
         self._not_before_s = began_s + max(SHORTEST_INTERVAL_S, spent_s * (1 + REST_FACTOR))
+        files = [one for _, found in views for one in found]
         description = {
             "kind": "view",
             "header": described_header(received.header),
             "stats": self._feed.stats(),
-            "pictures": [described for described, _ in views],
+            "pictures": [described for described, _ in files],
         }
-        message = packed(description, [jpeg for _, jpeg in views])
+        if wishes.scopes:
+            description["scopes"] = {one.topic: scope for one, (scope, _) in zip(wanted, views, strict=True) if scope}
+        message = packed(description, [file for _, file in files])
         self._made = (received, message)
         return message

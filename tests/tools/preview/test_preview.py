@@ -17,7 +17,7 @@ from livemef.tools.preview.access import check_listen, names_this_machine, same_
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.process import main as preview_main
 from livemef.tools.preview.views import packed, scaled_to, to_8_bit
-from tests.fusion.stream.stream_samples import ramp
+from tests.fusion.stream.stream_samples import flat, ramp
 from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.preview_rig import Show, colour_of, get, get_when, preview_process, serving
 
@@ -77,6 +77,43 @@ def test_packing_puts_the_pictures_after_their_description():
     description, pictures = unpacked(packed({"pictures": [{"topic": "fused", "bytes": jpeg.nbytes}]}, [jpeg]))
     assert description["pictures"][0]["topic"] == "fused"
     assert pictures["fused"].shape == (8, 8, 3)
+
+
+def test_scopes_and_large_pictures_are_there_for_who_asks(place):
+    async def views_of(port, *wishes):
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{port}/ws") as ws:
+            for wish in wishes:
+                await ws.send_str(wish)
+            for _ in range(3):
+                await ws.send_str("next")
+                message = await ws.receive(timeout=10)
+            return unpacked(message.data)
+
+    wide = lambda seq: flat(colour_of(seq), 12, 2000)  # noqa: E731
+    with Show(place, wide) as show, serving(place) as port:
+        until(lambda: show.seq > 1)
+        description, pictures = asyncio.run(views_of(port))
+        assert "scopes" not in description
+        assert set(pictures) == {"fused", "exposure/0", "exposure/1", "motion"}
+        assert pictures["fused"].shape[1] == 1280
+        description, pictures = asyncio.run(views_of(port, "scopes", "large exposure/1 motion"))
+        assert set(description["scopes"]) == {"fused", "exposure/0", "exposure/1"}
+        exposure = description["scopes"]["exposure/1"]
+        assert exposure["histogram"]["y"][220] == exposure["pixels"]
+        assert pictures["waveform/fused"].shape[:2] == (128, 256)
+        description, _ = asyncio.run(views_of(port, "scopes", "no scopes"))
+        assert "scopes" not in description
+
+
+@pytest.mark.parametrize("words", ["large", "large ../secret", "large " + "fused " * 4, "Next", "scopes please"])
+def test_who_asks_for_what_no_page_asks_for_is_disconnected(place, words):
+    async def told(port):
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{port}/ws") as ws:
+            await ws.send_str(words)
+            return (await ws.receive(timeout=10)).type
+
+    with serving(place) as port:
+        assert asyncio.run(told(port)) in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
 def test_health_metrics_and_page(place):

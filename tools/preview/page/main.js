@@ -28,7 +28,7 @@ const settings = new Settings(() => {
 });
 const controls = new Controls(settings);
 const files = new Files(settings);
-const views = new Views(() => {});
+const views = new Views(() => feed.wish("large", `large ${views.large.join(" ")}`));
 const strip = new Strip(views);
 let everSeen = false;
 
@@ -82,7 +82,6 @@ async function startControl() {
     return;  // no such API here: the page only looks
   }
   follow(heard);
-  wishScopes();
   setInterval(() => {
     if (!document.hidden) settings.readStatus().catch(() => {});
   }, STATUS_PERIOD_MS);
@@ -95,9 +94,9 @@ function heard(name, data) {
   else settings.readStatus().catch(() => {});
 }
 
-// Histograms cost the camera's machine time: only where there is room for them.
+// Histograms cost the camera's machine time and the network bytes: only where there is room for them.
 function wishScopes() {
-  if (document.documentElement.clientWidth >= SCOPES_FROM_PX) feed.wish("scopes", "scopes");
+  feed.wish("scopes", document.documentElement.clientWidth >= SCOPES_FROM_PX ? "scopes" : "no scopes");
 }
 
 byId("snapshot").href = address("snapshot.png");
@@ -130,4 +129,6 @@ startKeys([
   ["ArrowUp", "", () => loupe.nudge(0, -0.02)],
   ["ArrowDown", "", () => loupe.nudge(0, 0.02)],
 ]);
+wishScopes();
+addEventListener("resize", wishScopes);
 startControl();
