@@ -160,6 +160,10 @@ class Api:
         events = [{"id": event.id, "event": event.event, "data": event.data} for event in found]
         return Outcome(200, {"events": events, "last": log.last_id, "missed": False})
 
+    async def http_only(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """What answers with a file."""
+        return problem(406, "this answers with a file: ask over HTTP")
+
     async def openapi(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
         """GET /openapi.json."""
         from livemef.tools.preview.openapi import document
@@ -177,6 +181,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/exposures/auto", "control", "Let the exposures follow the scene", Api.act),
     Route("POST", "/restart", "control", "Start a process again", Api.restart, RestartBody),
     Route("GET", "/events", "view", "What happens, as it happens", Api.events, EventsBody),
+    Route("GET", "/crop", "view", "A part of the newest picture of a topic, PNG, 1:1", Api.http_only),
     Route("GET", "/openapi.json", "view", "This document", Api.openapi),
 )
 

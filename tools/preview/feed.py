@@ -155,9 +155,12 @@ class Feed:
 
     async def fused_after(self, key: tuple[str, int] | None, timeout_s: float) -> Received | None:
         """The newest fused picture, once it is another than `key`; None if none came within `timeout_s`."""
+        return await self._after(FUSED, key, timeout_s)
+
+    async def _after(self, topic: str, key: tuple[str, int] | None, timeout_s: float) -> Received | None:
         end_s = time.monotonic() + timeout_s
         while True:
-            newest, changed = self.newest_fused, self._changed
+            newest, changed = self._pictures.get(topic), self._changed
             if newest is not None and newest.key != key:
                 return newest
             try:
@@ -167,10 +170,14 @@ class Feed:
 
     async def fresh_fused(self, timeout_s: float) -> Received | None:
         """The newest fused picture if it is fresh, else the next to come; None if none came within `timeout_s`."""
-        newest = self.newest_fused
+        return await self.fresh(FUSED, timeout_s)
+
+    async def fresh(self, topic: str, timeout_s: float) -> Received | None:
+        """The same of any topic."""
+        newest = self._pictures.get(topic)
         if newest is not None and time.monotonic() - newest.at_s < STALE_S:
             return newest
-        return await self.fused_after(None if newest is None else newest.key, timeout_s)
+        return await self._after(topic, None if newest is None else newest.key, timeout_s)
 
     def beside(self) -> list[Received]:
         """What is shown beside the fused picture, without what has fallen behind: the newest source frames, dark to

@@ -32,6 +32,8 @@ class HttpApi:
         self.cookie = "livemef"
         """Name of this server's cookie: with its port, since browsers share cookies among a host's ports."""
         self.ending = asyncio.Event()
+        self.special: dict[str, Callable[[web.Request], Awaitable[Outcome | web.StreamResponse]]] = {}
+        """Routes of the table that only HTTP has, since they answer with a file, by path."""
 
     @web.middleware
     async def lock(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,6 +77,9 @@ class HttpApi:
             return _refused(request, refusal)
         if path == "/events" and not request.can_read_body:
             return await self._events(request)
+        if path in self.special:
+            special = await self.special[path](request)
+            return _response(special) if isinstance(special, Outcome) else special
         body = await _body(request)
         if isinstance(body, Outcome):
             return _response(body)

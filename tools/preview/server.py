@@ -17,6 +17,7 @@ from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen
 from livemef.tools.preview.api import Api
+from livemef.tools.preview.crops import crop_box
 from livemef.tools.preview.feed import STALE_S, Feed
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.guard import Guard
@@ -24,9 +25,11 @@ from livemef.tools.preview.http_api import PREFIX as API_PREFIX
 from livemef.tools.preview.http_api import HttpApi
 from livemef.tools.preview.lines import Lines
 from livemef.tools.preview.metrics import metrics_text
+from livemef.tools.preview.mjpeg import MjpegStreams
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
 from livemef.tools.preview.views import ViewMaker
+from livemef.tools.run.outcome import Outcome, problem
 
 SNAPSHOT_WAIT_S = 2.0
 MOST_SOCKETS = 64
@@ -69,8 +72,10 @@ class Preview:
             self._views = ViewMaker(self.feed)
             self._stack.callback(self._views.close)
             self._lines = Lines(self.feed, self._views)
+            self._streams = MjpegStreams(self.feed, self._views)
             self._snapshots = SnapshotMaker()
             self._stack.callback(self._snapshots.close)
+            self._http.special["/crop"] = self._crop
             self._link.start()
             self._stack.callback(self._link.stop)
             await self._listen()
@@ -88,6 +93,7 @@ class Preview:
                 web.get(page_files.PREFIX + "{name}", page_files.page_file),
                 web.route("*", f"{API_PREFIX}/{{rest:.*}}", self._http.answer),
                 web.get("/ws", self._live),
+                web.get("/stream.mjpeg", self._mjpeg),
                 web.get("/healthz", self._health),
                 web.get("/metrics", self._metrics),
                 web.get("/snapshot.jpg", self._snapshot_jpg),
@@ -122,6 +128,7 @@ class Preview:
 
     async def _hang_up(self, _: web.Application) -> None:
         self._http.ending.set()
+        self._streams.hang_up()
         await self._lines.hang_up()
 
     async def _health(self, _: web.Request) -> web.StreamResponse:
@@ -163,9 +170,31 @@ class Preview:
         content_type = "image/jpeg" if suffix == "jpg" else "image/png"
         return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
 
+    async def _crop(self, request: web.Request) -> Outcome | web.StreamResponse:
+        """A part of the newest picture of a topic, 1:1."""
+        box = crop_box(request.query)
+        if isinstance(box, Outcome):
+            return box
+        with self.feed.watching():
+            newest = await self.feed.fresh(box.topic, SNAPSHOT_WAIT_S)
+        if newest is None:
+            return problem(503, f"no picture of topic {box.topic} within {SNAPSHOT_WAIT_S:g} s")
+        try:
+            encoded = await self._snapshots.cropped(newest, box)
+        except WireError as error:
+            return problem(503, str(error))
+        headers = {"Livemef-Seq": str(newest.header.seq), "Livemef-Stream": newest.header.stream}
+        return web.Response(body=encoded.data, content_type="image/png", headers=headers)
+
+    async def _mjpeg(self, request: web.Request) -> web.StreamResponse:
+        """The fused pictures as one endless answer."""
+        if len(self._lines) + len(self._streams) >= MOST_SOCKETS:
+            return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
+        return await self._streams.serve(request)
+
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """The page's WebSocket."""
-        if len(self._lines) >= MOST_SOCKETS:
+        if len(self._lines) + len(self._streams) >= MOST_SOCKETS:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
         return await self._lines.serve(request)
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.wire import decode
+from livemef.tools.preview.crops import Box, cropped_png
 from livemef.tools.preview.feed import Received
 from livemef.tools.preview.views import REST_FACTOR, SNAPSHOT_QUALITY, Bytes, to_jpeg
 
@@ -46,6 +47,11 @@ class SnapshotMaker:
         async with self._turn:
             return await self._encode(lambda: received, suffix)
 
+    async def cropped(self, received: Received, box: Box) -> Bytes:
+        """A part of a picture as PNG. Raises WireError."""
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, _crop, received, box)
+
     async def _encode(self, chosen: Callable[[], Received], suffix: str) -> Snapshot:
         await asyncio.sleep(max(0.0, self._not_before_s - time.monotonic()))
         received, began_s = chosen(), time.monotonic()
@@ -58,3 +64,7 @@ class SnapshotMaker:
 def _encode(received: Received, suffix: str) -> Bytes:
     pixels = decode(received.parts).pixels
     return compress(pixels, "png") if suffix == "png" else to_jpeg(pixels, SNAPSHOT_QUALITY)
+
+
+def _crop(received: Received, box: Box) -> Bytes:
+    return cropped_png(decode(received.parts).pixels, box)

@@ -1,0 +1,67 @@
+"""The fused pictures as one endless answer of JPEG files, which many programs take for a camera."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from aiohttp import web
+
+from livemef.fusion.stream.wire import WireError
+from livemef.tools.preview.feed import Feed
+from livemef.tools.preview.views import ViewMaker
+
+WAIT_S = 0.5
+BOUNDARY = "livemef-frame"
+
+
+class MjpegStreams:
+    """Those who take it. They share the JPEG files of the page's browsers."""
+
+    def __init__(self, feed: Feed, views: ViewMaker) -> None:
+        self._feed, self._views = feed, views
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def hang_up(self) -> None:
+        """End all of them."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Send pictures until the client leaves."""
+        response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"})
+        await response.prepare(request)
+        task = asyncio.ensure_future(self._send_all(response))
+        self._tasks.add(task)
+        try:
+            await task
+        except (ConnectionError, asyncio.CancelledError):  # the client left, or the server ends
+            task.cancel()
+        finally:
+            self._tasks.discard(task)
+        return response
+
+    async def _send_all(self, response: web.StreamResponse) -> None:
+        key: tuple[str, int] | None = None
+        with self._feed.watching():
+            while True:
+                try:
+                    view = await self._views.after(key, WAIT_S)
+                except WireError:
+                    self._feed.malformed += 1
+                    continue
+                if view is not None:
+                    key = view[0].key
+                    jpeg = first_picture(view[1])
+                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    await response.write(b"".join([head.encode(), jpeg, b"\r\n"]))
+
+
+def first_picture(message: bytes) -> memoryview:
+    """The first picture, which is the fused one, of a view's message (docs/preview.md)."""
+    begin = 4 + int.from_bytes(message[:4], "big")
+    length = json.loads(message[4:begin])["pictures"][0]["bytes"]
+    return memoryview(message)[begin : begin + length]
