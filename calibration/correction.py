@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from livemef.calibration.flat_field import vignetting_of
-from livemef.calibration.profile import CameraProfile
+from livemef.calibration.profile import CameraProfile, load_profile
 from livemef.fusion.correction import CameraCorrection
 
 
@@ -21,3 +23,14 @@ def correction_of(profile: CameraProfile) -> CameraCorrection:
         matrix=None if profile.colour is None else np.array(profile.colour.matrix),
         lens=lens or None,
     )
+
+
+def correction_in_force(setting: str, correct: bool = True) -> CameraCorrection | None:
+    """What the profile at a path changes in pixels; None for an empty path, where it is not wanted, or changes nothing.
+
+    Raises CalibrationError as load_profile does.
+    """
+    if not setting or not correct:
+        return None
+    correction = correction_of(load_profile(Path(setting).expanduser()))
+    return correction if correction.applied else None

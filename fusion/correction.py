@@ -37,16 +37,32 @@ class CameraCorrection:
     matrix: Values | None = None
     lens: tuple[Values, Values] | None = None
 
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """What is corrected, in words: some of response, flat field, hot pixels, colour, lens."""
+        parts = {
+            "response": self.response is not None,
+            "flat field": self.transmission is not None,
+            "hot pixels": bool(self.hot_pixels),
+            "colour": self.matrix is not None,
+            "lens": self.lens is not None,
+        }
+        return tuple(name for name, present in parts.items() if present)
+
+    def check_size(self, pixels: Pixels) -> None:
+        """Raise FusionError for a picture of another size than the correction was measured at."""
+        height, width = pixels.shape[:2]
+        if self.size not in (None, (width, height)):
+            wanted = "x".join(map(str, self.size or ()))
+            raise FusionError(f"the camera's profile was measured at {wanted}, the picture is {width}x{height}")
+
     def light(self, pixels: Pixels) -> NDArray[np.float32]:
         """Linear light, height x width x 3, of a picture (BGR, uint8 or uint16), with the sensor's errors undone.
 
         Raises FusionError for a picture of another size than the correction was measured at.
         """
-        height, width = pixels.shape[:2]
-        if self.size not in (None, (width, height)):
-            wanted = "x".join(map(str, self.size or ()))
-            raise FusionError(f"the camera's profile was measured at {wanted}, the picture is {width}x{height}")
-        tables = self._tables(int(np.iinfo(pixels.dtype).max) + 1)
+        self.check_size(pixels)
+        tables = self.light_tables(int(np.iinfo(pixels.dtype).max) + 1)
         if pixels.dtype == np.uint8:
             light = np.asarray(cv2.LUT(pixels, np.ascontiguousarray(tables.T[:, None])), np.float32)
         else:
@@ -74,7 +90,8 @@ class CameraCorrection:
             light = np.asarray(cv2.undistort(light, *self.lens))
         return light
 
-    def _tables(self, codes: int) -> NDArray[np.float32]:
+    def light_tables(self, codes: int) -> NDArray[np.float32]:
+        """Light of blue, green and red for each of so many codes, 3 x codes."""
         if self.response is None:
             return _srgb_tables(codes)
         places = np.linspace(0, 1, codes)
@@ -86,6 +103,12 @@ SRGB = CameraCorrection()
 """Nothing measured: the codes are taken for sRGB."""
 LINEAR = CameraCorrection(response=np.array([[0.0, 1.0]] * 3))
 """Codes in proportion to light, as raw developers write them when asked for no curve."""
+
+
+def srgb_response() -> tuple[tuple[float, ...], ...]:
+    """Light of blue, green and red at equally spaced sRGB codes, as KnownCamera has it: of corrected pictures."""
+    light = tuple(float(value) for value in decode(np.linspace(0, 1, 256)))
+    return light, light, light
 
 
 @lru_cache(maxsize=2)

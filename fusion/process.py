@@ -21,11 +21,13 @@ from livemef.capture.transport.slot_link import Caller
 from livemef.engine.errors import EngineError
 from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.bracket_receiver import Delivery, Inbox
+from livemef.fusion.correction import CameraCorrection
 from livemef.fusion.errors import FusionError
 from livemef.fusion.fuser import Fused, Fuser, Pending
 from livemef.fusion.memory_guard import guard_of_this_machine, private_memory
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.picture_correction import BracketCorrection
 from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, exposure_header, motion_of
 from livemef.fusion.stream.publisher import Publisher
@@ -63,8 +65,9 @@ class Outlet:
 @dataclass(frozen=True)
 class FusionJob:
     """What the process works with. `link`: fusion's end of the socket pair with capture. `frames`: end after
-    publishing so many; None = never. `response`: the camera's, as in KnownCamera, None = not measured. For the
-    headers: `profile`, the camera profile in force ("" = none), `frame_id`, `settings_rev`.
+    publishing so many; None = never. `response`: of the pictures that are fused, as in KnownCamera, None = not
+    measured. `correction`: applied to each exposure before; the exposures are published as they came. For the headers:
+    `profile`, the camera profile in force ("" = none), `frame_id`, `settings_rev`.
     """
 
     link: socket.socket
@@ -81,15 +84,17 @@ class FusionJob:
     frame_id: str = "camera"
     settings_rev: int = 0
     response: tuple[tuple[float, ...], ...] | None = None
+    correction: CameraCorrection | None = None
 
 
 @dataclass
 class _Started:
-    """A delivery under fusion. began_ns: start, CLOCK_MONOTONIC."""
+    """A delivery under fusion. began_ns: start, CLOCK_MONOTONIC. before_ms: milliseconds by stage, before fusing."""
 
     delivery: Delivery
     pending: Pending
     began_ns: int
+    before_ms: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class _Stage:
         self.bracket_mode = job.bracket_mode
         self._device = fuser.device + (AFTER_CUDA if job.after_cuda else "")
         self._outputs: list[Pixels] = []  # one for each bracket in flight is enough: publishers copy
+        self._correction = None if job.correction is None else BracketCorrection(job.correction)
         self._memory = guard_of_this_machine()
         self._before: tuple[FrameRecord, ...] = ()
         """The records of the bracket before."""
@@ -152,13 +158,17 @@ class _Stage:
         began_ns = time.monotonic_ns()
         buffer = self._output_for(delivery.pixels[0])
         moments = moments_of(delivery.bracket, self._job.response)
-        return _Started(delivery, self._fuser.begin(delivery.pixels, buffer, moments), began_ns)
+        exposures, before_ms = delivery.pixels, {}
+        if self._correction is not None:
+            exposures = self._correction.exposures(delivery.bracket, exposures)
+            before_ms = {"correct": (time.monotonic_ns() - began_ns) / 1e6}
+        return _Started(delivery, self._fuser.begin(exposures, buffer, moments), began_ns, before_ms)
 
     def finish(self, started: _Started) -> None:
         """Wait for the fused picture and publish it. Raises FusionError."""
         delivery, fused = started.delivery, started.pending.finish()
         self.tally.fused += 1
-        header = self._header(delivery, fused, started.began_ns)
+        header = self._header(started, fused)
         unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
         self._before = delivery.bracket.records
         self.tally.unsent += unsent[0]
@@ -177,9 +187,10 @@ class _Stage:
         """Context in which the device reads the inbox's pixels in place, see Fuser.page_locked."""
         return self._fuser.page_locked(inbox.memory())
 
-    def _header(self, delivery: Delivery, fused: Fused, began_ns: int) -> Header:
-        newest = delivery.bracket.newest
-        stages = {"wait": (began_ns - newest.received_ns) / 1e6} | fused.stages_ms
+    def _header(self, started: _Started, fused: Fused) -> Header:
+        delivery = started.delivery
+        wait_ms = (started.began_ns - delivery.bracket.newest.received_ns) / 1e6
+        stages = {"wait": wait_ms} | started.before_ms | fused.stages_ms
         return bracket_header(
             delivery.bracket,
             self.tally.fused - 1,
@@ -191,6 +202,7 @@ class _Stage:
             settings_rev=self._settings_rev,
             motion=motion_of(fused.motion),
             profile=self._job.profile,
+            correction=() if self._job.correction is None else self._job.correction.applied,
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 

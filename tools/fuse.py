@@ -7,17 +7,23 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from livemef.calibration.correction import correction_in_force
 from livemef.capture.files.image_io import MAX_PIXELS, PICTURE_SUFFIXES, write_picture
 from livemef.capture.files.kinds import OTHER_SUFFIXES
+from livemef.capture.frame import Pixels
+from livemef.fusion.camera_settings import settings_for
+from livemef.fusion.correction import CameraCorrection, srgb_response
 from livemef.fusion.fuser import Fuser
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.picture_correction import PictureCorrection
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
@@ -33,6 +39,7 @@ from livemef.tools.options import (
     MotionOption,
     NetworkLinesOption,
     PrintConfigOption,
+    ProfileOption,
     ThreadsOption,
 )
 from livemef.tools.progress import progress_bar, progress_printer
@@ -47,6 +54,25 @@ class Task:
 
     scene: Scene
     output: Path
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How scenes are read. max_pixels: more are refused. correction: by the camera's profile, before they are fused."""
+
+    max_pixels: int = MAX_PIXELS
+    correction: CameraCorrection | None = None
+
+    @cached_property
+    def _pictures(self) -> PictureCorrection | None:
+        return None if self.correction is None else PictureCorrection(self.correction)
+
+    def corrected(self, pixels: Sequence[Pixels]) -> Sequence[Pixels]:
+        """The exposures as they are to be fused. Raises FusionError for a size that the profile is not of."""
+        return pixels if self._pictures is None else [self._pictures.apply(one) for one in pixels]
+
+
+AS_THEY_ARE = Treatment()
 
 
 def _picture_name(path: Path) -> bool:
@@ -111,20 +137,22 @@ def _suffix_of(format_name: str) -> str:
     return suffix
 
 
-def _open_fuser(config: Config) -> Fuser:
+def _open_fuser(config: Config, correction: CameraCorrection | None) -> Fuser:
     stills, runtime = config.stills, config.runtime
-    settings = dataclasses.replace(config.fusion, network_lines=stills.network_lines, motion=stills.motion)
+    settings = settings_for(config.fusion, None if correction is None else srgb_response())
+    settings = dataclasses.replace(settings, network_lines=stills.network_lines, motion=stills.motion)
     return open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, progress_printer())
 
 
-def fuse_task(fuser: Fuser, task: Task, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+def fuse_task(fuser: Fuser, task: Task, treatment: Treatment = AS_THEY_ARE) -> dict[str, Any]:
     """Read, fuse and write one scene; returns the outcome as JSON has it.
 
     Raises UserError, CaptureError or FusionError for a scene that cannot be used.
     """
-    exposures = read_scene(task.scene, max_pixels)
+    exposures = read_scene(task.scene, treatment.max_pixels)
     started = time.perf_counter()
-    fused = fuser.fuse(exposures.pixels)
+    pixels = treatment.corrected(exposures.pixels)
+    fused = fuser.fuse(pixels)
     milliseconds = (time.perf_counter() - started) * 1e3
     task.output.parent.mkdir(parents=True, exist_ok=True)
     write_picture(task.output, fused.pixels, srgb=True)
@@ -151,13 +179,13 @@ def _described(motion: MotionReport | None, names: Sequence[str]) -> dict[str, A
     return {"reference": names[motion.reference], "share": round(motion.share, 4), "shift_px": shift}
 
 
-def _outcomes(fuser: Fuser, tasks: Sequence[Task], max_pixels: int, keep: bool) -> Iterator[dict[str, Any]]:
+def _outcomes(fuser: Fuser, tasks: Sequence[Task], treatment: Treatment, keep: bool) -> Iterator[dict[str, Any]]:
     for task in tasks:
         if keep and task.output.exists():
             yield {"scene": printable(task.scene.name), "output": printable(str(task.output)), "skipped": "exists"}
             continue
         try:
-            yield fuse_task(fuser, task, max_pixels)
+            yield fuse_task(fuser, task, treatment)
         except SCENE_FAULTS as error:
             code, line = explain(error)
             if code != SURROUNDINGS:
@@ -184,12 +212,12 @@ def _warn(outcome: dict[str, Any]) -> None:
         errors.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool, max_pixels: int, keep: bool) -> int:
+def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool, treatment: Treatment, keep: bool) -> int:
     """Fuse every scene; a bad one is reported and the others go on. Returns how many were bad."""
     bad, skipped = [], 0
     with progress_bar() as progress:
         bar = progress.add_task("fusing", total=len(tasks))
-        for outcome in _outcomes(fuser, tasks, max_pixels, keep):
+        for outcome in _outcomes(fuser, tasks, treatment, keep):
             progress.advance(bar)
             skipped += "skipped" in outcome
             if "error" in outcome:
@@ -208,8 +236,8 @@ def _fuse_all(fuser: Fuser, tasks: Sequence[Task], json_lines: bool, max_pixels:
     return len(bad)
 
 
-def _single_line(fuser: Fuser, task: Task, json_lines: bool, max_pixels: int) -> None:
-    outcome = fuse_task(fuser, task, max_pixels)
+def _single_line(fuser: Fuser, task: Task, json_lines: bool, treatment: Treatment) -> None:
+    outcome = fuse_task(fuser, task, treatment)
     print(json.dumps(outcome) if json_lines else _describe(outcome))
     _warn(outcome)
 
@@ -241,6 +269,7 @@ def fuse_command(
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.001, help="Refuse pictures with more pixels before decoding.")
     ] = MAX_PIXELS / 1e6,
+    profile: ProfileOption = None,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     motion: MotionOption = None,
@@ -256,6 +285,7 @@ def fuse_command(
 
     PNG, TIFF, JPEG, WebP and AVIF, 8 or 16 bits; 16 bits are kept in PNG and TIFF. Camera raw files and HEIC need an
     extra, which is named when one is met. Colour profiles are converted to sRGB, and the output says that it is sRGB.
+    --profile corrects the exposures by what the camera's profile has measured.
     The order, dark to bright, is found from EXIF (exposure time, ISO, aperture), else from brightness. Hand-held, or
     with people in it: --motion full.
 
@@ -285,14 +315,15 @@ def fuse_command(
         raise UserError("nothing to fuse: livemef fuse UNDER OVER -o OUT, or livemef fuse DIR -o OUTDIR")
     if output is None:
         raise UserError("where to? give -o FILE, or -o DIR for a folder of scenes")
+    correction = correction_in_force(profile or "")
     if from_video:
-        return fuse_video(loaded.config, inputs[0], footage, output, _suffix_of(picture_format), json_lines)
+        return fuse_video(loaded.config, inputs[0], footage, output, _suffix_of(picture_format), json_lines, correction)
     tasks = plan_tasks(inputs, output, _suffix_of(picture_format))
-    max_pixels = round(max_megapixels * 1e6)
+    treatment = Treatment(round(max_megapixels * 1e6), correction)
     if len(tasks) == 1:
         if no_clobber and tasks[0].output.exists():
             raise UserError(f"-o {tasks[0].output}: exists, and --no-clobber keeps what exists; choose another name")
-        _single_line(_open_fuser(loaded.config), tasks[0], json_lines, max_pixels)
+        _single_line(_open_fuser(loaded.config, correction), tasks[0], json_lines, treatment)
         return DONE
-    fuser = _open_fuser(loaded.config)
-    return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines, max_pixels, no_clobber) else DONE
+    fuser = _open_fuser(loaded.config, correction)
+    return SURROUNDINGS if _fuse_all(fuser, tasks, json_lines, treatment, no_clobber) else DONE

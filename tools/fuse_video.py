@@ -13,8 +13,11 @@ from livemef.capture.files.image_io import PICTURE_SUFFIXES, to_8_bit, write_pic
 from livemef.capture.files.video import VideoWriter, open_footage
 from livemef.capture.frame import Pixels
 from livemef.fusion.bracket_fuser import moments_of
+from livemef.fusion.camera_settings import settings_for
+from livemef.fusion.correction import CameraCorrection, srgb_response
 from livemef.fusion.fuser import Fuser
 from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.picture_correction import BracketCorrection
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.footage import FootageSource, footage_uri
@@ -82,17 +85,29 @@ def is_footage(inputs: list[Path], options: FootageOptions) -> bool:
     return options.given or (inputs[0].is_file() and inputs[0].suffix.lower() not in PICTURE_SUFFIXES)
 
 
-def fuse_video(config: Config, path: Path, options: FootageOptions, output: Path, suffix: str, json_lines: bool) -> int:
-    """Fuse footage into a video file or a folder of pictures. Raises UserError, CaptureError, FusionError."""
+def fuse_video(
+    config: Config,
+    path: Path,
+    options: FootageOptions,
+    output: Path,
+    suffix: str,
+    json_lines: bool,
+    correction: CameraCorrection | None = None,
+) -> int:
+    """Fuse footage into a video file or a folder of pictures. correction: by the camera's profile, before.
+
+    Raises UserError, CaptureError, FusionError.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     _refuse_output(path, output)
     with FootageSource(footage_uri(path, options.exposures, options.ev, options.order, options.fps)) as source:
         runtime = config.runtime
-        fuser = open_fuser(config.fusion, runtime.model, runtime.device, runtime.threads or None, progress_printer())
+        settings = settings_for(config.fusion, None if correction is None else srgb_response())
+        fuser = open_fuser(settings, runtime.model, runtime.device, runtime.threads or None, progress_printer())
         sink = _sink(output, suffix, source.info)
         try:
-            summary = _fuse_all(fuser, source, sink, open_footage(path).length)
+            summary = _fuse_all(fuser, source, sink, open_footage(path).length, correction)
         except BaseException:
             sink.discard()
             raise
@@ -127,13 +142,18 @@ def _sink(output: Path, suffix: str, info: CameraInfo) -> Sink:
     return PictureFolder(output, suffix)
 
 
-def _fuse_all(fuser: Fuser, source: FootageSource, sink: Sink, frames: int | None) -> dict[str, Any]:
+def _fuse_all(
+    fuser: Fuser, source: FootageSource, sink: Sink, frames: int | None, correction: CameraCorrection | None
+) -> dict[str, Any]:
     fused, share, started = 0, 0.0, time.perf_counter()
+    corrected = None if correction is None else BracketCorrection(correction)
+    response = None if correction is None else srgb_response()
     with progress_bar() as progress:
         bar = progress.add_task("fusing", total=frames)
         progress.advance(bar, source.exposures - 1)
         for bracket in source.brackets():
-            result = fuser.fuse(bracket.pixels, moments=moments_of(bracket.bracket))
+            pixels = bracket.pixels if corrected is None else corrected.exposures(bracket.bracket, bracket.pixels)
+            result = fuser.fuse(pixels, moments=moments_of(bracket.bracket, response))
             sink.write(to_8_bit(result.pixels) if isinstance(sink, VideoWriter) else result.pixels)
             fused += 1
             share += 0.0 if result.motion is None else result.motion.share

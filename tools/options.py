@@ -63,6 +63,9 @@ ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="FILE", help="The camera's profile, as livemef calibrate made it."),
 ]
+NoCorrectOption = Annotated[
+    bool, typer.Option("--no-correct", help="Leave the pixels as the camera made them, whatever the profile says.")
+]
 ModelOption = Annotated[
     str | None,
     setting("runtime.model", "--model", "NAME|FILE", "The lightness network: a shipped one, or an ONNX file."),

@@ -112,6 +112,7 @@ class Header:
     settings_rev: Whole = 0
     motion: Motion | None = None
     profile: Text = ""
+    correction: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     pipeline: Pipeline = Pipeline()
 
     version: Annotated[int, Field(ge=1)] = VERSION
@@ -136,6 +137,7 @@ def bracket_header(
     settings_rev: int = 0,
     motion: Motion | None = None,
     profile: str = "",
+    correction: tuple[str, ...] = (),
     pipeline: Pipeline | None = None,
 ) -> Header:
     """The header of the picture fused from `bracket`, with number `seq` and the time stamp of the newest frame."""
@@ -159,6 +161,7 @@ def bracket_header(
         settings_rev=settings_rev,
         motion=motion,
         profile=profile,
+        correction=correction,
         pipeline=pipeline or Pipeline(),
     )
 

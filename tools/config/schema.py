@@ -19,13 +19,14 @@ class _Table(BaseModel):
 
 
 class CaptureConfig(_Table):
-    """[capture]: camera, exposures, profile."""
+    """[capture]: camera, exposures, profile. correct: whether the profile changes the pixels that are fused."""
 
     camera: str = "sim://"
     exposures: str = "auto"
     gain: float = Field(default=1.0, gt=0, le=1000)
     mains_hz: Literal[0, 50, 60] = 50
     profile: str = ""
+    correct: bool = True
     bracket_mode: Literal["sliding", "disjoint"] = "sliding"
     ring_slots: int = Field(default=8, ge=4, le=64)
     stall_timeout_s: float = Field(default=5.0, ge=0.1, le=3600)

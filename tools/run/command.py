@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from livemef.calibration.correction import correction_in_force
 from livemef.tools import options
-from livemef.tools.config.schema import Config
+from livemef.tools.config.schema import CaptureConfig, Config
 from livemef.tools.config.sources import file_in_force, load_config
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import UserError
@@ -124,9 +125,20 @@ def _loop(
             sd_notify("WATCHDOG=1")
 
 
+def _of_profile(settings: CaptureConfig) -> list[str]:
+    """What of the camera's profile changes pixels, in words; nothing without a profile."""
+    if not settings.profile:
+        return []
+    name, correction = Path(settings.profile).name, correction_in_force(settings.profile, settings.correct)
+    if correction is None:
+        return [f"{name} leaves pixels as they are"]
+    return [f"{name} corrects {', '.join(correction.applied)}"]
+
+
 def _announcement(config: Config, place: Place, camera: Mapping[str, Any], device: str) -> str:
     lines = [
         f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
+        *_of_profile(config.capture),
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
     if config.preview.enabled:
@@ -164,6 +176,7 @@ def run_command(
     exposures: options.ExposuresOption = None,
     gain: options.GainOption = None,
     profile: options.ProfileOption = None,
+    no_correct: options.NoCorrectOption = False,
     codec: Annotated[
         str | None, options.setting("publish.codec", "--codec", "raw|jpeg|png", "Form of the pixels.")
     ] = None,
@@ -196,6 +209,7 @@ def run_command(
         "capture.exposures": exposures,
         "capture.gain": gain,
         "capture.profile": profile,
+        "capture.correct": False if no_correct else None,
         "publish.endpoint": publish,
         "publish.codec": codec,
         "publish.wire": wire,

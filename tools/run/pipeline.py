@@ -6,13 +6,15 @@ import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from livemef.calibration.correction import correction_in_force
 from livemef.calibration.profile import profile_in_force
 from livemef.capture.cameras.base import KnownCamera
 from livemef.capture.child import Report
 from livemef.capture.process import CaptureJob
 from livemef.capture.process import main as capture_main
 from livemef.capture.transport.slot_link import meeting_point
-from livemef.fusion.method.colour_transfer import fitted_shoulder
+from livemef.fusion.camera_settings import settings_for
+from livemef.fusion.correction import srgb_response
 from livemef.fusion.open_fuser import driver_is_here
 from livemef.fusion.process import FusionJob, Outlet
 from livemef.fusion.process import main as fusion_main
@@ -31,9 +33,7 @@ from livemef.tools.run.supervisor import Supervisor
 
 def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
     """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
-    if known is None or known.response is None or settings.shoulder != FusionSettings().shoulder:
-        return settings
-    return replace(settings, shoulder=fitted_shoulder(known.response))
+    return settings_for(settings, None if known is None else known.response)
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,17 @@ class Pipeline:
         self._place, self._frames, self._more_outlets = place, frames, more_outlets
         self._device = DeviceChoice(config.runtime.device, driver_is_here())
         self._known, self._profile = profile_in_force(config.capture.profile)
+        self._correction = correction_in_force(config.capture.profile, config.capture.correct)
+        self._seen = self._known
+        if self._known is not None and self._correction is not None:
+            self._seen = replace(self._known, response=srgb_response())
         self._capture_end, self._fusion_end = meeting_point()
         self._last_epoch = -1
         self.supervisor = Supervisor(self._specs(), config.supervision)
         self.control = Control(
             self.supervisor,
             self.state,
-            lambda changed: fusion_settings(changed.fusion, self._known),
+            lambda changed: fusion_settings(changed.fusion, self._seen),
             sets_exposures=lambda: bool(self.supervisor.children["capture"].described.get("can_request", True)),
             save=saver.save,
             audit=AuditLog().write,
@@ -126,7 +130,7 @@ class Pipeline:
             FusionJob(
                 link=self._fusion_end,
                 outlets=tuple(self._outlets(config)),
-                settings=fusion_settings(config.fusion, self._known),
+                settings=fusion_settings(config.fusion, self._seen),
                 model=config.runtime.model,
                 device=device,
                 threads=config.runtime.threads or None,
@@ -136,7 +140,8 @@ class Pipeline:
                 profile=self._profile,
                 frame_id=config.publish.frame_id,
                 settings_rev=self.state.revision,
-                response=None if self._known is None else self._known.response,
+                response=None if self._seen is None else self._seen.response,
+                correction=self._correction,
             ),
         )
 

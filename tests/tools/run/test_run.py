@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from livemef.calibration.profile import new_profile, profile_in_force, save_profile
+from livemef.calibration.profile import ColourSection, new_profile, now, profile_in_force, save_profile
 from livemef.capture.cameras.registry import open_camera
 from livemef.fusion.stream.subscriber import Subscriber
 from tests.tools.command import assert_one_line, livemef
@@ -118,17 +118,27 @@ def test_where_things_move_can_be_received(pipelines: Callable[..., Pipeline], m
     assert all((message.header.motion is None) == (mode == "off") for message in messages)
 
 
+TINT = ((1.0, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 0.6))
+
+
 def test_the_profile_is_named_in_every_header_and_another_cameras_is_refused(
     pipelines: Callable[..., Pipeline], tmp_path: Path
 ) -> None:
     path = tmp_path / "camera.toml"
     camera = open_camera(SMALL_CAMERA)
-    save_profile(path, new_profile(camera.info.identity))
+    tint = ColourSection(date=now(), matrix=TINT, de00_patches=(), de00_mean=0.0, de00_p90=0.0, de00_max=0.0)
+    save_profile(path, new_profile(camera.info.identity).with_section(colour=tint))
     label = profile_in_force(str(path))[1]
     pipeline = pipelines("--no-preview", "--json", "--profile", str(path))
     with Subscriber(f"sub+connect:{pipeline.endpoint}", topics=("fused", "exposure/")) as subscriber:
-        assert [subscriber.receive(30.0).header.profile for _ in range(6)] == [label] * 6
+        messages = [subscriber.receive(30.0) for _ in range(6)]
     pipeline.end()
+    assert [message.header.profile for message in messages] == [label] * 6
+    assert [message.header.correction for message in messages] == [("colour",)] * 6
+    means = {message.topic: message.pixels.mean(axis=(0, 1)) for message in messages}
+    blueness = {topic: blue / red for topic, (blue, _, red) in means.items()}
+    delivered = max(value for topic, value in blueness.items() if topic != "fused")
+    assert blueness["fused"] > 1.15 * delivered  # exposures are published as the camera delivers them
     for command in (["run", "--no-preview"], ["record", "-o", tmp_path / "r"]):
         other = livemef(*command, "--camera", SMALL_CAMERA.replace("seed=1", "seed=99"), "--profile", path)
         assert_one_line(other, "camera.toml", "is of simulated camera 1,", "is simulated camera 99,")
