@@ -17,7 +17,7 @@ LEVELS = 256
 WAVEFORM_COLUMNS, WAVEFORM_ROWS = 256, 128
 _PIXELS = 65536
 """About so many pixels of a picture are measured: some 250 for each column of the waveform."""
-_FULL_BRIGHTNESS = 0.15
+_FULL_BRIGHTNESS = 0.06
 """Share of a column's pixels in one row of the waveform from which it is white."""
 
 _LUMA = np.array([[0.0722, 0.7152, 0.2126]])

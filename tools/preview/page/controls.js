@@ -12,6 +12,7 @@ const LABELS = {
 };
 const LOOK = ["fusion.gamma", "fusion.colour", "fusion.chroma", "fusion.motion", "fusion.network_lines", "fusion.white"];
 const EXPOSURE = ["capture.gain"];
+const LEAST_RATIO = 1.31;  // of an exposure to the next darker one; the camera's side refuses less than 1.3
 
 export class Controls {
   constructor(settings) {
@@ -34,6 +35,7 @@ export class Controls {
       this._built = keys;
     }
     for (const [key, { update }] of this._fields) update(this._settings.value(key), !mayControl || this._isFixed(key));
+    this._fields.get("fusion.chroma")?.element.toggleAttribute("hidden", this._settings.value("fusion.colour") === "tone");  // no use for it
     this._times();
     byId("save").disabled = byId("revert").disabled = !mayControl || answer.changed.length === 0;
     this._describeRights();
@@ -158,7 +160,11 @@ export class Controls {
       slider.setAttribute("aria-valuetext", duration(us));
       if (document.activeElement !== entry) entry.value = duration(us);
     };
-    const set = us => this._setTimes(this._plan.map((one, other) => other === index ? us : one.exposure_us));
+    // a slider ends where the next exposure would be too near
+    const set = us => {
+      const low = (this._plan[index - 1]?.exposure_us ?? 0) * LEAST_RATIO, high = (this._plan[index + 1]?.exposure_us ?? Infinity) / LEAST_RATIO;
+      this._setTimes(this._plan.map((one, other) => other === index ? Math.min(high, Math.max(low, us)) : one.exposure_us));
+    };
     slider.addEventListener("pointerdown", () => { dragging = true; });
     slider.addEventListener("change", () => { dragging = false; });
     slider.addEventListener("input", () => {
@@ -192,10 +198,11 @@ export class Controls {
 
   _setTimes(times) {
     const [minimum, maximum] = this._settings.status.camera.limits.exposure_us;
-    const within = times.map(us => Math.min(maximum, Math.max(minimum, us))).sort((a, b) => a - b);
-    this._settings.status.plan = within.map((exposure_us, index) => ({ ...this._plan[index], exposure_us }));
+    const plan = times.map((us, index) => ({ ...this._plan[index], exposure_us: Math.min(maximum, Math.max(minimum, us)) }));
+    const gained = plan.some(one => one.gain !== plan[0].gain);
+    this._settings.status.plan = plan;
     this._settings.status.auto = false;
-    this._settings.set("capture.exposures", within.map(us => `${Number(us.toPrecision(4))}us`).join(","));
+    this._settings.set("capture.exposures", plan.map(one => `${Number(one.exposure_us.toPrecision(4))}us${gained ? `@${one.gain}` : ""}`).join(","));
     this.refresh();
   }
 

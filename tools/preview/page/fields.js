@@ -7,6 +7,7 @@ const APPLIES = {
   "new-epoch": "Takes a few frames.",
   "capture-restart": "Starts the capture process again: a gap of about a second.",
 };
+const UNITS = { linear: "×" };
 const STEPS = 1000;
 const MOST_BUTTONS = 4;
 
@@ -73,7 +74,7 @@ function number(id, label, about, set) {
   });
   let current, lastNumber = typeof about.default === "number" && about.default !== 0 ? about.default : scale.value(STEPS / 2), dragging = false;
 
-  const name = value => words.some(one => one.word === value) ? wordOf(value, about) : `${value}${about.unit ? " " + about.unit : ""}`;
+  const name = value => words.some(one => one.word === value) ? wordOf(value, about) : `${value}${about.unit ? " " + (UNITS[about.unit] ?? about.unit) : ""}`;
   function showValue(value) {
     const isWord = words.some(one => one.word === value);
     if (!isWord) slider.value = scale.place(value);
@@ -115,9 +116,9 @@ function number(id, label, about, set) {
   };
 }
 
+// What 0 means: the help says "full" where it is not "off".
 function wordOf(word, about) {
-  if (word !== 0) return word;
-  return about.zero_means ?? (about.default === 0 || !/line/.test(about.help ?? "") ? "off" : "full");
+  return word !== 0 ? word : (about.help ?? "").includes('"full"') ? "full" : "off";
 }
 
 /** Between the slider's place (0..STEPS) and a value: by ratios where the range spans a factor of ten, else by steps. */

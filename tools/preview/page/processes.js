@@ -12,7 +12,7 @@ const STARTED_AGAIN = {
 export function describeProcesses(settings) {
   const { status, mayControl } = settings, list = byId("processes");
   list.hidden = !status.control || !status.processes;
-  byId("camera").textContent = status.camera?.name ?? "–";
+  byId("camera").textContent = byId("camera").title = status.camera?.name ?? "–";
   if (list.hidden) return;
   const key = JSON.stringify([status.processes, mayControl]);
   if (list.dataset.key === key) return;

@@ -1,6 +1,6 @@
 // Histogram and waveform, as measured by the server in the real exposures.
 
-const COLOURS = { r: "#d8473c", g: "#3f9e4d", b: "#3f6fd8" };
+const COLOURS = { r: "#c8473f", g: "#3f9048", b: "#3c63c8" };
 const QUIET = "rgba(255, 255, 255, .16)";
 
 /** histogram: {r, g, b, y}: counts by level, of 256. */
@@ -21,11 +21,11 @@ export function drawHistogram(canvas, histogram) {
   context.globalCompositeOperation = "lighter";
   for (const [name, colour] of Object.entries(COLOURS)) {
     context.fillStyle = colour;
-    context.globalAlpha = 0.75;
+    context.globalAlpha = 0.5;
     context.fill(lineOf(histogram[name]));
   }
   context.globalAlpha = 1;
-  context.strokeStyle = "rgba(255, 255, 255, .55)";
+  context.strokeStyle = "rgba(255, 255, 255, .35)";
   context.stroke(lineOf(histogram.y));
   context.globalCompositeOperation = "source-over";
 }
@@ -36,7 +36,7 @@ export function drawWaveform(canvas, bitmap) {
   context.globalCompositeOperation = "source-over";
   context.drawImage(bitmap, 0, 0, width, height);
   context.globalCompositeOperation = "multiply";
-  context.fillStyle = "#9fe0b0";
+  context.fillStyle = "#b5f0c4";
   context.fillRect(0, 0, width, height);
   context.globalCompositeOperation = "source-over";
   grid(context, width, height, [0.25, 0.5, 0.75], false);

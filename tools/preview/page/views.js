@@ -1,6 +1,7 @@
 // Which picture is shown large, what stands beside the line, and the aids over it.
 
 import { byId, duration, isPressed, make, setPressed } from "./dom.js";
+import { field } from "./fields.js";
 import { FALSE_COLOURS, OFF, Screen } from "./screen.js";
 
 export const FUSED = "fused", MOTION = "motion";
@@ -27,8 +28,7 @@ export class Views {
     this._line = 0.5;
     this.view = FUSED;
     this.beside = null;
-    this.zebra = 0.95;
-    this.peaking = 0.06;
+    this._levels = { zebra: 95, peaking: 6, ...stored() };
     byId("legend-false").append(...FALSE_COLOURS.filter(([, colour]) => colour).map(([, colour, words]) => {
       const dot = make("i");
       dot.style.background = colour;
@@ -40,6 +40,7 @@ export class Views {
       if (!this._screen.works) byId(id).title = "This browser has no WebGL 2";
     }
     this._startLine();
+    this._startLevels();
   }
 
   /** Topics of the exposures that are there, dark to bright. */
@@ -84,14 +85,17 @@ export class Views {
     if (byId(id).disabled) return;
     setPressed(byId(id), !isPressed(byId(id)));
     byId("legend-false").hidden = !isPressed(byId("false-colour"));
+    this._levelFields.zebra.element.hidden = !isPressed(byId("zebra"));
+    this._levelFields.peaking.element.hidden = !isPressed(byId("peaking"));
+    byId("aids-panel").hidden = !isPressed(byId("zebra")) && !isPressed(byId("peaking"));
     this.draw();
   }
 
   /** What the aids are set to, for any Screen. */
   get aids() {
     return {
-      zebra: isPressed(byId("zebra")) ? this.zebra : OFF,
-      peaking: isPressed(byId("peaking")) ? this.peaking : OFF,
+      zebra: isPressed(byId("zebra")) ? this._levels.zebra / 100 : OFF,
+      peaking: isPressed(byId("peaking")) ? this._levels.peaking / 100 : OFF,
       falseColour: isPressed(byId("false-colour")),
     };
   }
@@ -157,6 +161,26 @@ export class Views {
     if (this.view !== SPLIT && !this._topics.includes(this.view)) this.choose(FUSED);
   }
 
+  // From where zebra and peaking draw: kept by this browser, they are nobody else's.
+  _startLevels() {
+    const levels = {
+      zebra: ["Zebra from", { type: "number", minimum: 50, maximum: 100, unit: "%", help: "Luma from which the picture is striped." }],
+      peaking: ["Peaking from", { type: "number", minimum: 1, maximum: 20, unit: "%", help: "Change of luma from a pixel to the next from which an edge is coloured." }],
+    };
+    this._levelFields = Object.fromEntries(Object.entries(levels).map(([name, [label, about]]) => {
+      const made = field(name, about, label, value => {
+        this._levels[name] = Math.min(about.maximum, Math.max(about.minimum, Number(value)));
+        made.update(this._levels[name], false);
+        store(this._levels);
+        this.draw();
+      });
+      made.element.hidden = true;
+      made.update(this._levels[name], false);
+      return [name, made];
+    }));
+    byId("aids-panel").append(...Object.values(this._levelFields).map(({ element }) => element));
+  }
+
   // The line of the split is dragged, or moved by the arrow keys.
   _startLine() {
     const line = byId("split-line"), picture = byId("picture");
@@ -185,4 +209,20 @@ export class Views {
     });
     place(0.5);
   }
+}
+
+const STORED = "livemef aids";
+
+function stored() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED)) ?? {};
+  } catch {
+    return {};  // a browser that stores nothing
+  }
+}
+
+function store(levels) {
+  try {
+    localStorage.setItem(STORED, JSON.stringify(levels));
+  } catch { /* a browser that stores nothing */ }
 }
