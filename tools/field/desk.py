@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import threading
 import time
@@ -69,15 +70,23 @@ class Desk:
 
     # ---- requests, from any thread
 
-    def ask(self, request: requests.Request) -> Event:
-        """Do what is asked and return what came of it. Raises UserError for a refusal."""
+    def ask(self, request: requests.Request, queued: bool = False) -> Event:
+        """Do what is asked and return what came of it. Raises UserError for a refusal.
+
+        queued: wait for what is being done; else a take is refused meanwhile, so that no second click takes twice.
+        """
         if isinstance(request, requests.StatusRequest):
             return self.board.snapshot()
         if isinstance(request, requests.ThumbRequest):
             return {"jpeg": self.board.thumb(request.name)}
+        if isinstance(request, requests.ClippingRequest):
+            return {"png": base64.b64encode(self._watch.overlay).decode()}
         if isinstance(request, requests.CloseRequest):
             self._ending.set()
             return {"event": "closing"}
+        takes = isinstance(request, (requests.TakeRequest, requests.TargetRequest))
+        if takes and not queued and (self.board.doing or not self._waiting.empty()):
+            raise UserError(f"busy {self.board.doing or 'with another request'}: wait until it is done")
         done: Future[Event] = Future()
         self._waiting.put((request, done))
         try:

@@ -174,7 +174,7 @@ def _read_lines(desk: Desk, say: Callable[[Event], None]) -> None:
             say({"event": "refused", "request": {"line": line.strip()}, "reason": str(error)})
             continue
         with suppress(UserError):  # the desk has said so
-            desk.ask(request)
+            desk.ask(request, queued=True)
         if desk.ending:
             return
     desk.ask(CloseRequest())

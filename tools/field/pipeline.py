@@ -12,6 +12,7 @@ from livemef.fusion.process import Outlet
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import UserError
 from livemef.tools.run import pipeline as run
+from livemef.tools.run.run_files import page_address, write_run_files
 from livemef.tools.run.saving import Saver
 from livemef.tools.run.supervisor import StartFailed
 
@@ -26,7 +27,10 @@ class Pipeline:
         """folder: for sockets, this user's alone."""
         self.endpoint = f"sub+connect:ipc://{folder}/exposures"
         outlet = Outlet(f"pub+bind:ipc://{folder}/exposures")
-        self._run = run.Pipeline(config, run.Place(folder), None, Saver(lambda: config), (outlet,))
+        place = run.Place(folder)
+        write_run_files(place, config)
+        self._page = f"{page_address(config)}?token={place.control_token}" if config.preview.enabled else ""
+        self._run = run.Pipeline(config, place, None, Saver(lambda: config), (outlet,))
         self._supervisor = self._run.supervisor
         self._ending = threading.Event()
         self._failed: StartFailed | None = None
@@ -63,9 +67,8 @@ class Pipeline:
 
     @property
     def page(self) -> str:
-        """Address of the page, "" if there is none."""
-        preview = self._supervisor.children.get("preview")
-        return "" if preview is None else str(preview.described.get("url", ""))
+        """Address of the page, with the token to take objects with; "" if there is none."""
+        return self._page
 
     @property
     def rates(self) -> Mapping[str, Any]:

@@ -70,13 +70,13 @@ class Store(_Table):
 
 
 class Target(_Table):
-    """name: of the target, as livemef quality knows it. definitions: a file of own targets, "" = the shipped ones.
+    """definition: the target's name, as livemef quality knows it. definitions: a file of own ones, "" = the shipped.
     corners: of the chart in the picture, eight numbers; empty = looked for. levels: what quality is held against.
     before_first: no object is taken before a target. every_hours, every_objects: a target is due again after so much,
     0 = never.
     """
 
-    name: str = "colorchecker-classic"
+    definition: str = "colorchecker-classic"
     definitions: str = ""
     corners: tuple[float, ...] = ()
     before_first: bool = True

@@ -53,7 +53,7 @@ def red_reasons(facts: Facts) -> tuple[str, ...]:
     return tuple(found)
 
 
-NO_TARGET = "no target yet: put a ColorChecker in the object's place and take it (:t)"
+NO_TARGET = "no target yet: put a ColorChecker in the object's place and take it as target"
 
 
 def warnings(facts: Facts) -> tuple[str, ...]:

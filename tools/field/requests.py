@@ -59,13 +59,28 @@ class ThumbRequest(_Request):
     name: Annotated[str, Field(max_length=200)]
 
 
+class ClippingRequest(_Request):
+    """Where the darkest exposure clips."""
+
+    do: Literal["clipping"] = "clipping"
+
+
 class CloseRequest(_Request):
     """End the session."""
 
     do: Literal["close"] = "close"
 
 
-Request = TakeRequest | TargetRequest | NoteRequest | RetakeRequest | StatusRequest | ThumbRequest | CloseRequest
+Request = (
+    TakeRequest
+    | TargetRequest
+    | NoteRequest
+    | RetakeRequest
+    | StatusRequest
+    | ThumbRequest
+    | ClippingRequest
+    | CloseRequest
+)
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 
 

@@ -59,7 +59,7 @@ def measure_target(light: NDArray[np.float32], settings: Target) -> TargetShot:
     corners = find_chart(linear, places)
     white = float(np.median(patch_pixels(linear, corners)[WHITE].reshape(-1, 3), axis=0)[1])
     scale = float(reference_bgr()[WHITE, 1]) / white
-    target = find_target(targets, settings.name)
+    target = find_target(targets, settings.definition)
     sheet = measure_sheet(linear * scale, target, [(float(x), float(y)) for x, y in corners])
     levels = [find_level(shipped_levels(), name) for name in settings.levels]
     chart, edge = sheet.chart, sheet.edge

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -34,21 +35,23 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """Body of a request: no other fields, no other types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class NoBody(_Body):
+class NoBody(Body):
     """Nothing, or an empty object."""
 
 
-class RestartBody(_Body):
+class RestartBody(Body):
     """The process to start again; `gate` is the server of the page."""
 
     process: Literal["capture", "fusion", "gate"]
 
 
-class EventsBody(_Body):
+class EventsBody(Body):
     """Events after the one with that id, as soon as there are any, at the latest after `wait_s`."""
 
     after: str = Field("", max_length=40)
@@ -67,7 +70,7 @@ class Route:
     role: Role
     summary: str
     handler: Handler
-    body: type[_Body] | None = NoBody
+    body: type[Body] | None = NoBody
 
     def match(self, path: str) -> dict[str, str] | None:
         """The names' values if the path is this one."""
@@ -77,14 +80,35 @@ class Route:
 
 
 class Api:
-    """Answers requests. encrypted: whether what is sent cannot be read on its way."""
+    """Answers requests. encrypted: whether what is sent cannot be read on its way. folder: of the run, None = no run.
 
-    def __init__(self, link: GateLink, encrypted: bool = False) -> None:
-        self.link, self.encrypted = link, encrypted
+    more_routes: of other parts, beside ROUTES.
+    """
+
+    def __init__(
+        self,
+        link: GateLink,
+        encrypted: bool = False,
+        folder: str | None = None,
+        more_routes: Sequence[Route] = (),
+    ) -> None:
+        self.link, self.encrypted, self.folder = link, encrypted, folder
+        self._routes = (*ROUTES, *more_routes)
+        self._kept: set[asyncio.Future[Any]] = set()
+
+    def keep(self, work: asyncio.Future[Any]) -> None:
+        """Hold on to work that goes on after its request was answered; its failure is not of interest."""
+        self._kept.add(work)
+        work.add_done_callback(self._let_go)
+
+    def _let_go(self, work: asyncio.Future[Any]) -> None:
+        self._kept.discard(work)
+        if not work.cancelled():
+            work.exception()
 
     def route(self, method: str, path: str) -> tuple[Route, dict[str, str]] | Outcome:
         """The route of a request and the values in its path, or why there is none."""
-        found = [(route, names) for route in ROUTES if (names := route.match(path)) is not None]
+        found = [(route, names) for route in self._routes if (names := route.match(path)) is not None]
         for route, names in found:
             if route.method == method:
                 return route, names
@@ -195,7 +219,7 @@ def _if_match(request: Request) -> dict[str, int]:
     return {"if_match": int(digits) if digits.isdecimal() and len(digits) < 16 else -1}
 
 
-def _parsed(body: bytes, model: type[_Body] | None) -> Any:
+def _parsed(body: bytes, model: type[Body] | None) -> Any:
     """The body as its model, or as a dict; an Outcome if it is wrong."""
     if len(body) > LONGEST_BODY:
         return problem(413, f"the body is larger than {LONGEST_BODY >> 10} KiB")

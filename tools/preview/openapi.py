@@ -8,6 +8,7 @@ from typing import Any
 
 from livemef.tools.config.live_keys import LIVE_KEYS, TABLES, LiveKey
 from livemef.tools.preview.api import ROUTES, NoBody, Route
+from livemef.tools.preview.field_api import FIELD_ROUTES
 
 _PROBLEM = {
     "type": "object",
@@ -32,7 +33,7 @@ _PROBLEM = {
 def document() -> dict[str, Any]:
     """The document."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in (*ROUTES, *FIELD_ROUTES):
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     schemas: dict[str, Any] = {f"settings_{table}": _settings(table) for table in TABLES}
     return {

@@ -19,6 +19,7 @@ from livemef.tools.preview.access import check_listen
 from livemef.tools.preview.api import Api
 from livemef.tools.preview.crops import crop_box
 from livemef.tools.preview.feed import STALE_S, Feed
+from livemef.tools.preview.field_api import FIELD_ROUTES
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.guard import Guard
 from livemef.tools.preview.http_api import PREFIX as API_PREFIX
@@ -59,7 +60,7 @@ class Preview:
         self._job = job
         self._link = GateLink(lifeline)
         self._guard = Guard(job.host, job.view_token, job.control_token, plain_control=job.insecure)
-        self._http = HttpApi(Api(self._link), self._guard)
+        self._http = HttpApi(Api(self._link, folder=job.folder, more_routes=FIELD_ROUTES), self._guard)
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
         self.url = ""

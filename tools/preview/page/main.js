@@ -6,6 +6,7 @@ import { byId, setPressed, toast } from "./dom.js";
 import { Drops } from "./drops.js";
 import { follow } from "./events.js";
 import { Feed } from "./feed.js";
+import { Field } from "./field.js";
 import { Files } from "./files.js";
 import { startKeys } from "./keys.js";
 import { Loupe } from "./loupe.js";
@@ -14,8 +15,6 @@ import { Settings } from "./settings.js";
 import { describe, describeState } from "./stream.js";
 import { Strip } from "./strip.js";
 import { Views } from "./views.js";
-// A panel of another part (field capture) is a module of its own: import its start function here, call it with
-// {settings, feed, views} at the end, and let it fill its <section> in index.html.
 
 const STATUS_PERIOD_MS = 3000;
 const SCOPES_FROM_PX = 500;
@@ -132,3 +131,4 @@ startKeys([
 wishScopes();
 addEventListener("resize", wishScopes);
 startControl();
+new Field();

@@ -1,0 +1,139 @@
+"""An open session, asked by its page's API and by verbs from another terminal."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import bagit
+import cv2
+import numpy as np
+import pytest
+
+from livemef.tools.cli import main
+from tests.tools.field.session_rig import Session, make_project
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    project = make_project(tmp_path_factory.mktemp("field") / "museum", definition="livemef-sheet", pattern="KR-[0-9]+")
+    session = Session(project, "--operator", "Kim")
+    yield session
+    session.close()
+
+
+def picture(encoded: str) -> np.ndarray:
+    found = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert found is not None
+    return found
+
+
+def test_before_a_target_no_object_is_taken(session: Session) -> None:
+    state = session.state()
+    assert state["red"] == ["no target yet: put a ColorChecker in the object's place and take it as target"]
+    assert state["plan"] == ["1 ms", "5 ms", "25 ms"]
+    assert (state["operator"], state["objects"], state["last"], state["target"]) == ("Kim", 0, [], None)
+    assert state["objects_left"] > 0
+    status, answer = session.call("POST", "session/take", {"id": "KR-1"})
+    assert status == 409
+    assert "no target yet" in answer["detail"]
+
+
+def test_only_who_has_the_token_takes(session: Session) -> None:
+    assert session.call("GET", "session", token=None)[0] == 200  # on this machine everybody may look
+    for path in ("session/take", "session/target", "session/note"):
+        assert session.call("POST", path, {"text": "x"} if path.endswith("note") else {}, token=None)[0] in (401, 403)
+    assert session.call("POST", "session/take", {"id": 7})[0] == 422
+    assert session.call("POST", "session/take", {"id": "KR-1", "path": "/etc"})[0] == 422
+    assert session.call("GET", "session/objects/..%2f..%2fetc/thumb")[0] == 404
+
+
+def test_a_target_then_objects(session: Session) -> None:
+    assert session.call("POST", "session/target")[0] == 202
+    assert session.call("POST", "session/take", {"id": "KR-1"})[0] == 409  # busy
+    target = session.until(lambda state: state["target"] and not state["doing"])["target"]
+    assert target["name"] == "T0001"
+    assert target["de00_mean"] < 1
+    assert target["pixels_per_inch"] == pytest.approx(640 / 11.5 / 40 * 25.4, rel=0.01)
+    assert session.state()["red"] == []
+    for bad in ("kr-1", "../etc", "KR-1; rm -rf /"):
+        status, answer = session.call("POST", "session/take", {"id": bad})
+        assert status == 409
+        assert "does not match" in answer["detail"]
+    assert session.call("POST", "session/note", {"text": "표지가 찢어짐"})[0] == 200
+    assert session.call("POST", "session/take", {"id": "KR-1"})[0] in (200, 202)
+    state = session.until(lambda state: state["objects"] == 1 and not state["doing"])
+    assert state["last"][0]["object"] == "KR-1"
+    assert session.call("POST", "session/take", {"part": True})[0] in (200, 202)
+    state = session.until(lambda state: state["objects"] == 2 and not state["doing"])
+    assert [entry["name"] for entry in state["last"]] == ["KR-1_p0002", "KR-1"]
+    assert [entry["name"] for entry in session.call("GET", "session/objects")[1]["objects"]] == ["KR-1_p0002", "KR-1"]
+    status, answer = session.call("POST", "session/take", {"id": "KR-1"})
+    assert (status, "retake" in answer["detail"]) == (409, True)
+    sidecar = json.loads((session.folder / "objects/KR-1/data/KR-1.json").read_text())
+    assert (sidecar["note"], sidecar["operator"]) == ("표지가 찢어짐", "Kim")
+    assert sidecar["master"]["target"] == "T0001"
+
+
+def test_thumbs_and_clipping(session: Session) -> None:
+    status, answer = session.call("GET", "session/objects/KR-1/thumb")
+    assert status == 200
+    assert picture(answer["jpeg"]).shape == (135, 240, 3)
+    assert session.call("GET", "session/objects/session.toml/thumb")[0] == 409
+    overlay = picture(session.call("GET", "session/clipping")[1]["png"])
+    assert overlay.shape[2] == 4
+    assert overlay[..., 3].max() == 0  # nothing clips in 1 ms
+
+
+def test_the_live_badge_sees_the_target(session: Session) -> None:
+    live = session.until(lambda state: state["live"] and state["live"]["in_view"])["live"]
+    assert live["de00_mean"] < 1.5
+    assert abs(live["white_dl"]) < 0.5
+    assert live["moved_px"] < 0.3
+
+
+def test_verbs_from_another_terminal(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    project = str(session.folder.parent)
+    assert main(["shoot", "take", "KR-2", "--note", "blue", "--project", project]) == 0
+    assert "KR-2: stored in" in capsys.readouterr().out
+    assert main(["shoot", "take", "--retake", "--project", project, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["folder"].endswith("objects/KR-2.r2")
+    assert main(["shoot", "status", project, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["state"], row["objects"], row["now"]["objects"]) == ("open", 4, 4)
+    assert main(["shoot", "target", "--project", project]) == 0
+    assert "indicative" in capsys.readouterr().out
+    for arguments, says in (
+        (["take", "KR-2", "--project", project], "retake"),
+        (["take", "--project", project], "which object"),
+        (["take", "KR-3", "--project", str(session.folder)], "no session is open"),
+    ):
+        assert main(["shoot", *arguments]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert says in line
+
+
+def test_a_signal_closes_what_is_whole(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    events = session.close()
+    assert session.process.returncode == 0
+    assert events[-1]["event"] == "closed"
+    assert events[-1]["objects"] == 4
+    names = sorted(path.name for path in (session.folder / "objects").iterdir())
+    assert names == ["KR-1", "KR-1_p0002", "KR-2", "KR-2.r2"]
+    assert all(bagit.Bag(str(session.folder / "objects" / name)).is_valid() for name in names)
+    assert main(["shoot", "status", str(session.folder.parent), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["state"], row["targets"], row["fault"], row["now"]) == ("closed", 2, "", None)
+
+
+def test_a_knock_and_a_fading_lamp_show(tmp_path: Path) -> None:
+    """Both faults of the simulated rig, after the target was taken."""
+    camera = "sim://?scene=target&motion=0&size=640x360&bump=25s&bump_by=6&drift=-0.3"
+    session = Session(make_project(tmp_path / "museum", camera=camera, definition="livemef-sheet"))
+    try:
+        session.call("POST", "session/target")
+        session.until(lambda state: state["target"] and not state["doing"])
+        state = session.until(lambda state: any("the rig has moved" in text for text in state["warnings"]))
+        assert state["live"]["moved_px"] == pytest.approx(6, abs=1.5)
+    finally:
+        session.close()
