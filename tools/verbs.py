@@ -31,6 +31,9 @@ VERBS = (
     Verb("watch", "Receive fused frames: rate, latency, gaps.", "watch", "watch_command", LIVE),
     Verb("preview", "Show any publisher's pictures in the browser.", "preview.command", "preview_command", LIVE),
     Verb("push", "Send the fused pictures as H.264: RTSP, MPEG-TS, a file.", "video.push", "push_command", LIVE),
+    Verb(
+        "vcam", "Be a camera of this machine, for programs that know cameras only.", "video.vcam", "vcam_command", LIVE
+    ),
     Verb("foxglove", "Show the pictures in Foxglove, record MCAP.", "foxglove_bridge", "foxglove_command", LIVE),
     Verb("keys", "Keys for publishing to other machines.", "keys", "application", LIVE),
     Verb("cameras", "List the cameras that are here, and try each.", "cameras", "cameras_command", LIVE),

@@ -6,6 +6,7 @@ ip link set lo up 2>/dev/null || ifconfig lo up 2>/dev/null
 mkdir -p /run/udev
 /lib/systemd/systemd-udevd --daemon
 modprobe -a uvcvideo vhci_hcd
+modprobe v4l2loopback video_nr=9 card_label=livemef exclusive_caps=1
 # picamera2 takes its buffers from the heap that a Pi has, and libcamera wants a firmware node for the host controller
 ln -s system "/dev/dma_heap/linux,cma"
 echo '\_SB_.SIM0' > /run/firmware_node

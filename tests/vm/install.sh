@@ -18,7 +18,7 @@ $PYTHON -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 as_root apt-get update -qq
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-  qemu-system-x86 busybox-static cpio kmod xz-utils udev gcc libcap-dev >/dev/null
+  qemu-system-x86 busybox-static cpio kmod xz-utils udev gcc make libelf-dev libcap-dev >/dev/null
 
 rm -rf "$CACHE"
 mkdir -p "$CACHE"/apt/lists/partial "$CACHE"/apt/archives/partial "$CACHE"/share
@@ -35,12 +35,25 @@ apt_apart update
 apt_apart install -t bookworm-backports --download-only --reinstall -y --no-install-recommends \
   linux-image-amd64 python3-libcamera libcamera-ipa python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
   >/dev/null
+# v4l2loopback (the virtual camera) is no part of the kernel: its module is compiled against the headers, which stay apart
+KERNEL=$(basename "$CACHE"/apt/archives/linux-image-[0-9]*.deb | cut -d_ -f1)
+KERNEL=${KERNEL#linux-image-}
+COMMON=${KERNEL%-amd64}
+mkdir "$CACHE/headers"
+(cd "$CACHE/headers" && apt_apart download -t bookworm-backports \
+  "linux-headers-$KERNEL" "linux-headers-$COMMON-common" "linux-kbuild-$COMMON" v4l2loopback-dkms)
+for package in "$CACHE"/headers/*.deb; do dpkg-deb -x "$package" "$CACHE/headers"; done
 rm -f "$CACHE"/apt/archives/{initramfs-tools,klibc,libklibc,linux-base}*.deb
 for package in "$CACHE"/apt/archives/*.deb; do dpkg-deb -x "$package" "$CACHE/root"; done
 rm -rf "$CACHE/apt"
 # /lib is a link to usr/lib on Debian, and must stay one where this tree is laid over it
 mv "$CACHE"/root/lib/* "$CACHE/root/usr/lib/" && rmdir "$CACHE/root/lib"
 VERSION=$(ls "$CACHE/root/usr/lib/modules")
+LOOPBACK=$(echo "$CACHE"/headers/usr/src/v4l2loopback-*)
+sed -i "s#/usr/src/#$CACHE/headers/usr/src/#g" "$CACHE/headers/usr/src/linux-headers-$KERNEL/Makefile"
+make -s -C "$CACHE/headers/usr/src/linux-headers-$KERNEL" "M=$LOOPBACK" CC=gcc CONFIG_DEBUG_INFO_BTF_MODULES= modules >/dev/null
+install -D -t "$CACHE/root/usr/lib/modules/$VERSION/extra" "$LOOPBACK/v4l2loopback.ko"
+rm -rf "$CACHE/headers"
 ln -s usr/lib "$CACHE/root/lib"
 depmod -b "$CACHE/root" "$VERSION"
 rm "$CACHE/root/lib"
