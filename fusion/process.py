@@ -29,7 +29,8 @@ from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.picture_correction import BracketCorrection
 from livemef.fusion.settings import FusionSettings
-from livemef.fusion.stream.header import Header, Pipeline, bracket_header, exposure_header, motion_of
+from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
+from livemef.fusion.stream.latency import before_arrival_ms
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.wire import MOTION, exposure_topic
 from livemef.fusion.tally import Tally
@@ -188,9 +189,9 @@ class _Stage:
         return self._fuser.page_locked(inbox.memory())
 
     def _header(self, started: _Started, fused: Fused) -> Header:
-        delivery = started.delivery
-        wait_ms = (started.began_ns - delivery.bracket.newest.received_ns) / 1e6
-        stages = {"wait": wait_ms} | started.before_ms | fused.stages_ms
+        delivery, newest = started.delivery, started.delivery.bracket.newest
+        stages = before_arrival_ms(newest, time.monotonic_ns(), clock_now_ns(newest.clock))
+        stages |= {"wait": (started.began_ns - newest.received_ns) / 1e6} | started.before_ms | fused.stages_ms
         return bracket_header(
             delivery.bracket,
             self.tally.fused - 1,

@@ -20,6 +20,7 @@ from rich.text import Text
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.endpoint import Endpoint, parse_endpoint
+from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
 from livemef.fusion.stream.subscriber import Subscriber
 from livemef.fusion.stream.wire import Message, WireError
 from livemef.tools.config.sources import load_config
@@ -112,7 +113,8 @@ class _Watch:
             return
         self._heard_s = time.monotonic()
         latency_ms = (message.received_wall_ns - message.header.timestamp_wall_ns) / 1e6
-        self.counts.note(self._heard_s, latency_ms)
+        after_ms = after_arrival_ms(message.header, message.received_wall_ns)
+        self.counts.note(self._heard_s, latency_ms, after_ms, newest_exposure(message.header))
         self.newest = message
         if self._save is not None:
             _save_png(self._save, message)
@@ -139,6 +141,7 @@ class _Watch:
             f"{counts.frames} frames",
             f"{counts.fps:.1f} fps",
             f"latency {latency['median']:.1f} ms (95 %: {latency['p95']:.1f})",
+            *_after_readout(counts),
             f"gaps {counter.gaps}",
             f"restarts {counter.restarts}",
             f"{newest.header.width}x{newest.header.height} {newest.header.encoding}",
@@ -149,6 +152,12 @@ class _Watch:
         if self.silent_s > 2 * POLL_S:
             parts.append(f"no frames since {self.silent_s:.1f} s")
         return "  ".join(parts)
+
+
+def _after_readout(counts: WatchCounts) -> list[str]:
+    """From the last row read to receipt, for each newest exposure, dark to bright; nothing where it is not known."""
+    medians = [f"{spread['median']:.1f}" for spread in counts.by_exposure().values()]
+    return [f"of it after readout {' / '.join(medians)}"] if medians else []
 
 
 class _Every:

@@ -13,11 +13,16 @@ BUFFERS = 4
 PACES = ("realtime", "fast", "stepped")
 
 
-def wait_for(due_ns: int, timeout_s: float, what: str) -> None:
-    """Sleep until CLOCK_MONOTONIC reaches `due_ns`. Raises CameraStalled after `timeout_s` if that is earlier."""
-    left_s = (due_ns - time.monotonic_ns()) / 1e9
-    if left_s > timeout_s:
-        time.sleep(max(timeout_s, 0.0))
+def wait_for(due_ns: int, timeout_s: float, what: str, since_ns: int | None = None) -> None:
+    """Sleep until CLOCK_MONOTONIC reaches `due_ns`.
+
+    Raises CameraStalled `timeout_s` after `since_ns` (None: after the call) if that is earlier.
+    """
+    now_ns = time.monotonic_ns()
+    left_s = (due_ns - now_ns) / 1e9
+    patience_s = timeout_s - (0 if since_ns is None else (now_ns - since_ns) / 1e9)
+    if left_s > max(patience_s, 0.0):
+        time.sleep(max(patience_s, 0.0))
         raise CameraStalled(f"{what}: no frame within {timeout_s:.3g} s")
     if left_s > 0:
         time.sleep(left_s)

@@ -110,11 +110,16 @@ class SimulatedCamera:
         if self._again is not None:
             again, self._again = self._again, None
             return replace(again, record=replace(again.record, received_ns=time.monotonic_ns()))
-        number, faults = self._wait_for_frame(started_ns, timeout_s)
+        called_ns = time.monotonic_ns()
+        number, faults = self._next_frame(started_ns, timeout_s)
+        frame, truth = self._take(number, faults, started_ns)  # before it is due: a real sensor needs no time to render
+        if self._info.paced == "realtime":
+            wait_for(self._due_ns(started_ns, number), timeout_s, f"camera '{self._info.uri}'", called_ns)
+        frame = replace(frame, record=replace(frame.record, received_ns=time.monotonic_ns()))
+        self.truth.append(truth)
         self._next = number + 1
         self._may_stall = True
         self._delivered = number
-        frame = self._take(number, faults, started_ns)
         if faults.duplicated:
             self._again = frame
         return frame
@@ -128,9 +133,8 @@ class SimulatedCamera:
             raise CaptureError(f"camera '{self._info.uri}': is not started")
         return self._started_ns
 
-    def _wait_for_frame(self, started_ns: int, timeout_s: float) -> tuple[int, FrameFaults]:
-        """Wait for the next frame that is delivered; returns its number and faults."""
-        deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
+    def _next_frame(self, started_ns: int, timeout_s: float) -> tuple[int, FrameFaults]:
+        """Number and faults of the next frame that is delivered, which may not be due yet."""
         self._wait_out_stall(timeout_s)
         while True:
             if self._info.paced == "realtime":
@@ -142,9 +146,6 @@ class SimulatedCamera:
                 self._next += 1
             else:
                 break
-        if self._info.paced == "realtime":
-            left_s = (deadline_ns - time.monotonic_ns()) / 1e9
-            wait_for(self._due_ns(started_ns, self._next), max(0.0, left_s), f"camera '{self._info.uri}'")
         return self._next, faults
 
     def _stall(self, timeout_s: float) -> None:
@@ -162,7 +163,7 @@ class SimulatedCamera:
             raise CameraStalled(f"camera '{self._info.uri}': no frame within {timeout_s:g} s")
         self._stall_left_s = 0.0
 
-    def _take(self, number: int, faults: FrameFaults, started_ns: int) -> Frame:
+    def _take(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:
         assert self._view is not None
         assert self._sensor is not None
         reported = self._controls.in_force(number)
@@ -170,7 +171,6 @@ class SimulatedCamera:
         start_us = (number + 1) * self._settings.period_us - exposure.exposure_us
         shutter = Shutter(start_us / 1e6, exposure.exposure_us / 1e6, self._settings.readout_us / 1e6)
         raw = self._sensor.expose(self._view.bands(shutter), exposure.gain, number, shutter.exposure_s)
-        self.truth.append(Truth(number, exposure, shutter.start_s, faults))
         record = FrameRecord(
             sequence=number,
             timestamp_ns=started_ns + round(start_us * 1e3) + faults.jitter_ns,
@@ -181,7 +181,8 @@ class SimulatedCamera:
             white_level=float(self._sensor.model.white_code),
             response="unknown" if self._settings.response == "curve" else self._settings.response,
         )
-        return Frame(record, self._sensor.develop(raw), self._sensor.mosaic(raw) if self._with_mosaics else None)
+        frame = Frame(record, self._sensor.develop(raw), self._sensor.mosaic(raw) if self._with_mosaics else None)
+        return frame, Truth(number, exposure, shutter.start_s, faults)
 
     def _due_ns(self, started_ns: int, number: int) -> int:
         return round(started_ns + (number + 1) * self._period_ns + self._settings.readout_us * 1e3)

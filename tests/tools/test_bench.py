@@ -113,5 +113,23 @@ def test_report_and_json_exclude_each_other():
     assert_one_line(livemef("bench", "--report", "--json"), "--report", "--json")
 
 
+def test_latency_is_measured_through_real_processes(tmp_path):
+    model = mean_network(tmp_path / "mean.onnx")
+    flags = ["--size", "64x48", "--fps", 60, "--seconds", 1, "--model", model, "--json"]
+    done = livemef("bench", "--latency", *flags)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["frames"] > 5
+    assert set(found["after_readout_by_exposure_ms"]) == {"0", "1"}
+    assert 0 < found["after_readout_ms"]["median"] < found["latency_ms"]["median"]
+    stages = found["stages_ms"]
+    assert stages["readout"] >= 0.6e3 / 60  # the simulated sensor's
+    assert min(stages["wait"], stages["send"]) > 0
+
+
+def test_latency_of_a_pipeline_that_fails_is_one_line(tmp_path):
+    assert_one_line(livemef("bench", "--latency", "--model", tmp_path / "none.onnx"), "none.onnx")
+
+
 def test_a_wrong_size_is_one_line():
     assert_one_line(livemef("bench", "--size", "big"), "--size", "1920x1080")

@@ -126,6 +126,8 @@ def test_a_publisher_that_is_not_there(tmp_path):
         "fps": 0.0,
         "gaps": 0,
         "latency_ms": {"median": None, "p95": None},
+        "after_readout_ms": {"median": None, "p95": None},
+        "after_readout_by_exposure_ms": {},
         "restarts": 0,
         "malformed": 0,
     }
@@ -216,3 +218,13 @@ def test_latency_percentiles():
     for latency in range(101):
         counts.note(float(latency), float(latency))
     assert counts.latency_ms() == {"median": 50.0, "p95": 95.0}
+
+
+def test_times_after_readout_are_kept_by_exposure():
+    counts = WatchCounts()
+    for number in range(10):
+        counts.note(number, 50.0, 10.0 + number % 2, number % 2)
+    counts.note(10, 50.0)
+    assert counts.frames == 11
+    assert counts.by_exposure() == {0: {"median": 10.0, "p95": 10.0}, 1: {"median": 11.0, "p95": 11.0}}
+    assert counts.after_readout()["median"] == 10.5

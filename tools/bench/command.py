@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -11,6 +13,7 @@ from rich.table import Table
 
 from livemef.fusion.cpu.fuser import usable_cores
 from livemef.fusion.open_fuser import open_fuser
+from livemef.tools.bench.latency import measure_latency, render_latency
 from livemef.tools.bench.machine import machine_lines
 from livemef.tools.bench.scene import parse_size
 from livemef.tools.bench.timing import BenchResult, Spread, bench
@@ -91,6 +94,11 @@ def bench_command(
     report_wanted: Annotated[
         bool, typer.Option("--report", help="Three sizes and what this machine is, as text for an issue.")
     ] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Through real processes: a run on the simulated camera, received here.")
+    ] = False,
+    fps: Annotated[float, typer.Option("--fps", min=0.1, max=1000, help="Of the camera, for --latency.")] = 30.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="Duration, for --latency.")] = 10.0,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     motion: MotionOption = None,
@@ -119,6 +127,9 @@ def bench_command(
     }
     if report_wanted and json_output:
         raise UserError("--report and --json are two forms of one result: choose one of them")
+    if latency:
+        _bench_latency(parse_size(size), fps, seconds, flags, config, json_output)
+        return
     loaded = load_config(config, flags).config
     runtime = loaded.runtime
     sizes = [parse_size(text) for text in (REPORT_SIZES if report_wanted else (size,))]
@@ -132,3 +143,27 @@ def bench_command(
         print(results[0].as_json())
     else:
         Console().print(render(results[0]))
+
+
+def _bench_latency(
+    size: tuple[int, int], fps: float, seconds: float, flags: dict[str, Any], config: Path | None, json_output: bool
+) -> None:
+    given = [part for name, value in flags.items() if value is not None for part in (_FLAGS[name], str(value))]
+    if config is not None:
+        given += ["--config", str(config)]
+    result = measure_latency(size, fps, seconds, given)
+    if json_output:
+        print(json.dumps(result.as_dict()))
+    else:
+        Console().print(render_latency(result))
+
+
+_FLAGS = {
+    f"{table}.{name}": "--" + name.replace("_", "-")
+    for table, names in {
+        "fusion": ("gamma", "chroma", "motion", "network_lines"),
+        "runtime": ("model", "device", "threads"),
+    }.items()
+    for name in names
+}
+"""The flags of `run` for settings that `bench` takes too."""

@@ -19,6 +19,7 @@ import zmq.asyncio
 
 from livemef.fusion.stream.endpoint import parse_endpoint
 from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.latency import after_arrival_ms
 from livemef.fusion.stream.subscriber import GapCounter, open_sub
 from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
 
@@ -61,6 +62,7 @@ class Feed:
         self._began_s = self._heard_s = time.monotonic()
         self._arrivals: deque[float] = deque()
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._after_readout_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._pictures: dict[str, Received] = {}
         self._changed = asyncio.Event()
         self._watchers = 0
@@ -107,7 +109,11 @@ class Feed:
             self._note_latency(header)
 
     def _note_latency(self, header: Header) -> None:
-        self._latencies_ms.append((time.time_ns() - header.timestamp_wall_ns) / 1e6)
+        now_ns = time.time_ns()
+        self._latencies_ms.append((now_ns - header.timestamp_wall_ns) / 1e6)
+        after_ms = after_arrival_ms(header, now_ns)
+        if after_ms is not None:
+            self._after_readout_ms.append(after_ms)
 
     @property
     def silent_s(self) -> float:
@@ -126,6 +132,11 @@ class Feed:
     def latency_ms(self) -> float | None:
         """Median over the newest frames, from the sensor's time to here; None before the first."""
         return float(np.median(np.array(self._latencies_ms))) if self._latencies_ms else None
+
+    @property
+    def after_readout_ms(self) -> float | None:
+        """Median over the newest frames, from the last row read to here; None where that is not known."""
+        return float(np.median(np.array(self._after_readout_ms))) if self._after_readout_ms else None
 
     @property
     def watchers(self) -> int:
@@ -192,6 +203,7 @@ class Feed:
             "frames": self.frames,
             "fps": round(self.fps, 2),
             "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 2),
+            "after_readout_ms": None if self.after_readout_ms is None else round(self.after_readout_ms, 2),
             "gaps": self.counter.gaps,
             "restarts": self.counter.restarts,
             "malformed": self.malformed,

@@ -62,7 +62,7 @@ export class Drops {
     if (!header) return;
     const now = performance.now();
     const counts = { ...header.pipeline, gaps: stats.gaps, at: now };
-    const stages = Object.entries(header.latency_ms).filter(([name]) => !["wait", "total"].includes(name));
+    const stages = Object.entries(header.latency_ms).filter(([name]) => !["exposure", "readout", "wait", "total"].includes(name));
     this._fusionMs = stages.length ? stages.reduce((sum, [, ms]) => sum + ms, 0) : null;
     const before = this._history.at(-1);
     if (before && counts.captured < before.captured) this._history = [];  // the pipeline began anew
