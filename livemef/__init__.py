@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from livemef.fusion.errors import FusionError
     from livemef.fusion.fuser import Fused
     from livemef.fusion.settings import FusionSettings
+    from livemef.fusion.stream.control import Control, ControlError, ControlEvent, control
     from livemef.fusion.stream.subscriber import ReceiveTimeout
     from livemef.fusion.stream.subscription import Subscription, subscribe
     from livemef.fusion.stream.wire import Message
@@ -63,6 +64,9 @@ __all__ = [
     "CameraStalled",
     "CaptureError",
     "CapturedBracket",
+    "Control",
+    "ControlError",
+    "ControlEvent",
     "EndOfStream",
     "EngineError",
     "Exposure",
@@ -75,6 +79,7 @@ __all__ = [
     "Message",
     "ReceiveTimeout",
     "Subscription",
+    "control",
     "fuse",
     "open_camera",
     "open_fuser",
@@ -99,6 +104,7 @@ _PLACES = {
     "fusion.errors": ("FusionError",),
     "fusion.fuser": ("Fused",),
     "fusion.settings": ("FusionSettings",),
+    "fusion.stream.control": ("Control", "ControlError", "ControlEvent", "control"),
     "fusion.stream.subscriber": ("ReceiveTimeout",),
     "fusion.stream.subscription": ("Subscription", "subscribe"),
     "fusion.stream.wire": ("Message",),

@@ -35,6 +35,7 @@ VERBS = (
         "vcam", "Be a camera of this machine, for programs that know cameras only.", "video.vcam", "vcam_command", LIVE
     ),
     Verb("foxglove", "Show the pictures in Foxglove, record MCAP.", "foxglove_bridge", "foxglove_command", LIVE),
+    Verb("ctl", "Look at a running livemef and change it.", "ctl", "application", LIVE),
     Verb("keys", "Keys for publishing to other machines.", "keys", "application", LIVE),
     Verb("cameras", "List the cameras that are here, and try each.", "cameras", "cameras_command", LIVE),
     Verb("doctor", "Check this machine: cameras, GPU, libraries.", "doctor.command", "doctor_command", LIVE),

@@ -21,7 +21,8 @@ from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
 
 PREFIX = "LIVEMEF_"
-NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA")  # the file itself; the tests' photographs
+NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA", "LIVEMEF_CONTROL_TOKEN")
+"""The file itself; the tests' photographs; what `livemef ctl` sends."""
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
 _FLAGS = {
     "publish.endpoint": "--publish",

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from livemef.fusion.stream.local_runs import PREFIX
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.link import NAME, ask
 from livemef.tools.options import JsonOption
-from livemef.tools.run.runtime_folder import PREFIX
 
 STATUS_LIMIT_S = 5.0
 ProjectOption = Annotated[

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.local_runs import SOCKET
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen
@@ -28,6 +29,7 @@ from livemef.tools.preview.lines import Lines
 from livemef.tools.preview.metrics import metrics_text
 from livemef.tools.preview.mjpeg import MjpegStreams
 from livemef.tools.preview.page_job import PageJob
+from livemef.tools.preview.router_door import RouterDoor
 from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
 from livemef.tools.preview.views import ViewMaker
 from livemef.tools.run.outcome import Outcome, problem
@@ -60,7 +62,8 @@ class Preview:
         self._job = job
         self._link = GateLink(lifeline)
         self._guard = Guard(job.host, job.view_token, job.control_token, plain_control=job.insecure)
-        self._http = HttpApi(Api(self._link, folder=job.folder, more_routes=FIELD_ROUTES), self._guard)
+        self._api = Api(self._link, folder=job.folder, more_routes=FIELD_ROUTES)
+        self._http = HttpApi(self._api, self._guard)
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
         self.url = ""
@@ -80,6 +83,10 @@ class Preview:
             self._link.start()
             self._stack.callback(self._link.stop)
             await self._listen()
+            if self._job.folder is not None:
+                door = RouterDoor(self._api, f"ipc://{self._job.folder}/{SOCKET}")
+                self._stack.push_async_callback(door.close)
+                door.start()
         except BaseException:
             await self._stack.aclose()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from livemef.fusion.stream.local_runs import DESCRIPTION, TOKEN
 from livemef.tools.config.schema import Config
 from livemef.tools.run.pipeline import Place
 
@@ -23,7 +24,7 @@ def write_run_files(place: Place, config: Config) -> None:
         "camera": config.capture.camera,
         "publish": config.publish.endpoint,
     }
-    for name, text in (("control.token", place.control_token), ("run.json", json.dumps(described))):
+    for name, text in ((TOKEN, place.control_token), (DESCRIPTION, json.dumps(described))):
         path = place.folder / name
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text + "\n")

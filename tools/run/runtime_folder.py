@@ -9,14 +9,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "livemef-run-"
-LOCK = "lock"
+from livemef.fusion.stream.local_runs import LOCK, PREFIX, base_folder
 
 
 @contextmanager
@@ -24,7 +22,7 @@ def runtime_folder(base: Path | None = None) -> Iterator[Path]:
     """A new folder of mode 0700 in `base`, removed at the end. None: $XDG_RUNTIME_DIR where it is ours, else the
     folder for temporary files.
     """
-    base = base or _base()
+    base = base or base_folder()
     _remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     lock = os.open(folder / f"{LOCK}.new", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -35,18 +33,6 @@ def runtime_folder(base: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def _base() -> Path:
-    session_folder = os.environ.get("XDG_RUNTIME_DIR", "")
-    try:
-        status = os.stat(session_folder)
-    except (OSError, ValueError):
-        return Path(tempfile.gettempdir())
-    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return (
-        Path(session_folder) if ours and len(session_folder) < 60 else Path(tempfile.gettempdir())
-    )  # a socket's path is short
 
 
 def _remove_abandoned(base: Path) -> None:

@@ -2,8 +2,13 @@
 
 import json
 import os
+import random
 import re
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -13,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
+import livemef
 from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.local_runs import local_runs
 from livemef.fusion.stream.subscriber import Subscriber
 from tests.tools.run.test_run import Pipeline, free_port
 
@@ -24,7 +32,7 @@ pytest.importorskip("aiohttp")
 class Controlled:
     """A run with a page, and a client of its API."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(self, *arguments: str) -> None:
         self.page = free_port()
         self.pipeline = Pipeline("--preview", f"127.0.0.1:{self.page}", *arguments)
         assert self.pipeline.process.stderr is not None
@@ -53,18 +61,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
     folder = tmp_path_factory.mktemp("live")
     file = folder / "livemef.toml"
     file.write_text('# mine\n[fusion]\ngamma = 1.1 # kept\n[capture]\nexposures = "1ms,16ms"\n')
-    before = os.environ.get("XDG_STATE_HOME")
-    os.environ["XDG_STATE_HOME"] = str(folder / "state")
-    try:
+    runs = Path(tempfile.mkdtemp(prefix="livemef-"))  # a socket's path is short
+    places = {
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_RUNTIME_DIR": str(runs),
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, place in places.items():
+            environment.setenv(name, place)
         controlled = Controlled("--config", str(file), "--motion", "off")
-    finally:
-        os.environ.pop("XDG_STATE_HOME")
-        if before is not None:
-            os.environ["XDG_STATE_HOME"] = before
+    controlled.runs = runs  # type: ignore[attr-defined]
     controlled.folder = folder  # type: ignore[attr-defined]
     yield controlled
     controlled.pipeline.process.kill()
     controlled.pipeline.process.wait()
+    shutil.rmtree(runs)
 
 
 def header_when(subscriber: Subscriber, fits: Callable[[Header], bool], limit_s: float = 40.0) -> Header:
@@ -78,6 +90,14 @@ def header_when(subscriber: Subscriber, fits: Callable[[Header], bool], limit_s:
 
 def times_us(header: Header) -> list[float]:
     return [round(source.measured.exposure_us) for source in header.sources if source.measured is not None]
+
+
+def restarted(run: Controlled, name: str) -> bool:
+    try:
+        process = run.ask("GET", "/status")[1].get("processes", {}).get(name, {})
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return bool(process.get("restarts") and process["state"] == "working")
 
 
 def test_changes_reach_the_pictures_and_outlive_the_processes(run: Controlled) -> None:
@@ -100,16 +120,11 @@ def test_changes_reach_the_pictures_and_outlive_the_processes(run: Controlled) -
         status, _ = run.ask("POST", "/restart", {"process": "gate"})
         assert status == 202
 
-    end = time.monotonic() + 30
-    while True:  # the gate comes back with the same token, and knows everything
-        try:
-            status, settings = run.ask("GET", "/settings")
-        except (urllib.error.URLError, ConnectionError):
-            status, settings = 0, {}
-        if status == 200:
-            break
+    end = time.monotonic() + 60
+    while not restarted(run, "preview"):  # the gate comes back with the same token, and knows everything
         assert time.monotonic() < end
         time.sleep(0.2)
+    settings = run.ask("GET", "/settings")[1]
     assert settings["revision"] == 3
     assert settings["changed"] == ["capture.exposures", "fusion.gamma"]
 
@@ -188,6 +203,68 @@ def test_auto_and_hold(run: Controlled) -> None:
     assert run.ask("GET", "/status")[1]["role"] == "control"
     assert run.ask("GET", "/status", token=False)[1]["role"] == "view"
     assert len(run.ask("GET", "/status")[1]["plan"]) == 3
+
+
+def ctl(run: Controlled, *words: str, code: int = 0, **environment: str) -> str:
+    runs: Path = run.runs  # type: ignore[attr-defined]
+    done = subprocess.run(
+        [sys.executable, "-m", "livemef", "ctl", *words],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(runs), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == (code != 0), done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_the_same_from_a_shell_and_a_program(run: Controlled, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ctl(run, "set", "fusion.gamma=1.5", "capture.exposures=1ms,8ms").startswith("revision ")
+    assert ctl(run, "get", "fusion.gamma") == "1.5\n"
+    assert "whole number" in ctl(run, "set", "fusion.network_lines=many", code=2)
+    page = f"http://127.0.0.1:{run.page}"
+    assert "control token" in ctl(run, "set", "fusion.gamma=1", "--at", page, code=2)
+    assert ctl(run, "set", "fusion.gamma=1", "--at", page, LIVEMEF_CONTROL_TOKEN=run.token)
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run.runs))  # type: ignore[attr-defined]
+    with livemef.control() as here, livemef.control(page, token=run.token) as there:
+        revision = here.set(gamma=0.6)
+        with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+            assert header_when(subscriber, lambda header: header.settings_rev >= revision).fusion["gamma"] == 0.6
+        there.set({"fusion.gamma": 0.9})
+        assert here.settings["fusion.gamma"] == 0.9
+        assert here.status["role"] == there.status["role"] == "control"
+        with pytest.raises(livemef.ControlError, match="no setting") as caught:
+            here.set(camera="x")
+        assert caught.value.status == 422
+        with pytest.raises(livemef.ControlError) as caught:
+            here.set({"capture.camera": "x"})
+        assert caught.value.errors[0]["key"] == "capture.camera"
+
+
+def test_whatever_is_sent_to_the_socket_the_gate_answers_others(run: Controlled) -> None:
+    (found,) = local_runs(run.runs)  # type: ignore[attr-defined]
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.connect(found.control)
+    rng = random.Random(3)
+    for _ in range(300):
+        parts = [rng.randbytes(rng.randrange(40)) for _ in range(rng.randrange(1, 6))]
+        if rng.random() < 0.7:
+            parts[0] = b"livemef1"
+        socket.send_multipart(parts)
+    for body in (b"[]", b"{}", b'{"method":1,"path":2}', b'{"method":"GET","path":"/../x"}', b"[" * 50000, b"\xff"):
+        socket.send_multipart([b"livemef1", b"last", body])
+    statuses = []
+    while socket.poll(5000) and len(statuses) < 6:
+        parts = socket.recv_multipart()
+        if parts[1] == b"last":
+            statuses.append(json.loads(parts[2])["status"])
+    context.destroy(linger=0)
+    assert sorted(statuses) == [404, 422, 422, 422, 422, 422]
+    with livemef.control(found.control) as control:
+        assert control.status["control"]
 
 
 def test_ctrl_c_still_leaves_nothing(run: Controlled) -> None:
