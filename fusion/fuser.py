@@ -39,6 +39,7 @@ class Pending(Protocol):
 class Fuser(Protocol):
     """Fuses brackets into pictures on one device. Not thread-safe.
 
+    writes_anywhere: whether `out` may lie in any memory without a loss of speed, and one bracket is fused at a time.
     model_sha256: of the network's file. device: name of what it computes on. in_flight: number of brackets that may be
     started before the first is finished.
     """
@@ -47,6 +48,7 @@ class Fuser(Protocol):
     model_sha256: str
     device: str
     in_flight: int
+    writes_anywhere: bool
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """Fuse two or more exposures, dark to bright: BGR uint8 or uint16, all of one shape. Raises FusionError.

@@ -179,6 +179,11 @@ class _Stage:
         self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
 
     def _output_for(self, like: Pixels) -> Pixels:
+        """Memory for the next picture; if the device can write there, from which the first output sends it."""
+        room = self._publishers[0].room_for(like) if self._fuser.writes_anywhere else None
+        return self._own_output(like) if room is None else room
+
+    def _own_output(self, like: Pixels) -> Pixels:
         if not self._outputs or self._outputs[0].shape != like.shape or self._outputs[0].dtype != like.dtype:
             self._outputs = [self._fuser.buffer_for(like) for _ in range(self.in_flight)]
         self._outputs.append(self._outputs.pop(0))

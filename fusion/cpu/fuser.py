@@ -52,6 +52,7 @@ class CpuFuser:
 
     device = "cpu"
     in_flight = 1
+    writes_anywhere = True
 
     def __init__(
         self,

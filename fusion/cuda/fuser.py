@@ -87,6 +87,7 @@ class CudaFuser:
 
     device = "cuda"
     in_flight = 2
+    writes_anywhere = False
 
     def __init__(self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY) -> None:
         self.settings, self.model_sha256, self._net = settings, net.sha256, net

@@ -10,7 +10,7 @@ import zmq
 from livemef.capture.frame import Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import imagezmq_wire
-from livemef.fusion.stream.buffers import BufferPool
+from livemef.fusion.stream.buffers import Buffer, BufferPool
 from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
@@ -78,6 +78,7 @@ class Publisher:
         self._imagezmq = wire == "imagezmq"
         self._subscribed: set[bytes] = set()
         self._buffers = BufferPool(BUFFERS)
+        self._lent: Buffer | None = None
         self.stream = secrets.token_hex(8)
         self.published = 0
         self.dropped = 0
@@ -179,8 +180,30 @@ class Publisher:
             return b"{".startswith(prefix)
         return any(topic.startswith(prefix) for topic in TOPICS)
 
+    def room_for(self, like: Pixels) -> Pixels | None:
+        """An uninitialised picture of the shape and dtype of `like` that can be published without being copied.
+
+        One at a time: the same memory is given until it has been published. None where the codec is not raw, or no
+        buffer is free.
+        """
+        if self._codec != "raw" or not like.dtype.newbyteorder("<").isnative:
+            return None
+        if self._lent is None:
+            self._lent = self._buffers.lend(like.nbytes)
+        if self._lent is None:
+            return None
+        return self._lent.part(like.nbytes).view(like.dtype).reshape(like.shape)
+
+    def _buffer_of(self, pixels: Pixels) -> Buffer | None:
+        """The lent buffer if the picture lies there, else a free one; None if there is none."""
+        lent = self._lent
+        if lent is None or self._codec != "raw" or pixels.ctypes.data != lent.memory.ctypes.data:
+            return self._buffers.take()
+        self._lent, lent.lent = None, False
+        return lent
+
     def _send(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
-        buffer = self._buffers.take()
+        buffer = self._buffer_of(pixels)
         if buffer is None:
             return False
         payload = buffer.fill(payload_of(header, pixels))

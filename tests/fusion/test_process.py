@@ -64,6 +64,9 @@ class Published:
     def wanted(self, topic: str) -> bool:
         return topic.startswith("exposure/")
 
+    def room_for(self, like: Pixels) -> None:
+        return None
+
     def publish(self, topic: str, header: Header, pixels: Pixels) -> None:
         if topic != "fused":
             self.frames.append((topic, header.sources[0].seq))
