@@ -90,6 +90,19 @@ class Subscriber:
         """Wait up to `timeout_s` for a message. Returns whether there is one."""
         return bool(self._socket.poll(int(timeout_s * 1000)))
 
+    async def ready(self, timeout_s: float) -> bool:
+        """`poll` for asyncio: other tasks go on meanwhile. May be cancelled."""
+        import zmq.asyncio
+
+        poller = zmq.asyncio.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        return bool(await poller.poll(int(timeout_s * 1000)))
+
+    def silence(self, timeout_s: float) -> ReceiveTimeout:
+        """The error for no message within `timeout_s`, with the reason where one is known."""
+        reason = self._monitor.reason() or "is its publisher running?"
+        return ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: {reason}")
+
     def receive(self, timeout_s: float, newest: bool = False) -> wire.Message:
         """The next message, or with `newest` the last of those already here (skipped ones count as gaps).
 
@@ -97,8 +110,7 @@ class Subscriber:
         the next one can be received all the same. A raw picture is a read-only view of the message.
         """
         if not self.poll(timeout_s):
-            reason = self._monitor.reason() or "is its publisher running?"
-            raise ReceiveTimeout(f"no message from {self.endpoint} within {timeout_s:g} s: {reason}")
+            raise self.silence(timeout_s)
         parts = self._socket.recv_multipart(copy=False)
         while newest and self.poll(0):
             parts = self._socket.recv_multipart(copy=False)

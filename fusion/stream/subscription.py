@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
@@ -55,6 +55,22 @@ class Subscription:
             message.pixels.flags.writeable = False
             return message
 
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        """As `__next__`, while other tasks of the event loop go on. May be cancelled. Raises ReceiveTimeout."""
+        deadline = time.monotonic() + self._timeout_s
+        while await self._subscriber.ready(max(0.0, deadline - time.monotonic())):
+            try:
+                message = self._subscriber.receive(0, self._newest)
+            except WireError:
+                self._malformed += 1
+                continue
+            message.pixels.flags.writeable = False
+            return message
+        raise self._subscriber.silence(self._timeout_s)
+
     def close(self) -> None:
         """Close the socket. May be called twice."""
         self._subscriber.close()
@@ -81,7 +97,7 @@ def subscribe(
     receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
     height; pictures that claim more are refused before they cost memory.
 
-    Iterating gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16, read-only) and
+    Iterating, by `for` or `async for`, gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16, read-only) and
     `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint, and
     ReceiveTimeout while iterating.
 
