@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +15,10 @@ import typer
 from rich.console import Console
 
 from livemef.calibration.correction import correction_in_force
+from livemef.capture.files.embedding import Embedded
 from livemef.capture.files.image_io import MAX_PIXELS, PICTURE_SUFFIXES, write_picture
 from livemef.capture.files.kinds import OTHER_SUFFIXES
+from livemef.capture.files.output_profile import OutputProfile, output_profile
 from livemef.capture.frame import Pixels
 from livemef.fusion.camera_settings import settings_for
 from livemef.fusion.correction import CameraCorrection, srgb_response
@@ -29,6 +31,7 @@ from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
 from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain, printable
 from livemef.tools.fuse_video import FootageOptions, fuse_video, is_footage
+from livemef.tools.fused_metadata import Checksums, checksums, fused_metadata
 from livemef.tools.options import (
     ChromaOption,
     ConfigOption,
@@ -58,10 +61,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Treatment:
-    """How scenes are read. max_pixels: more are refused. correction: by the camera's profile, before they are fused."""
+    """How scenes are read and written. max_pixels: more are refused. correction: by the camera's profile, before they
+    are fused. profile: colour space of the fused pictures.
+    """
 
     max_pixels: int = MAX_PIXELS
     correction: CameraCorrection | None = None
+    profile: OutputProfile = field(default_factory=lambda: output_profile("srgb"))
 
     @cached_property
     def _pictures(self) -> PictureCorrection | None:
@@ -70,6 +76,11 @@ class Treatment:
     def corrected(self, pixels: Sequence[Pixels]) -> Sequence[Pixels]:
         """The exposures as they are to be fused. Raises FusionError for a size that the profile is not of."""
         return pixels if self._pictures is None else [self._pictures.apply(one) for one in pixels]
+
+    def metadata(self, files: Sequence[Path], sums: Checksums, fuser: Fuser) -> Embedded:
+        """What is written into the picture of this scene beside its pixels."""
+        applied = () if self.correction is None else self.correction.applied
+        return fused_metadata(files, sums, fuser, self.profile, applied)
 
 
 AS_THEY_ARE = Treatment()
@@ -155,7 +166,9 @@ def fuse_task(fuser: Fuser, task: Task, treatment: Treatment = AS_THEY_ARE) -> d
     fused = fuser.fuse(pixels)
     milliseconds = (time.perf_counter() - started) * 1e3
     task.output.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(task.output, fused.pixels, srgb=True)
+    sums = checksums(exposures.files)
+    embedded = treatment.metadata(exposures.files, sums, fuser)
+    write_picture(task.output, treatment.profile.convert(fused.pixels), embedded=embedded)
     height, width = fused.pixels.shape[:2]
     names = [printable(name) for name in exposures.names]
     return {
@@ -164,6 +177,8 @@ def fuse_task(fuser: Fuser, task: Task, treatment: Treatment = AS_THEY_ARE) -> d
         "size": [width, height],
         "dtype": str(exposures.pixels[0].dtype),
         "exposures": names,
+        "sources_sha256": [digest for _, digest in sums],
+        "colour_space": treatment.profile.name,
         "converted_from": list(exposures.converted_from),
         "warnings": [printable(note) for note in exposures.notes],
         "fuse_ms": round(milliseconds, 3),
@@ -269,6 +284,10 @@ def fuse_command(
     max_megapixels: Annotated[
         float, typer.Option("--max-megapixels", min=0.001, help="Refuse pictures with more pixels before decoding.")
     ] = MAX_PIXELS / 1e6,
+    icc: Annotated[
+        str,
+        typer.Option("--icc", metavar="srgb|adobe-rgb|l-star|FILE", help="Colour space of what is written."),
+    ] = "srgb",
     profile: ProfileOption = None,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
@@ -284,7 +303,8 @@ def fuse_command(
     """Fuse pictures of one scene at different exposures into one, or a folder of scenes, or a recording.
 
     PNG, TIFF, JPEG, WebP and AVIF, 8 or 16 bits; 16 bits are kept in PNG and TIFF. Camera raw files and HEIC need an
-    extra, which is named when one is met. Colour profiles are converted to sRGB, and the output says that it is sRGB.
+    extra, which is named when one is met. Colour profiles are converted to sRGB; the output is sRGB, or as --icc says.
+    It keeps the camera's EXIF as far as the exposures agree, and names them with their SHA-256 in its XMP.
     --profile corrects the exposures by what the camera's profile has measured.
     The order, dark to bright, is found from EXIF (exposure time, ISO, aperture), else from brightness. Hand-held, or
     with people in it: --motion full.
@@ -319,7 +339,7 @@ def fuse_command(
     if from_video:
         return fuse_video(loaded.config, inputs[0], footage, output, _suffix_of(picture_format), json_lines, correction)
     tasks = plan_tasks(inputs, output, _suffix_of(picture_format))
-    treatment = Treatment(round(max_megapixels * 1e6), correction)
+    treatment = Treatment(round(max_megapixels * 1e6), correction, output_profile(icc))
     if len(tasks) == 1:
         if no_clobber and tasks[0].output.exists():
             raise UserError(f"-o {tasks[0].output}: exists, and --no-clobber keeps what exists; choose another name")

@@ -11,6 +11,7 @@ from pathlib import Path
 from livemef.capture.files.tiff_directory import (
     ASCII,
     BYTE,
+    EXIF_IFD,
     LONG,
     RATIONAL,
     SHORT,
@@ -56,7 +57,7 @@ def write_archival_tiff(path: Path, pixels: Pixels, metadata: TiffMetadata) -> N
     format).
     """
     tags = {**picture_tags(metadata), 262: (SHORT, 2)}  # RGB
-    write_tiff(path, pixels[..., ::-1], tags, exif_tags(metadata))
+    write_tiff(path, pixels[..., ::-1], {**tags, EXIF_IFD: (LONG, exif_tags(metadata))})
 
 
 def picture_tags(metadata: TiffMetadata) -> Tags:
@@ -64,7 +65,6 @@ def picture_tags(metadata: TiffMetadata) -> Tags:
     density = metadata.pixels_per_mm
     tags: dict[int, tuple[int, Value]] = {
         254: (LONG, 0),
-        259: (SHORT, 1),  # not compressed
         270: (ASCII, metadata.description),
         274: (SHORT, 1),
         282: (RATIONAL, 1 if density is None else density * 10),

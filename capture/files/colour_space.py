@@ -29,6 +29,8 @@ _LARGEST = 1000.0
 """Of an element of a matrix of primaries that means anything: those of real ones are below 4."""
 _ROWS = 256
 """Rows that are converted at a time: the intermediate floats need twelve bytes a pixel."""
+_INVERSE_STEPS = 1 << 18
+"""Of the tables from light to encoded values."""
 _NO_CHANGE = 0.75 / 255
 """A space that moves no colour further than this is sRGB as somebody else rounded it."""
 
@@ -126,4 +128,21 @@ def _converted(pixels: Pixels, space: ColourSpace) -> Pixels:
         light = np.stack([table[rows[..., channel]] for channel, table in enumerate(tables)], axis=-1)
         linear = np.clip(np.asarray(cv2.transform(light, matrix), np.float32), 0, 1)
         out[top : top + _ROWS] = np.rint(encode(linear) * highest)
+    return out
+
+
+def from_srgb(pixels: Pixels, space: ColourSpace) -> Pixels:
+    """An sRGB picture (BGR, uint8 or uint16) in another space, of the same type. What lies outside is clipped."""
+    highest = int(np.iinfo(pixels.dtype).max)
+    light_of = decode(np.arange(highest + 1) / highest).astype(np.float32)
+    matrix = (np.linalg.inv(space.to_xyz) @ SRGB.to_xyz)[::-1, ::-1].astype(np.float32)
+    codes = np.linspace(0, 1, _INVERSE_STEPS)
+    roots = np.linspace(0, 1, _INVERSE_STEPS)  # of light: its square root is graded as the eye does
+    tables = [np.interp(roots**2, curve(codes), codes) * highest for curve in reversed(space.curves)]
+    out = np.empty_like(pixels)
+    for top in range(0, pixels.shape[0], _ROWS):
+        light = np.clip(cv2.transform(light_of[pixels[top : top + _ROWS]], matrix), 0, 1)
+        places = np.rint(np.sqrt(light) * (_INVERSE_STEPS - 1)).astype(np.int32)
+        for channel, table in enumerate(tables):
+            out[top : top + _ROWS, :, channel] = np.rint(table[places[..., channel]])
     return out

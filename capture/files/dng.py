@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.archival_tiff import TiffMetadata, exif_tags, picture_tags
 from livemef.capture.files.colour_space import XYZ_FROM_LINEAR_SRGB
-from livemef.capture.files.tiff_directory import ASCII, BYTE, LONG, RATIONAL, SHORT, SRATIONAL, Value, write_tiff
+from livemef.capture.files.tiff_directory import (
+    ASCII,
+    BYTE,
+    EXIF_IFD,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    Value,
+    write_tiff,
+)
 from livemef.capture.frame import Mosaic
 
 _D65 = 21
@@ -61,7 +71,8 @@ def write_dng(path: Path, mosaic: Mosaic, camera: DngCamera, metadata: TiffMetad
         tags[50735] = (ASCII, camera.serial)
     if mosaic.order:
         tags |= _colour_tags(mosaic, camera.matrix)
-    write_tiff(path, mosaic.values, tags, exif_tags(metadata))
+    tags[EXIF_IFD] = (LONG, exif_tags(metadata))
+    write_tiff(path, mosaic.values, tags)
 
 
 def _colour_tags(mosaic: Mosaic, matrix: NDArray[np.float64] | None) -> dict[int, tuple[int, Value]]:

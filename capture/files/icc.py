@@ -38,7 +38,7 @@ def convert_to_srgb(pixels: Pixels, profile: bytes) -> tuple[Pixels, str]:
         text = kind.decode("ascii", "replace").strip()
         raise CaptureError(f"its colour profile is of {text!r} pictures, which this is not: {_ADVICE}")
     try:
-        space = _space(profile)
+        space = matrix_space(profile)
     except (struct.error, ValueError, IndexError):
         raise CaptureError(f"its colour profile is damaged: {_ADVICE}") from None
     if space is not None:
@@ -69,7 +69,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
     return {name: profile[offset : offset + size] for name, offset, size in entries}
 
 
-def _space(profile: bytes) -> ColourSpace | None:
+def matrix_space(profile: bytes) -> ColourSpace | None:
     """The space of a profile made of primaries and curves (or one curve, for grey); None for one made of tables."""
     tags = _tags(profile)
     name = profile_name(profile)

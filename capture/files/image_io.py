@@ -14,7 +14,8 @@ import numpy as np
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.files import colour_space
-from livemef.capture.files.encoding import PICTURE_SUFFIXES, SUFFIXES_16_BIT, encode_picture
+from livemef.capture.files.embedding import Embedded
+from livemef.capture.files.encoding import PICTURE_SUFFIXES, SRGB_ALONE, SUFFIXES_16_BIT, encode_picture
 from livemef.capture.files.exif import NO_EXIF, Exif, comparable_exposures, read_exif
 from livemef.capture.files.heif import read_heif
 from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb
@@ -245,12 +246,18 @@ def _cmyk_to_srgb(inks: Pixels, icc: bytes) -> tuple[Pixels, str]:
     return np.ascontiguousarray(rgb[..., ::-1].astype(np.uint8)), "CMYK without a profile (roughly)"
 
 
-def write_picture(path: str | Path, pixels: Pixels, png_compression: int = 3, srgb: bool = False) -> None:
+def write_picture(
+    path: str | Path,
+    pixels: Pixels,
+    png_compression: int = 3,
+    srgb: bool = False,
+    embedded: Embedded | None = None,
+) -> None:
     """Write a picture (BGR or grey, uint8 or uint16) in the format that the suffix names, atomically.
 
-    srgb: tag it as sRGB by an ICC profile. PNG and TIFF keep 16 bits; JPEG (quality 95, full-resolution chroma) and
-    WebP (lossless) take 16-bit pictures rounded to 8. Raises CaptureError for an unknown suffix or an unwritable place;
-    nothing half-written is left.
+    srgb: tag it as sRGB by an ICC profile. embedded: profile, EXIF and XMP to be written instead. PNG and TIFF keep 16
+    bits; JPEG (quality 95, full-resolution chroma) and WebP (lossless) take 16-bit pictures rounded to 8. Raises
+    CaptureError for an unknown suffix or an unwritable place; nothing half-written is left.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -260,7 +267,7 @@ def write_picture(path: str | Path, pixels: Pixels, png_compression: int = 3, sr
     if pixels.dtype == np.uint16 and suffix not in SUFFIXES_16_BIT:
         pixels = to_8_bit(pixels)
     try:
-        data = encode_picture(pixels, suffix, png_compression, srgb)
+        data = encode_picture(pixels, suffix, png_compression, embedded or (SRGB_ALONE if srgb else Embedded()))
     except (cv2.error, ValueError, OSError):
         raise CaptureError(f"cannot write {path}: the {suffix} encoder refused a picture of {pixels.shape}") from None
     write_atomically(path, data)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,64 +20,98 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, BYTE = 2, 3, 4, 5, 7, 10, 1
-Value = str | bytes | int | float | Fraction | Sequence[int] | Sequence[float]
+EXIF_IFD, GPS_IFD = 34665, 34853
+Value = Union[str, bytes, int, float, Fraction, Sequence[int], Sequence[float], "Tags"]
 Tags = Mapping[int, tuple[int, Value]]
-"""Number: (type, value)."""
+"""Number: (type, value); a value that is a mapping is a directory of its own."""
+
+HEADER = b"II*\0" + struct.pack("<I", 8)
 
 ROWS_A_STRIP = 64
 MOST_BYTES = 2**32 - 1
-_EXIF_IFD = 34665
+_ADOBE_DEFLATE = 8
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 278, 279
 
 
-def write_tiff(path: Path, samples: NDArray[Any], tags: Tags, exif: Tags) -> None:
-    """Write a new file, on the disk when this returns: samples as they are (height x width, or x 3), tags, EXIF tags.
+def write_tiff(path: Path, samples: NDArray[Any], tags: Tags) -> None:
+    """Write a new file as `tiff_bytes` gives it, not compressed; on the disk when this returns.
 
-    The tags of size, bits, samples and strips are filled in. Raises CaptureError if the file is there already, cannot
-    be written, or would be above 4 GiB (BigTIFF is no archival format).
+    Raises CaptureError if the file is there already, cannot be written, or would be above 4 GiB (BigTIFF is no archival
+    format).
     """
-    stored = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
-    height, width = stored.shape[:2]
-    channels, row = stored.size // (height * width), stored[0].nbytes
-    strips = [min(ROWS_A_STRIP, height - top) * row for top in range(0, height, ROWS_A_STRIP)]
-    bits = [8 * stored.dtype.itemsize] * channels
-    known = dict(tags) | {256: (LONG, width), 257: (LONG, height), 258: (SHORT, bits), 277: (SHORT, channels)}
-    known |= {_ROWS_PER_STRIP: (LONG, ROWS_A_STRIP), _STRIP_BYTES: (LONG, strips), _STRIP_OFFSETS: (LONG, strips)}
-    start = -(-(8 + len(_directory(known, exif, 8))) // 16) * 16
-    if start + sum(strips) > MOST_BYTES:
-        raise CaptureError(f"cannot write {path}: above 4 GiB, which a TIFF for archives cannot be")
-    known[_STRIP_OFFSETS] = (LONG, [start + sum(strips[:place]) for place in range(len(strips))])
-    head = b"II*\0" + struct.pack("<I", 8) + _directory(known, exif, 8)
     try:
+        data = tiff_bytes(samples, tags)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
-            file.write(head.ljust(start, b"\0"))
-            file.write(stored.tobytes())
+            for part in data:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise CaptureError(f"cannot write {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise CaptureError(f"cannot write {path}: {error}") from None
 
 
-def _directory(tags: Tags, exif: Tags | None, at: int) -> bytes:
-    """An IFD and all that it points at, laid out from file position `at` on."""
-    entries_of = dict(tags) | ({_EXIF_IFD: (LONG, 0)} if exif is not None else {})
-    after = at + 2 + 12 * len(entries_of) + 4
+def tiff_bytes(samples: NDArray[Any], tags: Tags, deflate: int | None = None) -> list[bytes]:
+    """A whole file in parts. samples: as they are, height x width, or x 3. deflate: level, None = not compressed.
+
+    The tags of size, bits, samples, compression and strips are filled in. Raises ValueError above 4 GiB.
+    """
+    stored = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
+    height, width = stored.shape[:2]
+    channels = stored.size // (height * width)
+    strips = [stored[top : top + ROWS_A_STRIP] for top in range(0, height, ROWS_A_STRIP)]
+    parts = [part.tobytes() if deflate is None else zlib.compress(_differences(part), deflate) for part in strips]
+    sizes = [len(part) for part in parts]
+    known = dict(tags) | {
+        256: (LONG, width),
+        257: (LONG, height),
+        258: (SHORT, [8 * stored.dtype.itemsize] * channels),
+        259: (SHORT, 1 if deflate is None else _ADOBE_DEFLATE),
+        277: (SHORT, channels),
+        _ROWS_PER_STRIP: (LONG, ROWS_A_STRIP),
+        _STRIP_BYTES: (LONG, sizes),
+        _STRIP_OFFSETS: (LONG, sizes),
+    }
+    if deflate is not None:
+        known[317] = (SHORT, 2)  # predictor: differences along the rows
+    start = -(-(8 + len(directory(known, 8))) // 16) * 16
+    if start + sum(sizes) > MOST_BYTES:
+        raise ValueError("above 4 GiB, which a TIFF file cannot be")
+    known[_STRIP_OFFSETS] = (LONG, [start + sum(sizes[:place]) for place in range(len(sizes))])
+    return [(HEADER + directory(known, 8)).ljust(start, b"\0"), *parts]
+
+
+def _differences(rows: NDArray[Any]) -> bytes:
+    """Each sample less the one to its left, modulo its range."""
+    found = rows.copy()
+    found[:, 1:] = rows[:, 1:] - rows[:, :-1]
+    return found.tobytes()
+
+
+def exif_block(tags: Tags) -> bytes:
+    """A directory by itself, as JPEG, PNG and WebP embed it (without "Exif")."""
+    return HEADER + directory(tags, 8)
+
+
+def directory(tags: Tags, at: int) -> bytes:
+    """An IFD and all that it points at, laid out from file position `at` on; a value that is a mapping is an IFD."""
+    after = at + 2 + 12 * len(tags) + 4
     entries, beyond = b"", b""
-    for number in sorted(entries_of):
-        kind, value = entries_of[number]
-        if number == _EXIF_IFD and exif is not None:
-            beyond += b"\0" * (len(beyond) % 2)
+    for number in sorted(tags):
+        kind, value = tags[number]
+        beyond += b"\0" * (len(beyond) % 2)  # values stand at even positions
+        if isinstance(value, Mapping):
             entries += struct.pack("<HHII", number, LONG, 1, after + len(beyond))
-            beyond += _directory(exif, None, after + len(beyond))
+            beyond += directory(value, after + len(beyond))
             continue
         count, data = _encoded(kind, value)
         if len(data) <= 4:
             entries += struct.pack("<HHI", number, kind, count) + data.ljust(4, b"\0")
             continue
-        beyond += b"\0" * (len(beyond) % 2)  # values stand at even positions
         entries += struct.pack("<HHII", number, kind, count, after + len(beyond))
         beyond += data
-    return struct.pack("<H", len(entries_of)) + entries + struct.pack("<I", 0) + beyond
+    return struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0) + beyond
 
 
 def _encoded(kind: int, value: Value) -> tuple[int, bytes]:
@@ -86,7 +121,7 @@ def _encoded(kind: int, value: Value) -> tuple[int, bytes]:
         return len(data), data
     if isinstance(value, bytes):
         return len(value), value
-    values = value if isinstance(value, Sequence) else [value]
+    values: Sequence[Any] = value if isinstance(value, Sequence) else [value]
     if kind in (RATIONAL, SRATIONAL):
         fractions = [Fraction(number).limit_denominator(1_000_000) for number in values]
         form = "<II" if kind == RATIONAL else "<ii"
