@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from livemef.capture.bracketing.auto_exposure import AutoBracketing, frame_statistics
+from livemef.capture.bracketing.auto_exposure import AutoBracketing
 from livemef.capture.bracketing.controller import BracketingController, ControlStatus, Counters, Delays
+from livemef.capture.bracketing.exposure_statistics import frame_statistics
 from livemef.capture.bracketing.plan import (
     LIVE_EXPOSURES,
     PlanError,
@@ -176,7 +177,8 @@ class CaptureSession:
     def _adapt_plan(self, record: FrameRecord, frame: Frame) -> None:
         if self._auto is None or record.exposure is None:
             return
-        better = self._auto.observe(frame_statistics(frame.pixels, record.exposure), self.plan)
+        measured = None if self._known is None else self._known.response
+        better = self._auto.observe(frame_statistics(frame, record.exposure.light, measured), self.plan)
         if better is not None:
             self._controller.set_plan(better)
 

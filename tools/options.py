@@ -54,7 +54,12 @@ NamedCameraOption = Annotated[
 """For verbs that need a camera to be named, by the option, a file or a variable."""
 ExposuresOption = Annotated[
     str | None,
-    setting("capture.exposures", "--exposures", "PLAN", "Exposure times, e.g. 1ms,16ms; auto: they follow the scene."),
+    setting(
+        "capture.exposures",
+        "--exposures",
+        "PLAN",
+        "Exposure times, e.g. 1ms,16ms; auto: two that follow the scene; auto:3: up to three, as the scene needs.",
+    ),
 ]
 GainOption = Annotated[
     str | None, setting("capture.gain", "--gain", "X", "Analogue gain of the exposures, linear; 1: none.")

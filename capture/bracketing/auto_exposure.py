@@ -10,24 +10,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
+from livemef.capture.bracketing.exposure_statistics import CLIPS, MOST_CLIPPED, MOST_NOISY, FrameStatistics
 from livemef.capture.bracketing.plan import quantise
 from livemef.capture.cameras.base import CameraInfo, CameraLimits, SensorNoise
-from livemef.capture.frame import Exposure, Pixels
-from livemef.capture.srgb import decode
+from livemef.capture.frame import Exposure
 
-MOST_CLIPPED, MOST_NOISY = 0.005, 0.01
-"""Largest shares of pixels that clip in the short exposure, and that lie below the noise floor in the long one."""
-CLIPS = 0.95
-"""Linear value of the largest channel from which a pixel counts as clipped."""
-NOISE_FLOOR = 0.001
-"""Linear luminance, 1 = white: about code 3 of 8 bits, and twice the noise of a usual sensor at gain 1."""
-HIGH_AIM, LOW_AIM = 0.7, 1.5 * NOISE_FLOOR
-"""Targets, linear: of the brightest relevant pixels in the short exposure, of the darkest in the long one."""
+HIGH_AIM, LOW_AIM = 0.7, 1.5
+"""Targets: linear value of the brightest relevant pixels in the short exposure; of the darkest in the long one, in
+units of the frame's noise floor."""
 LEAST_RATIO, MOST_RATIO = 4.0, 512.0
 """Of the longest exposure's light to the shortest one's, and of neighbours: beyond the larger neither would show the
 mid-tones well."""
@@ -38,47 +31,19 @@ MIDDLE_SNR = 20.0
 LEAST_STEP = 1.5
 """Least ratio of light of neighbouring exposures: a margin above what their labels need."""
 DARKER_STEP, BRIGHTER_STEP = 128.0, 32.0
-"""Factors of light where every frame clips, or is too dark: as large as leaves the next frame measurable."""
-SLACK = 1.6
-"""Largest ratio of a plan's light to the best plan's that is left as it is."""
+"""Largest factors of light where every frame clips, or is too dark: as large as leaves the next frame measurable."""
+SLACK, SETTLED_SLACK = 1.6, 2.0
+"""Largest ratios of a plan's light to the best plan's at which it is taken as right, and then left as it is. Apart, so
+that noise of the statistics does not change a plan that lies at the edge."""
+RESTLESS_CHANGES, RESTLESS_FRAMES = 4, 80
+"""So many new plans within so many frames are a camera whose response is not the one assumed: its exposures are
+overshot time and again. From then on only half of each step is taken, in stops, which ends it for exponents up to 4."""
 PATIENCE = 6
 """Frames in a row that must call for a new plan, once a plan was right."""
 FEWER_PATIENCE = 10 * PATIENCE
 """Frames in a row that must do with fewer exposures before one is given up."""
 LONGEST_WAIT = 24
 """Frames after which a new plan is judged in any case, for cameras that do not give what was requested."""
-_PIXELS = 8192
-"""About so many pixels of a frame are measured."""
-
-
-@dataclass(frozen=True)
-class FrameStatistics:
-    """Statistics of one frame. light: of its exposure (us x gain); linear values 0..1.
-
-    clipped, noisy: shares of pixels at least CLIPS and below NOISE_FLOOR. high: quantile of the largest channel, half
-    of MOST_CLIPPED from the top; low: quantile of luminance, half of MOST_NOISY from the bottom.
-    """
-
-    light: float
-    clipped: float
-    noisy: float
-    high: float
-    low: float
-
-
-def frame_statistics(pixels: Pixels, exposure: Exposure) -> FrameStatistics:
-    """Statistics of a frame (BGR, uint8 or uint16, sRGB-encoded), from some thousands of its pixels."""
-    every = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _PIXELS))
-    seen = pixels[every // 2 :: every, every // 2 :: every].reshape(-1, 3)
-    linear = decode(seen.astype(np.float64) / np.iinfo(pixels.dtype).max)
-    largest, luminance = linear.max(axis=1), linear @ (0.0722, 0.7152, 0.2126)
-    return FrameStatistics(
-        light=exposure.light,
-        clipped=float((largest >= CLIPS).mean()),
-        noisy=float((luminance < NOISE_FLOOR).mean()),
-        high=float(np.quantile(largest, 1 - MOST_CLIPPED / 2)),
-        low=float(np.quantile(luminance, MOST_NOISY / 2)),
-    )
 
 
 def bridged_stops(noise: SensorNoise | None, gain: float) -> float:
@@ -123,6 +88,10 @@ class AutoBracketing:
         self._recent: list[FrameStatistics] = []  # of two brackets
         self._awaited: list[float] = []  # lights of a new plan without a frame yet
         self._waited = self._needed = self._asking = self._too_many = 0
+        self._proven = 2  # exposures of the last plan that was right
+        self._frames = 0
+        self._changes: deque[int] = deque(maxlen=RESTLESS_CHANGES)
+        self._restless = False
 
     @classmethod
     def for_camera(
@@ -146,15 +115,19 @@ class AutoBracketing:
         self._recent = [*self._recent, seen][-2 * len(plan) :]
         self._awaited = [light for light in self._awaited if not _alike(light, seen.light)]
         self._waited += 1
+        self._frames += 1
         if self._awaited and self._waited < LONGEST_WAIT:
             return None
         wanted = self._as_many(len(plan), self._wanted())
         if self._good_enough(plan, wanted):
-            self._needed, self._asking = PATIENCE, 0
+            self._needed, self._asking, self._proven = PATIENCE, 0, len(plan)
             return None
         self._asking += 1
         if self._asking <= self._needed:
             return None
+        self._changes.append(self._frames)
+        many = len(self._changes) == RESTLESS_CHANGES and self._frames - self._changes[0] < RESTLESS_FRAMES
+        self._restless = self._restless or many
         self._awaited = [exposure.light for exposure in wanted]
         self._waited = self._needed = self._asking = self._too_many = 0
         return wanted
@@ -165,18 +138,22 @@ class AutoBracketing:
         unclipped = [frame for frame in self._recent if frame.high < CLIPS]
         if unclipped:
             best = max(unclipped, key=lambda frame: frame.light)
-            short = HIGH_AIM * best.light / max(best.high, NOISE_FLOOR)
+            short = best.light * self._careful(HIGH_AIM / max(best.high, best.floor))
         else:
             short = darkest.light / DARKER_STEP
-        informative = [frame for frame in self._recent if NOISE_FLOOR <= frame.low < CLIPS]
+        informative = [frame for frame in self._recent if frame.floor <= frame.low < CLIPS]
         if informative:
             best = max(informative, key=lambda frame: frame.light)
-            long = LOW_AIM * best.light / best.low
-        elif brightest.low < NOISE_FLOOR:
-            long = brightest.light * BRIGHTER_STEP
+            long = best.light * self._careful(LOW_AIM * best.floor / best.low)
+        elif brightest.low < brightest.floor:
+            long = brightest.light * min(max(brightest.noisy / MOST_NOISY, LOW_AIM), BRIGHTER_STEP)
         else:
             long = darkest.light  # all clips: the next frames will show more
         return self._possible(short, long)
+
+    def _careful(self, factor: float) -> float:
+        """A factor of light as computed; half of it, in stops, once that has turned out to overshoot."""
+        return math.sqrt(factor) if self._restless else factor
 
     def _possible(self, short: float, long: float) -> tuple[Exposure, ...]:
         """The nearest exposures within the camera's limits. Clipping is worse than noise: the short one comes first."""
@@ -188,7 +165,8 @@ class AutoBracketing:
         return next((plan for plan in spread if plan), (self._exposure(short), self._longest(long)))
 
     def _as_many(self, number: int, wanted: tuple[Exposure, ...]) -> tuple[Exposure, ...]:
-        """The wanted plan with `number` exposures, unless it needs more, or has needed fewer for long enough.
+        """The wanted plan with `number` exposures, unless it needs more, or has needed fewer for long enough (at once
+        where so many have not been right yet).
 
         Fewer are enough only if a gap larger by SLACK would do with them: otherwise noise would change the number.
         """
@@ -198,7 +176,7 @@ class AutoBracketing:
         gap_ev = wanted[-1].ev_above(wanted[0]) + math.log2(SLACK)
         enough = exposures_needed(gap_ev, self._step_ev, self.most) < number
         self._too_many = self._too_many + 1 if enough else 0
-        if self._too_many >= FEWER_PATIENCE:
+        if self._too_many >= FEWER_PATIENCE or (enough and number > self._proven):
             return wanted
         return self._spread(wanted[0].exposure_us, wanted[-1].exposure_us, number) or wanted
 
@@ -240,7 +218,8 @@ class AutoBracketing:
         if not math.isclose(self._free_of_flicker(plan[-1].exposure_us), plan[-1].exposure_us, rel_tol=0.01):
             return False
         pairs = ((plan[0], wanted[0]), (plan[-1], wanted[-1]))
-        return all(1 / SLACK <= have.light / want.light <= SLACK for have, want in pairs)
+        slack = SETTLED_SLACK if self.settled else SLACK
+        return all(1 / slack <= have.light / want.light <= slack for have, want in pairs)
 
 
 def _alike(light: float, other: float) -> bool:
