@@ -47,6 +47,13 @@ export class Field {
     document.addEventListener("click", event => {
       if (this._state && !event.target.closest("input, select, textarea, dialog, summary")) this._focus();
     });
+    // And where nothing has the focus, letters are an id, not the page's keys.
+    document.addEventListener("keydown", event => {
+      const letter = event.key.length === 1 && !event.ctrlKey && !event.altKey && !event.metaKey;
+      if (!this._state || !letter || event.target !== document.body) return;
+      this._focus();
+      event.stopPropagation();
+    }, true);
   }
 
   _focus() {
