@@ -149,9 +149,10 @@ export class Field {
 
   _showBadge({ target, live, objects }) {
     if (!target) return fill(this._badge, [make("p", { className: "quiet" }, "No target in this session yet.")], "none");
-    const levels = target.levels.map(level => make("li", { className: level.within ? "good" : "warn" },
+    const levels = target.levels.map(level => make("li", { className: level.within ? "" : "warn" },
       `${level.name}: ${level.within ? "within" : "not within"}`,
-      make("small", {}, level.worst ? ` (nearest to its limit: ${level.worst.replaceAll("_", " ")})` : "")));
+      make("small", {}, level.worst ? `; nearest to its limit: ${level.worst.replaceAll("_", " ")}` : "",
+        level.status === "secondary" ? "; limits not checked against the publisher's text" : "")));
     const facts = [`ΔE00 mean ${target.de00_mean}, largest ${target.de00_max}`];
     if (target.mtf50) facts.push(`MTF50 ${target.mtf50.toFixed(2)} cycles/px`);
     if (target.pixels_per_inch) facts.push(`${Math.round(target.pixels_per_inch)} ppi`);
@@ -194,7 +195,7 @@ function fill(element, children, key) {
   element.replaceChildren(...children);
 }
 
-const signed = value => (value > 0 ? "+" : "") + value;
+const signed = value => (value > 0 ? "+" : "") + String(value).replace("-", "−");
 
 function spaceWords({ objects, objects_left: left, second }) {
   const words = [`${objects} ${objects === 1 ? "object" : "objects"} in this session`];
