@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from livemef.capture.files.image_io import write_picture
 from livemef.fusion.stream.control import Control, ControlError, control
 from livemef.tools.exits import UserError
 from livemef.tools.verb_group import HELP_OPTIONS
@@ -151,3 +153,46 @@ def restart_command(
                 raise
             raise UserError(f"{process}: no such process; capture, fusion or gate") from error
     print("done")
+
+
+@application.command("still")
+def still_command(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to: a PNG, TIFF or JPEG file.")],
+    at: AtOption = None,
+) -> None:
+    """Take a still: the next good bracket, fused at full resolution in 16 bits. The live pictures go on.
+
+    Example: livemef ctl still -o still.png
+    """
+    if output.exists():
+        raise UserError(f"-o {output}: is there already; name a new file, nothing is overwritten")
+    with opened(at) as camera:
+        write_picture(output, camera.still(), srgb=True)
+    print(output)
+
+
+@application.command("record")
+def record_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the recording: letters, digits, - and _.")],
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    brackets: Annotated[int | None, typer.Option(min=1, help="End after so many brackets.")] = None,
+    at: AtOption = None,
+) -> None:
+    """Begin to record brackets, on the machine of the run, beside the live pictures. `stop` ends it.
+
+    Example: livemef ctl record test-1 --seconds 10
+    """
+    with opened(at) as camera:
+        camera.record(name, seconds, brackets)
+        print(camera.ask("GET", "/recording")["folder"])
+
+
+@application.command("stop")
+def stop_command(at: AtOption = None) -> None:
+    """End the recording.
+
+    Example: livemef ctl stop
+    """
+    with opened(at) as camera:
+        found = camera.stop_recording()
+    print(f"{found['name']}: {found['brackets']} brackets so far, the rest is being written")

@@ -66,6 +66,13 @@ class PreviewConfig(_Table):
     token: str = ""
 
 
+class ControlConfig(_Table):
+    """[control]: where stills and recordings go that are asked for over the API. folder "": the user's data folder."""
+
+    folder: str = ""
+    least_free_gb: float = Field(default=2.0, ge=0, le=1e6)
+
+
 class Config(_Table):
     """The effective configuration. Picklable, to be passed to child processes."""
 
@@ -75,6 +82,7 @@ class Config(_Table):
     stills: StillsConfig = StillsConfig()
     publish: PublishConfig = PublishConfig()
     preview: PreviewConfig = PreviewConfig()
+    control: ControlConfig = ControlConfig()
     supervision: RestartPolicy = RestartPolicy()
 
     @field_validator("supervision")

@@ -58,6 +58,21 @@ class EventsBody(Body):
     wait_s: float = Field(10.0, ge=0, le=60)
 
 
+class StillsBody(Body):
+    """`count` brackets, fused at full resolution: 16-bit or 8-bit PNG; or stored as they are."""
+
+    count: int = Field(1, ge=1, le=16)
+    format: Literal["png16", "png8", "brackets"] = "png16"
+
+
+class RecordingBody(Body):
+    """`name` of a new folder; ends by itself after `seconds` or `brackets`, where given."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    seconds: float | None = Field(None, gt=0, le=7 * 86400)
+    brackets: int | None = Field(None, ge=1, le=10**9)
+
+
 Handler = Callable[["Api", Request, Any, Mapping[str, str]], Awaitable[Outcome]]
 
 
@@ -139,7 +154,11 @@ class Api:
             "control": self.link.controls,
             "encrypted": self.encrypted,
         }
-        return Outcome(200, about | self.link.status)
+        known = dict(self.link.status)
+        if known:
+            known["stills"] = [_for_role(still, request.role) for still in known["stills"]]
+            known["recording"] = known["recording"] and _for_role(known["recording"], request.role)
+        return Outcome(200, about | known)
 
     async def settings(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
         """GET /settings."""
@@ -184,6 +203,35 @@ class Api:
         events = [{"id": event.id, "event": event.event, "data": event.data} for event in found]
         return Outcome(200, {"events": events, "last": log.last_id, "missed": False})
 
+    async def take_stills(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """POST /stills."""
+        outcome = await self._ask("still", request, {"count": body.count, "format": body.format})
+        return _shown(outcome, request)
+
+    async def stills(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """GET /stills, GET /stills/ID."""
+        known = [_for_role(still, request.role) for still in self.link.status.get("stills", [])]
+        if "id" not in names:
+            return Outcome(200, {"stills": known})
+        found = next((still for still in known if still["id"] == names["id"]), None)
+        return problem(404, "there is no such still") if found is None else Outcome(200, found)
+
+    async def record(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """PUT /recording."""
+        values = {"name": body.name, "seconds": body.seconds, "brackets": body.brackets}
+        return _shown(await self._ask("record", request, values), request)
+
+    async def recording(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """GET /recording."""
+        found = self.link.status.get("recording")
+        if found is None:
+            return problem(404, "nothing has been recorded")
+        return Outcome(200, _for_role(found, request.role))
+
+    async def stop_recording(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """DELETE /recording."""
+        return _shown(await self._ask("stop_recording", request, {}), request)
+
     async def http_only(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
         """What answers with a file."""
         return problem(406, "this answers with a file: ask over HTTP")
@@ -205,9 +253,25 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/exposures/auto", "control", "Let the exposures follow the scene", Api.act),
     Route("POST", "/restart", "control", "Start a process again", Api.restart, RestartBody),
     Route("GET", "/events", "view", "What happens, as it happens", Api.events, EventsBody),
+    Route("POST", "/stills", "control", "Take stills at full resolution", Api.take_stills, StillsBody),
+    Route("GET", "/stills", "view", "The last stills", Api.stills),
+    Route("GET", "/stills/{id}", "view", "One still", Api.stills),
+    Route("GET", "/stills/{id}/{file}", "view", "A file of a still", Api.http_only),
+    Route("PUT", "/recording", "control", "Record brackets as they come", Api.record, RecordingBody),
+    Route("GET", "/recording", "view", "How the recording goes", Api.recording),
+    Route("DELETE", "/recording", "control", "End the recording", Api.stop_recording),
     Route("GET", "/crop", "view", "A part of the newest picture of a topic, PNG, 1:1", Api.http_only),
     Route("GET", "/openapi.json", "view", "This document", Api.openapi),
 )
+
+
+def _shown(outcome: Outcome, request: Request) -> Outcome:
+    return outcome if outcome.refused else Outcome(outcome.status, _for_role(outcome.body, request.role))
+
+
+def _for_role(taken: Mapping[str, Any], role: Role) -> dict[str, Any]:
+    """A still or recording; where it lies on the machine is nothing for those who only look."""
+    return {key: value for key, value in taken.items() if key != "folder" or role == "control"}
 
 
 def _if_match(request: Request) -> dict[str, int]:

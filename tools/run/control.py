@@ -91,6 +91,7 @@ class Control:
         sets_exposures: Callable[[], bool] = lambda: True,
         save: Callable[[Mapping[str, Any]], Outcome] | None = None,
         audit: Callable[[dict[str, Any]], None] = lambda entry: None,
+        more: Callable[[str, Mapping[str, Any]], Outcome | None] = lambda do, asked: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline, self.state, self._clock = pipeline, state, clock
@@ -98,6 +99,8 @@ class Control:
         self._save = save or (
             lambda values: problem(409, "livemef run was started without --config FILE: no file to save to")
         )
+        self._more = more
+        """What else can be asked for; None = not that."""
         self._numbers = itertools.count(1)
         self._issued = state.revision
         self._waiting: deque[Mapping[str, Any]] = deque()
@@ -151,6 +154,10 @@ class Control:
             return
         if do == "save":
             self._answer(asked, self._saved(asked))
+            return
+        outcome = self._more(str(do), asked)
+        if outcome is not None:
+            self._answer(asked, outcome)
             return
         if do == "hold":
             if not self._can_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from livemef.calibration.correction import correction_in_force
 from livemef.calibration.profile import profile_in_force
@@ -29,11 +30,15 @@ from livemef.tools.run.saving import Saver
 from livemef.tools.run.spawning import ChildSpec
 from livemef.tools.run.status_feed import StatusFeed
 from livemef.tools.run.supervisor import Supervisor
+from livemef.tools.run.takes import Given, Takes
 
 
 def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
     """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
     return settings_for(settings, None if known is None else known.response)
+
+
+TAKES = ("still", "record", "stop_recording")
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,17 @@ class Pipeline:
             sets_exposures=lambda: bool(self.supervisor.children["capture"].described.get("can_request", True)),
             save=saver.save,
             audit=AuditLog().write,
+            more=lambda do, asked: self.takes.ask(do, asked) if do in TAKES else None,
         )
-        self.feed = StatusFeed(self.supervisor, self.control)
+        self.takes = Takes(self.supervisor, f"sub+connect:{place.pictures}", self._given, self._tell)
+        self.feed = StatusFeed(self.supervisor, self.control, self.takes)
         self.supervisor.listener = self
 
     def step(self, wait_s: float) -> None:
         """Wait up to `wait_s` for something to happen, and do what is due. Raises StartFailed."""
         self.supervisor.step(wait_s)
         self.control.step()
+        self.takes.step()
         self.feed.step()
 
     def on_report(self, name: str, report: Report) -> None:
@@ -96,7 +104,18 @@ class Pipeline:
         if name == "capture":
             state = self.supervisor.children[name].values.get("control", {})
             self._last_epoch = max(self._last_epoch, state.get("epoch", -1))
+        self.takes.on_end(name)
         self.control.on_end(name)
+
+    def _tell(self, event: str, **data: Any) -> None:
+        """An event of stills and recordings: after the status that has it."""
+        self.feed.push()
+        self.control.event(event, **data)
+
+    def _given(self) -> Given:
+        config = self.state.config
+        response = None if self._known is None else self._known.response
+        return Given(config, fusion_settings(config.fusion, self._known), response)
 
     def _specs(self) -> list[ChildSpec]:
         specs = [ChildSpec("capture", capture_main, self._capture), ChildSpec("fusion", fusion_main, self._fusion)]

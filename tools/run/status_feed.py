@@ -10,6 +10,7 @@ from livemef.capture.child import Command
 from livemef.tools.run.control import GATE, Control
 from livemef.tools.run.status import api_status, control_of, process_state
 from livemef.tools.run.supervisor import Supervisor
+from livemef.tools.run.takes import Takes
 
 PERIOD_S = 1.0
 
@@ -17,8 +18,10 @@ PERIOD_S = 1.0
 class StatusFeed:
     """Call `step` every turn."""
 
-    def __init__(self, supervisor: Supervisor, control: Control, clock: Callable[[], float] = time.monotonic) -> None:
-        self._supervisor, self._control, self._clock = supervisor, control, clock
+    def __init__(
+        self, supervisor: Supervisor, control: Control, takes: Takes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._supervisor, self._control, self._takes, self._clock = supervisor, control, takes, clock
         self._states: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._next_s = 0.0
@@ -30,9 +33,13 @@ class StatusFeed:
             return
         news = self._news_of_processes() | self._news_of_the_plan()
         if news or self._clock() >= self._next_s:
-            self._next_s = self._clock() + PERIOD_S
-            values = api_status(children) | {"revision": self._control.state.revision}
-            self._supervisor.tell(GATE, Command(0, "status", values))
+            self.push()
+
+    def push(self) -> None:
+        """Send the status now."""
+        self._next_s = self._clock() + PERIOD_S
+        values = api_status(self._supervisor.children) | {"revision": self._control.state.revision}
+        self._supervisor.tell(GATE, Command(0, "status", values | self._takes.status()))
 
     def _news_of_processes(self) -> bool:
         news = False

@@ -22,6 +22,8 @@ from livemef.tools.run.restart_policy import RestartPolicy
 from livemef.tools.run.spawning import ChildSpec, close, read_output, start
 
 STOP_GRACE_S = 0.9
+TASK_GRACE_S = 15.0
+"""A recording writes what it has accepted before it ends."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -274,16 +276,19 @@ class Supervisor:
         child.pipe = child.output = None
 
     def stop(self) -> None:
-        """Ask all children to end, give them a moment, take in their last counters, kill who is left."""
+        """Ask all to end, give them a moment (tasks a longer one), take in their last counters, kill who is left."""
         for child in self._all:
-            if child.pipe is not None:
-                self.tell(child.spec.name, STOP)
-        deadline = self._clock() + STOP_GRACE_S
-        while self._clock() < deadline and any(_alive(child) for child in self._all):
+            self.tell(child.spec.name, STOP)
+        self._end(list(self.children.values()), STOP_GRACE_S)
+        self._end(list(self.tasks.values()), TASK_GRACE_S)
+
+    def _end(self, ending: list[Child], grace_s: float) -> None:
+        deadline = self._clock() + grace_s
+        while self._clock() < deadline and any(_alive(child) for child in ending):
             for child in self._all:
                 self._hear(child)
             time.sleep(0.01)
-        for child in self._all:
+        for child in ending:
             self._hear(child)
             if child.process is None:
                 continue

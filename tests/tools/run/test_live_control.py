@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import zmq
 
@@ -225,6 +227,9 @@ def test_the_same_from_a_shell_and_a_program(run: Controlled, monkeypatch: pytes
     assert "whole number" in ctl(run, "set", "fusion.network_lines=many", code=2)
     page = f"http://127.0.0.1:{run.page}"
     assert "control token" in ctl(run, "set", "fusion.gamma=1", "--at", page, code=2)
+    still = Path(run.folder) / "still.png"  # type: ignore[attr-defined]
+    assert ctl(run, "still", "-o", str(still)) == f"{still}\n"
+    assert livemef.read_picture(still).dtype == np.uint16
     assert ctl(run, "set", "fusion.gamma=1", "--at", page, LIVEMEF_CONTROL_TOKEN=run.token)
 
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(run.runs))  # type: ignore[attr-defined]
@@ -241,6 +246,53 @@ def test_the_same_from_a_shell_and_a_program(run: Controlled, monkeypatch: pytes
         with pytest.raises(livemef.ControlError) as caught:
             here.set({"capture.camera": "x"})
         assert caught.value.errors[0]["key"] == "capture.camera"
+
+
+def done(run: Controlled, path: str, state: str) -> Any:
+    end = time.monotonic() + 60
+    while (found := run.ask("GET", path)[1])["state"] != state:
+        assert found["state"] != "failed", found
+        assert time.monotonic() < end, found
+        time.sleep(0.2)
+    return found
+
+
+def test_a_still_is_the_bracket_fused_at_full_resolution_in_16_bits(run: Controlled) -> None:
+    status, still = run.ask("POST", "/stills", {"format": "png16"})
+    assert (status, still["state"]) == (202, "taking")
+    assert run.ask("POST", "/stills", {"format": "gif"})[0] == 422
+    found = done(run, f"/stills/{still['id']}", "done")
+    assert "folder" not in run.ask("GET", "/stills", token=False)[1]["stills"][0]
+    url = f"http://127.0.0.1:{run.page}/api/v1/stills/{still['id']}"
+    with urllib.request.urlopen(f"{url}/{found['files'][0]}", timeout=20) as answer:
+        file = answer.read()
+    picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (picture.shape, picture.dtype) == ((240, 320, 3), np.uint16)
+    assert len(np.unique(picture)) > 5000  # more than 8 bits can hold
+    for name in ("still-2.png", "..%2F..%2Flivemef.toml", "%2Fetc%2Fpasswd"):
+        assert run.ask("GET", f"/stills/{still['id']}/{name}")[0] == 404
+
+
+def test_a_recording_goes_on_beside_the_pictures_and_can_be_replayed(run: Controlled) -> None:
+    assert run.ask("GET", "/recording")[0] == 404
+    for name in ("../x", "", "a" * 65, "a/b", "a\n"):
+        assert run.ask("PUT", "/recording", {"name": name})[0] == 422
+    status, begun = run.ask("PUT", "/recording", {"name": "first"})
+    assert (status, begun["state"]) == (201, "recording")
+    assert run.ask("PUT", "/recording", {"name": "second"})[0] == 409
+    end = time.monotonic() + 60
+    while run.ask("GET", "/recording")[1]["brackets"] < 5:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert run.ask("DELETE", "/recording")[0] == 202
+    found = done(run, "/recording", "done")
+    brackets = list(livemef.read_recording(found["folder"]))
+    assert len(brackets) == found["brackets"] >= 5
+    assert all(bracket.pixels[0].shape == (240, 320, 3) for bracket in brackets)
+    assert run.ask("DELETE", "/recording")[0] == 409
+    assert run.ask("PUT", "/recording", {"name": "first"})[0] == 409  # nothing is overwritten
+    run.ask("PUT", "/recording", {"name": "third", "brackets": 3})
+    assert done(run, "/recording", "done")["brackets"] == 3
 
 
 def test_whatever_is_sent_to_the_socket_the_gate_answers_others(run: Controlled) -> None:
