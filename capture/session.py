@@ -178,7 +178,7 @@ class CaptureSession:
         if self._auto is None or record.exposure is None:
             return
         measured = None if self._known is None else self._known.response
-        better = self._auto.observe(frame_statistics(frame, record.exposure.light, measured), self.plan)
+        better = self._auto.observe(frame_statistics(frame.pixels, record.exposure.light, record, measured), self.plan)
         if better is not None:
             self._controller.set_plan(better)
 

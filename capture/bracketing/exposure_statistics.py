@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Frame, FrameRecord
+from livemef.capture.frame import FrameRecord, Pixels
 from livemef.capture.srgb import decode
 
 MOST_CLIPPED, MOST_NOISY = 0.005, 0.01
@@ -44,19 +44,21 @@ class FrameStatistics:
     floor: float = NOISE_FLOOR
 
 
-def frame_statistics(frame: Frame, light: float, measured: Response | None = None) -> FrameStatistics:
+def frame_statistics(
+    pixels: Pixels, light: float, record: FrameRecord | None = None, measured: Response | None = None
+) -> FrameStatistics:
     """Statistics of a frame (BGR, uint8 or uint16), from some thousands of its pixels.
 
     light: of its exposure. measured: the camera's response; without it that of sRGB is assumed, unless the frame's
     record says that it is linear.
     """
-    pixels, top = frame.pixels, np.iinfo(frame.pixels.dtype).max
+    top = np.iinfo(pixels.dtype).max
     every = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _PIXELS))
     seen = pixels[every // 2 :: every, every // 2 :: every].reshape(-1, 3)
-    black = frame.record.black_level if frame.record.response == "linear" else 0.0
+    black = record.black_level if record is not None and record.response == "linear" else 0.0
     lowest = np.full((1, 3), (black + FLOOR_CODES) / top)
-    linear = _linear(seen.astype(np.float64) / top, frame.record, measured, top)
-    floor = max(NOISE_FLOOR, float(_linear(lowest, frame.record, measured, top).min()))
+    linear = _linear(seen.astype(np.float64) / top, record, measured, top)
+    floor = max(NOISE_FLOOR, float(_linear(lowest, record, measured, top).min()))
     largest, luminance = linear.max(axis=1), linear @ (0.0722, 0.7152, 0.2126)
     return FrameStatistics(
         light=light,
@@ -69,13 +71,13 @@ def frame_statistics(frame: Frame, light: float, measured: Response | None = Non
 
 
 def _linear(
-    encoded: NDArray[np.float64], record: FrameRecord, measured: Response | None, top: int
+    encoded: NDArray[np.float64], record: FrameRecord | None, measured: Response | None, top: int
 ) -> NDArray[np.float64]:
     """Linear light 0..1 of encoded values 0..1, n x 3."""
     if measured is not None:
         curves = [np.interp(encoded[:, c], np.linspace(0, 1, len(light)), light) for c, light in enumerate(measured)]
         return np.clip(np.stack(curves, axis=1), 0.0, 1.0)
-    if record.response == "linear":
+    if record is not None and record.response == "linear":
         range_of_codes = max(record.white_level - record.black_level, 1.0)
         return np.clip((top * encoded - record.black_level) / range_of_codes, 0.0, 1.0)
     return np.asarray(decode(encoded), np.float64)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.bracketing.auto_exposure import frame_statistics
-from livemef.capture.frame import Exposure, Pixels
+from livemef.capture.bracketing.exposure_statistics import frame_statistics
+from livemef.capture.frame import Pixels
 
 LEVELS = 256
 WAVEFORM_COLUMNS, WAVEFORM_ROWS = 256, 128
@@ -56,7 +56,7 @@ def scope_of(pixels: Pixels) -> Scope:
         some = cv2.convertScaleAbs(some, alpha=255 / 65535)
     luma: Luma = np.asarray(cv2.transform(some, _LUMA), np.uint8).reshape(some.shape[:2])
     channels = {"b": some[..., 0], "g": some[..., 1], "r": some[..., 2], "y": luma}
-    statistics = frame_statistics(colour, Exposure(1.0))
+    statistics = frame_statistics(colour, 1.0)
     return Scope(
         luma.size,
         statistics.clipped,

@@ -30,7 +30,7 @@ from livemef.capture.bracketing.exposure_statistics import (
 from livemef.capture.bracketing.plan import fit_plan, quantise
 from livemef.capture.cameras.base import Camera, CameraLimits, SensorNoise
 from livemef.capture.cameras.registry import open_camera
-from livemef.capture.frame import Exposure, Frame, FrameRecord
+from livemef.capture.frame import Exposure
 from livemef.capture.session import CaptureSession, open_session
 from tests.quick import quick
 
@@ -77,7 +77,7 @@ class Watched:
         self._camera.request(decision.request)
         exposure = decision.record.exposure
         assert exposure is not None
-        statistics = frame_statistics(frame, exposure.light)
+        statistics = frame_statistics(frame.pixels, exposure.light, frame.record)
         if decision.record.index is not None:
             self.newest[decision.record.index] = statistics
         if following:
@@ -287,7 +287,7 @@ def test_what_a_frame_shows(dtype):
     top = np.iinfo(dtype).max
     pixels = np.full((120, 160, 3), top // 2, dtype)
     pixels[:30], pixels[-12:] = top, 0
-    statistics = frame_statistics(Frame(FrameRecord(0, 0, "monotonic", 0), pixels), 200.0)
+    statistics = frame_statistics(pixels, 200.0)
     assert statistics.light == 200.0
     assert statistics.clipped == pytest.approx(0.25, abs=0.02)
     assert statistics.noisy == pytest.approx(0.1, abs=0.02)
