@@ -17,6 +17,7 @@ from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, Message, header_json, picture_topic
 from livemef.tools.exits import DONE, UserError
+from livemef.tools.foxglove_parameters import SettingsListener
 from livemef.tools.watch import endpoint_of_run
 
 BACKLOG = 16
@@ -34,6 +35,13 @@ def foxglove_command(
         bool, typer.Option("--insecure", help="Serve on an address that others reach: Foxglove knows no password.")
     ] = False,
     mcap: Annotated[Path | None, typer.Option(help="Record into this file, .mcap, as well.")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Let clients change the settings of the run here, as parameters.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="ADDRESS", help="The run to change, as of livemef ctl; with --control."),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="RawImage, 8 bits, instead of JPEG.")] = False,
     profile: Annotated[Path | None, typer.Option(help="Profile with a geometry: sends CameraCalibration.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many pictures.")] = None,
@@ -45,14 +53,22 @@ def foxglove_command(
 
     Example: livemef foxglove --mcap take.mcap
     """
+    import foxglove
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     if not insecure and not _is_loopback(host):
         raise UserError(f"--host {host}: whoever reaches it could watch, for Foxglove knows no password; or --insecure")
+    if at is not None and not control:
+        raise UserError("--at names the run that --control lets clients change; say both")
     calibration = None if profile is None else _calibration_of(profile)
     names = tuple(dict.fromkeys(picture_topic(name.strip()) for name in topics.split(",")))
     with ExitStack() as stack:
-        bridge = stack.enter_context(_opened(host, port, mcap, names, raw, calibration))
+        context = foxglove.Context()
+        if mcap is not None:
+            stack.enter_context(_recording(mcap, context))
+        stack.enter_context(_serving(host, port, context, SettingsListener(at) if control else None))
+        bridge = _Bridge(context, names, raw, calibration)
         pictures = stack.enter_context(subscribe(endpoint or endpoint_of_run(), names, timeout_s=timeout, newest=True))
         try:
             for message in _first(pictures, frames):
@@ -143,25 +159,32 @@ class _Bridge:
 
 
 @contextmanager
-def _opened(
-    host: str, port: int, mcap: Path | None, topics: Iterable[str], raw: bool, calibration: dict[str, Any] | None
-) -> Iterator[_Bridge]:
-    """The server, and the file where one is asked for."""
+def _serving(host: str, port: int, context: Any, listener: SettingsListener | None) -> Iterator[None]:
+    """Foxglove's WebSocket server; with a listener, clients may change settings."""
     import foxglove
+    from foxglove.websocket import Capability
 
-    context = foxglove.Context()
-    with ExitStack() as stack:
-        if mcap is not None:
-            stack.enter_context(_recording(mcap, context))
-        try:
-            server = foxglove.start_server(
-                name="livemef", host=host, port=port, context=context, message_backlog_size=BACKLOG
-            )
-        except RuntimeError as error:
-            raise UserError(f"--host {host} --port {port}: cannot be served: {error}") from None
-        stack.callback(server.stop)
-        print(f"Foxglove: ws://{host}:{server.port}", flush=True)
-        yield _Bridge(context, topics, raw, calibration)
+    try:
+        server = foxglove.start_server(
+            name="livemef",
+            host=host,
+            port=port,
+            context=context,
+            message_backlog_size=BACKLOG,
+            capabilities=[Capability.Parameters] if listener else [],
+            server_listener=listener,
+        )
+    except RuntimeError as error:
+        raise UserError(f"--host {host} --port {port}: cannot be served: {error}") from None
+    print(f"Foxglove: ws://{host}:{server.port}", flush=True)
+    try:
+        if listener:
+            listener.start(server)
+        yield
+    finally:
+        if listener:
+            listener.stop()
+        server.stop()
 
 
 @contextmanager

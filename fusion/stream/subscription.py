@@ -97,9 +97,9 @@ def subscribe(
     receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
     height; pictures that claim more are refused before they cost memory.
 
-    Iterating, by `for` or `async for`, gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16, read-only) and
-    `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint, and
-    ReceiveTimeout while iterating.
+    Iterating, by `for` or `async for`, gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16,
+    read-only) and `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint,
+    and ReceiveTimeout while iterating.
 
         with livemef.subscribe() as messages:
             for message in messages:

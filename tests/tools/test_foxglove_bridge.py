@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -14,8 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+import livemef
 from livemef.calibration.profile import GeometrySection, save_profile
+from livemef.fusion.stream.subscriber import Subscriber
 from tests.calibration.test_profile import profile
+from tests.tools.run.test_run import Pipeline
 from tests.tools.video.pictures_source import HEIGHT, LEFT, WIDTH, Source, picture
 
 pytest.importorskip("foxglove", reason="needs the extra foxglove")
@@ -140,6 +144,46 @@ def test_ctrl_c_leaves_a_whole_recording(endpoint, tmp_path):
     )
 
 
+async def changed(url, name, value):
+    """Subscribe to a parameter, set it; returns its values as they come, up to the one set, and the status lines."""
+    import aiohttp
+
+    seen, complaints = [], []
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, protocols=["foxglove.sdk.v1"]) as socket:
+        await socket.send_json({"op": "subscribeParameterUpdates", "parameterNames": [name]})
+        await socket.send_json({"op": "getParameters", "parameterNames": [name], "id": "get"})
+        await socket.send_json({"op": "setParameters", "parameters": [{"name": name, "value": value}], "id": "set"})
+        async for part in socket:
+            told = json.loads(part.data) if part.type == aiohttp.WSMsgType.TEXT else {}
+            if told.get("op") == "status":
+                complaints.append(told["message"])
+            if told.get("op") == "parameterValues":
+                seen += [entry["value"] for entry in told["parameters"] if entry["name"] == name]
+                if told.get("id") == "set":
+                    return seen, complaints
+    raise AssertionError("the server ended the connection")
+
+
+def test_a_parameter_changes_the_running_pipeline(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="livemef-"))  # a socket's path is short
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    pipeline = Pipeline("--motion", "off")
+    try:
+        Subscriber(pipeline.endpoint).receive(LIMIT_S)
+        with running(pipeline.endpoint, "--control", "--timeout", LIMIT_S) as (url, _), livemef.control() as camera:
+            before = camera.settings["fusion.gamma"]
+            seen, complaints = asyncio.run(asyncio.wait_for(changed(url, "fusion.gamma", 0.7), LIMIT_S))
+            assert (seen[0], seen[-1], complaints) == (before, 0.7, [])
+            assert camera.settings["fusion.gamma"] == 0.7
+            seen, complaints = asyncio.run(asyncio.wait_for(changed(url, "fusion.gamma", 99), LIMIT_S))
+            assert seen[-1] == 0.7
+            assert "fusion.gamma" in complaints[0]
+            seen, _ = asyncio.run(asyncio.wait_for(changed(url, "runtime.model", "/etc/passwd"), LIMIT_S))
+            assert seen == []
+    finally:
+        pipeline.end()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -150,6 +194,8 @@ def test_ctrl_c_leaves_a_whole_recording(endpoint, tmp_path):
         (["--mcap", "nowhere/take.mcap"], "cannot be written"),
         (["--profile", "nowhere.toml"], "nowhere.toml"),
         (["--topics", "fuse"], "fuse"),
+        (["--at", "http://127.0.0.1:1"], "say both"),
+        (["--control", "--at", "http://127.0.0.1:1"], "does not answer"),
     ],
 )
 def test_wrong_words(words, said, endpoint, tmp_path, monkeypatch):
