@@ -34,9 +34,9 @@ pytest.importorskip("aiohttp")
 class Controlled:
     """A run with a page, and a client of its API."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **options: str) -> None:
         self.page = free_port()
-        self.pipeline = Pipeline("--preview", f"127.0.0.1:{self.page}", *arguments)
+        self.pipeline = Pipeline("--preview", f"127.0.0.1:{self.page}", *arguments, **options)
         assert self.pipeline.process.stderr is not None
         self._said = ""
         while (found := re.search(r"\?token=([\w-]+)", self._said)) is None:
