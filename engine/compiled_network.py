@@ -26,8 +26,9 @@ from livemef.engine.unet_graph import LEVELS, PLACES, is_unet, layers
 
 MOST_KEPT = 1 << 26
 """Bytes of memory that are kept from call to call; large pictures take more, and give it back."""
-LEAST_ROWS = 48
-"""Rows of a picture for each thread: fewer are not worth its while."""
+LEAST_ROWS = 96
+"""Rows of a picture for each thread: fewer are not worth waiting for each other after every layer. (The 90 lines of
+live use are one thread's work; fusion has others beside it.)"""
 
 
 class _Layer(Structure):
