@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,10 @@ from tests.vm.kernel_camera import KernelCamera
 # How long an example takes tells how busy the machine is, not whether the code is right: pytest's timeout is the limit.
 settings.register_profile("livemef", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("livemef")
+
+# A shell starts what it runs in the background (`make test &`) with SIGINT ignored, and what we start inherits that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

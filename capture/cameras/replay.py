@@ -71,7 +71,9 @@ class Replay:
         self._reel = None
 
     def _keep_time(self, reel: Reel, started_ns: int, timeout_s: float) -> int:
-        following = oldest_kept(self._next, time.monotonic_ns(), lambda n: started_ns + reel.due_ns(n))
+        # the first frame is never lost: nobody could count what was lost before it
+        now_ns = time.monotonic_ns() if self._next else started_ns
+        following = oldest_kept(self._next, now_ns, lambda n: started_ns + reel.due_ns(n))
         if reel.length is not None:
             # a late reader still gets the last frame of a recording, since no later frame replaces it
             following = min(following, max(self._next, reel.length - 1))

@@ -265,11 +265,12 @@ def test_waiting_has_a_limit_and_a_late_reader_loses_frames(tmp_path: Path) -> N
     assert quick.read(1).record.sequence >= 14
 
 
-def test_the_last_frame_of_a_recording_waits_for_a_late_reader(tmp_path: Path) -> None:
+def test_first_and_last_frame_of_a_recording_wait_for_a_late_reader(tmp_path: Path) -> None:
     recording = record(tmp_path / "r")
     source = open_camera(f"file://{tmp_path}/r?pace=recorded")
     source.start()
     time.sleep(0.4)
+    assert source.read(1).record.sequence == recording.records[0].sequence
     assert source.read(1).record.sequence == recording.records[-1].sequence
     with pytest.raises(EndOfStream):
         source.read(1)
