@@ -17,14 +17,13 @@ from livemef.calibration.quality.chart import ChartQuality, draw_chart
 from livemef.calibration.quality.edge import EdgeQuality, measure_edge
 from livemef.calibration.quality.report import report
 from livemef.calibration.quality.sheet import measure_sheet
-from livemef.capture.files.image_io import read_picture, to_8_bit, write_picture
-from livemef.fusion.method.colour import decode, from_codes
+from livemef.capture.files.image_io import read_light, read_picture, to_8_bit, write_picture
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.options import JsonOption
 
 
 def quality_command(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture of a ColorChecker Classic, in sRGB.")],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture of a ColorChecker Classic.")],
     corners: Annotated[
         str | None,
         typer.Option(
@@ -64,8 +63,8 @@ def quality_command(
 
     Of a target that has them also evenness and scale.
 
-    The picture is judged as it is. The levels (FADGI, ISO 19264-1, Metamorfoze) are indications: conformance needs the
-    publisher's own target and procedure.
+    The picture is judged as it is, by its own colour profile, and as sRGB without one. The levels (FADGI, ISO 19264-1,
+    Metamorfoze) are indications: conformance needs the publisher's own target and procedure.
 
     Example: livemef quality chart.tif --edge 1200,400,80,120 --level fadgi-2023/general-collections/3
     """
@@ -75,13 +74,12 @@ def quality_command(
     wanted = known if level is None else (quality_levels.find_level(known, level),)
     places = None if corners is None else _pairs(_numbers("--corners", corners, 8))
     region = None if edge is None else tuple(int(value) for value in _numbers("--edge", edge, 4))
-    pixels = read_picture(picture)
-    light = np.asarray(decode(from_codes(pixels)), np.float64)
+    light = np.asarray(read_light(picture), np.float64)
     sheet = measure_sheet(light, shown, places)
     chart = sheet.chart
     sharpness = sheet.edge if region is None else measure_edge(_cut(light, region))
     if drawing is not None:
-        write_picture(drawing, draw_chart(to_8_bit(pixels), chart))
+        write_picture(drawing, draw_chart(to_8_bit(read_picture(picture)), chart))
     found = report(chart, sharpness, wanted, sheet)
     if as_json:
         print(json.dumps(found))

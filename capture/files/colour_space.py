@@ -131,6 +131,15 @@ def _converted(pixels: Pixels, space: ColourSpace) -> Pixels:
     return out
 
 
+def light_in(pixels: Pixels, space: ColourSpace) -> NDArray[np.float32]:
+    """Linear light of a picture in `space`: BGR with sRGB's primaries, beyond 0..1 where the space is wider."""
+    codes = np.arange(int(np.iinfo(pixels.dtype).max) + 1) / np.iinfo(pixels.dtype).max
+    tables = [np.asarray(curve(codes), np.float32) for curve in reversed(space.curves)]
+    light = np.stack([table[pixels[..., channel]] for channel, table in enumerate(tables)], axis=-1)
+    matrix = (np.linalg.inv(SRGB.to_xyz) @ space.to_xyz)[::-1, ::-1].astype(np.float32)
+    return np.asarray(cv2.transform(light, matrix), np.float32)
+
+
 def from_srgb(pixels: Pixels, space: ColourSpace) -> Pixels:
     """An sRGB picture (BGR, uint8 or uint16) in another space, of the same type. What lies outside is clipped."""
     highest = int(np.iinfo(pixels.dtype).max)

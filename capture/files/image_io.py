@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from livemef.capture.errors import CaptureError
 from livemef.capture.files import colour_space
@@ -18,7 +20,7 @@ from livemef.capture.files.embedding import Embedded
 from livemef.capture.files.encoding import PICTURE_SUFFIXES, SRGB_ALONE, SUFFIXES_16_BIT, encode_picture
 from livemef.capture.files.exif import NO_EXIF, Exif, comparable_exposures, read_exif
 from livemef.capture.files.heif import read_heif
-from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb
+from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb, matrix_space
 from livemef.capture.files.jpeg import (
     READABLE_PROCESSES,
     decode_cmyk,
@@ -43,6 +45,7 @@ __all__ = [
     "exif_exposure",
     "exif_exposures",
     "open_picture",
+    "read_light",
     "read_picture",
     "to_8_bit",
     "upright",
@@ -106,6 +109,34 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         return _as_srgb(decoded)
     except CaptureError as error:
         raise CaptureError(f"picture {path}: {error}") from None
+
+
+def read_light(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
+    """Linear light of a picture: BGR with sRGB's primaries, height x width x 3, upright.
+
+    By its own colour profile where that is one of primaries and curves, without the detour over sRGB codes, which would
+    cut off the colours outside: values may exceed 0..1. Raises CaptureError as `read_picture` does.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    try:
+        decoded = _decode(data, path.suffix.lower(), max_pixels)
+        space = _own_space(decoded)
+        pixels = _as_srgb(decoded).pixels if space is None else decoded.pixels
+    except CaptureError as error:
+        raise CaptureError(f"picture {path}: {error}") from None
+    return colour_space.light_in(upright(pixels, decoded.exif.orientation), space or colour_space.SRGB)
+
+
+def _own_space(decoded: _Decoded) -> colour_space.ColourSpace | None:
+    """The space of the pixels as stored; None for CMYK and profiles made of tables."""
+    if decoded.cmyk:
+        return None
+    if not decoded.icc:
+        return decoded.space or colour_space.SRGB
+    with suppress(struct.error, ValueError, IndexError):
+        return matrix_space(decoded.icc)
+    return None
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
