@@ -24,6 +24,7 @@ from livemef.capture.frame import Pixels
 
 _XMP, _ICC = 700, 34675
 UNCALIBRATED = 65535
+MM_PER_INCH = 25.4
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ def picture_tags(metadata: TiffMetadata) -> Tags:
         254: (LONG, 0),
         270: (ASCII, metadata.description),
         274: (SHORT, 1),
-        282: (RATIONAL, 1 if density is None else density * 10),
-        283: (RATIONAL, 1 if density is None else density * 10),
+        282: (RATIONAL, 1 if density is None else density * MM_PER_INCH),
+        283: (RATIONAL, 1 if density is None else density * MM_PER_INCH),
         284: (SHORT, 1),
-        296: (SHORT, 1 if density is None else 3),  # no unit, or the centimetre
+        296: (SHORT, 1 if density is None else 2),  # no unit, or the inch, which archives' rules ask for
         305: (ASCII, metadata.software),
         306: (ASCII, metadata.taken),
     }

@@ -73,7 +73,7 @@ def test_exiftool_finds_nothing_wrong_and_reads_the_metadata(file: Path) -> None
     ]
     done = subprocess.run(["exiftool", "-s3", *names, str(file)], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert lines[:5] == [TITLE, "김", "©", "6 6", "118"]
+    assert lines[:5] == [TITLE, "김", "©", "6 6", "299.72"]
     assert "sRGB" in lines[5]
 
 
@@ -108,3 +108,27 @@ def test_profiles_are_the_same_bytes_every_time_and_true_to_a_colour_engine() ->
     colours = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3)).astype(np.uint8))
     converted = ImageCms.profileToProfile(colours, ours, theirs, renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC)
     assert np.abs(np.asarray(converted).astype(int) - np.asarray(colours)).max() <= 1
+
+
+ARCHIVE_RULES = Path("/usr/share/checkit_tiff/example_configs/cit_tiff6_baseline_SLUB.cfg")
+
+
+def faults_by_archive_rules(path: Path) -> list[str]:
+    """What checkit_tiff finds against the rules of SLUB Dresden's archive, a line each."""
+    command = ["checkit_tiff", "-q", str(ARCHIVE_RULES), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    faults = [line for line in done.stdout.splitlines() if line.startswith("(EE)\t")]
+    assert (done.returncode == 0) == (not faults), done.stdout
+    return faults
+
+
+@needs("checkit_tiff", "checkit-tiff")
+def test_the_rules_of_an_archive_pass_where_the_scale_is_known(tmp_path: Path, pixels: np.ndarray) -> None:
+    """Without a scale the resolution is what is missing: none is invented."""
+    write_archival_tiff(tmp_path / "a.tif", pixels, metadata(pixels_per_mm=11.82))
+    assert faults_by_archive_rules(tmp_path / "a.tif") == []
+    write_archival_tiff(tmp_path / "b.tif", pixels, metadata(pixels_per_mm=None))
+    named = {fault.split("(")[2].split(")")[0] for fault in faults_by_archive_rules(tmp_path / "b.tif")}
+    assert named == {"XResolution", "YResolution", "ResolutionUnit"}
+    write_archival_tiff(tmp_path / "c.tif", pixels, metadata(pixels_per_mm=11.82, icc=b""))
+    assert faults_by_archive_rules(tmp_path / "c.tif")
