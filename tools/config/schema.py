@@ -58,12 +58,14 @@ class PublishConfig(_Table):
 
 
 class PreviewConfig(_Table):
-    """[preview]: the page. token "": none, allowed on loopback addresses only."""
+    """[preview]: the page. token "": none, allowed on loopback addresses only. certificate, key: for https."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
     token: str = ""
+    certificate: str = ""
+    key: str = ""
 
 
 class ControlConfig(_Table):

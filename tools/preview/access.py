@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from urllib.parse import urlsplit
 
 from livemef.fusion.errors import FusionError
+
+
+def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
+    """For https with these PEM files; None for http, where both are "". Raises FusionError for files of no use."""
+    if not certificate and not key:
+        return None
+    if not (certificate and key):
+        raise FusionError("https needs both preview.certificate and preview.key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise FusionError(f"preview.certificate {certificate}, preview.key {key}: cannot be used: {error}") from None
+    return context
 
 
 def is_loopback(host: str) -> bool:

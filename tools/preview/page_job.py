@@ -12,6 +12,7 @@ class PageJob:
     view_token: what who only looks must send, None = nothing, on loopback only. control_token: what who changes
     something must send. folder: of the run, for this user alone, where the control socket lies. Without a pipeline
     to control, both are None. insecure: control off loopback needs no encryption.
+    certificate, key: PEM files for https, "" = http.
     """
 
     source: str
@@ -21,3 +22,5 @@ class PageJob:
     control_token: str | None = None
     folder: str | None = None
     insecure: bool = False
+    certificate: str = ""
+    key: str = ""

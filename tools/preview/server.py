@@ -16,7 +16,7 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.local_runs import SOCKET
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview import page_files
-from livemef.tools.preview.access import check_listen
+from livemef.tools.preview.access import check_listen, tls_context
 from livemef.tools.preview.api import Api
 from livemef.tools.preview.crops import crop_box
 from livemef.tools.preview.feed import STALE_S, Feed
@@ -61,8 +61,12 @@ class Preview:
         check_listen(job.host, job.view_token)
         self._job = job
         self._link = GateLink(lifeline)
-        self._guard = Guard(job.host, job.view_token, job.control_token, plain_control=job.insecure)
-        self._api = Api(self._link, folder=job.folder, more_routes=FIELD_ROUTES)
+        self._tls = tls_context(job.certificate, job.key)
+        encrypted = self._tls is not None
+        self._guard = Guard(
+            job.host, job.view_token, job.control_token, encrypted=encrypted, plain_control=job.insecure
+        )
+        self._api = Api(self._link, encrypted, folder=job.folder, more_routes=FIELD_ROUTES)
         self._http = HttpApi(self._api, self._guard)
         self._stack = AsyncExitStack()
         self._receiving: asyncio.Task[None] | None = None
@@ -114,13 +118,14 @@ class Preview:
         self._stack.push_async_callback(runner.cleanup)
         host = self._job.host
         try:
-            await web.SockSite(runner, _listening(host, self._job.port)).start()
+            await web.SockSite(runner, _listening(host, self._job.port), ssl_context=self._tls).start()
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise FusionError(f"the preview cannot listen on {host}:{self._job.port}: {why}") from None
         port = runner.addresses[0][1]
         self._http.cookie = f"livemef-{port}"
-        self.url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        scheme = "http" if self._tls is None else "https"
+        self.url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
     async def failed(self) -> None:
         """Return only if receiving has failed, by raising what it failed with."""

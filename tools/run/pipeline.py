@@ -180,5 +180,7 @@ class Pipeline:
                 control_token=self._place.control_token,
                 folder=str(self._place.folder),
                 insecure=self.state.config.publish.insecure,
+                certificate=preview.certificate,
+                key=preview.key,
             ),
         )

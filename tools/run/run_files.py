@@ -13,7 +13,7 @@ from livemef.tools.run.pipeline import Place
 def page_address(config: Config) -> str:
     """URL of the page, which ends with a slash."""
     host = f"[{config.preview.host}]" if ":" in config.preview.host else config.preview.host
-    return f"http://{host}:{config.preview.port}/"
+    return f"{'https' if config.preview.certificate else 'http'}://{host}:{config.preview.port}/"
 
 
 def write_run_files(place: Place, config: Config) -> None:
