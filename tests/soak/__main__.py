@@ -21,8 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import zmq
@@ -34,6 +36,8 @@ CAMERA = "sim://?size=320x240&fps=15&seed=1"
 RECOVERY_LIMIT_S = 60.0
 SLOWDOWN = 0.7
 ROUNDS = 4
+PARTS = ("capture", "fusion", "preview")
+"""Processes that are struck, by the names that they give themselves."""
 GROWTH_MB = 200.0
 
 
@@ -41,13 +45,11 @@ class Run:
     """`livemef run` whose standard output and error nobody reads."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.page = _free_port(), _free_port()
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "livemef", "run", "--json", "--camera", CAMERA, "--no-preview"]
+        command = [sys.executable, "-m", "livemef", "run", "--json", "--camera", CAMERA]
         self.process = subprocess.Popen(
-            [*command, "--publish", f"pub+bind:{self.endpoint}"],
+            [*command, "--publish", f"pub+bind:{self.endpoint}", "--preview", f"127.0.0.1:{self.page}"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -61,7 +63,7 @@ class Run:
                 found[child.name().removeprefix("livemef-")] = child
             except psutil.NoSuchProcess:
                 continue
-        return {part: child for part, child in found.items() if part in ("capture", "fusion")}
+        return {part: child for part, child in found.items() if part in PARTS}
 
     def memory_mb(self) -> float:
         """Of the fusion process, less what it shares."""
@@ -92,7 +94,9 @@ def running() -> Iterator[tuple[Run, Subscriber]]:
 
 
 def kill_at_random(times: int, seed: int) -> bool:
-    """Kill or stop a process again and again; how long until a frame arrives that was taken after it."""
+    """Kill or stop a process again and again; how long until a frame arrives that was taken after it, or, for the
+    page's process, until the page shows a picture.
+    """
     chance, waits, lost = random.Random(seed), {}, 0
     with running() as (run, frames):
         for _ in range(times):
@@ -107,7 +111,7 @@ def kill_at_random(times: int, seed: int) -> bool:
                 parts[part].send_signal(number)
             except psutil.NoSuchProcess:
                 continue
-            wait_s = _time_to_next_frame(frames, struck_ns)
+            wait_s = _time_to_page(run.page) if part == "preview" else _time_to_next_frame(frames, struck_ns)
             if wait_s is None:
                 lost += 1
             waits.setdefault((part, number.name), []).append(wait_s or RECOVERY_LIMIT_S)
@@ -137,6 +141,23 @@ def _time_to_next_frame(frames: Subscriber, since_ns: int) -> float | None:
         if message.header.timestamp_wall_ns > since_ns + 100_000_000:
             return (time.time_ns() - since_ns) / 1e9
     return None
+
+
+def _time_to_page(port: int) -> float | None:
+    """Seconds until the page has a picture again; None = not within the limit."""
+    began = time.monotonic()
+    while (waited_s := time.monotonic() - began) < RECOVERY_LIMIT_S:
+        time.sleep(0.1)
+        with suppress(OSError, HTTPException), urlopen(f"http://127.0.0.1:{port}/snapshot.jpg", timeout=1) as answer:
+            if answer.status == 200 and answer.read():
+                return waited_s
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def hostile_peers(seconds: float) -> bool:
