@@ -23,8 +23,13 @@ def _body(job: PageJob, lifeline: Lifeline) -> Mapping[str, Any]:
     server = _server()
     os.nice(server.NICENESS)
     preview = server.Preview(job, lifeline)
-    served = server.serve(preview, lambda: lifeline.stopping, lifeline.beat, lambda url: lifeline.ready(url=url))
-    asyncio.run(served)
+
+    def stopping() -> bool:
+        ends = lifeline.stopping
+        preview.take_in()  # what that has read from the pipe: the loop would not be woken for it any more
+        return ends
+
+    asyncio.run(server.serve(preview, stopping, lifeline.beat, lambda url: lifeline.ready(url=url)))
     return {}
 
 

@@ -127,6 +127,10 @@ class Preview:
         scheme = "http" if self._tls is None else "https"
         self.url = f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
+    def take_in(self) -> None:
+        """Take in what the supervisor has sent."""
+        self._link.take_in()
+
     async def failed(self) -> None:
         """Return only if receiving has failed, by raising what it failed with."""
         assert self._receiving is not None, "start first"
