@@ -64,6 +64,14 @@ def test_deliver_and_export(project: Path, tmp_path: Path, capsys: pytest.Captur
         assert expected in capsys.readouterr().out
     with Image.open(tmp_path / "web" / "KR-9.jpg") as picture:
         assert picture.size == (80, 60)
+    tiles = ["shoot", "export", str(project), "-o", str(tmp_path / "tiles"), "--iiif", "https://example.org/t/"]
+    assert main(tiles) == 0
+    assert main(tiles) == 0
+    assert "0 pictures, 1 were there" in capsys.readouterr().out
+    info = json.loads((tmp_path / "tiles" / "KR-9" / "info.json").read_text())
+    assert (info["id"], info["width"]) == ("https://example.org/t/KR-9", 80)
+    with Image.open(tmp_path / "tiles" / "KR-9" / "full" / "max" / "0" / "default.jpg") as picture:
+        assert picture.size == (80, 60)
 
 
 def test_what_cannot_be_imported(project: Path, pictures: list[Path], tmp_path: Path, capsys) -> None:
