@@ -55,6 +55,9 @@ def open_command(
     operator: Annotated[str | None, typer.Option("--operator", metavar="NAME", help="Who works at the camera.")] = None,
     preview: Annotated[str | None, typer.Option("--preview", metavar="HOST:PORT", help="Where the page is.")] = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
+    publish: Annotated[
+        str | None, typer.Option("--publish", metavar="ENDPOINT", help="Where the live picture goes as well.")
+    ] = None,
     no_input: Annotated[
         bool, typer.Option("--no-input", help="Read no lines: page and other verbs ask. For a service.")
     ] = False,
@@ -72,13 +75,14 @@ def open_command(
     settings = load_project(project)
     if operator is not None:
         settings = settings.model_copy(update={"session": settings.session.model_copy(update={"operator": operator})})
-    pages = preview_flags(preview, no_preview)
     say = _printer(as_json)
     with ExitStack() as stack:
         earlier = [stack.enter_context(closing(session)) for session in _left_open(project.resolve(), settings, say)]
         info, plan = _settled(settings)
-        config = _configured(settings, info, plan, pages)
         folder = stack.enter_context(runtime_folder())
+        outputs = preview_flags(preview, no_preview)
+        outputs["publish.endpoint"] = publish or f"pub+bind:ipc://{folder}/fused"
+        config = _configured(settings, info, plan, outputs)
         pipeline = Pipeline(config, folder)
         stack.callback(pipeline.stop)
         pipeline.start()
@@ -135,7 +139,7 @@ def _settled(settings: Project) -> tuple[CameraInfo, tuple[Exposure, ...]]:
         return camera.info, session.plan
 
 
-def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], pages: dict[str, Any]) -> Config:
+def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], outputs: dict[str, Any]) -> Config:
     """The pipeline's configuration: this machine's, with the project's camera and fixed exposures."""
     fixed = ",".join(f"{exposure.exposure_us:.9g}us@{exposure.gain:.6g}" for exposure in plan)
     capture = {
@@ -143,7 +147,7 @@ def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...],
         "capture.exposures": fixed if info.can_request else "auto",
         "capture.profile": settings.capture.profile or None,
     }
-    return load_config(None, capture | pages).config
+    return load_config(None, capture | outputs).config
 
 
 def _frozen(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...]) -> dict[str, Any]:

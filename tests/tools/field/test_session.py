@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,22 +115,57 @@ def test_verbs_from_another_terminal(session: Session, capsys: pytest.CaptureFix
         assert says in line
 
 
+def children(pid: int) -> dict[str, int]:
+    """Process ids of the pipeline under a session, by name."""
+    pids = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for path in pids for child in path.read_text().split()]
+    return {Path(f"/proc/{child}/comm").read_text().strip(): child for child in found}
+
+
+@pytest.mark.parametrize("name", ["capture", "fusion"])
+def test_a_process_that_dies_ends_no_session(session: Session, name: str) -> None:
+    before = session.state()["objects"]
+    os.kill(children(session.process.pid)[f"livemef-{name}"], signal.SIGKILL)
+    session.until(lambda state: any("no pictures" in reason for reason in state["red"]))
+    session.until(lambda state: not state["red"] and not state["doing"])
+    assert session.call("POST", "session/take", {"id": f"KR-{before}00"})[0] in (200, 202)
+    session.until(lambda state: state["objects"] == before + 1 and not state["doing"])
+
+
 def test_a_signal_closes_what_is_whole(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     events = session.close()
     assert session.process.returncode == 0
     assert events[-1]["event"] == "closed"
-    assert events[-1]["objects"] == 4
+    assert events[-1]["objects"] == 6
     names = sorted(path.name for path in (session.folder / "objects").iterdir())
-    assert names == ["KR-1", "KR-1_p0002", "KR-2", "KR-2.r2"]
+    assert names == ["KR-1", "KR-1_p0002", "KR-2", "KR-2.r2", "KR-400", "KR-500"]
     assert all(bagit.Bag(str(session.folder / "objects" / name)).is_valid() for name in names)
     assert main(["shoot", "status", str(session.folder.parent), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["state"], row["targets"], row["fault"], row["now"]) == ("closed", 2, "", None)
 
 
-def test_a_knock_and_a_fading_lamp_show(tmp_path: Path) -> None:
-    """Both faults of the simulated rig, after the target was taken."""
-    camera = "sim://?scene=target&motion=0&size=640x360&bump=25s&bump_by=6&drift=-0.3"
+def test_two_sessions_of_one_project_do_not_meet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = make_project(tmp_path / "museum", before_first=False)
+    first = Session(project)
+    second = Session(project, "--operator", "Lee")
+    try:
+        assert first.folder != second.folder
+        for session in (first, second):
+            session.call("POST", "session/take", {"id": "KR-1"})
+        for session in (first, second):
+            session.until(lambda state: state["objects"] == 1 and not state["doing"])
+        assert main(["shoot", "take", "KR-2", "--project", str(project)]) == 2
+        assert "2 sessions are open" in capsys.readouterr().err
+    finally:
+        ended = [first.close(), second.close()]
+    assert [events[-1]["objects"] for events in ended] == [1, 1]
+    assert main(["shoot", "verify", str(project)]) == 0
+    assert "2 bags valid" in capsys.readouterr().out
+
+
+def test_a_knock_shows(tmp_path: Path) -> None:
+    camera = "sim://?scene=target&motion=0&size=640x360&bump=25s&bump_by=6"
     session = Session(make_project(tmp_path / "museum", camera=camera, definition="livemef-sheet"))
     try:
         session.call("POST", "session/target")
