@@ -25,9 +25,10 @@ def memory_mb(pid: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(LIMIT_S)
 def test_five_hundred_objects_in_a_row(tmp_path: Path) -> None:
     camera = "sim://?scene=target&motion=0&size=320x180&fps=60"
-    project = make_project(tmp_path / "museum", camera=camera, exposures="1ms,4ms,15ms", before_first=False)
+    project = make_project(tmp_path / "museum", camera=camera, exposures="1ms,4ms,15ms", before_first=False, frames=1)
     command = [sys.executable, "-m", "livemef", "shoot", "open", str(project), "--json", "--no-preview"]
     errors = (tmp_path / "errors.txt").open("w+")
     process = subprocess.Popen(

@@ -77,6 +77,7 @@ def all_valid(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("what", ["store", "copy"])
 def test_killed_before_every_single_disk_call(what: str, tmp_path: Path) -> None:
     if not shutil.which("strace"):

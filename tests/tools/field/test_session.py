@@ -162,15 +162,3 @@ def test_two_sessions_of_one_project_do_not_meet(tmp_path: Path, capsys: pytest.
     assert [events[-1]["objects"] for events in ended] == [1, 1]
     assert main(["shoot", "verify", str(project)]) == 0
     assert "2 bags valid" in capsys.readouterr().out
-
-
-def test_a_knock_shows(tmp_path: Path) -> None:
-    camera = "sim://?scene=target&motion=0&size=640x360&bump=25s&bump_by=6"
-    session = Session(make_project(tmp_path / "museum", camera=camera, definition="livemef-sheet"))
-    try:
-        session.call("POST", "session/target")
-        session.until(lambda state: state["target"] and not state["doing"])
-        state = session.until(lambda state: any("the rig has moved" in text for text in state["warnings"]))
-        assert state["live"]["moved_px"] == pytest.approx(6, abs=1.5)
-    finally:
-        session.close()
