@@ -1,4 +1,5 @@
 import math
+import random
 from dataclasses import replace
 from itertools import pairwise
 
@@ -61,18 +62,42 @@ def test_numbers_that_start_afresh_are_passed_on() -> None:
     assert numbers([(90, 0), (91, 1), (0, 2), (1, 3)]) == [90, 91, 0, 1]
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("period_us", [PERIOD_US, math.inf])
+def test_a_counter_that_was_full_goes_on(bits: int, period_us: float) -> None:
+    top = 1 << bits
+    frames = [*range(top - 4, top), top, top + 1, top + 4, top + 5, *range(2 * top - 2, 2 * top + 3)]
+    found = numbers([(frame % top, float(frame)) for frame in frames[:8]], period_us)
+    assert found == frames[:8]
+    longer = numbers([(frame % top, float(frame)) for frame in range(top - 4, 3 * top + 4)] if bits == 8 else [(0, 0)])
+    assert longer == (list(range(top - 4, 3 * top + 4)) if bits == 8 else [0])
+
+
+NUMBERS = {
+    "always 0": lambda number: 0,
+    "by two": lambda number: 2 * number,
+    "by four": lambda number: 4 * number,
+    "8 bits": lambda number: number % 256,
+    "pairs": lambda number: number // 2,
+    "skips every third": lambda number: number + number // 3,
+    "milliseconds": lambda number: round(number * PERIOD_US / 1000),
+    "random": lambda number: random.Random(number).randrange(1 << 30),
+    "backwards": lambda number: (1 << 20) - number,
+}
+"""What a driver gives as the number of a frame."""
+
+
 @pytest.mark.parametrize("reports", [True, False])
-@pytest.mark.parametrize("way", ["always 0", "by two", "by four"])
+@pytest.mark.parametrize("way", sorted(NUMBERS))
 def test_brackets_form_whatever_the_driver_counts(reports: bool, way: str) -> None:
-    factor = {"always 0": 0, "by two": 2, "by four": 4}[way]
     plan = PLANS["pair"]
     sensor = ModelSensor(5, Delays(2, 2), reports, Faults(drop=0.02))
     controller = BracketingController(plan, LIMITS, Delays(2, 2), reports, PERIOD_US)
     grouper: BracketGrouper[int] = BracketGrouper()
     brackets, wrong = 0, 0
-    for _ in range(400):
+    for _ in range(600):
         true, level = sensor.read()
-        seen = replace(true, sequence=true.sequence * factor)
+        seen = replace(true, sequence=NUMBERS[way](true.sequence))
         decision = controller.on_frame(seen, None if reports else level)
         if decision.request is not None:
             sensor.request(decision.request)
