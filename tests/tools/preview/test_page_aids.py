@@ -12,6 +12,7 @@ from tests.tools.preview.preview_rig import Show, colour_of, get, serving
 
 pytestmark = needs_browser
 DARK, BRIGHT = 60, 250
+MIDDLE = (0.5, 0.5)
 
 
 def chart(_seq):
@@ -95,6 +96,33 @@ def test_split_shows_fused_and_an_exposure_beside_the_line(page):
     assert np.abs(drawn(browser, [(0.95, 0.5)]) - 40).max() < 8, "now the short one"
     press(browser, "1")
     assert np.abs(drawn(browser, [(0.95, 0.5)]) - BRIGHT).max() < 8
+
+
+def test_the_loupe_shows_true_pixels_and_hides_only_what_it_covers(browser, tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    ramp = np.repeat(np.tile(np.arange(1600) % 250, (900, 1)).astype(np.uint8)[..., None], 3, axis=2)
+    with Show(place, lambda _seq: ramp, 0.2), serving(place) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: shown(browser) is not None, 30)
+        press(browser, "l")
+        until(lambda: text(browser, "loupe-label") == "Fused 1:1 at 800, 450", 30)
+        side = browser.execute_script("return document.getElementById('loupe-canvas').width")
+        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [800 % 250] * 3, 10)
+        places = [((column + 0.5) / side, 0.5) for column in range(side)]
+        across = [red for red, _, _ in colours(browser, *places, canvas="loupe-canvas")]
+        assert across == [(800 - side // 2 + column) % 250 for column in range(side)], "pixel for pixel, lossless"
+        picture = cv2.imdecode(np.frombuffer(browser.get_screenshot_as_png(), np.uint8), cv2.IMREAD_COLOR)
+        box = "const at = document.getElementById(arguments[0]).getBoundingClientRect();"
+        left, top, right, bottom = browser.execute_script(
+            box + "return [at.left, at.top, at.right, at.bottom]", "loupe-box"
+        )
+        above = picture[int(browser.execute_script(box + "return at.top", "screen")) + 4 : int(top) - 4]
+        assert above[:, int(left) + 4 : int(right) - 4].std() > 20, "the picture goes on above the loupe"
+        assert bottom > top
+        for _ in range(10):
+            press(browser, "ArrowRight")
+        until(lambda: text(browser, "loupe-label") == "Fused 1:1 at 1120, 450", 30)
+        browser.get("about:blank")
 
 
 def test_each_picture_can_be_shown_large(page):

@@ -7,7 +7,7 @@ import pytest
 from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.axe import SCRIPT, findings
 from tests.tools.preview.browser import click, needs_browser, open_browser, press, shown, text
-from tests.tools.run.test_live_control import Controlled
+from tests.tools.preview.run_rig import running
 
 pytestmark = [needs_browser, pytest.mark.full]
 LIMIT_S = 60
@@ -18,11 +18,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     file = folder / "livemef.toml"
     file.write_text('[fusion]\ngamma = 1.1\n[capture]\nexposures = "1ms,16ms"\n')
-    controlled = Controlled("--config", str(file), "--motion", "off", XDG_STATE_HOME=str(folder))
-    controlled.file = file
-    yield controlled
-    controlled.pipeline.process.kill()
-    controlled.pipeline.process.wait()
+    with running(folder, "--config", str(file), "--motion", "off") as controlled:
+        controlled.file = file
+        yield controlled
 
 
 def open_page(browser, run, token=True):
@@ -128,6 +126,28 @@ def test_save_and_revert(page, run):
     until(lambda: page.find_element("id", "revert").is_enabled(), LIMIT_S)
     click(page, "revert")
     until(lambda: "gamma 0.7," in caption(page), LIMIT_S)
+
+
+def test_a_still_is_taken_and_can_be_fetched(page):
+    press(page, "Enter")
+    until(lambda: page.find_elements("css selector", "#files a"), LIMIT_S)
+    fetched = """
+    const done = arguments[arguments.length - 1];
+    fetch(document.querySelector("#files a").href).then(answer => answer.arrayBuffer())
+      .then(buffer => done([...new Uint8Array(buffer.slice(0, 26))]));
+    """
+    head = bytes(page.execute_async_script(fetched))
+    assert head.startswith(b"\x89PNG")
+    assert head[24] == 16, "bits a sample"
+
+
+def test_a_recording_is_begun_and_ended(page, run):
+    press(page, "r")
+    until(lambda: text(page, "record").startswith("Stop"), LIMIT_S)
+    until(lambda: run.ask("GET", "/recording")[1]["brackets"] > 2, LIMIT_S)
+    press(page, "r")
+    until(lambda: text(page, "record") == "Record", LIMIT_S)
+    until(lambda: "brackets, done" in text(page, "files"), LIMIT_S)
 
 
 def test_who_only_looks_sees_all_and_changes_nothing(browser, run):

@@ -44,7 +44,7 @@ def test_the_canvas_shows_the_pictures_pixels(page):
     assert colours(browser, MIDDLE, canvas="exposure-1")[0] == pytest.approx([220] * 3, abs=4)
     assert colours(browser, MIDDLE, canvas="motion")[0] == pytest.approx([120] * 3, abs=4)
     below = browser.execute_script("return document.getElementById('motion').closest('figure').textContent")
-    assert below == "Mask12.5 % one exposure alone, shift 1.5, -0.3 px"
+    assert below == "Mask12.5 % alone, shift 1.5, -0.3 px"
 
 
 def test_the_page_tells_of_the_stream(page):
@@ -64,7 +64,7 @@ def test_the_scopes_are_drawn_from_the_real_exposures(page):
     browser, _ = page
     visible = "return !document.getElementById('fused-histogram')?.closest('figure').hidden"
     until(lambda: browser.execute_script(visible))
-    until(lambda: "clipped 0 %" in browser.execute_script("return document.getElementById('strip').textContent"))
+    until(lambda: "clip 0 %" in browser.execute_script("return document.getElementById('strip').textContent"))
     rows = browser.execute_script("""
     const canvas = document.getElementById("fused-waveform"), {width, height} = canvas;
     const data = canvas.getContext("2d").getImageData(width >> 1, 0, 1, height).data;

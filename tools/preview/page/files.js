@@ -18,7 +18,8 @@ export class Files {
   /** Show the buttons where they can do something. */
   refresh() {
     const { status, mayControl } = this._settings;
-    byId("still").hidden = byId("record").hidden = !status?.control;
+    byId("still").hidden = !status?.control || status.stills === undefined;
+    byId("record").hidden = !status?.control || status.recording === undefined;
     byId("still").disabled = byId("record").disabled = !mayControl;
     if (!this._began && status) {
       this._began = true;

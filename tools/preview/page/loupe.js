@@ -29,7 +29,7 @@ export class Loupe {
     setPressed(byId("loupe"), !this.isOn);
     byId("loupe-box").hidden = !this.isOn;
     if (this.isOn) {
-      this._screen ??= new Screen(byId("loupe-canvas"));
+      this._screen ??= new Screen(byId("loupe-canvas"), true);
       this._place();
       this._run();
     }
@@ -56,10 +56,9 @@ export class Loupe {
     this._place();
   }
 
-  // In the corner that is farthest from the place that is looked at.
+  // On the other side of the picture than the place that is looked at.
   _place() {
     byId("loupe-box").classList.toggle("right", this._at.x < 0.5);
-    byId("loupe-box").classList.toggle("low", this._at.y < 0.5);
   }
 
   async _run() {

@@ -62,11 +62,12 @@ export const OFF = 2;  // of zebra and peaking: a threshold that nothing reaches
 
 export class Screen {
   /** canvas: where to draw, at the left picture's own size. `works` is false without WebGL2: then only the left
-   *  picture is drawn, without aids. */
-  constructor(canvas) {
+   *  picture is drawn, without aids. overlaid: whether it lies over another canvas: then it must not claim to be opaque,
+   *  or Chromium leaves out more of the one below than it covers. */
+  constructor(canvas, overlaid = false) {
     this.canvas = canvas;
     this._wanted = { left: null, right: null, line: 1, zebra: OFF, peaking: OFF, falseColour: false };
-    this._gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false, preserveDrawingBuffer: true });
+    this._gl = canvas.getContext("webgl2", { alpha: overlaid, antialias: false, depth: false, preserveDrawingBuffer: true });
     this.works = this._gl !== null;
     new ResizeObserver(([entry]) => { this._width = entry.contentRect.width; }).observe(canvas);
     if (!this.works) {

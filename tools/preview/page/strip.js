@@ -20,7 +20,7 @@ export class Strip {
       drawBitmap(figure.canvas, bitmap);
       figure.canvas.dataset.seq = description.seq;
       if (topic === MOTION) describeMotion(figure, description.motion);
-      else describeExposure(figure, description, scopes[topic]);
+      else describeExposure(figure, description, scopes[topic], topic === this._views.exposures.at(-1));
     }
     this._fused(scopes.fused, pictures.get("waveform/fused")?.bitmap);
   }
@@ -64,13 +64,15 @@ function drawBitmap(canvas, bitmap) {
   canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
 }
 
-function describeExposure(figure, picture, scope) {
+// In short: of the brightest exposure the dark share counts, of the others the clipped one; the title has both.
+function describeExposure(figure, picture, scope, isBrightest) {
   const exposure = exposureOf(picture);
   const gain = exposure && exposure.gain !== 1 ? `gain ${exposure.gain.toFixed(1)}` : "";
-  const shares = scope ? `clipped ${percent(scope.clipped)}, dark ${percent(scope.dark)}` : "";
+  const share = !scope ? "" : isBrightest ? `dark ${percent(scope.dark)}` : `clip ${percent(scope.clipped)}`;
   const known = exposure && !picture.source.measured ? "requested" : "";
-  figure.detail.textContent = [exposure ? duration(exposure.exposure_us) : "", gain, known, shares].filter(Boolean).join(", ");
-  figure.detail.title = `${figure.detail.textContent}. ${picture.source?.measured ? "Exposure as the camera measured it." : "Exposure as it was asked of the camera."}`;
+  figure.detail.textContent = [exposure ? duration(exposure.exposure_us) : "", gain, known, share].filter(Boolean).join(", ");
+  const both = scope ? `Clipped ${percent(scope.clipped)}, dark ${percent(scope.dark)}. ` : "";
+  figure.detail.title = `${both}${picture.source?.measured ? "Exposure as the camera measured it." : "Exposure as it was asked of the camera."}`;
   figure.histogram.hidden = !scope;
   if (scope) drawHistogram(figure.histogram, scope.histogram);
 }
@@ -79,6 +81,6 @@ function describeMotion(figure, motion) {
   if (!motion) return;
   const [right, down] = motion.shift_px;
   const shift = right || down ? `, shift ${right.toFixed(1)}, ${down.toFixed(1)} px` : "";
-  figure.detail.textContent = `${(100 * motion.share).toFixed(1)} % one exposure alone${shift}`;
+  figure.detail.textContent = `${(100 * motion.share).toFixed(1)} % alone${shift}`;
   figure.detail.title = "White: where the picture shows the newest exposure alone. Shift: how far the other one was moved.";
 }

@@ -133,7 +133,7 @@ export class Views {
   _label(left, right) {
     const { bitmap } = left;
     const scaled = isPressed(byId("peaking")) && this._sourceWidth > bitmap.width
-      ? `, peaking on a scaled picture (${bitmap.width} of ${this._sourceWidth} pixels): the loupe shows all` : "";
+      ? `, peaking at ${Math.round(100 * bitmap.width / this._sourceWidth)} % of the size` : "";
     const words = this._words(left) + scaled;
     const isPlain = left.description.topic === FUSED && !right && !scaled;
     if (byId("label-left").textContent !== words) byId("label-left").textContent = words;
