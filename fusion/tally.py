@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 RATE_WINDOW_S = 2.0
+FIRST_PAUSE_S = 30.0
+"""Half of how long the second frame is waited for before the first one's measurements are dropped."""
 
 
 @dataclass
@@ -31,9 +34,18 @@ class Tally:
         self.forget(now_s)
 
     def forget(self, now_s: float) -> None:
-        """Drop measurements that are older than RATE_WINDOW_S."""
-        while self.recent and self.recent[0][0] < now_s - RATE_WINDOW_S:
+        """Drop measurements that are older than RATE_WINDOW_S, but for the newest two while frames still come.
+
+        Frames may be seconds apart: large stills, long exposures.
+        """
+        while len(self.recent) > 2 and self.recent[0][0] < now_s - RATE_WINDOW_S:
             self.recent.popleft()
+        if self.recent and now_s - self.recent[-1][0] > max(RATE_WINDOW_S, 2 * self._longest_pause_s()):
+            self.recent.clear()
+
+    def _longest_pause_s(self) -> float:
+        times = [when for when, _, _ in self.recent]
+        return max((after - before for before, after in itertools.pairwise(times)), default=FIRST_PAUSE_S)
 
     def values(self, now_s: float) -> dict[str, Any]:
         """Counters and recent measurements, for the supervisor."""

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from livemef.calibration.correction import correction_in_force
+from livemef.capture.bracketing.plan import automatic_exposures
 from livemef.tools import options
 from livemef.tools.config.schema import CaptureConfig, Config
 from livemef.tools.config.sources import file_in_force, load_config
@@ -135,9 +136,18 @@ def _of_profile(settings: CaptureConfig) -> list[str]:
     return [f"{name} corrects {', '.join(correction.applied)}"]
 
 
+def _exposures_in_words(config: CaptureConfig, camera: Mapping[str, Any]) -> str:
+    """The exposures at the start; automatic ones go on from there."""
+    most = automatic_exposures(config.exposures) if camera["can_request"] else None
+    if most is None:
+        return f"exposures {camera['plan']}"
+    return f"automatic exposures{f' (up to {most})' if most > 2 else ''}, at first {camera['plan']}"
+
+
 def _announcement(config: Config, place: Place, camera: Mapping[str, Any], device: str) -> str:
     lines = [
-        f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, exposures {camera['plan']}",
+        f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, "
+        + _exposures_in_words(config.capture, camera),
         *_of_profile(config.capture),
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from livemef.tools.config.schema import CaptureConfig
+from livemef.tools.run.command import _exposures_in_words
 from livemef.tools.run.status import replay_loss, status_line
 
 
@@ -25,3 +27,17 @@ def test_a_replay_that_lost_brackets_says_so() -> None:
     assert replay_loss("file:///r?pace=stepped", counts) is None
     assert replay_loss("sim://", counts) is None
     assert replay_loss("file:///r", dict.fromkeys(counts, 0)) is None
+
+
+@pytest.mark.parametrize(
+    ("exposures", "can_request", "words"),
+    [
+        ("1ms,16ms", True, "exposures 1 ms, 16 ms"),
+        ("auto", True, "automatic exposures, at first 1 ms, 16 ms"),
+        ("auto:3", True, "automatic exposures (up to 3), at first 1 ms, 16 ms"),
+        ("auto", False, "exposures 1 ms, 16 ms"),
+    ],
+)
+def test_the_banner_says_where_exposures_follow_the_scene(exposures: str, can_request: bool, words: str) -> None:
+    camera = {"plan": "1 ms, 16 ms", "can_request": can_request}
+    assert _exposures_in_words(CaptureConfig(exposures=exposures), camera) == words
