@@ -1,4 +1,4 @@
-"""Weights that a training run starts from: those of a model that was written by livemef, or of a checkpoint."""
+"""Weights of a trained network, of a model that livemef wrote or a checkpoint: to start from, or to blend with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import Tensor
 from livemef.engine.errors import EngineError
 from livemef.engine.model_file import read_model
 from livemef.engine.open_net import find_model
-from livemef.engine.training import Start, load_checkpoint
+from livemef.engine.training import Start, load_checkpoint, load_weights
+from livemef.engine.unet import LightnessUNet
 
 
 def start_from(model: str | Path) -> Start:
@@ -29,6 +30,19 @@ def start_from(model: str | Path) -> Start:
     path = find_model(model)
     data = read_model(path)
     return Start(_weights(path, data), f"{path.stem} {hashlib.sha256(data).hexdigest()[:12]}")
+
+
+def blend_into(net: LightnessUNet, other: Start, share: float) -> None:
+    """Replace the weights of a network by their mean with those of another, which counts with `share` (0..1).
+
+    For a network and the one that it was trained on from: it keeps most of what it learned and forgets less of what
+    the other could do (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). Raises EngineError for
+    weights of another network.
+    """
+    own = net.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in other.weights.items()):
+        raise EngineError(f"{other.origin}: has the weights of another network (other widths); blend related ones")
+    load_weights(net, {name: torch.lerp(own[name], value, share) for name, value in other.weights.items()})
 
 
 def _weights(path: Path, data: bytes) -> dict[str, Tensor]:

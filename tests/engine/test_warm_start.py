@@ -14,7 +14,7 @@ from livemef.engine.open_net import open_net
 from livemef.engine.recipe import RECIPES, with_overrides
 from livemef.engine.training import Start, Trainer, save_checkpoint
 from livemef.engine.unet import LightnessUNet, NetShape
-from livemef.engine.warm_start import start_from
+from livemef.engine.warm_start import blend_into, start_from
 from tests.engine.test_training import TINY
 
 pytestmark = pytest.mark.full
@@ -66,3 +66,19 @@ def test_what_is_no_model_is_one_clear_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(EngineError, match=name) as error:
         start_from(tmp_path / name)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_blend_is_the_mean_of_the_weights_by_their_shares(share: float) -> None:
+    torch.manual_seed(1)
+    net, other = LightnessUNet(NetShape((8, 8))), LightnessUNet(NetShape((8, 8)))
+    own = {name: value.clone() for name, value in net.state_dict().items()}
+    blend_into(net, Start(other.state_dict(), "other"), share)
+    for name, value in net.state_dict().items():
+        wanted = (1 - share) * own[name] + share * other.state_dict()[name]
+        torch.testing.assert_close(value, wanted)
+
+
+def test_a_blend_with_another_network_is_refused() -> None:
+    with pytest.raises(EngineError, match="another network"):
+        blend_into(LightnessUNet(NetShape((8, 8))), start_from("cbm"), 0.5)

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: make test-all")
 
 import numpy as np
+import onnx
 
 from livemef.engine.errors import EngineError
 from livemef.engine.open_net import open_net
@@ -47,6 +48,9 @@ def test_pictures_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert np.corrcoef(fused.ravel(), (dark + bright).ravel())[0, 1] > 0.9
     export(tmp_path / "run/last.pt", tmp_path / "half.onnx", half=True, name="small")
     assert open_net(tmp_path / "half.onnx").name == "small"
+    export(tmp_path / "run/last.pt", tmp_path / "mixed.onnx", blend=tmp_path / "tiny.onnx", share=0.5)
+    mixed = onnx.load_model(str(tmp_path / "mixed.onnx"))
+    assert "blended with 0.5 of tiny" in {entry.key: entry.value for entry in mixed.metadata_props}["training"]
     assert (tmp_path / "half.onnx").stat().st_size < 0.65 * (tmp_path / "tiny.onnx").stat().st_size
 
 
