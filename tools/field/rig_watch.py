@@ -31,7 +31,7 @@ from livemef.tools.field.take import departs
 from livemef.tools.field.target import TargetShot
 
 PERIOD_S = 0.5
-BRACKET_LIMIT_S = 3.0
+BRACKET_LIMIT_S = 10.0
 SEARCH_EVERY_S = 5.0
 MOVED_PX = 1.0
 WHITE_DL = 1.0
@@ -146,7 +146,7 @@ class RigWatch:
         """End the thread."""
         self._ending.set()
         if self._thread.is_alive():
-            self._thread.join(2 * BRACKET_LIMIT_S)
+            self._thread.join(BRACKET_LIMIT_S + PERIOD_S)
 
     def _run(self) -> None:
         lower_priority()

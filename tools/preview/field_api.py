@@ -14,7 +14,7 @@ from livemef.tools.field.link import NAME, ask
 from livemef.tools.preview.api import Api, Body, Request, Route
 from livemef.tools.run.outcome import Outcome, problem
 
-ANSWER_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 10.0
 AT_ONCE_S = 0.4
 """A request that is not answered so soon is under way: what comes of it shows in the session's state."""
 

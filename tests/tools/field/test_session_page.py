@@ -74,6 +74,8 @@ def test_target_then_take_by_scanner(page: Any, session: Session) -> None:
     until(lambda: page.find_element("id", "take").is_enabled())
     assert page.find_element("id", "object-id").get_attribute("value") == ""
     until(lambda: page.execute_script("return document.querySelector('#last-objects img')?.naturalWidth") == 240)
+    time.sleep(2)  # and it stays, whatever else is shown anew
+    assert page.find_element("css selector", "#last-objects img").is_displayed()
 
 
 def test_a_part_a_retake_and_a_refusal(page: Any, session: Session) -> None:

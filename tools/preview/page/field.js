@@ -5,6 +5,7 @@ import { byId, isPressed, make, setPressed, since, toast } from "./dom.js";
 
 const PERIOD_MS = 500;
 const NO_SESSION_MS = 5000;
+const THUMB_RETRY_MS = 3000;
 const DOING = { taking: "Taking …", storing: "Storing …", "measuring the target": "Measuring the target …" };
 
 export class Field {
@@ -135,7 +136,7 @@ export class Field {
     if (this._now.textContent !== words) this._now.textContent = words;
     this._now.className = state.doing ? "busy" : state.red.length ? "bad" : "good";
     this._showBadge(state);
-    fill(this._warnings, state.warnings.map(text => make("li", { className: "warn" }, text)), state.warnings.join("\n"));
+    fill(this._warnings, state.warnings.join("\n"), () => state.warnings.map(text => make("li", { className: "warn" }, text)));
     this._space.textContent = spaceWords(state);
     this._showLast(state.last);
     if (refused) toast(refused);
@@ -143,12 +144,12 @@ export class Field {
   }
 
   _showRed(reasons) {
-    fill(this._red, reasons.map(text => make("li", {}, text)), reasons.join("\n"));
+    fill(this._red, reasons.join("\n"), () => reasons.map(text => make("li", {}, text)));
     this._red.hidden = reasons.length === 0;
   }
 
-  _showBadge({ target, live, objects }) {
-    if (!target) return fill(this._badge, [make("p", { className: "quiet" }, "No target in this session yet.")], "none");
+  _showBadge({ target, live }) {
+    if (!target) return fill(this._badge, "none", () => [make("p", { className: "quiet" }, "No target in this session yet.")]);
     const levels = target.levels.map(level => make("li", { className: level.within ? "" : "warn" },
       `${level.name}: ${level.within ? "within" : "not within"}`,
       make("small", {}, level.worst ? `; nearest to its limit: ${level.worst.replaceAll("_", " ")}` : "",
@@ -159,40 +160,53 @@ export class Field {
     const now = live === null ? "" : live.in_view
       ? `Now: ΔE00 ${live.de00_mean}, white ${signed(live.white_dl)} L*, moved ${live.moved_px} px`
       : live.moved_px === null ? "Now: the target is not in view" : `Now: the target lies ${live.moved_px} px away`;
-    const lines = [
+    fill(this._badge, JSON.stringify([target, live]), () => [
       make("p", {}, make("b", {}, "Indicative quality"), make("small", {}, ` ${target.name}, ${since(target.age_s)} ago`)),
       make("ul", {}, ...levels), make("p", {}, facts.join(" · ")), make("p", { className: "quiet" }, now),
-    ];
-    fill(this._badge, lines, JSON.stringify([target, live, objects]));
+    ]);
   }
 
   _showLast(entries) {
-    const items = entries.map(entry => {
-      const marks = [entry.copied ? "copied" : "stored"];
-      if (/\.r[0-9]+$/.test(entry.name)) marks.push("retake");
-      const words = make("div", {}, make("b", {}, entry.object), entry.part > 1 ? ` part ${entry.part}` : "",
-        make("small", {}, ` ${marks.join(", ")}`), ...entry.warnings.map(text => make("p", { className: "warn" }, text)));
-      return make("li", {}, make("div", { className: "thumb-box" }, this._thumb(entry.name)), words);
-    });
-    fill(this._last, items, JSON.stringify(entries));
+    fill(this._last, JSON.stringify(entries), () => entries.map(entry => this._entry(entry)));
     for (const name of this._thumbs.keys()) if (!entries.some(entry => entry.name === name)) this._thumbs.delete(name);
+  }
+
+  _entry(entry) {
+    const marks = [entry.copied ? "copied" : "stored"];
+    if (/\.r[0-9]+$/.test(entry.name)) marks.push("retake");
+    const words = make("div", {}, make("b", {}, entry.object), entry.part > 1 ? ` part ${entry.part}` : "",
+      make("small", {}, ` ${marks.join(", ")}`), ...entry.warnings.map(text => make("p", { className: "warn" }, text)));
+    return make("li", {}, make("div", { className: "thumb-box" }, this._thumb(entry.name)), words);
   }
 
   _thumb(name) {
     if (!this._thumbs.has(name)) {
       const image = make("img", { alt: "", hidden: true });
       this._thumbs.set(name, image);
-      call("GET", `session/objects/${name}/thumb`).then(({ jpeg }) => { image.src = `data:image/jpeg;base64,${jpeg}`; image.hidden = false; }, () => {});
+      this._load(image, name);
     }
     return this._thumbs.get(name);
   }
+
+  async _load(image, name) {
+    while (this._thumbs.get(name) === image) {
+      try {
+        const { jpeg } = await call("GET", `session/objects/${name}/thumb`);
+        image.src = `data:image/jpeg;base64,${jpeg}`;
+        image.hidden = false;
+        return;
+      } catch {
+        await new Promise(later => setTimeout(later, THUMB_RETRY_MS));
+      }
+    }
+  }
 }
 
-/** Replace an element's children only where what they show is new: a reader's place and selection stay. */
-function fill(element, children, key) {
+/** Replace an element's children, made by `children()`, only where what they show is new: a selection stays. */
+function fill(element, key, children) {
   if (element.dataset.key === key) return;
   element.dataset.key = key;
-  element.replaceChildren(...children);
+  element.replaceChildren(...children());
 }
 
 const signed = value => (value > 0 ? "+" : "") + String(value).replace("-", "−");
