@@ -1,7 +1,7 @@
 # One virtual environment (.venv), to which each target adds what it needs, and says so.
 PYTHON ?= python3
 PY := .venv/bin/python
-SOURCES := pyproject.toml setup.py $(wildcard fusion/kernels/*.c fusion/kernels/*.h)
+SOURCES := pyproject.toml setup.py $(wildcard */kernels/*.c */kernels/*.h)
 QUICK := not slow and not full and not gpu and not vm
 # Processes that test beside each other.
 JOBS ?= 2

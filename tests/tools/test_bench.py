@@ -133,3 +133,11 @@ def test_latency_of_a_pipeline_that_fails_is_one_line(tmp_path):
 
 def test_a_wrong_size_is_one_line():
     assert_one_line(livemef("bench", "--size", "big"), "--size", "1920x1080")
+
+
+def test_a_lesser_kind_of_processor_can_be_chosen_for_comparison(tmp_path):
+    model = mean_network(tmp_path / "mean.onnx")
+    arguments = ["bench", "--size", "64x48", "--repeats", 1, "--model", model, "--json"]
+    done = livemef(*arguments, LIVEMEF_CPU="any")
+    assert done.returncode == 0, done.stderr
+    assert_one_line(livemef(*arguments, LIVEMEF_CPU="sse9"), "LIVEMEF_CPU=sse9", "any, avx2, avx512")

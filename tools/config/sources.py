@@ -21,7 +21,7 @@ from livemef.tools.config.toml_lines import lines_of_keys
 from livemef.tools.exits import UserError
 
 PREFIX = "LIVEMEF_"
-NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA", "LIVEMEF_CONTROL_TOKEN")
+NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA", "LIVEMEF_CONTROL_TOKEN", "LIVEMEF_CPU")
 """The file itself; the tests' photographs; what `livemef ctl` sends."""
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
 _FLAGS = {
