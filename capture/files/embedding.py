@@ -82,7 +82,10 @@ def _complete(embedded: Embedded, suffix: str, size: tuple[int, int]) -> Tags:
 
 
 def _jpeg(data: bytes, exif: bytes, xmp: bytes) -> bytes:
-    """After the JFIF segment, where there is one: segments of application data stand before all others."""
+    """After the JFIF segment, where there is one: segments of application data stand before all others.
+
+    A block above 64 KiB does not fit into a segment and is left out: XMP of some 400 exposures.
+    """
     at = 2
     if data[2:4] == b"\xff\xe0":
         at = 4 + struct.unpack_from(">H", data, 4)[0]

@@ -52,6 +52,8 @@ _PLACE = {
     18: ASCII, 27: UNDEFINED, 29: ASCII,
 }  # fmt: skip
 """Of the GPS directory: version, position, altitude, time, direction, datum, date."""
+_LONGEST_TEXT = 1000
+"""So that all of it fits into one segment of a JPEG, of 64 KiB."""
 Entries = dict[int, tuple[int, Value]]
 _REQUIRED_OF_A_PLACE: Entries = {0: (BYTE, [2, 3, 0, 0])}
 """GPSVersionID."""
@@ -88,7 +90,7 @@ def _value(kind: int, value: Any) -> Value | None:
     try:
         if kind == ASCII:
             text = str(value).strip("\0 ")
-            return text if text and text.isascii() else None
+            return text if text and text.isascii() and len(text) <= _LONGEST_TEXT else None
         if kind in (BYTE, UNDEFINED):
             return bytes(value)
         numbers = [float(one) for one in (value if isinstance(value, tuple) else (value,))]

@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from livemef.calibration.correction import correction_in_force
 from livemef.capture.bracketing.plan import automatic_exposures
 from livemef.tools import options
 from livemef.tools.config.schema import CaptureConfig, Config
@@ -115,25 +114,13 @@ def _loop(
         if healthy and not told_ready:
             told_ready = True
             sd_notify("READY=1")
-            what = _announcement(
-                pipeline.state.config, place, children["capture"].described, fusion.described["device"]
-            )
+            what = _announcement(pipeline, place, children["capture"].described, fusion.described["device"])
             print(f"livemef: {what}", file=sys.stderr)
         if time.monotonic() >= next_report:
             next_report += REPORT_PERIOD_S
             if told_ready or as_json:
                 show(status(children))
             sd_notify("WATCHDOG=1")
-
-
-def _of_profile(settings: CaptureConfig) -> list[str]:
-    """What of the camera's profile changes pixels, in words; nothing without a profile."""
-    if not settings.profile:
-        return []
-    name, correction = Path(settings.profile).name, correction_in_force(settings.profile, settings.correct)
-    if correction is None:
-        return [f"{name} leaves pixels as they are"]
-    return [f"{name} corrects {', '.join(correction.applied)}"]
 
 
 def _exposures_in_words(config: CaptureConfig, camera: Mapping[str, Any]) -> str:
@@ -144,11 +131,12 @@ def _exposures_in_words(config: CaptureConfig, camera: Mapping[str, Any]) -> str
     return f"automatic exposures{f' (up to {most})' if most > 2 else ''}, at first {camera['plan']}"
 
 
-def _announcement(config: Config, place: Place, camera: Mapping[str, Any], device: str) -> str:
+def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], device: str) -> str:
+    config = pipeline.state.config
     lines = [
         f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, "
         + _exposures_in_words(config.capture, camera),
-        *_of_profile(config.capture),
+        *pipeline.corrections,
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
     if config.preview.enabled:

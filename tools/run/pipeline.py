@@ -88,6 +88,16 @@ class Pipeline:
         self.feed = StatusFeed(self.supervisor, self.control, self.takes)
         self.supervisor.listener = self
 
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """A line on what the camera's profile changes in pixels; none without a profile."""
+        if not self._profile:
+            return ()
+        name = self._profile.partition("@")[0]
+        if self._correction is None:
+            return (f"{name} leaves pixels as they are",)
+        return (f"{name} corrects {', '.join(self._correction.applied)}",)
+
     def step(self, wait_s: float) -> None:
         """Wait up to `wait_s` for something to happen, and do what is due. Raises StartFailed."""
         self.supervisor.step(wait_s)
