@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from livemef.tools.run import runtime_folder as module
+from livemef.fusion.stream import local_runs as module
 from livemef.tools.run.runtime_folder import runtime_folder
 
 ROOT = Path(__file__).parents[3]
@@ -61,6 +61,6 @@ def test_the_session_folder_is_used_where_it_is_private(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(told))
     monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
     if len(str(told)) < 60:
-        assert module._base() == (told if mode == 0o700 else tmp_path)
+        assert module.base_folder() == (told if mode == 0o700 else tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/no/such")
-    assert module._base() == tmp_path
+    assert module.base_folder() == tmp_path
