@@ -127,6 +127,7 @@ def test_no_label_is_wrong_while_the_number_of_exposures_changes(metadata: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("metadata", ["on", "off"])
 def test_no_label_is_wrong_in_a_hundred_thousand_frames_of_changing_numbers(metadata: str) -> None:
     sizes, wrong = changed_at_random(f"{CAMERA}&metadata={metadata}&delay=2", 50_000, "sliding", seed=2)
@@ -135,6 +136,7 @@ def test_no_label_is_wrong_in_a_hundred_thousand_frames_of_changing_numbers(meta
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_no_label_is_wrong_in_a_hundred_thousand_frames_of_three_exposures() -> None:
     wrong = captured = 0
     with capturing(f"{CAMERA}&metadata=off&delay=2", "1ms,4ms,16ms") as (inbox, pipe):
