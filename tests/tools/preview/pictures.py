@@ -18,6 +18,8 @@ from tests.tools.preview.run_rig import running
 
 FOLDER = Path(__file__).parents[3] / "docs" / "pictures"
 QUALITY = 84
+CAMERA = "sim://?size=1280x720&fps=10"
+EVEN_FPS = 9.5
 PICTURES = {
     "page-1400x900": ((1400, 900), ""),
     "page-390x844": ((390, 844), ""),
@@ -31,7 +33,7 @@ PICTURES = {
 
 def main(patience_s: float = 20.0) -> None:
     """Write all of PICTURES."""
-    with tempfile.TemporaryDirectory() as place, running(Path(place), "--camera", "sim://?size=1280x720") as run:
+    with tempfile.TemporaryDirectory() as place, running(Path(place), "--camera", CAMERA) as run:
         browser = open_browser(Path(place) / "profile")
         try:
             for name, (size, keys) in PICTURES.items():
@@ -50,7 +52,7 @@ def main(patience_s: float = 20.0) -> None:
 def _wait_for_even_rate(browser, patience_s: float) -> None:
     time.sleep(5)  # tiles that a busy machine has not drawn yet are white
     end_s = time.monotonic() + patience_s
-    while time.monotonic() < end_s and float(text(browser, "rate").split()[0]) < 25:
+    while time.monotonic() < end_s and float(text(browser, "rate").split()[0]) < EVEN_FPS:
         time.sleep(0.2)
 
 
