@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
@@ -27,6 +28,10 @@ from livemef.engine.open_net import MODELS
 from livemef.fusion.stream import wire
 from livemef.tools.config.sources import combine, read_file
 from livemef.tools.exits import UserError
+from livemef.tools.preview.api import Api
+from livemef.tools.preview.gate_link import GateLink
+from livemef.tools.preview.router_door import parsed
+from livemef.tools.run.outcome import Outcome
 from tests.fusion.stream.stream_samples import header, ramp
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +190,35 @@ def _read_onnx(data: bytes, folder: Path) -> object:
     return OnnxLightnessNet(path, 1)
 
 
+# --- control messages: what the gate makes of them before anything else of the pipeline sees them
+
+
+def _control_seeds() -> list[bytes]:
+    requests = [
+        ("PATCH", "/settings/fusion", {"gamma": 0.8, "chroma": "select", "motion": "full", "network_lines": 90}),
+        ("PATCH", "/settings/capture", {"exposures": "1ms,4ms@2,16ms", "gain": 2.0, "mains_hz": 60}),
+        ("PATCH", "/settings/capture", {"exposures": "auto:3", "bracket_mode": "disjoint"}),
+        ("PATCH", "/settings/publish", {"codec": "jpeg"}),
+        ("POST", "/exposures/hold", {}),
+        ("POST", "/stills", {"count": 2, "format": "png8"}),
+        ("PUT", "/recording", {"name": "night-1", "seconds": 10.5, "brackets": 100}),
+        ("POST", "/restart", {"process": "capture"}),
+        ("GET", "/settings", None),
+        ("GET", "/status", None),
+    ]
+    return [
+        json.dumps({"method": method, "path": path, "if_match": "7", "client": "fuzz", "body": body}).encode()
+        for method, path, body in requests
+    ]
+
+
+def _read_control(data: bytes, folder: Path) -> object:
+    request = parsed(data, "control")
+    outcome = request if isinstance(request, Outcome) else asyncio.run(Api(GateLink(None)).answer(request))
+    assert 200 <= outcome.status < 500 or outcome.status == 503, outcome
+    return json.dumps(outcome.body)
+
+
 TARGETS = {
     "wire": Target(_read_wire, _wire_seeds, (wire.WireError,)),
     "pictures": Target(_read_picture, _picture_seeds, (CaptureError,)),
@@ -193,4 +227,5 @@ TARGETS = {
     "configuration": Target(_read_configuration, _configuration_seeds, (UserError,)),
     "profiles": Target(_read_profile, _profile_seeds, (CalibrationError,)),
     "onnx": Target(_read_onnx, _onnx_seeds, (EngineError,)),
+    "control": Target(_read_control, _control_seeds, ()),
 }
