@@ -193,6 +193,10 @@ def _read_onnx(data: bytes, folder: Path) -> object:
 # --- control messages: what the gate makes of them before anything else of the pipeline sees them
 
 
+class RequestRefused(Exception):
+    """The gate answered that a request is wrong."""
+
+
 def _control_seeds() -> list[bytes]:
     requests = [
         ("PATCH", "/settings/fusion", {"gamma": 0.8, "chroma": "select", "motion": "full", "network_lines": 90}),
@@ -215,8 +219,13 @@ def _control_seeds() -> list[bytes]:
 def _read_control(data: bytes, folder: Path) -> object:
     request = parsed(data, "control")
     outcome = request if isinstance(request, Outcome) else asyncio.run(Api(GateLink(None)).answer(request))
-    assert 200 <= outcome.status < 500 or outcome.status == 503, outcome
-    return json.dumps(outcome.body)
+    text = json.dumps(outcome.body)
+    if outcome.status == 409:  # sound: only a pipeline is lacking
+        return text
+    if 400 <= outcome.status < 500:
+        raise RequestRefused(text)
+    assert outcome.status < 300, outcome
+    return text
 
 
 TARGETS = {
@@ -227,5 +236,5 @@ TARGETS = {
     "configuration": Target(_read_configuration, _configuration_seeds, (UserError,)),
     "profiles": Target(_read_profile, _profile_seeds, (CalibrationError,)),
     "onnx": Target(_read_onnx, _onnx_seeds, (EngineError,)),
-    "control": Target(_read_control, _control_seeds, ()),
+    "control": Target(_read_control, _control_seeds, (RequestRefused,)),
 }
