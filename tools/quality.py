@@ -13,10 +13,10 @@ from rich.table import Table
 
 from livemef.calibration.quality import levels as quality_levels
 from livemef.calibration.quality import targets as quality_targets
-from livemef.calibration.quality.chart import ChartQuality, draw_chart
+from livemef.calibration.quality.chart import ChartQuality
 from livemef.calibration.quality.edge import EdgeQuality, measure_edge
 from livemef.calibration.quality.report import report
-from livemef.calibration.quality.sheet import measure_sheet
+from livemef.calibration.quality.sheet import draw_sheet, measure_sheet
 from livemef.capture.files.image_io import read_light, read_picture, to_8_bit, write_picture
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.options import JsonOption
@@ -79,7 +79,7 @@ def quality_command(
     chart = sheet.chart
     sharpness = sheet.edge if region is None else measure_edge(_cut(light, region))
     if drawing is not None:
-        write_picture(drawing, draw_chart(to_8_bit(read_picture(picture)), chart))
+        write_picture(drawing, draw_sheet(to_8_bit(read_picture(picture)), sheet, shown))
     found = report(chart, sharpness, wanted, sheet)
     if as_json:
         print(json.dumps(found))

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from livemef.calibration.colour_chart import lab_d50
 from livemef.calibration.errors import CalibrationError
-from livemef.calibration.quality.chart import ChartQuality, measure_chart
+from livemef.calibration.quality.chart import ChartQuality, draw_chart, measure_chart
 from livemef.calibration.quality.chart_corners import CHART_SIZE, on_chart
 from livemef.calibration.quality.edge import EdgeQuality, measure_edge
 from livemef.calibration.quality.targets import Box, Place, Target
@@ -87,6 +88,20 @@ def measure_sheet(light: Values, target: Target, corners: Sequence[tuple[float, 
     )
 
 
+def draw_sheet(picture: NDArray[np.uint8], sheet: SheetQuality, target: Target) -> NDArray[np.uint8]:
+    """The picture (BGR, uint8) with what was measured outlined: patches, boxes of edges and even grey, marks."""
+    shown = draw_chart(picture, sheet.chart)
+    corners = np.array(sheet.chart.corners)
+    for boxes, colour in ((target.edges, (0, 200, 255)), (target.even, (0, 160, 0))):
+        for box in boxes:
+            region = _region(shown, corners, box)
+            if region is not None:
+                cv2.rectangle(shown, region[:2], (region[2] - 1, region[3] - 1), colour, 1)
+    for x, y in sheet.marks or ():
+        cv2.drawMarker(shown, (round(x), round(y)), (0, 0, 255), cv2.MARKER_CROSS, 12)
+    return shown
+
+
 def evenness(light: Values, corners: Values, boxes: Sequence[Box]) -> Evenness | None:
     """Of the boxes that lie inside the picture; None if they are too few."""
     fields = [_cut(light, region) for box in boxes if (region := _region(light, corners, box)) is not None]
@@ -112,7 +127,7 @@ def evenness_of(fields: Sequence[Values]) -> Evenness:
     return Evenness(round(spread, 4), round(float(chroma.max()), 3))
 
 
-def _region(light: Values, corners: Values, box: Box) -> tuple[int, int, int, int] | None:
+def _region(light: NDArray[Any], corners: Values, box: Box) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of a box in the picture, upright; None where it is not wholly inside."""
     x, y, width, height = box
     centre = on_chart(corners, [(x + width / 2, y + height / 2)])[0]

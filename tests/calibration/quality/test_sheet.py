@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from livemef.calibration.quality.chart_corners import on_chart, refined
 from livemef.calibration.quality.edge import crossing
 from livemef.calibration.quality.levels import shipped_levels
 from livemef.calibration.quality.report import report
-from livemef.calibration.quality.sheet import SheetQuality, evenness_of, measure_sheet, whole_picture
+from livemef.calibration.quality.sheet import SheetQuality, draw_sheet, evenness_of, measure_sheet, whole_picture
 from livemef.calibration.quality.targets import find_target, load_targets, shipped_targets
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulation.scene import Scene, filtered
@@ -169,6 +170,18 @@ def test_what_the_sheet_shows_is_in_the_report() -> None:
     assert found["measured"]["non_uniformity"] == pytest.approx(0, abs=0.002)
     assert sheet.edge is not None
     assert sheet.edge.mtf50 == min(edge.mtf50 for edge in sheet.edges)
+
+
+def test_what_was_measured_is_drawn() -> None:
+    sheet = measure_sheet(drawn(), SHEET)
+    picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    shown = draw_sheet(picture, sheet, SHEET)
+    assert sheet.marks is not None
+    x, y = sheet.marks[0]
+    assert tuple(shown[round(y), round(x)]) == (0, 0, 255)
+    for colour, boxes in (((0, 200, 255), 8), ((0, 160, 0), 7)):
+        outlines, _ = cv2.connectedComponents((shown == colour).all(axis=2).astype(np.uint8))
+        assert outlines == boxes + 1
 
 
 def test_an_edge_that_is_not_there_is_named() -> None:
