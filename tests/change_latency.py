@@ -1,6 +1,6 @@
 """How long a change takes from the request to the first fused picture with it: python -m tests.change_latency
 
-Starts `livemef run` on the simulated camera, 1280x720 at 30 frames/s, and changes gamma and the exposures by turns.
+Starts `livemef run` on the simulated camera at 30 frames/s, and changes gamma and the exposures by turns.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.subscriber import Subscriber
 from tests.tools.run.test_live_control import Controlled
 
-CAMERA = "sim://?size=1280x720&fps=30&seed=1"
+CAMERA = "sim://?fps=30&seed=1&size="
 
 
 class Headers(threading.Thread):
@@ -48,8 +48,10 @@ def newest_frame(header: Header) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
-    times = parser.parse_args().times
-    run = Controlled("--exposures", "1ms,16ms", camera=CAMERA)
+    parser.add_argument("--size", default="1280x720")
+    given = parser.parse_args()
+    times = given.times
+    run = Controlled("--exposures", "1ms,16ms", camera=CAMERA + given.size)
     headers = Headers(run.pipeline.endpoint)
     headers.start()
     of_settings, frames_of_plan, of_plan = [], [], []
