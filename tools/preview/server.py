@@ -14,7 +14,7 @@ from aiohttp import web
 from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.local_runs import SOCKET
-from livemef.fusion.stream.wire import WireError
+from livemef.fusion.stream.wire import FUSED, WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen, tls_context
 from livemef.tools.preview.api import Api
@@ -188,14 +188,19 @@ class Preview:
         return web.Response(body=encoded.data, content_type=content_type, headers={"Content-Disposition": name})
 
     async def _crop(self, request: web.Request) -> Outcome | web.StreamResponse:
-        """A part of the newest picture of a topic, 1:1."""
+        """A part of the newest picture of a topic, or of the fused one that a paused page shows; 1:1."""
         box = crop_box(request.query)
         if isinstance(box, Outcome):
             return box
-        with self.feed.watching():
-            newest = await self.feed.fresh(box.topic, SNAPSHOT_WAIT_S)
-        if newest is None:
-            return problem(503, f"no picture of topic {box.topic} within {SNAPSHOT_WAIT_S:g} s")
+        if "seq" in request.query:
+            newest = self._lines.held(request.query.get("stream", ""), request.query["seq"])
+            if newest is None or box.topic != FUSED:
+                return problem(410, "no browser shows that picture any more")
+        else:
+            with self.feed.watching():
+                newest = await self.feed.fresh(box.topic, SNAPSHOT_WAIT_S)
+            if newest is None:
+                return problem(503, f"no picture of topic {box.topic} within {SNAPSHOT_WAIT_S:g} s")
         try:
             encoded = await self._snapshots.cropped(newest, box)
         except WireError as error:

@@ -125,6 +125,21 @@ def test_the_loupe_shows_true_pixels_and_hides_only_what_it_covers(browser, tmp_
         browser.get("about:blank")
 
 
+def test_the_loupe_of_a_paused_page_shows_the_frame_that_is_seen(browser, tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Show(place) as show, serving(place) as port:
+        browser.get(f"http://127.0.0.1:{port}/")
+        until(lambda: shown(browser) is not None, 30)
+        press(browser, " ")
+        time.sleep(0.4)
+        seen, before = shown(browser), show.seq
+        until(lambda: show.seq > before + 5)
+        press(browser, "l")
+        blue, green, red = colour_of(seen)
+        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [red, green, blue], 10)
+        browser.get("about:blank")
+
+
 def test_each_picture_can_be_shown_large(page):
     browser, *_ = page
     for key, level in (("2", 40), ("3", 220), ("4", 120), ("1", DARK)):

@@ -3,6 +3,7 @@
 import { address } from "./api.js";
 import { byId, isPressed, setPressed } from "./dom.js";
 import { Screen } from "./screen.js";
+import { FUSED } from "./views.js";
 
 const SHORTEST_INTERVAL_MS = 150;
 const MOST = 1024;
@@ -37,6 +38,7 @@ export class Loupe {
 
   /** Note the size of the full picture. */
   take({ header }) {
+    this._shown = { stream: header.stream, seq: header.seq };
     this._size = { width: header.width, height: header.height };
   }
 
@@ -67,7 +69,7 @@ export class Loupe {
     try {
       while (this.isOn) {
         const began = performance.now();
-        if (!document.hidden && !this._feed.paused) await this._fetch();
+        if (!document.hidden) await this._fetch();
         if (this._bitmap) this._draw();
         await new Promise(resolve => setTimeout(resolve, Math.max(20, SHORTEST_INTERVAL_MS - (performance.now() - began))));
       }
@@ -77,19 +79,24 @@ export class Loupe {
   }
 
   async _fetch() {
-    const topic = this._views.large.at(-1), { width, height } = this._size;
+    const paused = this._feed.paused, { width, height } = this._size;
+    const topic = paused ? FUSED : this._views.large.at(-1);  // of a paused page the server keeps the fused picture
     if (!width) return;
     const side = Math.round(byId("loupe-canvas").clientWidth * devicePixelRatio);
     const w = Math.min(side, MOST, width), h = Math.min(side, MOST, height);
     const x = Math.round(Math.min(width - w, Math.max(0, this._at.x * width - w / 2)));
     const y = Math.round(Math.min(height - h, Math.max(0, this._at.y * height - h / 2)));
+    const asked = JSON.stringify([paused, x, y, w, h, paused ? this._shown.seq : performance.now()]);
+    if (asked === this._asked) return;  // a paused picture does not change
+    this._asked = asked;
     try {
-      const response = await fetch(address("api/v1/crop", { topic, x, y, w, h }), { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      const response = await fetch(address("api/v1/crop", { topic, x, y, w, h, ...(paused ? this._shown : {}) }), { cache: "no-store", signal: AbortSignal.timeout(5000) });
       if (!response.ok) throw new Error(`the camera answered ${response.status}`);
       this._bitmap?.close();
       this._bitmap = await createImageBitmap(await response.blob());
       byId("loupe-label").textContent = `${this._views.name(topic)} 1:1 at ${x + (w >> 1)}, ${y + (h >> 1)}`;
     } catch (error) {
+      this._asked = null;
       byId("loupe-label").textContent = `No full-size picture: ${error.message}`;
     }
   }
