@@ -6,6 +6,7 @@ comes from the pixels, whatever the labels say.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import random
@@ -115,8 +116,14 @@ def wrong_labels(delivery: Delivery, asked: dict[int, str], per_us: float) -> in
     assert len({record.epoch for record in bracket.records}) == 1
     assert [record.index for record in bracket.records] == list(range(len(plan)))
     assert {record.bracket_size for record in bracket.records} == {len(plan)}
-    pairs = [(plan[place].exposure_us, exposure_us(delivery, place, per_us)) for place in range(len(plan))]
-    return sum(abs(true - stated) > TOLERANCE * stated for stated, true in pairs)
+    wrong = 0
+    for place, record in enumerate(bracket.records):
+        true = exposure_us(delivery, place, per_us)
+        assert record.exposure is not None
+        # a frame of the plan before may pass for a member that it is near to, under the exposure that it reported
+        near = abs(math.log2(true / plan[place].exposure_us)) <= 0.31
+        wrong += not near or abs(true - record.exposure.exposure_us) > TOLERANCE * true
+    return wrong
 
 
 @pytest.mark.parametrize(("metadata", "mode"), [("on", "sliding"), ("off", "sliding"), ("on", "disjoint")])
