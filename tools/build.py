@@ -10,7 +10,7 @@ from rich.console import Console
 
 from livemef.engine.cuda_device import first_device
 from livemef.engine.open_net import open_cuda_net
-from livemef.fusion.cuda.launch_layout import PairLayout
+from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.kernels import build as kernels
 from livemef.tools.bench.scene import parse_size
 from livemef.tools.config.sources import load_config
@@ -41,7 +41,7 @@ def build_command(
     console = Console(stderr=True)
     with console.status("") as status:
         net = open_cuda_net(loaded.runtime.model, status.update)
-        for shape in PairLayout(height, width, 1, loaded.fusion, net.multiple, net.half).network_shapes:
+        for shape in BracketLayout(height, width, 1, loaded.fusion, net.multiple, net.half).network_shapes:
             began = time.monotonic()
             net.prepare(*shape)
             spent = time.monotonic() - began

@@ -8,6 +8,8 @@ and there.
 from __future__ import annotations
 
 import ctypes
+import itertools
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, addressof, byref, c_double, c_int, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from typing import Any
@@ -18,10 +20,12 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
 from livemef.fusion.cpu.compiled_tone import has_tone_pass, tone_pass
-from livemef.fusion.cpu.row_kernels import FusionInput, Job, Plane, Planes, Rows
+from livemef.fusion.cpu.row_kernels import Job, Plane, Planes, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
-from livemef.fusion.method import chroma_map, colour, drift, guide_planes
+from livemef.fusion.method import colour, drift, guide_planes
+from livemef.fusion.motion import compensation
+from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.settings import FusionSettings
 
 FINE_STEPS, ENCODE16_STEPS = 8192, 4096
@@ -44,12 +48,15 @@ class _Tables(Structure):
     ]
 
 
+class _Input(Structure):
+    _fields_ = [("picture", Picture), ("motion", c_void_p)]
+
+
 class _Job(Structure):
     _fields_ = [
-        ("under", Picture),
-        ("over", Picture),
-        ("under_motion", c_void_p),
-        ("over_motion", c_void_p),
+        ("inputs", c_void_p),
+        ("count", c_int32),
+        ("reference", c_int32),
         ("out", c_void_p),
         ("out_stride", c_ssize_t),
         ("steering", c_void_p),
@@ -61,6 +68,9 @@ class _Job(Structure):
         ("planes", c_int32),
     ]
 
+
+MOST_EXPOSURES = 16
+"""As in kernels/pixels.h: with more, the loops are the definition's."""
 
 _TRANSFERS = ("lab", "chromaticity", "tone")
 """In the order of kernels/pixels.c."""
@@ -77,7 +87,7 @@ def _library() -> ctypes.CDLL:
     loops.small_lab.restype = None
     loops.box_mean.argtypes = [c_void_p, c_int32, c_int32, c_int32, c_int32, c_void_p]
     loops.box_mean.restype = c_int
-    loops.affine_coefficients.argtypes = [c_void_p, c_void_p, c_void_p, *[c_int32] * 3, c_double, c_void_p]
+    loops.affine_coefficients.argtypes = [c_void_p, c_int32, c_void_p, *[c_int32] * 3, c_double, c_void_p]
     loops.affine_coefficients.restype = c_int
     loops.drift_evidence.argtypes = [POINTER(Constants), *[c_void_p] * 2, c_int32, c_void_p]
     loops.drift_evidence.restype = None
@@ -120,25 +130,26 @@ class CompiledLoops(CompiledGridLoops):
         )
         return lightness, chroma
 
-    def chroma_part(self, under: Plane, over: Plane) -> Planes:
+    def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
         """See PixelLoops."""
-        planes = np.stack([under, over], axis=-1).astype(np.float64)
+        planes = np.stack(chromas, axis=-1).astype(np.float64)
         result = np.empty_like(planes)
-        height, width, count = planes.shape
         data = planes.ctypes.data, result.ctypes.data
-        check(self._library.box_mean(data[0], height, width, count, guide_planes.CHROMA_RADIUS, data[1]))
-        return chroma_map.under_part(result[..., 0], result[..., 1]).astype(np.float64)
+        check(self._library.box_mean(data[0], *planes.shape, guide_planes.CHROMA_RADIUS, data[1]))
+        return guide_planes.parts_of(result)
 
-    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
+    def drift_evidence(self, smalls: Sequence[Plane], settings: FusionSettings) -> Planes:
         """See PixelLoops."""
-        numbers, result = constants(settings.shoulder), np.empty((*under.shape[:2], 6))
-        planes = [np.ascontiguousarray(plane, np.float32) for plane in (under, over)]
-        data = [plane.ctypes.data for plane in planes]
-        self._library.drift_evidence(byref(numbers), *data, under.size // 3, result.ctypes.data)
+        numbers, result = constants(settings.shoulder), np.empty((len(smalls) - 1, *smalls[0].shape[:2], 6))
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in smalls]
+        for (dark, bright), shown in zip(itertools.pairwise(planes), result, strict=True):
+            data = dark.ctypes.data, bright.ctypes.data
+            self._library.drift_evidence(byref(numbers), *data, dark.size // 3, shown.ctypes.data)
         return result
 
     def drift_factors(self, evidence: Planes) -> Planes:
         """See PixelLoops."""
+        evidence = np.ascontiguousarray(evidence)
         height, width = evidence.shape[:2]
         radii = np.array(drift.radii(height, width), np.int32)
         weights = drift.FALL, drift.prior()
@@ -147,17 +158,14 @@ class CompiledLoops(CompiledGridLoops):
         check(self._library.drift_logarithms(evidence.ctypes.data, *shape, *weights, result.ctypes.data))
         return np.asarray(np.exp(drift.STRENGTH * result), np.float64)
 
-    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
-        planes: list[NDArray[Any]] = [
-            np.ascontiguousarray(under, np.float32),
-            np.ascontiguousarray(over, np.float32),
-            target,
-        ]
-        result = np.empty((*target.shape, 3))
-        data = [plane.ctypes.data for plane in planes]
-        shape, window = target.shape, (settings.window_radius, settings.window_eps)
-        check(self._library.affine_coefficients(*data, *shape, *window, result.ctypes.data))
+        guides = [np.ascontiguousarray(light, np.float32) for light in lights]
+        addresses = (c_void_p * len(guides))(*(guide.ctypes.data for guide in guides))
+        target, result = np.ascontiguousarray(target), np.empty((*target.shape, len(guides) + 1))
+        window = settings.window_radius, settings.window_eps
+        call = addresses, len(guides), target.ctypes.data, *target.shape, *window, result.ctypes.data
+        check(self._library.affine_coefficients(*call))
         return result
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
@@ -174,15 +182,23 @@ class CompiledLoops(CompiledGridLoops):
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
         numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), _steering(job)
-        motions = _motion(job.under), _motion(job.over)
-        if job.settings.colour == "tone" and job.out.dtype == np.uint8 and job.lightness is None and has_tone_pass():
-            pixels = job.under.pixels, job.over.pixels
-            return tone_pass(pixels, motions, job.out, steering, job.settings.shoulder)
+        motions = [_motion(job, index) for index in range(len(job.inputs))]
+        if _is_quick(job):
+            pictures = [exposure.pixels for exposure in job.inputs]
+            return tone_pass(pictures, motions, job.out, steering, job.settings.shoulder)
+        inputs = (_Input * len(motions))(
+            *(
+                _Input(picture_of(exposure.pixels), None if motion is None else addressof(motion))
+                for exposure, motion in zip(job.inputs, motions, strict=True)
+            )
+        )
         call = _Job(
-            under=picture_of(job.under.pixels),
-            over=picture_of(job.over.pixels),
+            inputs=addressof(inputs),
+            count=len(inputs),
+            reference=job.reference,
             out=job.out.ctypes.data,
             out_stride=job.out.strides[0],
+            steering=steering.ctypes.data,
             small_height=steering.shape[0],
             small_width=steering.shape[2],
             lightness=None if job.lightness is None else job.lightness.ctypes.data,
@@ -190,18 +206,16 @@ class CompiledLoops(CompiledGridLoops):
             transfer=_TRANSFERS.index(job.settings.colour),
             planes=steering.shape[1],
         )
+        call.arrays = [motions, inputs, steering, job]
 
         def rows(top: int, bottom: int) -> None:
-            call.steering, call.under_motion, call.over_motion = steering.ctypes.data, *map(_address, motions)
             check(self._library.fuse_rows(byref(numbers), byref(tables), byref(call), top, bottom))
 
         return rows
 
-    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
+    def remake(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
         """See PixelLoops."""
-        assert exposure.reference is not None
-        assert exposure.todo is not None
-        call = compensation_call(exposure.pixels, exposure.reference, exposure.todo)
+        call = compensation_call(other, reference, todo)
 
         def rows(top: int, bottom: int) -> None:
             check(self._library.compensate_rows(byref(call), out.ctypes.data, out.strides[0], top, bottom))
@@ -210,26 +224,32 @@ class CompiledLoops(CompiledGridLoops):
 
 
 def _steering(job: Job) -> NDArray[np.float32]:
-    """The small planes, h x 4 or 7 x w: affine coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma part,
-    and for colour "tone" the drift of B, G, R."""
-    height, width = job.chroma.shape
-    affine = np.zeros((height, width, 3)) if job.affine is None else job.affine
-    a, b, c = np.moveaxis(affine, -1, 0)
-    offset = (c + 16 - 16 * a - 16 * b) / 116
-    drifts = [] if job.drift is None else list(np.moveaxis(job.drift, -1, 0))
-    planes = np.stack([a, b, offset, job.chroma, *drifts], axis=1)
-    return np.ascontiguousarray(planes, np.float32)
+    """The small planes, h x 2N or 5N - 3 x w: coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma parts,
+    and for colour "tone" the drifts of B, G, R."""
+    height, width, others = job.parts.shape
+    affine = np.zeros((height, width, others + 2)) if job.affine is None else job.affine
+    offset = affine[..., -1] + 16
+    for index in range(others + 1):
+        offset = offset - 16 * affine[..., index]
+    planes = [*np.moveaxis(affine[..., :-1], -1, 0), offset / 116, *np.moveaxis(job.parts, -1, 0)]
+    for drifts in job.drifts:
+        planes += list(np.moveaxis(drifts, -1, 0))
+    return np.ascontiguousarray(np.stack(planes, axis=1), np.float32)
 
 
-def _motion(exposure: FusionInput) -> CompensationCall | None:
-    """What is to be done to the exposure; None: nothing."""
-    if exposure.todo is None or exposure.reference is None:
+def _is_quick(job: Job) -> bool:
+    """Whether the quick pass does it."""
+    usual = job.settings.colour == "tone" and job.out.dtype == np.uint8 and job.lightness is None
+    return usual and len(job.inputs) == 2 and has_tone_pass()
+
+
+def _motion(job: Job, index: int) -> CompensationCall | None:
+    """What is to be done to an exposure; None: nothing. Of more than two the loops take the neighbour's remade rows."""
+    todo = job.inputs[index].todo
+    if todo is None:
         return None
-    return compensation_call(exposure.pixels, exposure.reference, exposure.todo)
-
-
-def _address(call: CompensationCall | None) -> int | None:
-    return None if call is None else addressof(call)
+    neighbour = job.inputs[compensation.towards(job.reference, index)]
+    return compensation_call(job.inputs[index].pixels, neighbour.pixels, todo)
 
 
 def _encode8_table() -> tuple[int, int, NDArray[np.uint8]]:

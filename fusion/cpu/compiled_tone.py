@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, Array, Structure, addressof, byref, c_float, c_int, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from typing import Any
@@ -55,8 +55,8 @@ def has_tone_pass() -> bool:
 
 
 def tone_pass(
-    exposures: tuple[Pixels, Pixels],
-    motions: tuple[CompensationCall | None, CompensationCall | None],
+    exposures: Sequence[Pixels],
+    motions: Sequence[CompensationCall | None],
     out: Pixels,
     steering: NDArray[np.float32],
     shoulder: float,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import LightnessNet
 from livemef.fusion.cpu import tiling
-from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.compiled import MOST_EXPOSURES, CompiledLoops
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Planes, Rows
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
@@ -25,7 +25,7 @@ from livemef.fusion.method.guide_planes import LightnessCurve
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
-from livemef.fusion.motion.steadiness import Fold, StreamMemory
+from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 STRIPS_PER_THREAD = 4
@@ -87,17 +87,10 @@ class CpuFuser:
                 grids = self._grids(exposures, moments)
             with _timed(stages, "motion"):
                 inputs, smalls, motion = self._compensated(exposures, grids, moments)
-        fused, small_fused = inputs[0], smalls[0]
+        means = self._memory.colour.follow(moments.place, result.shape, len(exposures))
         steered = motion is not None and moments.place is not None
-        means = self._memory.colour.follow(moments.place, result.shape, len(exposures) - 1)
-        for number, (brighter, small_brighter) in enumerate(zip(inputs[1:], smalls[1:], strict=True)):
-            if fused.pixels is result:
-                with _timed(stages, "shrink"):
-                    (small_fused,) = self._averages([result], self._small_shape(result))
-            fold = Fold(number, number == len(inputs) - 2, self.settings.window_radius) if steered else None
-            pair, small_pair = (fused, brighter), (small_fused, small_brighter)
-            self._fuse_pair(pair, small_pair, means[number], result, stages, fold)
-            fused = FusionInput(result)
+        reference = 0 if motion is None else motion.reference
+        self._fuse(inputs, reference, smalls, means, result, stages, steered)
         return Fused(result, stages, motion)
 
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Finished:
@@ -143,10 +136,11 @@ class CpuFuser:
         inputs = [FusionInput(pixels) for pixels in exposures]
         for index, todo in found.compensations.items():
             if not todo.idle:
-                inputs[index] = FusionInput(exposures[index], exposures[found.reference], todo)
+                inputs[index] = FusionInput(exposures[index], todo)
                 if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
                     buffer = self._remade(index, exposures[index])
-                    self._rows(height, self.loops.remake(inputs[index], buffer))
+                    neighbour = inputs[compensation.towards(found.reference, index)].pixels
+                    self._rows(height, self.loops.remake(neighbour, exposures[index], todo, buffer))
                     inputs[index] = FusionInput(buffer)
         return inputs, found.smalls, found.report()
 
@@ -156,46 +150,50 @@ class CpuFuser:
             buffer = self._moved[index] = np.empty(like.shape, like.dtype)
         return buffer
 
-    def _fuse_pair(
+    def _fuse(
         self,
-        pair: tuple[FusionInput, FusionInput],
-        smalls: tuple[Plane, Plane],
+        inputs: Sequence[FusionInput],
+        reference: int,
+        smalls: Sequence[Plane],
         means: RunningMeans,
         out: Pixels,
         stages: dict[str, float],
-        fold: Fold | None,
+        steered: bool,
     ) -> None:
-        """fold: which step it is of a stream's bracket; None for a still."""
+        """reference: see Job. steered: whether the stream's memory steers."""
         settings = self.settings
         with _timed(stages, "shrink"):
-            (lightness_u, chroma_u), (lightness_o, chroma_o) = self._pool.map(
-                self.loops.small_lab, smalls, [settings] * 2
-            )
-            chroma = self.loops.chroma_part(chroma_u, chroma_o)
-            drift = self._pool.submit(self._drift, smalls, means)  # beside the network
+            labs = list(self._pool.map(self.loops.small_lab, smalls, [settings] * len(smalls)))
+            lights = [lightness for lightness, _ in labs]
+            parts = self._loops_for(inputs).chroma_parts([chroma for _, chroma in labs])
+            drifts = self._pool.submit(self._drifts, smalls, means)  # beside the network
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
-                fused = guide_planes.network_lightness(self._net, lightness_u, lightness_o)
+                fused = guide_planes.network_lightness(self._net, lights)
             with _timed(stages, "affine"):
-                target = guide_planes.target_lightness(fused, lightness_o, settings, means)
-                affine = self.loops.affine_planes(lightness_u, lightness_o, target, settings)
-                if fold is not None:
-                    affine, chroma = self._memory.steer(fold, affine, chroma, (lightness_u, lightness_o), self.loops)
+                target = guide_planes.target_lightness(fused, lights[-1], settings, means)
+                affine = self._loops_for(inputs).affine_planes(lights, target, settings)
+                if steered:
+                    affine, parts = self._memory.steer(affine, parts, lights, settings.window_radius, self.loops)
         else:
             with _timed(stages, "network"):
-                curve = guide_planes.full_curve(lightness_u, lightness_o, self._net, settings, means)
-                lightness = self._full_lightness(pair[0].pixels, pair[1].pixels, curve)
+                curve = guide_planes.full_curve(lights, self._net, settings, means)
+                lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "pixels"):
-            job = Job(*pair, out, settings, chroma, affine, lightness, drift.result())
-            self._rows(out.shape[0], self.loops.fuse(job))
+            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts.result())
+            self._rows(out.shape[0], self._loops_for(inputs).fuse(job))
 
-    def _drift(self, smalls: tuple[Plane, Plane], means: RunningMeans) -> Planes | None:
+    def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:
+        """The loops, or, for more exposures than the compiled ones take, the definition's."""
+        return self.loops if len(inputs) <= MOST_EXPOSURES else NumpyLoops()
+
+    def _drifts(self, smalls: Sequence[Plane], means: RunningMeans) -> list[Planes]:
         """See Job."""
         if self.settings.colour != "tone":
-            return None
-        evidence = self.loops.drift_evidence(*smalls, self.settings)
-        return self.loops.drift_factors(means.drift_with(evidence))
+            return []
+        evidence = means.drift_with(self.loops.drift_evidence(smalls, self.settings))
+        return [self.loops.drift_factors(shown) for shown in evidence]
 
     def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
         return downscale.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)
@@ -205,13 +203,13 @@ class CpuFuser:
         self._rows(shape[0], *map(self.loops.shrink, exposures, results), strips_per_thread=1)  # even and quick
         return results
 
-    def _full_lightness(self, under: Pixels, over: Pixels, curve: LightnessCurve) -> Plane:
-        height, width = under.shape[:2]
+    def _full_lightness(self, exposures: Sequence[Pixels], curve: LightnessCurve) -> Plane:
+        height, width = exposures[0].shape[:2]
         result = np.empty((height, width), np.float32)
         for rows in tiling.spans(height, self._net.multiple, self._tile):
             for columns in tiling.spans(width, self._net.multiple, self._tile):
-                dark, bright = (self._lightness(pixels[rows.read, columns.read]) for pixels in (under, over))
-                fused = curve(guide_planes.network_lightness(self._net, dark, bright))
+                lights = [self._lightness(pixels[rows.read, columns.read]) for pixels in exposures]
+                fused = curve(guide_planes.network_lightness(self._net, lights))
                 result[rows.keep, columns.keep] = fused[rows.inner, columns.inner]
         return result
 

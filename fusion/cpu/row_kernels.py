@@ -6,7 +6,7 @@ nothing to compile, and the definition's own functions. Every loop may run on an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.method import colour, downscale, drift, guide_planes, guided_upsampling, reference
-from livemef.fusion.motion import exposure_synthesis
+from livemef.fusion.motion import compensation, exposure_synthesis
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.settings import FusionSettings
@@ -27,32 +27,32 @@ Rows = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FusionInput:
-    """An exposure to be fused, H x W x 3: as it is, or changed by `todo` to what it would have been at the moment of
-    `reference`.
+    """An exposure to be fused, H x W x 3: as it is, or changed by `todo` to what it would have been at the reference's
+    moment.
     """
 
     pixels: Pixels
-    reference: Pixels | None = None
     todo: Compensation | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """One pair to fuse into `out` (all H x W x 3, one dtype), and what steers it.
+    """Exposures to fuse into `out` (all H x W x 3, one dtype), dark to bright, and what steers it.
 
-    chroma: the under-exposed picture's part of the regional chroma, h x w. Lightness: either `affine`,
-    coefficients h x w x 3 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100. drift: for colour
-    "tone", h x w x 3, see `method.drift.factors`.
+    reference: the exposure whose moment the others are changed to, each by its neighbour towards it, see
+    `compensation.towards`. parts: h x w x N - 1, see `guide_planes.chroma_parts`. Lightness: either `affine`,
+    coefficients h x w x N + 1 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100. drifts: for
+    colour "tone", h x w x 3 for each exposure but the brightest, see `drift.factors`.
     """
 
-    under: FusionInput
-    over: FusionInput
+    inputs: Sequence[FusionInput]
+    reference: int
     out: Pixels
     settings: FusionSettings
-    chroma: Planes
+    parts: Planes
     affine: Planes | None = None
     lightness: Plane | None = None
-    drift: Planes | None = None
+    drifts: Sequence[Planes] = ()
 
 
 class PixelLoops(GridLoops, Protocol):
@@ -68,20 +68,20 @@ class PixelLoops(GridLoops, Protocol):
         """Lightness (see `reference.guide_lightness`) and C*ab of a small picture (h x w x 3, encoded 0..1)."""
         ...
 
-    def chroma_part(self, under: Plane, over: Plane) -> Planes:
-        """The under-exposed picture's part of the regional chroma (h x w) from the small pictures' C*ab."""
+    def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
+        """The exposures' parts of the regional chroma: see `guide_planes.chroma_parts`."""
         ...
 
-    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
-        """Evidence of colour drift (h x w x 6) in two small pictures (h x w x 3, encoded 0..1)."""
+    def drift_evidence(self, smalls: Sequence[Plane], settings: FusionSettings) -> Planes:
+        """Evidence of colour drift (N - 1 x h x w x 6) in small pictures (h x w x 3, encoded 0..1)."""
         ...
 
     def drift_factors(self, evidence: Planes) -> Planes:
-        """The drift's factors (h x w x 3)."""
+        """The drift's factors (h x w x 3), of one exposure and the next (h x w x 6)."""
         ...
 
-    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
-        """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L*."""
+    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
+        """Coefficients (h x w x N + 1) of the target L*: see `guide_planes.affine_planes`."""
         ...
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
@@ -92,8 +92,8 @@ class PixelLoops(GridLoops, Protocol):
         """Fill the job's `out`."""
         ...
 
-    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
-        """Fill `out` with the exposure as of its reference's moment."""
+    def remake(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
+        """Fill `out` with the other exposure as of the reference's moment."""
         ...
 
 
@@ -117,21 +117,21 @@ class NumpyLoops(DefinedLoops):
         lightness, a, b = reference.small_lab(shrunk, settings)
         return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
 
-    def chroma_part(self, under: Plane, over: Plane) -> Planes:
+    def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
         """See PixelLoops."""
-        return guide_planes.chroma_part(under, over)
+        return guide_planes.chroma_parts(chromas)
 
-    def drift_evidence(self, under: Plane, over: Plane, settings: FusionSettings) -> Planes:
+    def drift_evidence(self, smalls: Sequence[Plane], settings: FusionSettings) -> Planes:
         """See PixelLoops."""
-        return drift.evidence(under, over, settings.shoulder)
+        return drift.evidence_of_all(smalls, settings.shoulder)
 
     def drift_factors(self, evidence: Planes) -> Planes:
         """See PixelLoops."""
         return drift.factors(evidence)
 
-    def affine_planes(self, under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
+    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
         """See PixelLoops."""
-        return guide_planes.affine_planes(under, over, target, settings)
+        return guide_planes.affine_planes(lights, target, settings)
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""
@@ -151,12 +151,12 @@ class NumpyLoops(DefinedLoops):
 
         return rows
 
-    def remake(self, exposure: FusionInput, out: Pixels) -> Rows:
+    def remake(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
         """See PixelLoops."""
 
         def rows(top: int, bottom: int) -> None:
             for strip in _strips(top, bottom, out.shape[1]):
-                out[strip] = _codes(exposure, strip)
+                out[strip] = exposure_synthesis.exposure(reference[strip], other, todo, strip.start, strip.stop)
 
         return rows
 
@@ -172,29 +172,28 @@ def _strips(top: int, bottom: int, width: int) -> list[slice]:
 
 def _fuse_strip(job: Job, rows: slice) -> None:
     height, width = job.out.shape[:2]
-    under, over = (colour.from_codes(_codes(exposure, rows)) for exposure in (job.under, job.over))
-    chroma = guided_upsampling.bilinear_rows(job.chroma[..., None], height, width, rows.start, rows.stop)[..., 0]
-    factors = None
-    if job.drift is not None:
-        factors = guided_upsampling.bilinear_rows(job.drift, height, width, rows.start, rows.stop)
-    lightness = _lightness(job, under, over, rows)
-    fused = reference.coloured(under, over, lightness, chroma, factors, job.settings)
+
+    def widened(planes: Planes) -> Planes:
+        return guided_upsampling.bilinear_rows(planes, height, width, rows.start, rows.stop)
+
+    codes = [colour.from_codes(pixels) for pixels in _of_one_moment(job, rows)]
+    if job.lightness is not None:
+        lightness: NDArray[np.floating[Any]] = job.lightness[rows].astype(np.float64)
+    else:
+        assert job.affine is not None
+        guides = [reference.guide_lightness(encoded, job.settings) for encoded in codes]
+        lightness = reference.affine_lightness(widened(job.affine), guides)
+    factors = [widened(planes) for planes in job.drifts]
+    fused = reference.coloured(codes, lightness, widened(job.parts), factors, job.settings)
     job.out[rows] = colour.to_codes(fused, job.out.dtype)
 
 
-def _codes(exposure: FusionInput, rows: slice) -> Pixels:
-    if exposure.todo is None or exposure.reference is None:
-        return exposure.pixels[rows]
-    return exposure_synthesis.exposure(exposure.reference, exposure.pixels, exposure.todo, rows.start, rows.stop)
-
-
-def _lightness(
-    job: Job, under: NDArray[np.floating[Any]], over: NDArray[np.floating[Any]], rows: slice
-) -> NDArray[np.floating[Any]]:
-    if job.lightness is not None:
-        return job.lightness[rows].astype(np.float64)
-    assert job.affine is not None
-    height, width = job.out.shape[:2]
-    coefficients = guided_upsampling.bilinear_rows(job.affine, height, width, rows.start, rows.stop)
-    guides = (reference.guide_lightness(encoded, job.settings) for encoded in (under, over))
-    return reference.affine_lightness(coefficients, *guides)
+def _of_one_moment(job: Job, rows: slice) -> list[Pixels]:
+    """Rows of the exposures as of the reference's moment."""
+    found = [exposure.pixels[rows] for exposure in job.inputs]
+    for index in compensation.outward(job.reference, len(found)):
+        todo = job.inputs[index].todo
+        if todo is not None:
+            seen = found[compensation.towards(job.reference, index)]
+            found[index] = exposure_synthesis.exposure(seen, job.inputs[index].pixels, todo, rows.start, rows.stop)
+    return found

@@ -21,7 +21,7 @@ from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.lane import Lane
-from livemef.fusion.cuda.launch_layout import BLOCK, Pair, PairLayout, Picture, Step
+from livemef.fusion.cuda.launch_layout import BLOCK, MOST_EXPOSURES, Bracket, BracketLayout, Picture, Step
 from livemef.fusion.cuda.memory import Buffers, DeviceMeans, Locked, driver_library, lock_pages
 from livemef.fusion.cuda.motion import Remake
 from livemef.fusion.errors import FusionError
@@ -32,7 +32,7 @@ from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import DefinedLoops
-from livemef.fusion.motion.steadiness import Fold, StreamMemory
+from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 AVERAGING = ("sum_rows", "sum_columns")
@@ -100,7 +100,7 @@ class CudaFuser:
         self._memory = StreamMemory()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
-        self._means: list[DeviceMeans] = []  # one a folding step
+        self._means: DeviceMeans | None = None
         with self.on_device():
             self._module = self._load(kernels)
             self._functions: dict[str, Any] = {}
@@ -139,6 +139,10 @@ class CudaFuser:
     def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> CudaPending:
         """See Fuser. If `in_flight` brackets are enqueued already, the oldest is finished first."""
         check_exposures(exposures)
+        if len(exposures) > MOST_EXPOSURES:
+            raise FusionError(
+                f"device cuda fuses up to {MOST_EXPOSURES} exposures, not {len(exposures)}: use --device cpu, or fewer"
+            )
         first = exposures[0]
         result = np.empty(first.shape, first.dtype) if out is None else checked_out(out, first)
         lane = self._lanes.pop(0)
@@ -166,27 +170,21 @@ class CudaFuser:
             fused = Picture(self._device_address(target) or 0, target.strides[0])
         else:
             fused = Picture(int(buffers.pictures[-1]), buffers.stride)
-        under = pictures[0]
-        means = self._running_means(buffers.layout, len(pictures) - 1, moments)
-        for index, over in enumerate(pictures[1:], 1):
-            given = {} if not buffers.motion else {0: 0, 1: 1} if index == 1 else {1: index}
-            fold = None
-            if buffers.motion and moments.place:
-                fold = Fold(index - 1, index == len(pictures) - 1, self.settings.window_radius)
-            self._fuse_pair(lane, buffers, (under, over), fused, given, means[index - 1], fold)
-            under = fused
+        means = self._running_means(buffers.layout, moments)
+        self._fuse(
+            lane, buffers, pictures, fused, means, steered=buffers.motion is not None and moments.place is not None
+        )
         if not buffers.mapped:
             self._copy(buffers, target, buffers.pictures[-1], self._stream, down=True)
         lane.mark("download", self._stream)
         return staged, motion
 
-    def _running_means(self, layout: PairLayout, steps: int, moments: Moments) -> list[DeviceMeans]:
+    def _running_means(self, layout: BracketLayout, moments: Moments) -> DeviceMeans:
         """Where this bracket's measurements go: into the stream's means, or, for a still, into new ones."""
-        if len(self._means) != steps or any(means.size != layout.means_bytes for means in self._means):
-            self._means = [DeviceMeans(self._driver, layout.means_bytes) for _ in range(steps)]
+        if self._means is None or self._means.size != layout.means_bytes:
+            self._means = DeviceMeans(self._driver, layout.means_bytes)
         shape = layout.height, layout.width, layout.itemsize
-        for means, running in zip(self._means, self._memory.colour.follow(moments.place, shape, steps), strict=True):
-            means.share = running.share
+        self._means.share = self._memory.colour.follow(moments.place, shape, layout.exposures).share
         return self._means
 
     def _still(self, lane: Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
@@ -195,12 +193,10 @@ class CudaFuser:
         """
         layout, memory = buffers.layout, buffers.motion
         assert memory is not None
-        for first in range(0, len(pictures), 2):
-            two = pictures[first], pictures[min(first + 1, len(pictures) - 1)]
-            argument = bytes(layout.grid_pair(two, buffers.addresses))
-            for step in layout.grid_steps():
-                self._launch(step, argument, Pair, self._early)
-            self._driver.memcpy_dtoh_async(memory.grids[first : first + 2], buffers.addresses["grids"], self._early)
+        argument = bytes(layout.grid_bracket(pictures, buffers.addresses))
+        for step in layout.grid_steps():
+            self._launch(step, argument, Bracket, self._early)
+        self._driver.memcpy_dtoh_async(memory.grids, buffers.addresses["grids"], self._early)
         lane.mark("shrink", self._early)
         lane.wait()
         # copies: some are remembered, and the next bracket writes over these
@@ -211,7 +207,8 @@ class CudaFuser:
         )
         for index, todo in found.compensations.items():
             if not todo.idle:
-                pictures[index] = self._remake(buffers, index, todo, pictures[found.reference], pictures[index])
+                neighbour = pictures[compensation.towards(found.reference, index)]
+                pictures[index] = self._remake(buffers, index, todo, neighbour, pictures[index])
         for stored, small in zip(memory.smalls, found.smalls, strict=True):
             stored[:] = small
         lane.mark("motion", self._stream)
@@ -236,14 +233,14 @@ class CudaFuser:
                 self._prepare(replace(layout, settings=settings))
         self.settings, self._memory = settings, StreamMemory()
 
-    def _prepare(self, layout: PairLayout) -> None:
+    def _prepare(self, layout: BracketLayout) -> None:
         for shape in layout.network_shapes:
             self._net.prepare(*shape)
 
     def _buffers(self, lane: Lane, exposures: Sequence[Pixels]) -> Buffers:
         height, width = exposures[0].shape[:2]
-        itemsize = exposures[0].itemsize
-        layout = PairLayout(height, width, itemsize, self.settings, self._net.multiple, self._net.half)
+        itemsize, net = exposures[0].itemsize, self._net
+        layout = BracketLayout(height, width, itemsize, self.settings, net.multiple, net.half, len(exposures))
         if lane.buffers is not None and lane.buffers.fit(layout, len(exposures)):
             lane.buffers.adopt(self._driver, layout)
         else:
@@ -283,34 +280,35 @@ class CudaFuser:
         copy.width_in_bytes, copy.height = buffers.row_bytes, buffers.layout.height
         copy(stream)
 
-    def _fuse_pair(
+    def _fuse(
         self,
         lane: Lane,
         buffers: Buffers,
         pictures: Sequence[Picture],
         out: Picture,
-        given: dict[int, int],
         means: DeviceMeans,
-        fold: Fold | None,
+        steered: bool,
     ) -> None:
-        """given: number of the small picture of exposure 0 or 1 of the pair, where known. fold: None for stills."""
-        addresses, share = buffers.addresses | {"means": int(means.memory)}, means.share
-        pairs = {small: bytes(buffers.layout.pair(small, pictures, out, addresses, share)) for small in (True, False)}
-        steps = [step for step in buffers.steps if len(given) < 2 or not step.kernel.startswith(AVERAGING)]
+        """steered: whether the stream's memory steers."""
+        layout, addresses = buffers.layout, buffers.addresses | {"means": int(means.memory)}
+        filled = {small: layout.bracket(small, pictures, out, addresses, means.share) for small in (True, False)}
+        steps = [step for step in buffers.steps if buffers.motion is None or not step.kernel.startswith(AVERAGING)]
         for index, step in enumerate(steps):
-            if step.kernel == "small_lab":
-                self._give_smalls(buffers, given)
+            if step.kernel == "small_lab" and buffers.motion is not None:
+                self._driver.memcpy_htod_async(addresses["small_bgr"], buffers.motion.smalls, self._stream)
             if step.kernel == "network":
-                planes = buffers.addresses["network_in"], buffers.addresses["network_out"]
-                self._net.enqueue(*buffers.layout.network_shape(step.small), *planes, self._stream.handle)
+                given = addresses["network_in"] + step.plane * layout.network_plane_bytes(step.small)
+                self._net.enqueue(
+                    *layout.network_shape(step.small), given, addresses["network_out"], self._stream.handle
+                )
             else:
-                self._launch(step, pairs[step.small], Pair, self._stream)
-            if step.kernel == "smooth_columns" and fold is not None:
-                self._steer(lane, buffers, fold)
+                self._launch(step, bytes(filled[step.small]), Bracket, self._stream)
+            if step.kernel == "smooth_columns" and steered:
+                self._steer(lane, buffers)
             if index + 1 == len(steps) or steps[index + 1].stage != step.stage:
                 lane.mark(step.stage, self._stream)
 
-    def _steer(self, lane: Lane, buffers: Buffers, fold: Fold) -> None:
+    def _steer(self, lane: Lane, buffers: Buffers) -> None:
         """Average the steering planes over a cycle of exposures: by the host, for which the device waits meanwhile."""
         memory = buffers.motion
         assert memory is not None
@@ -318,14 +316,8 @@ class CudaFuser:
         self._driver.memcpy_dtoh_async(memory.lightness, buffers.addresses["lightness"], self._stream)
         lane.mark("affine", self._stream)
         lane.wait()
-        memory.steer(self._memory, fold, self._loops)
+        memory.steer(self._memory, self.settings.window_radius, self._loops)
         self._driver.memcpy_htod_async(buffers.addresses["steering"], memory.steering, self._stream)
-
-    def _give_smalls(self, buffers: Buffers, given: dict[int, int]) -> None:
-        for place, number in given.items():
-            assert buffers.motion is not None
-            small = buffers.motion.smalls[number]
-            self._driver.memcpy_htod_async(buffers.addresses["small_bgr"] + place * small.nbytes, small, self._stream)
 
     def _launch(self, step: Step, argument: bytes, kind: type[ctypes.Structure], stream: Any) -> None:
         if step.kernel not in self._functions:
@@ -381,6 +373,6 @@ class CudaFuser:
     def close(self) -> None:
         """Free device and page-locked memory. The fuser cannot be used afterwards."""
         with self.on_device():
-            self._lanes, self._means, self._tables, self._functions = [], [], {}, {}
+            self._lanes, self._means, self._tables, self._functions = [], None, {}, {}
             self._module = self._stream = self._early = None
         self._detach()

@@ -23,23 +23,24 @@ ENCODE_STEPS = {1: 1024, 2: 4096}
 """Intervals of the tables, by bytes a sample: 0.001 of an 8-bit code, 0.02 of a 16-bit one."""
 
 GROUP_BYTES = 12
-WINDOW_PLANES = 10
+MOST_EXPOSURES = 4
+"""Of a bracket: `MOST_PICTURES` of kernels/bracket.cuh."""
 NODES = round(100 / TOP_STEP) + 1
 DRIFT_NUMBERS = 6
 TRANSFERS = ("lab", "chromaticity", "tone")
-"""In the order of kernels/pair.cuh."""
+"""In the order of kernels/bracket.cuh."""
 ALIGNMENT = 256
 BLOCK = (32, 8, 1)
 
 
-class Pair(Structure):
-    """See `Pair` in kernels/pair.cuh: the same fields in the same order. Addresses are of the device."""
+class Bracket(Structure):
+    """See `Bracket` in kernels/bracket.cuh: the same fields in the same order. Addresses are of the device."""
 
     _fields_ = [
         ("constants", Constants),
-        ("pictures", c_uint64 * 2),
+        ("pictures", c_uint64 * MOST_EXPOSURES),
         ("out", c_uint64),
-        ("strides", c_int64 * 2),
+        ("strides", c_int64 * MOST_EXPOSURES),
         ("out_stride", c_int64),
         ("decode", c_uint64),
         ("decode_fine", c_uint64),
@@ -76,6 +77,7 @@ class Pair(Structure):
         ("encode_steps", c_int32),
         ("window_radius", c_int32),
         ("chroma_radius", c_int32),
+        ("exposures", c_int32),
         ("select", c_int32),
         ("transfer", c_int32),
         ("full", c_int32),
@@ -107,13 +109,15 @@ class Picture:
 class Step:
     """One kernel (or the network, `kernel` "network") on the small picture or on the whole one.
 
-    stage: under which name its time is counted. size: threads in x, y, z.
+    stage: under which name its time is counted. size: threads in x, y, z. plane: the first of the two planes of its
+    input that the network takes.
     """
 
     stage: str
     kernel: str
     small: bool
     size: tuple[int, int, int]
+    plane: int = 0
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -123,8 +127,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class PairLayout:
-    """How brackets of one size and kind are fused, two exposures at a time.
+class BracketLayout:
+    """How brackets of one size and kind are fused, of two to MOST_EXPOSURES exposures.
 
     itemsize: bytes a sample, 1 or 2. multiple: of the network's height and width. half: the network takes and gives
     fp16, else fp32.
@@ -136,6 +140,7 @@ class PairLayout:
     settings: FusionSettings
     multiple: int
     half: bool
+    exposures: int = 2
 
     @property
     def small_shape(self) -> tuple[int, int]:
@@ -169,20 +174,21 @@ class PairLayout:
         return -(-3 * self.width // samples) * samples
 
     def steps(self) -> list[Step]:
-        """The kernels of a pair, in order."""
+        """The kernels of a bracket, in order."""
         adaptive, white = self.settings.gamma == "adaptive", self.settings.white > 0
         small_height, small_width = self.small_shape
         lab_height, lab_width = self.network_shape(True) if self._runs_small else self.small_shape
-        bits, cells = 8 * self.itemsize, (small_width, small_height, 1)
-        steps = [*self._averaging(*self.small_shape), Step("shrink", "small_lab", True, (lab_width, lab_height, 2))]
+        bits, cells, count = 8 * self.itemsize, (small_width, small_height, 1), self.exposures
+        more = "" if count == 2 else f"_{count}"
+        steps = [*self._averaging(*self.small_shape), Step("shrink", "small_lab", True, (lab_width, lab_height, count))]
         if self._tone:
             steps += [
-                Step("shrink", "drift_cells", True, cells),
-                Step("shrink", "drift_rows", True, (small_width, small_height, DRIFT_NUMBERS)),
-                Step("shrink", "drift_factors", True, cells),
+                Step("shrink", "drift_cells", True, (small_width, small_height, count - 1)),
+                Step("shrink", "drift_rows", True, (small_width, small_height, DRIFT_NUMBERS * (count - 1))),
+                Step("shrink", "drift_factors", True, (small_width, small_height, count - 1)),
             ]
         if self._runs_small:
-            steps.append(Step("network", "network", True, (1, 1, 1)))
+            steps += self._tree(True)
         if adaptive:
             steps.append(Step("affine", "sum_lightness", True, (small_height, 1, 1)))
             steps.append(Step("affine", "adapt_exponent", True, (1, 1, 1)))
@@ -197,23 +203,46 @@ class PairLayout:
         if self.full:
             height, width = self.network_shape(False)
             steps += [
-                Step("affine", "window_rows", True, (small_width, small_height, 2)),
-                Step("affine", "solve_windows", True, cells),
-                Step("network", f"full_lightness{bits}", False, (width, height, 2)),
-                Step("network", "network", False, (1, 1, 1)),
+                Step("affine", "window_rows", True, (small_width, small_height, count)),
+                Step("affine", f"solve_windows{more}", True, cells),
+                Step("network", f"full_lightness{bits}", False, (width, height, count)),
+                *self._tree(False),
                 Step("network", "compensate_gamma", False, (self.width, self.height, 1)),
                 *([Step("network", "whiten", False, (self.width, self.height, 1))] if white else []),
             ]
         else:
             steps += [
                 *([Step("affine", "whiten", True, cells)] if white else []),
-                Step("affine", "window_rows", True, (small_width, small_height, WINDOW_PLANES)),
-                Step("affine", "solve_windows", True, cells),
-                Step("affine", "smooth_rows", True, (small_width, small_height, 3)),
+                Step("affine", "window_rows", True, (small_width, small_height, self._window_planes)),
+                Step("affine", f"solve_windows{more}", True, cells),
+                Step("affine", "smooth_rows", True, (small_width, small_height, count + 1)),
                 Step("affine", "smooth_columns", True, cells),
             ]
-        last = f"{'tone' if self._tone else 'fuse'}{bits}"
+        last = f"{'tone' if self._tone else 'fuse'}{bits}{more}"
         return [*steps, Step("pixels", last, False, (self._groups, self.height, 1))]
+
+    def _tree(self, small: bool) -> list[Step]:
+        """The network over neighbours, two by two, until one is left: see `guide_planes.network_lightness`."""
+        height, width = self.network_shape(small)
+
+        def network(plane: int) -> Step:
+            return Step("network", "network", small, (1, 1, 1), plane)
+
+        def feed(plane: int) -> Step:
+            return Step("network", f"feed_{plane}", small, (width, height, 1))
+
+        third = [] if self.exposures == 3 else [network(2), feed(2)]
+        return [network(0)] if self.exposures == 2 else [network(0), feed(1), *third, network(1)]
+
+    @property
+    def _window_planes(self) -> int:
+        count = self.exposures
+        return 3 * count + 1 + count * (count + 1) // 2
+
+    @property
+    def steering_numbers(self) -> int:
+        """Numbers a cell of the steering planes: whole float4s."""
+        return -(-2 * self.exposures // 4) * 4
 
     @property
     def _tone(self) -> bool:
@@ -225,7 +254,7 @@ class PairLayout:
         return self.settings.gamma == "adaptive" or self.settings.white > 0 or not self.full
 
     def grid_steps(self) -> list[Step]:
-        """The kernels that compute the motion grids of two exposures."""
+        """The kernels that compute the exposures' motion grids."""
         return self._averaging(*self.grid_shape)
 
     def remake_step(self) -> Step:
@@ -239,35 +268,35 @@ class PairLayout:
     def _averaging(self, height: int, width: int) -> list[Step]:
         bits = 8 * self.itemsize
         return [
-            Step("shrink", f"sum_rows{bits}", True, (self._groups, height, 2)),
-            Step("shrink", f"sum_columns{bits}", True, (3 * width, height, 2)),
+            Step("shrink", f"sum_rows{bits}", True, (self._groups, height, self.exposures)),
+            Step("shrink", f"sum_columns{bits}", True, (3 * width, height, self.exposures)),
         ]
 
     def planes(self) -> dict[str, int]:
-        """Bytes of each plane between the kernels, by the name of its field in Pair."""
+        """Bytes of each plane between the kernels, by the name of its field in Bracket."""
         cells = self.small_shape[0] * self.small_shape[1]
         inputs = max((height * width for height, width in self.network_shapes), default=0)
         lines, pixels = (self.height, self.height * self.width) if self.full else (self.small_shape[0], cells)
         element = 2 if self.half else 4
-        grid = (0, 0) if self.settings.motion == "off" else self.grid_shape
+        grid, count = (0, 0) if self.settings.motion == "off" else self.grid_shape, self.exposures
         return {
-            "row_sums": 2 * max(grid[0], self.small_shape[0]) * self._sums_pitch * 4,
-            "small_bgr": 2 * cells * 3 * 4,
-            "lightness": 2 * cells * 4,
-            "chroma": 2 * cells * 4,
-            "network_in": 2 * inputs * element,
+            "row_sums": count * max(grid[0], self.small_shape[0]) * self._sums_pitch * 4,
+            "small_bgr": count * cells * 3 * 4,
+            "lightness": count * cells * 4,
+            "chroma": count * cells * 4,
+            "network_in": count * inputs * element,
             "network_out": inputs * element,
             "lightness_sums": lines * 8,
             "exponent": 4,
             "counts": 2 * (self.small_shape[0] + 1) * NODES * 4,
-            "drift_sums": 2 * DRIFT_NUMBERS * cells * 4,
-            "drift": cells * 16,
+            "drift_sums": 2 * DRIFT_NUMBERS * (count - 1) * cells * 4,
+            "drift": (count - 1) * cells * 16,
             "target": pixels * 4,
-            "window_sums": WINDOW_PLANES * cells * 8,
-            "coefficients": 3 * cells * 4,
-            "smooth_sums": 3 * cells * 4,
-            "steering": cells * 16,
-            "grids": 2 * grid[0] * grid[1] * 3 * 4,
+            "window_sums": self._window_planes * cells * 8,
+            "coefficients": (count + 1) * cells * 4,
+            "smooth_sums": (count + 1) * cells * 4,
+            "steering": cells * self.steering_numbers * 4,
+            "grids": count * grid[0] * grid[1] * 3 * 4,
         }
 
     @property
@@ -279,11 +308,16 @@ class PairLayout:
     @property
     def means_bytes(self) -> int:
         """Bytes of the running means, which are kept from bracket to bracket."""
-        return 4 * (1 + DRIFT_NUMBERS * self.small_shape[0] * self.small_shape[1])
+        return 4 * (1 + DRIFT_NUMBERS * (self.exposures - 1) * self.small_shape[0] * self.small_shape[1])
 
-    def pair(
+    def network_plane_bytes(self, small: bool) -> int:
+        """Bytes of one plane of the network's input."""
+        height, width = self.network_shape(small)
+        return height * width * (2 if self.half else 4)
+
+    def bracket(
         self, small: bool, pictures: Sequence[Picture], out: Picture, addresses: Mapping[str, int], share: float = 1.0
-    ) -> Pair:
+    ) -> Bracket:
         """The kernels' argument for the steps on the small picture, or for those on the whole one.
 
         addresses: of the planes, of the tables, and of `means`. share: of this bracket in those.
@@ -291,10 +325,10 @@ class PairLayout:
         settings, shape = self.settings, self.small_shape
         network = (0, 0) if small and not self._runs_small else self.network_shape(small or not self.full)
         fused = shape if small or not self.full else (self.height, self.width)
-        return Pair(
+        return Bracket(
             constants=constants(settings.shoulder),
-            pictures=(c_uint64 * 2)(*(picture.address for picture in pictures)),
-            strides=(c_int64 * 2)(*(picture.stride for picture in pictures)),
+            pictures=(c_uint64 * MOST_EXPOSURES)(*(picture.address for picture in pictures)),
+            strides=(c_int64 * MOST_EXPOSURES)(*(picture.stride for picture in pictures)),
             out=out.address,
             out_stride=out.stride,
             **{name: address for name, address in addresses.items() if name != "grids"},
@@ -313,6 +347,7 @@ class PairLayout:
             encode_steps=ENCODE_STEPS[self.itemsize],
             window_radius=settings.window_radius,
             chroma_radius=CHROMA_RADIUS,
+            exposures=self.exposures,
             select=settings.chroma == "select",
             transfer=TRANSFERS.index(settings.colour),
             full=self.full,
@@ -331,12 +366,12 @@ class PairLayout:
             share=share,
         )
 
-    def grid_pair(self, pictures: Sequence[Picture], addresses: Mapping[str, int]) -> Pair:
+    def grid_bracket(self, pictures: Sequence[Picture], addresses: Mapping[str, int]) -> Bracket:
         """The argument of `grid_steps`: the same kernels, with the grid for a small picture."""
-        pair = self.pair(True, pictures, Picture(0, 0), {"means": 0, **addresses})
-        pair.small_height, pair.small_width = self.grid_shape
-        pair.small_bgr = addresses["grids"]
-        return pair
+        bracket = self.bracket(True, pictures, Picture(0, 0), {"means": 0, **addresses})
+        bracket.small_height, bracket.small_width = self.grid_shape
+        bracket.small_bgr = addresses["grids"]
+        return bracket
 
 
 def offsets(sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
@@ -350,7 +385,7 @@ def offsets(sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
 
 @lru_cache(maxsize=2)
 def tables(itemsize: int) -> dict[str, NDArray[Any]]:
-    """The kernels' tables for pictures of 1 or 2 bytes a sample, by the name of their field in Pair."""
+    """The kernels' tables for pictures of 1 or 2 bytes a sample, by the name of their field in Bracket."""
     codes = 256**itemsize
     return {
         "decode": colour.decode_table(codes),

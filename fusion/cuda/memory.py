@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from livemef.fusion.cuda import launch_layout
-from livemef.fusion.cuda.launch_layout import PairLayout, offsets
+from livemef.fusion.cuda.launch_layout import BracketLayout, offsets
 from livemef.fusion.cuda.motion import RemakeBuffers, affine_of, steering_of
 from livemef.fusion.motion.loops import GridLoops
-from livemef.fusion.motion.steadiness import Fold, StreamMemory
+from livemef.fusion.motion.steadiness import StreamMemory
 
 REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h
 
@@ -30,7 +30,7 @@ class Locked:
 class Buffers:
     """Memory for brackets of one size and number of members, on the device and page-locked on the host."""
 
-    def __init__(self, driver: Any, layout: PairLayout, members: int, tables: dict[str, int], mapped: bool) -> None:
+    def __init__(self, driver: Any, layout: BracketLayout, members: int, tables: dict[str, int], mapped: bool) -> None:
         places, size = offsets(layout.planes())
         self.members = members
         self.planes = driver.mem_alloc(size)
@@ -46,16 +46,16 @@ class Buffers:
         moving = layout.settings.motion != "off"
         self.motion = MotionBuffers(driver, layout, members, self.stride) if moving else None
 
-    def _take(self, driver: Any, layout: PairLayout) -> None:
+    def _take(self, driver: Any, layout: BracketLayout) -> None:
         self.layout, self.steps = layout, layout.steps()
         if layout.settings.gamma != "adaptive":
             driver.memcpy_htod(self.addresses["exponent"], np.array([layout.settings.gamma], np.float32))
 
-    def fit(self, layout: PairLayout, members: int) -> bool:
+    def fit(self, layout: BracketLayout, members: int) -> bool:
         """Whether such brackets fit in here: settings may differ as long as they need the same memory and engines."""
         return self.members == members and self.layout.memory == layout.memory
 
-    def adopt(self, driver: Any, layout: PairLayout) -> None:
+    def adopt(self, driver: Any, layout: BracketLayout) -> None:
         """Use this memory for brackets of another layout, which must `fit`; nothing of it may be in use."""
         if layout != self.layout:
             self._take(driver, layout)
@@ -73,22 +73,22 @@ class MotionBuffers:
     each exposure the parameters of its synthesis and the synthesised picture.
     """
 
-    def __init__(self, driver: Any, layout: PairLayout, members: int, stride: int) -> None:
+    def __init__(self, driver: Any, layout: BracketLayout, members: int, stride: int) -> None:
         locked = driver.pagelocked_empty
-        self.grids = locked((members + members % 2, *layout.grid_shape, 3), np.float32)
+        self.grids = locked((members, *layout.grid_shape, 3), np.float32)
         self.smalls = locked((members, *layout.small_shape, 3), np.float32)
-        self.steering = locked((*layout.small_shape, 4), np.float32)
-        self.lightness = locked((2, *layout.small_shape), np.float32)
+        self.steering = locked((*layout.small_shape, layout.steering_numbers), np.float32)
+        self.lightness = locked((members, *layout.small_shape), np.float32)
         self.remake = RemakeBuffers(layout.height, layout.width, layout.itemsize, layout.grid_shape)
         self.blocks = [locked(self.remake.size, np.uint8) for _ in range(members)]
         self.device_blocks = [driver.mem_alloc(self.remake.size) for _ in range(members)]
         self.remade = [driver.mem_alloc(stride * layout.height) for _ in range(members)]
 
-    def steer(self, stream: StreamMemory, fold: Fold, loops: GridLoops) -> None:
+    def steer(self, stream: StreamMemory, radius: int, loops: GridLoops) -> None:
         """Average the steering planes, which have been copied here, over a cycle of exposures."""
-        affine, part = affine_of(self.steering)
-        lights = self.lightness[0], self.lightness[1]
-        self.steering[:] = steering_of(*stream.steer(fold, affine, part, lights, loops))
+        affine, parts = affine_of(self.steering, len(self.lightness))
+        affine, parts = stream.steer(affine, parts, list(self.lightness), radius, loops)
+        self.steering[..., : 2 * len(self.lightness)] = steering_of(affine, parts)
 
 
 @lru_cache(maxsize=1)

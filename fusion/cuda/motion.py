@@ -133,17 +133,17 @@ class RemakeBuffers:
         )
 
 
-def affine_of(steering: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients A, B, C in L* (h x w x 3), and the darker exposure's part of the chroma, of the device's steering
-    planes (h x w x 4), whose A, B, C are in f = (L* + 16) / 116.
+def affine_of(steering: NDArray[np.float32], exposures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients in L* (h x w x N + 1), and parts of the chroma (h x w x N - 1), of the device's steering planes (the
+    numbers of a cell after each other), whose coefficients are in f = (L* + 16) / 116.
     """
     planes = steering.astype(np.float64)
-    affine = planes[..., :3].copy()
-    affine[..., 2] = 116 * planes[..., 2] - 16 * (1 - planes[..., 0] - planes[..., 1])
-    return affine, planes[..., 3].copy()
+    affine = planes[..., : exposures + 1].copy()
+    affine[..., -1] = 116 * planes[..., exposures] - 16 * (1 - planes[..., :exposures].sum(axis=-1))
+    return affine, planes[..., exposures + 1 : 2 * exposures].copy()
 
 
-def steering_of(affine: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float32]:
+def steering_of(affine: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float32]:
     """The inverse of `affine_of`."""
-    offset = (affine[..., 2] + 16 * (1 - affine[..., 0] - affine[..., 1])) / 116
-    return np.stack([affine[..., 0], affine[..., 1], offset, part], axis=-1).astype(np.float32)
+    offset = (affine[..., -1] + 16 * (1 - affine[..., :-1].sum(axis=-1))) / 116
+    return np.concatenate([affine[..., :-1], offset[..., None], parts], axis=-1).astype(np.float32)

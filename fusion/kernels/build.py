@@ -21,7 +21,7 @@ from pathlib import Path
 from livemef.fusion.errors import FusionError
 
 FOLDER = Path(__file__).parent
-SOURCES = ("fusion.cu", "motion.cuh", "small.cuh", "pair.cuh", "pixels.h")
+SOURCES = ("fusion.cu", "motion.cuh", "small.cuh", "bracket.cuh", "pixels.h")
 BINARY, NOTE = FOLDER / "fusion.fatbin", FOLDER / "fusion.json"
 
 TARGETS = (87, 89, 90, 110, 120)

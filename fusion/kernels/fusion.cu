@@ -10,7 +10,7 @@ struct Light {
 };
 
 /* The first pixel of a group. */
-template <typename Sample> PIXEL_FN Light light_of_first(const Pair &p, const Group<Sample> &group)
+template <typename Sample> PIXEL_FN Light light_of_first(const Bracket &p, const Group<Sample> &group)
 {
     const Constants *k = &p.constants;
     Light light;
@@ -23,7 +23,7 @@ template <typename Sample> PIXEL_FN Light light_of_first(const Pair &p, const Gr
 }
 
 /* Lightness of every pixel, as the network's input. A thread a pixel; the border repeats the last ones. */
-template <typename Sample> PIXEL_FN void full_lightness(const Pair &p)
+template <typename Sample> PIXEL_FN void full_lightness(const Bracket &p)
 {
     const Constants *k = &p.constants;
     int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
@@ -59,7 +59,7 @@ struct Columns {
     int32_t first;
 };
 
-PIXEL_FN float4 steering_at(const Pair &p, int32_t x, int32_t above, int32_t below, float down, Columns *columns)
+PIXEL_FN float4 steering_at(const Bracket &p, int32_t x, int32_t above, int32_t below, float down, Columns *columns)
 {
     float along;
     int32_t first = between(x, p.width, p.small_width, &along);
@@ -72,26 +72,30 @@ PIXEL_FN float4 steering_at(const Pair &p, int32_t x, int32_t above, int32_t bel
     return mixed(columns->left, columns->right, along);
 }
 
-PIXEL_FN float share_of(const Pair &p, const Light &under, const Light &over, float fy, float part)
-{
-    float trust_under = under.trust * brightened_trust(&p.constants, under.fy, fy);
-    float share = under_weight(part, trust_under, over.trust);
-    if (!p.select)
-        return share;
-    return share + larger(trust_under, over.trust) * (smoothstep(p.constants.tie, share) - share);
-}
-
 /* Linear B, G, R of the fused pixel, within 0..1. */
-PIXEL_FN void fused_light(const Pair &p, const Light &under, const Light &over, float fy, float part, float *bgr)
+template <int N> PIXEL_FN void fused_light(const Bracket &p, const Light *own, float fy, const float *parts, float *bgr)
 {
     const Constants *k = &p.constants;
-    float share = share_of(p, under, over, fy, part), y = within(lab_f_inverse(k, fy), 0.0f, 1.0f);
+    float trusts[N], shares[N], y = within(lab_f_inverse(k, fy), 0.0f, 1.0f);
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        trusts[j] = j < N - 1 ? own[j].trust * brightened_trust(k, own[j].fy, fy) : own[j].trust;
+    shares_of(k, N, p.select, parts, trusts, shares);
     if (p.transfer == CHROMATICITY) {
-        light_of(k, under.bgr, under.y, over.bgr, over.y, y, share, bgr);
+        float linear[N][3], luminances[N];
+        UNROLLED
+        for (int j = 0; j < N; j++) {
+            luminances[j] = own[j].y;
+            for (int c = 0; c < 3; c++)
+                linear[j][c] = own[j].bgr[c];
+        }
+        light_of(k, N, linear, luminances, y, shares, bgr);
     } else {
-        Tone dark = tone_of(k, under.fy, under.bgr[0], under.bgr[1], under.bgr[2]);
-        Tone bright = tone_of(k, over.fy, over.bgr[0], over.bgr[1], over.bgr[2]);
-        colour_of(k, dark, bright, fy, y, share, bgr);
+        Tone tones[N];
+        UNROLLED
+        for (int j = 0; j < N; j++)
+            tones[j] = tone_of(k, own[j].fy, own[j].bgr[0], own[j].bgr[1], own[j].bgr[2]);
+        colour_of(k, N, tones, fy, y, shares, bgr);
     }
     float lowest = smaller(smaller(bgr[0], bgr[1]), bgr[2]), highest = larger(larger(bgr[0], bgr[1]), bgr[2]);
     float keep = lowest < 0.0f || highest > 1.0f ? gamut_share(y, lowest, highest) : 1.0f;
@@ -99,7 +103,14 @@ PIXEL_FN void fused_light(const Pair &p, const Light &under, const Light &over, 
         bgr[c] = within(y + keep * (bgr[c] - y), 0.0f, 1.0f);
 }
 
-template <typename Sample> PIXEL_FN void fuse(const Pair &p)
+/* Codes of a pixel's linear light. */
+PIXEL_FN void encoded_light(const Bracket &p, const float *bgr, uint32_t *codes)
+{
+    for (int c = 0; c < 3; c++)
+        codes[c] = (uint32_t)(interpolated(p.encode, p.encode_steps, sqrtf(bgr[c])) + 0.5f);
+}
+
+template <typename Sample> PIXEL_FN void fuse(const Bracket &p)
 {
     typedef Group<Sample> Twelve;
     int32_t group = thread_x(), y = thread_y(), row_bytes = 3 * p.width * (int32_t)sizeof(Sample);
@@ -117,14 +128,13 @@ template <typename Sample> PIXEL_FN void fuse(const Pair &p)
     for (int pixel = 0; pixel < Twelve::pixels; pixel++) {
         int32_t x = least(Twelve::pixels * group + pixel, p.width - 1);
         float4 steering = steering_at(p, x, above, below, down, &columns);
-        Light under = light_of_first(p, dark), over = light_of_first(p, bright);
+        Light own[2] = {light_of_first(p, dark), light_of_first(p, bright)};
         float fy = p.full ? (p.target[(size_t)y * p.width + x] + 16.0f) * (1.0f / 116.0f)
-                          : steering.x * under.fy + steering.y * over.fy + steering.z;
+                          : steering.x * own[0].fy + steering.y * own[1].fy + steering.z;
         float bgr[3];
-        fused_light(p, under, over, within(fy, p.constants.black_f, 1.0f), steering.w, bgr);
+        fused_light<2>(p, own, within(fy, p.constants.black_f, 1.0f), &steering.w, bgr);
         uint32_t codes[3];
-        for (int c = 0; c < 3; c++)
-            codes[c] = (uint32_t)(interpolated(p.encode, p.encode_steps, sqrtf(bgr[c])) + 0.5f);
+        encoded_light(p, bgr, codes);
         shift(bright, codes);
         shift(dark, codes); /* which so becomes the fused group */
     }
@@ -137,7 +147,7 @@ KERNEL(fuse16, 5) { fuse<uint16_t>(p); }
 
 /* ---- every pixel, colour transfer `tone`: on encoded values, without tables ---- */
 
-template <typename Sample> PIXEL_FN Encoded encoded_first(const Pair &p, const Group<Sample> &group)
+template <typename Sample> PIXEL_FN Encoded encoded_first(const Bracket &p, const Group<Sample> &group)
 {
     const float one = 1.0f / full_code<Sample>();
     return encoded_of(&p.constants, one * (float)sample_of(group, 0), one * (float)sample_of(group, 1),
@@ -145,7 +155,7 @@ template <typename Sample> PIXEL_FN Encoded encoded_first(const Pair &p, const G
 }
 
 /* Drift is so smooth that it is read anew for each pixel: what is kept would not fit into the registers. */
-PIXEL_FN float4 drift_at(const Pair &p, int32_t x, int32_t above, int32_t below, float down)
+PIXEL_FN float4 drift_at(const Bracket &p, int32_t x, int32_t above, int32_t below, float down)
 {
     float along;
     int32_t first = between(x, p.width, p.small_width, &along), second = least(first + 1, p.small_width - 1);
@@ -153,7 +163,7 @@ PIXEL_FN float4 drift_at(const Pair &p, int32_t x, int32_t above, int32_t below,
     return mixed(left, mixed(p.drift[above + second], p.drift[below + second], down), along);
 }
 
-template <typename Sample> PIXEL_FN void tone(const Pair &p)
+template <typename Sample> PIXEL_FN void tone(const Bracket &p)
 {
     typedef Group<Sample> Twelve;
     int32_t group = thread_x(), y = thread_y(), row_bytes = 3 * p.width * (int32_t)sizeof(Sample);
@@ -171,11 +181,11 @@ template <typename Sample> PIXEL_FN void tone(const Pair &p)
     for (int pixel = 0; pixel < Twelve::pixels; pixel++) {
         int32_t x = least(Twelve::pixels * group + pixel, p.width - 1);
         float4 steering = steering_at(p, x, above, below, down, &columns), factors = drift_at(p, x, above, below, down);
-        Encoded under = encoded_first(p, dark), over = encoded_first(p, bright);
+        Encoded own[2] = {encoded_first(p, dark), encoded_first(p, bright)};
         float f = p.full ? (p.target[(size_t)y * p.width + x] + 16.0f) * (1.0f / 116.0f)
-                         : steering.x * under.f + steering.y * over.f + steering.z;
+                         : steering.x * own[0].f + steering.y * own[1].f + steering.z;
         float drift[3] = {factors.x, factors.y, factors.z}, bgr[3];
-        tone_of_pixel(&p.constants, under, over, within(f, p.constants.black_f, 1.0f), steering.w, drift, 1, bgr);
+        tone_of_pixel(&p.constants, 2, own, within(f, p.constants.black_f, 1.0f), &steering.w, drift, 1, bgr);
         uint32_t codes[3];
         for (int c = 0; c < 3; c++)
             codes[c] = (uint32_t)(bgr[c] * full_code<Sample>() + 0.5f);
@@ -186,4 +196,129 @@ template <typename Sample> PIXEL_FN void tone(const Pair &p)
 }
 
 KERNEL(tone8, 5) { tone<uint8_t>(p); }
-KERNEL(tone16, 5) { tone<uint16_t>(p); }
+/* 16-bit samples need more: 64 registers. */
+KERNEL(tone16, 4) { tone<uint16_t>(p); }
+
+/* ---- more than two exposures ---- */
+
+/* Between four small cells, and how far along and down. */
+struct Among {
+    int32_t above_left, above_right, below_left, below_right;
+    float along, down;
+};
+
+PIXEL_FN Among among(const Bracket &p, int32_t x, int32_t y)
+{
+    Among place;
+    int32_t above = between(y, p.height, p.small_height, &place.down), below = least(above + 1, p.small_height - 1);
+    int32_t left = between(x, p.width, p.small_width, &place.along), right = least(left + 1, p.small_width - 1);
+    place.above_left = above * p.small_width + left;
+    place.above_right = above * p.small_width + right;
+    place.below_left = below * p.small_width + left;
+    place.below_right = below * p.small_width + right;
+    return place;
+}
+
+/* Four planes of `step` float4s a cell, at such a place. */
+PIXEL_FN void four_at(const float4 *planes, int32_t step, const Among &place, float *out)
+{
+    float4 left = mixed(planes[step * place.above_left], planes[step * place.below_left], place.down);
+    float4 right = mixed(planes[step * place.above_right], planes[step * place.below_right], place.down);
+    float4 four = mixed(left, right, place.along);
+    out[0] = four.x;
+    out[1] = four.y;
+    out[2] = four.z;
+    out[3] = four.w;
+}
+
+/* The fused f of a pixel from the exposures', and their parts of the chroma. */
+template <int N> PIXEL_FN float steered(const Bracket &p, const Among &place, int32_t x, int32_t y, const float *f, float *parts)
+{
+    float steering[8], sum = 0.0f;
+    UNROLLED
+    for (int i = 0; i < 2; i++)
+        four_at(p.steering + i, 2, place, steering + 4 * i);
+    UNROLLED
+    for (int j = 0; j < N - 1; j++)
+        parts[j] = steering[N + 1 + j];
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        sum += steering[j] * f[j];
+    sum = p.full ? (p.target[(size_t)y * p.width + x] + 16.0f) * (1.0f / 116.0f) : sum + steering[N];
+    return within(sum, p.constants.black_f, 1.0f);
+}
+
+template <typename Sample, int N> PIXEL_FN void tone_more(const Bracket &p, const Group<Sample> *groups, int32_t x, int32_t y,
+                                                          uint32_t *codes)
+{
+    Among place = among(p, x, y);
+    Encoded own[N];
+    float f[N], parts[N], drifts[3 * N], bgr[3];
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        own[j] = encoded_first(p, groups[j]);
+        f[j] = own[j].f;
+    }
+    UNROLLED
+    for (int j = 0; j < N - 1; j++) {
+        float factors[4];
+        four_at(p.drift + cell_of(p, j, 0, 0), 1, place, factors);
+        for (int c = 0; c < 3; c++)
+            drifts[3 * j + c] = factors[c];
+    }
+    float fused = steered<N>(p, place, x, y, f, parts);
+    tone_of_pixel(&p.constants, N, own, fused, parts, drifts, 1, bgr);
+    for (int c = 0; c < 3; c++)
+        codes[c] = (uint32_t)(bgr[c] * full_code<Sample>() + 0.5f);
+}
+
+template <typename Sample, int N> PIXEL_FN void fuse_more(const Bracket &p, const Group<Sample> *groups, int32_t x, int32_t y,
+                                                          uint32_t *codes)
+{
+    Among place = among(p, x, y);
+    Light own[N];
+    float f[N], parts[N], bgr[3];
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        own[j] = light_of_first(p, groups[j]);
+        f[j] = own[j].fy;
+    }
+    float fused = steered<N>(p, place, x, y, f, parts);
+    fused_light<N>(p, own, fused, parts, bgr);
+    encoded_light(p, bgr, codes);
+}
+
+template <typename Sample, int N, int Tones> PIXEL_FN void more(const Bracket &p)
+{
+    typedef Group<Sample> Twelve;
+    int32_t group = thread_x(), y = thread_y(), row_bytes = 3 * p.width * (int32_t)sizeof(Sample);
+    if (y >= p.height || GROUP_BYTES * group >= row_bytes)
+        return;
+    Twelve groups[N];
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        groups[j] = load_group<Sample>(p.pictures[j] + y * p.strides[j], group, row_bytes);
+    ROLLED
+    for (int pixel = 0; pixel < Twelve::pixels; pixel++) {
+        int32_t x = least(Twelve::pixels * group + pixel, p.width - 1);
+        uint32_t codes[3];
+        if (Tones)
+            tone_more<Sample, N>(p, groups, x, y, codes);
+        else
+            fuse_more<Sample, N>(p, groups, x, y, codes);
+        UNROLLED
+        for (int j = N - 1; j >= 0; j--)
+            shift(groups[j], codes); /* the first of which so becomes the fused group */
+    }
+    store_group<Sample>(groups[0], p.out + y * p.out_stride, group, row_bytes);
+}
+
+/* With three exposures the values of a pixel take up to 128 registers, with four some more. */
+KERNEL(tone8_3, 2) { more<uint8_t, 3, 1>(p); }
+KERNEL(tone16_3, 2) { more<uint16_t, 3, 1>(p); }
+KERNEL(tone8_4, 1) { more<uint8_t, 4, 1>(p); }
+KERNEL(tone16_4, 1) { more<uint16_t, 4, 1>(p); }
+KERNEL(fuse8_3, 3) { more<uint8_t, 3, 0>(p); }
+KERNEL(fuse16_3, 3) { more<uint16_t, 3, 0>(p); }
+KERNEL(fuse8_4, 3) { more<uint8_t, 4, 0>(p); }
+KERNEL(fuse16_4, 3) { more<uint16_t, 4, 0>(p); }

@@ -335,12 +335,12 @@ static void replace_stretch(const Compensation *job, Shares *shares, const void 
         replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN);
 }
 
-static void replace_row(const Compensation *job, Shares *shares, int32_t y)
+static void replace_row(const Compensation *job, Shares *shares, const void *reference, int32_t y)
 {
     if (job->fill)
         turn_fill_to(job, shares->fill, y);
     for (const int32_t *edge = shares->stretches; edge < shares->stretches_end; edge += 2)
-        replace_stretch(job, shares, row_of(&job->reference, y), edge[0], edge[1]);
+        replace_stretch(job, shares, reference, edge[0], edge[1]);
 }
 
 int start_shares(const Compensation *job, Shares *shares)
@@ -367,7 +367,7 @@ int start_shares(const Compensation *job, Shares *shares)
 
 void end_shares(Shares *shares) { free(shares->share); }
 
-const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
+const void *compensated_row(const Compensation *job, Shares *shares, const void *reference, int32_t y)
 {
     int any = turn_to(job, shares, y);
     if (!any && !job->across)
@@ -377,7 +377,7 @@ const void *compensated_row(const Compensation *job, Shares *shares, int32_t y)
     else
         memcpy(shares->row, row_of(&job->other, y), 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample);
     if (any)
-        replace_row(job, shares, y);
+        replace_row(job, shares, reference, y);
     return shares->row;
 }
 
@@ -389,7 +389,7 @@ int compensate_rows(const Compensation *job, void *out, ptrdiff_t out_stride, in
         return 1;
     size_t row_bytes = 3 * (size_t)job->other.width * (size_t)job->other.bytes_per_sample;
     for (int32_t y = top; y < bottom; y++)
-        memcpy((char *)out + y * out_stride, compensated_row(job, &shares, y), row_bytes);
+        memcpy((char *)out + y * out_stride, compensated_row(job, &shares, row_of(&job->reference, y), y), row_bytes);
     end_shares(&shares);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* One exposure as it would have been at another's moment: fusion/motion/exposure_synthesis.py, pixel by pixel. */
 #pragma once
 
-#include "pair.cuh"
+#include "bracket.cuh"
 
 #define PLACES 16 /* places between pixels are rounded to such parts */
 

@@ -39,7 +39,7 @@ typedef struct {
 int start_shares(const Compensation *job, Shares *shares);
 void end_shares(Shares *shares);
 
-/* Row y of the other exposure: itself where nothing is to be done, else a row in `shares`. */
-const void *compensated_row(const Compensation *job, Shares *shares, int32_t y);
+/* Row y of the other exposure: itself where nothing is to be done, else a row in `shares`. `reference`: that row of it. */
+const void *compensated_row(const Compensation *job, Shares *shares, const void *reference, int32_t y);
 
 #endif

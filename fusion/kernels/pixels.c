@@ -10,10 +10,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Planes interpolated for each pixel: A, B, C of the lightness, the under-exposed picture's part of the chroma, and for the
- * colour transfer `tone` the drift of B, G, R. */
-#define STEERING 7
-#define STEERING_WITHOUT_DRIFT 4
+/* Planes interpolated for each pixel, of n exposures: A of each and C of the lightness, the parts of the chroma of all but the
+ * brightest, and for the colour transfer `tone` the drift of B, G, R of as many. */
+#define STEERING(n) (5 * (n) - 3)
+#define PARTS(n) ((n) + 1)
+#define DRIFTS(n) (2 * (n))
 
 enum { LAB, CHROMATICITY, TONE };
 
@@ -31,14 +32,20 @@ typedef struct {
     int32_t fine_steps, encode8_first, encode8_shift, encode16_steps;
 } Tables;
 
+/* An exposure, and what makes it one of the reference's moment; NULL: it is taken as it is. */
 typedef struct {
-    Picture under, over;
-    const Compensation *under_motion, *over_motion; /* NULL: taken as it is */
+    Picture picture;
+    const Compensation *motion;
+} Input;
+
+typedef struct {
+    const Input *inputs; /* dark to bright, each compensated by its neighbour towards `reference` */
+    int32_t count, reference;
     void *out;
     ptrdiff_t out_stride;
-    const float *steering; /* small_height x planes x small_width; A, B, C map fy to fy */
+    const float *steering; /* small_height x planes x small_width; the coefficients map fy to fy */
     int32_t small_height, small_width;
-    const float *lightness; /* height x width fused L*, 0..100, or NULL: then from A, B, C */
+    const float *lightness; /* height x width fused L*, 0..100, or NULL: then from the coefficients */
     int32_t select, transfer, planes;
 } Job;
 
@@ -151,8 +158,21 @@ VECTORISED static void blend_block(const float *restrict above, const float *res
             out[p][i] = above[(size_t)p * plane + i] + down * (below[(size_t)p * plane + i] - above[(size_t)p * plane + i]);
 }
 
-/* The fused fy: from the given L*, or from the affine coefficients and the exposures' fy. */
-VECTORISED static void target_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
+/* The fused fy: from the given L*, or from the coefficients and the exposures' fy. */
+PIXEL_FN void target_loop(const Constants *constants, const Tones *restrict tones, int n, float (*restrict steering)[BLOCK],
+                          int32_t count, float *restrict fy)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++) {
+        float sum = steering[0][i] * tones[0].fy[i];
+        UNROLLED
+        for (int j = 1; j < n; j++)
+            sum += steering[j][i] * tones[j].fy[i];
+        fy[i] = within(sum + steering[n][i], k.black_f, 1.0f);
+    }
+}
+
+VECTORISED static void target_block(const Constants *constants, const Tones *restrict tones, int n,
                                     float (*restrict steering)[BLOCK], const float *restrict lightness, int32_t count,
                                     float *restrict fy)
 {
@@ -160,22 +180,49 @@ VECTORISED static void target_block(const Constants *constants, const Tones *res
     if (lightness)
         for (int32_t i = 0; i < count; i++)
             fy[i] = within((lightness[i] + 16.0f) * (1.0f / 116.0f), k.black_f, 1.0f);
+    else if (n == 2)
+        target_loop(constants, tones, 2, steering, count, fy);
+    else if (n == 3)
+        target_loop(constants, tones, 3, steering, count, fy);
+    else if (n == 4)
+        target_loop(constants, tones, 4, steering, count, fy);
     else
-        for (int32_t i = 0; i < count; i++)
-            fy[i] = within(steering[0][i] * under->fy[i] + steering[1][i] * over->fy[i] + steering[2][i], k.black_f, 1.0f);
+        target_loop(constants, tones, n, steering, count, fy);
 }
 
-VECTORISED static void share_block(const Constants *constants, int select, const Tones *restrict under,
-                                   const Tones *restrict over, const float *restrict fy, const float *restrict part,
-                                   int32_t count, float *restrict share)
+PIXEL_FN void share_loop(const Constants *constants, int select, const Tones *restrict tones, int n, const float *restrict fy,
+                         float (*restrict parts)[BLOCK], int32_t count, float (*restrict shares)[BLOCK])
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
-        float trust_under = under->trust[i] * brightened_trust(&k, under->fy[i], fy[i]), trust_over = over->trust[i];
-        float mixed = under_weight(part[i], trust_under, trust_over);
-        float chosen = mixed + larger(trust_under, trust_over) * (smoothstep(k.tie, mixed) - mixed);
-        share[i] = select ? chosen : mixed;
+        float trusts[MOST_EXPOSURES], own_parts[MOST_EXPOSURES], own[MOST_EXPOSURES];
+        UNROLLED
+        for (int j = 0; j < n; j++)
+            trusts[j] = j < n - 1 ? tones[j].trust[i] * brightened_trust(&k, tones[j].fy[i], fy[i]) : tones[j].trust[i];
+        UNROLLED
+        for (int j = 0; j < n - 1; j++)
+            own_parts[j] = parts[j][i];
+        shares_of(&k, n, select, own_parts, trusts, own);
+        UNROLLED
+        for (int j = 0; j < n; j++)
+            shares[j][i] = own[j];
     }
+}
+
+VECTORISED static void share_block(const Constants *constants, int select, const Tones *restrict tones, int n,
+                                   const float *restrict fy, float (*restrict parts)[BLOCK], int32_t count,
+                                   float (*restrict shares)[BLOCK])
+{
+    if (n == 2 && select)
+        share_loop(constants, 1, tones, 2, fy, parts, count, shares);
+    else if (n == 2)
+        share_loop(constants, 0, tones, 2, fy, parts, count, shares);
+    else if (n == 3)
+        share_loop(constants, select, tones, 3, fy, parts, count, shares);
+    else if (n == 4)
+        share_loop(constants, select, tones, 4, fy, parts, count, shares);
+    else
+        share_loop(constants, select, tones, n, fy, parts, count, shares);
 }
 
 VECTORISED static int any_above(const float *restrict values, float limit, int32_t count)
@@ -183,14 +230,6 @@ VECTORISED static int any_above(const float *restrict values, float limit, int32
     int any = 0;
     for (int32_t i = 0; i < count; i++)
         any |= values[i] > limit;
-    return any;
-}
-
-VECTORISED static int any_below(const float *restrict values, float limit, int32_t count)
-{
-    int any = 0;
-    for (int32_t i = 0; i < count; i++)
-        any |= values[i] < limit;
     return any;
 }
 
@@ -202,36 +241,46 @@ VECTORISED static void luminance_block(const Constants *constants, const float *
         y[i] = within(lab_f_inverse(&k, fy[i]), 0.0f, 1.0f);
 }
 
-VECTORISED static void mix_light_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
-                                       const float *restrict y, const float *restrict share, int32_t count,
-                                       Linear *restrict out)
+/* Fused colours in linear light, by light_of or, `lab`, by colour_of. */
+PIXEL_FN void mix_loop(const Constants *constants, int lab, const Tones *restrict tones, int n, const float *restrict fy,
+                       const float *restrict y, float (*restrict shares)[BLOCK], int32_t count, Linear *restrict out)
 {
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
-        float u[3] = {under->linear.blue[i], under->linear.green[i], under->linear.red[i]};
-        float o[3] = {over->linear.blue[i], over->linear.green[i], over->linear.red[i]};
-        float bgr[3];
-        light_of(&k, u, under->y[i], o, over->y[i], y[i], share[i], bgr);
+        float linear[MOST_EXPOSURES][3], luminances[MOST_EXPOSURES], own[MOST_EXPOSURES], bgr[3];
+        Tone colours[MOST_EXPOSURES];
+        UNROLLED
+        for (int j = 0; j < n; j++) {
+            const Linear *in = &tones[j].linear;
+            linear[j][0] = in->blue[i], linear[j][1] = in->green[i], linear[j][2] = in->red[i];
+            luminances[j] = tones[j].y[i];
+            own[j] = shares[j][i];
+            colours[j].fy = tones[j].fy[i], colours[j].a = tones[j].a[i], colours[j].b = tones[j].b[i];
+        }
+        if (lab)
+            colour_of(&k, n, colours, fy[i], y[i], own, bgr);
+        else
+            light_of(&k, n, linear, luminances, y[i], own, bgr);
         out->blue[i] = bgr[0];
         out->green[i] = bgr[1];
         out->red[i] = bgr[2];
     }
 }
 
-VECTORISED static void mix_colour_block(const Constants *constants, const Tones *restrict under,
-                                        const Tones *restrict over, const float *restrict fy, const float *restrict y,
-                                        const float *restrict share, int32_t count, Linear *restrict out)
+VECTORISED static void mix_block(const Constants *constants, int lab, const Tones *restrict tones, int n,
+                                 const float *restrict fy, const float *restrict y, float (*restrict shares)[BLOCK],
+                                 int32_t count, Linear *restrict out)
 {
-    const Constants k = *constants;
-    for (int32_t i = 0; i < count; i++) {
-        Tone u = {under->fy[i], under->a[i], under->b[i]};
-        Tone o = {over->fy[i], over->a[i], over->b[i]};
-        float bgr[3];
-        colour_of(&k, u, o, fy[i], y[i], share[i], bgr);
-        out->blue[i] = bgr[0];
-        out->green[i] = bgr[1];
-        out->red[i] = bgr[2];
-    }
+    if (n == 2 && lab)
+        mix_loop(constants, 1, tones, 2, fy, y, shares, count, out);
+    else if (n == 2)
+        mix_loop(constants, 0, tones, 2, fy, y, shares, count, out);
+    else if (n == 3)
+        mix_loop(constants, lab, tones, 3, fy, y, shares, count, out);
+    else if (n == 4)
+        mix_loop(constants, lab, tones, 4, fy, y, shares, count, out);
+    else
+        mix_loop(constants, lab, tones, n, fy, y, shares, count, out);
 }
 
 VECTORISED static int outside_gamut(const Linear *restrict in, int32_t count)
@@ -360,31 +409,119 @@ VECTORISED static void luma_block(const Constants *constants, int32_t count, Ton
         luma_loop(constants, count, tones, 0);
 }
 
-PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
-                        const float *restrict fy, float (*restrict steering)[BLOCK], int32_t count, int fine,
-                        Linear *restrict out)
+PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict tones, int n, const float *restrict fy,
+                        float (*restrict steering)[BLOCK], int32_t count, int fine, Linear *restrict out)
 {
     const Constants k = *constants;
-    const Linear *u = &under->linear, *o = &over->linear;
     for (int32_t i = 0; i < count; i++) {
-        Encoded dark = {{u->blue[i], u->green[i], u->red[i]}, under->y[i], under->fy[i], under->trust[i]};
-        Encoded bright = {{o->blue[i], o->green[i], o->red[i]}, over->y[i], over->fy[i], over->trust[i]};
-        float drift[3] = {steering[4][i], steering[5][i], steering[6][i]}, bgr[3];
-        tone_of_pixel(&k, dark, bright, fy[i], steering[3][i], drift, fine, bgr);
+        Encoded own[MOST_EXPOSURES];
+        float parts[MOST_EXPOSURES], drifts[3 * MOST_EXPOSURES], bgr[3];
+        UNROLLED
+        for (int j = 0; j < n; j++) {
+            own[j].bgr[0] = tones[j].linear.blue[i];
+            own[j].bgr[1] = tones[j].linear.green[i];
+            own[j].bgr[2] = tones[j].linear.red[i];
+            own[j].luma = tones[j].y[i];
+            own[j].f = tones[j].fy[i];
+            own[j].trust = tones[j].trust[i];
+        }
+        UNROLLED
+        for (int j = 0; j < n - 1; j++)
+            parts[j] = steering[PARTS(n) + j][i];
+        UNROLLED
+        for (int p = 0; p < 3 * (n - 1); p++)
+            drifts[p] = steering[DRIFTS(n) + p][i];
+        tone_of_pixel(&k, n, own, fy[i], parts, drifts, fine, bgr);
         out->blue[i] = bgr[0];
         out->green[i] = bgr[1];
         out->red[i] = bgr[2];
     }
 }
 
-VECTORISED static void tone_block(const Constants *constants, const Tones *restrict under, const Tones *restrict over,
-                                  const float *restrict fy, float (*restrict steering)[BLOCK], int32_t count, int fine,
-                                  Linear *restrict out)
+/* More exposures, one after the other. The first loop is of the darkest, the last of the brightest one. */
+typedef struct {
+    float over[3][BLOCK], under[3][BLOCK], weights[BLOCK], rest[BLOCK], reached[BLOCK], f[BLOCK], luma[BLOCK];
+} Mixtures;
+
+PIXEL_FN void add_loop(const Constants *constants, const Tones *restrict own, const Tones *next, const float *part,
+                       float (*restrict drifts)[BLOCK], int first, int last, int32_t count, Mixtures *restrict mixes)
 {
-    if (fine)
-        tone_loop(constants, under, over, fy, steering, count, 1, out);
+    const Constants k = *constants;
+    const Linear *in = &own->linear;
+    for (int32_t i = 0; i < count; i++) {
+        Encoded encoded = {{in->blue[i], in->green[i], in->red[i]}, own->y[i], own->fy[i], own->trust[i]};
+        float drift[3] = {drifts[0][i], drifts[1][i], drifts[2][i]}, end = within(mixes->luma[i], k.luma_low, k.luma_high);
+        Mixture mix;
+        for (int c = 0; c < 3; c++) {
+            mix.over[c] = first ? 0.0f : mixes->over[c][i] / mixes->under[c][i];
+            mix.under[c] = 1.0f;
+        }
+        mix.weights = mixes->weights[i], mix.rest = mixes->rest[i], mix.reached = mixes->reached[i];
+        add_exposure(&k, &mix, first, last, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
+        for (int c = 0; c < 3; c++) {
+            mixes->over[c][i] = mix.over[c];
+            mixes->under[c][i] = mix.under[c];
+        }
+        mixes->weights[i] = mix.weights, mixes->rest[i] = mix.rest, mixes->reached[i] = mix.reached;
+    }
+}
+
+PIXEL_FN void start_mixes(const Constants *constants, const Tones *restrict brightest, const float *restrict fy, int32_t count,
+                          Mixtures *restrict mixes)
+{
+    const Constants k = *constants;
+    const Linear *in = &brightest->linear;
+    for (int32_t i = 0; i < count; i++) {
+        Encoded own = {{in->blue[i], in->green[i], in->red[i]}, brightest->y[i], brightest->fy[i], brightest->trust[i]};
+        mixes->f[i] = larger(fy[i], least_f(&k, own));
+        mixes->luma[i] = on_curve(&k.luma_of_f, mixes->f[i], 1);
+    }
+}
+
+PIXEL_FN void end_mixes(const Constants *constants, const Mixtures *restrict mixes, int32_t count, Linear *restrict out)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++) {
+        Mixture mix;
+        float bgr[3];
+        for (int c = 0; c < 3; c++) {
+            mix.over[c] = mixes->over[c][i];
+            mix.under[c] = mixes->under[c][i];
+        }
+        mix.weights = mixes->weights[i];
+        mixed_bgr(&k, &mix, 0, mixes->luma[i], bgr);
+        out->blue[i] = bgr[0];
+        out->green[i] = bgr[1];
+        out->red[i] = bgr[2];
+    }
+}
+
+VECTORISED static void tone_of_many(const Constants *constants, const Tones *tones, int n, const float *fy,
+                                    float (*steering)[BLOCK], int32_t count, Linear *out)
+{
+    _Alignas(64) Mixtures mixes;
+    float(*parts)[BLOCK] = steering + PARTS(n), (*drifts)[BLOCK] = steering + DRIFTS(n);
+    start_mixes(constants, tones + n - 1, fy, count, &mixes);
+    add_loop(constants, tones, tones + 1, parts[0], drifts, 1, 0, count, &mixes);
+    for (int j = 1; j < n - 1; j++)
+        add_loop(constants, tones + j, tones + j + 1, parts[j], drifts + 3 * j, 0, 0, count, &mixes);
+    add_loop(constants, tones + n - 1, tones + n - 1, parts[0], drifts, 0, 1, count, &mixes);
+    end_mixes(constants, &mixes, count, out);
+}
+
+VECTORISED static void tone_block(const Constants *constants, const Tones *restrict tones, int n, const float *restrict fy,
+                                  float (*restrict steering)[BLOCK], int32_t count, int fine, Linear *restrict out)
+{
+    if (n == 2 && fine)
+        tone_loop(constants, tones, 2, fy, steering, count, 1, out);
+    else if (n == 2)
+        tone_loop(constants, tones, 2, fy, steering, count, 0, out);
+    else if (n == 3 && fine)
+        tone_loop(constants, tones, 3, fy, steering, count, 1, out);
+    else if (n == 3)
+        tone_loop(constants, tones, 3, fy, steering, count, 0, out);
     else
-        tone_loop(constants, under, over, fy, steering, count, 0, out);
+        tone_of_many(constants, tones, n, fy, steering, count, out);
 }
 
 VECTORISED static void round_block(const Linear *restrict encoded, int bytes, void *row, int32_t start, int32_t count)
@@ -483,7 +620,7 @@ void lightness_rows(const Constants *constants, const Tables *tables, int32_t to
 
 /* Two neighbouring small rows of steering planes, interpolated to the full width; kept from row to row of the picture. */
 typedef struct {
-    float *above, *below; /* STEERING planes of the full width each */
+    float *above, *below; /* the planes of the full width, each */
     int32_t first;        /* small row in `above`, -1 before the first use */
     int32_t *starts;      /* first column that lies right of each small column's centre, small_width + 1 entries */
     float *along;         /* for every column how far it is on the way to the next small column */
@@ -491,16 +628,17 @@ typedef struct {
 
 static int start_steering(const Job *job, Steering *steering)
 {
-    size_t width = (size_t)job->under.width, small = (size_t)job->small_width;
-    float *memory = malloc(width * (2 * STEERING + 1) * sizeof(float) + (small + 1) * sizeof(int32_t));
+    int32_t across = job->inputs->picture.width;
+    size_t width = (size_t)across, small = (size_t)job->small_width, planes = (size_t)job->planes;
+    float *memory = malloc(width * (2 * planes + 1) * sizeof(float) + (small + 1) * sizeof(int32_t));
     if (!memory)
         return 1;
     steering->above = memory;
-    steering->below = memory + STEERING * width;
-    steering->along = memory + 2 * STEERING * width;
-    steering->starts = (int32_t *)(memory + (2 * STEERING + 1) * width);
+    steering->below = memory + planes * width;
+    steering->along = memory + 2 * planes * width;
+    steering->starts = (int32_t *)(memory + (2 * planes + 1) * width);
     steering->first = -1;
-    lay_out(job->under.width, job->small_width, 1, steering->along, steering->starts);
+    lay_out(across, job->small_width, 1, steering->along, steering->starts);
     return 0;
 }
 
@@ -511,7 +649,7 @@ static void end_steering(Steering *steering)
 
 VECTORISED static void widen(const Job *job, const Steering *steering, int32_t small_row, float *restrict wide)
 {
-    int32_t width = job->under.width, small = job->small_width;
+    int32_t width = job->inputs->picture.width, small = job->small_width;
     const float *restrict along = steering->along;
     for (int p = 0; p < job->planes; p++, wide += width) {
         const float *plane = job->steering + ((size_t)small_row * job->planes + p) * small;
@@ -539,58 +677,75 @@ static void steer_to(const Job *job, Steering *steering, int32_t first)
     steering->first = first;
 }
 
-/* What a row needs at hand; a and b of the tones start at zero, since a share of 0 or 1 multiplies the other's by zero. */
+/* What a row needs at hand; a and b of the tones start at zero, since a share of 0 multiplies them. */
 typedef struct {
-    Tones under, over;
+    Tones *tones;              /* of each exposure */
+    float (*steering)[BLOCK];  /* `planes` of them */
+    float (*shares)[BLOCK];    /* of each exposure */
+    const void **rows;         /* of each exposure */
     Linear fused;
-    float steering[STEERING][BLOCK], fy[BLOCK], y[BLOCK], share[BLOCK];
+    float fy[BLOCK], y[BLOCK];
 } Scratch;
+
+#define ALIGNMENT 64
+#define ALIGNED(size) (((size) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
+
+static Scratch *new_scratch(const Job *job)
+{
+    size_t n = (size_t)job->count, own = ALIGNED(sizeof(Scratch)), tones = ALIGNED(n * sizeof(Tones));
+    size_t steering = (size_t)job->planes * BLOCK * sizeof(float), shares = n * BLOCK * sizeof(float);
+    size_t size = ALIGNED(own + tones + steering + shares + n * sizeof(void *));
+    char *memory = aligned_alloc(ALIGNMENT, size);
+    if (!memory)
+        return NULL;
+    memset(memory, 0, size);
+    Scratch *s = (Scratch *)memory;
+    s->tones = (Tones *)(memory + own);
+    s->steering = (float(*)[BLOCK])(memory + own + tones);
+    s->shares = (float(*)[BLOCK])(memory + own + tones + steering);
+    s->rows = (const void **)(memory + own + tones + steering + shares);
+    return s;
+}
 
 /* The other transfers, in linear light. */
 static void light_or_lab_block(const Constants *constants, const Tables *tables, const Job *job, int32_t x, int32_t count,
-                                Scratch *s, void *out)
+                               Scratch *s, void *out)
 {
-    share_block(constants, job->select, &s->under, &s->over, s->fy, s->steering[3], count, s->share);
+    int n = job->count, lab = job->transfer == LAB;
+    share_block(constants, job->select, s->tones, n, s->fy, s->steering + PARTS(n), count, s->shares);
     luminance_block(constants, s->fy, count, s->y);
-    if (job->transfer == CHROMATICITY) {
-        mix_light_block(constants, &s->under, &s->over, s->y, s->share, count, &s->fused);
-    } else {
-        if (any_above(s->share, 0.0f, count))
-            colour_block(constants, count, &s->under);
-        if (any_below(s->share, 1.0f, count))
-            colour_block(constants, count, &s->over);
-        mix_colour_block(constants, &s->under, &s->over, s->fy, s->y, s->share, count, &s->fused);
-    }
+    for (int j = 0; lab && j < n; j++)
+        if (any_above(s->shares[j], 0.0f, count))
+            colour_block(constants, count, s->tones + j);
+    mix_block(constants, lab, s->tones, n, s->fy, s->y, s->shares, count, &s->fused);
     if (outside_gamut(&s->fused, count))
         limit_block(s->y, count, &s->fused);
-    encode_block(tables, &s->fused, job->under.bytes_per_sample, out, x, count);
+    encode_block(tables, &s->fused, job->inputs->picture.bytes_per_sample, out, x, count);
 }
 
-static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const void *under,
-                     const void *over, const Steering *steering, float down, Scratch *s)
+/* Row y from that row of each exposure, in `s`. */
+static void fuse_row(const Constants *constants, const Tables *tables, const Job *job, int32_t y, const Steering *steering,
+                     float down, Scratch *s)
 {
-    int32_t width = job->under.width;
-    int bytes = job->under.bytes_per_sample;
+    int n = job->count, bytes = job->inputs->picture.bytes_per_sample;
+    int32_t width = job->inputs->picture.width;
     int fine = bytes > 1 || job->transfer == LAB; /* a* and b* are differences of roots */
     void *out = (char *)job->out + y * job->out_stride;
     for (int32_t x = 0; x < width; x += BLOCK) {
         int32_t count = width - x < BLOCK ? width - x : BLOCK;
         const float *lightness = job->lightness ? job->lightness + (size_t)y * width + x : NULL;
-        if (job->transfer == TONE) {
-            codes_block(under, bytes, x, count, &s->under.linear);
-            codes_block(over, bytes, x, count, &s->over.linear);
-            luma_block(constants, count, &s->under, fine);
-            luma_block(constants, count, &s->over, fine);
-        } else {
-            decode_block(tables->decode, under, bytes, x, count, &s->under.linear);
-            decode_block(tables->decode, over, bytes, x, count, &s->over.linear);
-            light_block(constants, count, &s->under, fine);
-            light_block(constants, count, &s->over, fine);
-        }
+        for (int j = 0; j < n; j++)
+            if (job->transfer == TONE) {
+                codes_block(s->rows[j], bytes, x, count, &s->tones[j].linear);
+                luma_block(constants, count, s->tones + j, fine);
+            } else {
+                decode_block(tables->decode, s->rows[j], bytes, x, count, &s->tones[j].linear);
+                light_block(constants, count, s->tones + j, fine);
+            }
         blend_block(steering->above + x, steering->below + x, down, width, job->planes, count, s->steering);
-        target_block(constants, &s->under, &s->over, s->steering, lightness, count, s->fy);
+        target_block(constants, s->tones, n, s->steering, lightness, count, s->fy);
         if (job->transfer == TONE) {
-            tone_block(constants, &s->under, &s->over, s->fy, s->steering, count, fine, &s->fused);
+            tone_block(constants, s->tones, n, s->fy, s->steering, count, fine, &s->fused);
             round_block(&s->fused, bytes, out, x, count);
         } else {
             light_or_lab_block(constants, tables, job, x, count, s, out);
@@ -598,58 +753,61 @@ static void fuse_row(const Constants *constants, const Tables *tables, const Job
     }
 }
 
-/* An exposure, read row by row. */
-typedef struct {
-    const Picture *picture;
-    const Compensation *motion;
-    Shares shares;
-} Exposure;
+/* ---- exposures, read row by row ---- */
 
-static int start_exposure(const Picture *picture, const Compensation *motion, Exposure *exposure)
+static int start_exposures(const Job *job, Shares *shares)
 {
-    exposure->picture = picture;
-    exposure->motion = motion;
-    return motion ? start_shares(motion, &exposure->shares) : 0;
+    for (int j = 0; j < job->count; j++)
+        shares[j].share = NULL;
+    for (int j = 0; j < job->count; j++)
+        if (job->inputs[j].motion && start_shares(job->inputs[j].motion, shares + j))
+            return 1;
+    return 0;
 }
 
-static void end_exposure(Exposure *exposure)
+static void end_exposures(const Job *job, Shares *shares)
 {
-    if (exposure->motion)
-        end_shares(&exposure->shares);
+    for (int j = 0; j < job->count; j++)
+        if (shares[j].share)
+            end_shares(shares + j);
 }
 
-static const void *exposure_row(Exposure *exposure, int32_t y)
+static const void *exposure_row(const Job *job, Shares *shares, int32_t j, int32_t y, const void *neighbour)
 {
-    return exposure->motion ? compensated_row(exposure->motion, &exposure->shares, y) : row_of(exposure->picture, y);
+    const Input *input = job->inputs + j;
+    return input->motion ? compensated_row(input->motion, shares + j, neighbour, y) : row_of(&input->picture, y);
 }
 
-static void fuse_exposures(const Constants *constants, const Tables *tables, const Job *job, Exposure *under, Exposure *over,
-                           Steering *steering, int32_t top, int32_t bottom)
+/* Row y of all exposures at the reference's moment, from the reference outward. */
+static void exposure_rows(const Job *job, Shares *shares, int32_t y, const void **rows)
 {
-    _Alignas(64) Scratch scratch = {0};
-    for (int32_t y = top; y < bottom; y++) {
-        float down;
-        steer_to(job, steering, between(y, job->under.height, job->small_height, &down));
-        fuse_row(constants, tables, job, y, exposure_row(under, y), exposure_row(over, y), steering, down, &scratch);
-    }
+    int32_t reference = job->reference;
+    rows[reference] = row_of(&job->inputs[reference].picture, y);
+    for (int32_t j = reference - 1; j >= 0; j--)
+        rows[j] = exposure_row(job, shares, j, y, rows[j + 1]);
+    for (int32_t j = reference + 1; j < job->count; j++)
+        rows[j] = exposure_row(job, shares, j, y, rows[j - 1]);
 }
 
-/* Fuse rows top..bottom. 0, or 1 if out of memory. `out` may be one of the exposures, if none is compensated. */
+/* Fuse rows top..bottom of up to MOST_EXPOSURES exposures. 0, or 1 if out of memory. */
 int fuse_rows(const Constants *constants, const Tables *tables, const Job *job, int32_t top, int32_t bottom)
 {
     Steering steering;
-    Exposure under, over;
-    if (start_steering(job, &steering))
+    Shares shares[MOST_EXPOSURES];
+    Scratch *scratch = new_scratch(job);
+    if (!scratch || start_steering(job, &steering)) {
+        free(scratch);
         return 1;
-    int failed = start_exposure(&job->under, job->under_motion, &under);
-    if (!failed) {
-        failed = start_exposure(&job->over, job->over_motion, &over);
-        if (!failed) {
-            fuse_exposures(constants, tables, job, &under, &over, &steering, top, bottom);
-            end_exposure(&over);
-        }
-        end_exposure(&under);
     }
+    int failed = start_exposures(job, shares);
+    for (int32_t y = top; !failed && y < bottom; y++) {
+        float down;
+        steer_to(job, &steering, between(y, job->inputs->picture.height, job->small_height, &down));
+        exposure_rows(job, shares, y, scratch->rows);
+        fuse_row(constants, tables, job, y, &steering, down, scratch);
+    }
+    end_exposures(job, shares);
     end_steering(&steering);
+    free(scratch);
     return failed;
 }

@@ -10,10 +10,20 @@
 #include <stdint.h>
 #include <string.h>
 
+/* So many exposures at most. */
+#define MOST_EXPOSURES 16
+
 #ifdef __CUDACC__
 #define PIXEL_FN static __device__ __forceinline__
 #else
 #define PIXEL_FN static inline __attribute__((always_inline))
+#endif
+
+/* Loops over exposures: unrolled where their number is known, or a compiler turns no loop over pixels into vector instructions. */
+#if defined(__CUDACC__) || defined(__clang__)
+#define UNROLLED _Pragma("unroll")
+#else
+#define UNROLLED _Pragma("GCC unroll 12")
 #endif
 
 typedef struct {
@@ -42,7 +52,7 @@ typedef struct {
     float black_f;                   /* f of L* = 0 */
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
     float dark_floor, clip_loss, brightening;
-    Ramp tie;                        /* `select`: over the under-exposed picture's weight */
+    Ramp tie, wide_tie;              /* `select`: over an exposure's weight beside the strongest other; of two, of more */
     float shoulder, least_luma, luma_low, luma_high, near_floor, least_step; /* `tone`; least_step in units of f */
     float colour_floor, least_code;  /* `tone`: part of the brightest exposure's L*; encoded */
     Ramp code_clip;                  /* `tone`: reliability, over the largest encoded channel */
@@ -125,7 +135,7 @@ PIXEL_FN Tone tone_of(const Constants *k, float fy, float blue, float green, flo
     return tone;
 }
 
-/* Factor on the under-exposed picture's trust, for being shown brighter than it is. */
+/* Factor on the trust of all exposures but the brightest, for being shown brighter than they are. */
 PIXEL_FN float brightened_trust(const Constants *k, float fy, float fy_out)
 {
     float ratio = smaller(k->brightening * fy / fy_out, 1.0f);
@@ -133,39 +143,81 @@ PIXEL_FN float brightened_trust(const Constants *k, float fy, float fy_out)
     return ratio * ratio;
 }
 
-/* The under-exposed picture's share, 0..1, from its part of the regional chroma and the pixels' trusts. */
-PIXEL_FN float under_weight(float part, float trust_under, float trust_over)
+/* Shares of n exposures' colours, 0..1, from their parts of the regional chroma (of all but the brightest, which has the rest)
+ * and the pixels' trusts: chroma_map.shares. */
+PIXEL_FN void shares_of(const Constants *k, int n, int select, const float *parts, const float *trusts, float *shares)
 {
-    float under = part * trust_under;
-    return under / (under + (1.0f - part) * trust_over);
+    float weights[MOST_EXPOSURES], rest = 1.0f, total = 0.0f, trust = 0.0f, left = 1.0f;
+    UNROLLED
+    for (int j = 0; j < n; j++) {
+        float part = j < n - 1 ? parts[j] : rest;
+        rest -= part;
+        weights[j] = part * trusts[j];
+        total = j ? total + weights[j] : weights[j];
+        trust = j ? larger(trust, trusts[j]) : trusts[j];
+    }
+    UNROLLED
+    for (int j = 0; j < n; j++)
+        shares[j] = weights[j] / total;
+    if (select) {
+        float chosen[MOST_EXPOSURES];
+        total = 0.0f;
+        UNROLLED
+        for (int j = 0; j < n; j++) {
+            float strongest = 0.0f;
+            UNROLLED
+            for (int i = 0; i < n; i++)
+                strongest = i == j ? strongest : larger(strongest, shares[i]);
+            chosen[j] = n == 2 ? smoothstep(k->tie, shares[j]) : smoothstep(k->wide_tie, shares[j] / (shares[j] + strongest));
+            total += chosen[j];
+        }
+        UNROLLED
+        for (int j = 0; j < n; j++)
+            shares[j] += trust * ((n == 2 ? chosen[j] : chosen[j] / total) - shares[j]);
+    }
+    UNROLLED
+    for (int j = 0; j < n - 1; j++)
+        left -= shares[j];
+    shares[n - 1] = left;
 }
 
-/* Linear B, G, R of a fused pixel that keeps the chromaticity of its exposures: their light is scaled to the fused luminance
- * `y` and mixed. An exposure darker than the knee (L* 8) is brightened as if it lay there, lest the noise of darkness be scaled
- * up without bound; grey makes up for what is missing then. Channels may lie outside 0..1. */
-PIXEL_FN void light_of(const Constants *k, const float *under, float under_y, const float *over, float over_y, float y,
-                       float share, float *bgr)
+/* Linear B, G, R of a fused pixel that keeps the chromaticity of its n exposures: their light, of these luminances, is scaled to
+ * the fused luminance `y` and mixed. An exposure darker than the knee (L* 8) is brightened as if it lay there, lest the noise of
+ * darkness be scaled up without bound; grey makes up for what is missing then. Channels may lie outside 0..1. */
+PIXEL_FN void light_of(const Constants *k, int n, const float (*linear)[3], const float *luminances, float y, const float *shares,
+                       float *bgr)
 {
-    float least = larger(smaller(k->cube_knee, y), 1e-9f);
-    under_y = larger(under_y, least);
-    over_y = larger(over_y, least);
-    float both = y / (under_y * over_y);
-    float gain_under = share * both * over_y, gain_over = (1.0f - share) * both * under_y;
-    float blue = gain_under * under[0] + gain_over * over[0];
-    float green = gain_under * under[1] + gain_over * over[1];
-    float red = gain_under * under[2] + gain_over * over[2];
-    float missing = y - dot3(k->xyz_from_bgr + 3, blue, green, red);
-    bgr[0] = blue + missing;
-    bgr[1] = green + missing;
-    bgr[2] = red + missing;
+    float least = larger(smaller(k->cube_knee, y), 1e-9f), product = 1.0f, both;
+    UNROLLED
+    for (int j = 0; j < n; j++)
+        product = j ? product * larger(luminances[j], least) : larger(luminances[j], least);
+    both = n <= 4 ? y / product : 0.0f;
+    bgr[0] = bgr[1] = bgr[2] = 0.0f;
+    UNROLLED
+    for (int j = 0; j < n; j++) {
+        float gain = shares[j] * both;
+        UNROLLED
+        for (int i = 0; i < n; i++)
+            gain = i == j ? gain : gain * larger(luminances[i], least);
+        gain = n <= 4 ? gain : shares[j] * y / larger(luminances[j], least);
+        for (int c = 0; c < 3; c++)
+            bgr[c] = j ? bgr[c] + gain * linear[j][c] : gain * linear[j][c];
+    }
+    float missing = y - dot3(k->xyz_from_bgr + 3, bgr[0], bgr[1], bgr[2]);
+    for (int c = 0; c < 3; c++)
+        bgr[c] += missing;
 }
 
-/* The same with a* and b* as they are in the exposures. A share of exactly 0 or 1 leaves the other exposure's a and b without
- * any influence, whatever they are. */
-PIXEL_FN void colour_of(const Constants *k, Tone under, Tone over, float fy, float y, float share, float *bgr)
+/* The same with a* and b* as they are in the exposures. A share of exactly 0 leaves an exposure's a and b without any
+ * influence, whatever they are. */
+PIXEL_FN void colour_of(const Constants *k, int n, const Tone *tones, float fy, float y, const float *shares, float *bgr)
 {
-    float a = share * under.a + (1.0f - share) * over.a;
-    float b = share * under.b + (1.0f - share) * over.b;
+    float a = 0.0f, b = 0.0f;
+    UNROLLED
+    for (int j = 0; j < n; j++) {
+        a += shares[j] * tones[j].a;
+        b += shares[j] * tones[j].b;
+    }
     float x = lab_f_inverse(k, fy + a);
     float z = lab_f_inverse(k, fy - b);
     bgr[0] = dot3(k->bgr_from_xyz, x, y, z);
@@ -232,32 +284,70 @@ PIXEL_FN float least_f(const Constants *k, Encoded brightest)
     return k->black_f + part * (brightest.f - k->black_f);
 }
 
-/* Encoded B, G, R of the fused pixel from both exposures' pixels, the fused f, the under-exposed one's part of the chroma, and
- * the drift of its channels. One division for all: the denominators are multiplied. */
-PIXEL_FN void tone_of_pixel(const Constants *k, Encoded under, Encoded over, float f, float part, const float *drift, int fine,
-                            float *bgr)
+/* What the exposures so far add up to: fractions, so that one division does for all exposures, and of two for all channels; the
+ * sum of their weights; what is left of the parts; how far f is on the way from the last one to the next. */
+typedef struct {
+    float over[3], under[3], weights, rest, reached;
+} Mixture;
+
+/* Add an exposure. next_f: of the next one; part: of the chroma, of all but the last one, which has the rest; drift: of B, G, R to
+ * the next one. */
+PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last, const Encoded *own, float next_f, float f, float end,
+                           float part, const float *drift)
 {
-    f = larger(f, least_f(k, over));
-    float t = within((f - under.f) / larger(over.f - under.f, k->least_step), 0.0f, 1.0f);
-    float dark = under.trust * part * larger(1.0f - t, k->near_floor);
-    float bright = over.trust * (1.0f - part) * larger(t, k->near_floor);
-    float luma = on_curve(&k->luma_of_f, f, fine), end = within(luma, k->luma_low, k->luma_high), top = k->shoulder;
-    Step from_dark = step_of(k, under.luma, end), from_bright = step_of(k, over.luma, end);
-    float sums[3], both[3];
+    float reached = first ? 1.0f : mix->reached, top = k->shoulder;
+    float t = last ? 0.0f : within((f - own->f) / larger(next_f - own->f, k->least_step), 0.0f, 1.0f);
+    float near = last ? reached : first ? 1.0f - t : reached * (1.0f - t);
+    part = last ? mix->rest : part;
+    float weight = own->trust * part * larger(near, k->near_floor);
+    Step step = step_of(k, own->luma, end);
+    UNROLLED
     for (int c = 0; c < 3; c++) {
-        float factor = from_dark.over * (1.0f + (drift[c] - 1.0f) * t);
-        float below = top * from_dark.under + (factor - from_dark.under) * under.bgr[c];
-        float above = top * from_bright.under + (from_bright.over - from_bright.under) * over.bgr[c];
-        sums[c] = dark * factor * under.bgr[c] * above + bright * from_bright.over * over.bgr[c] * below;
-        both[c] = below * above;
+        float factor = last ? step.over : step.over * (1.0f + (drift[c] - 1.0f) * t);
+        float under = top * step.under + (factor - step.under) * own->bgr[c];
+        float over = weight * factor * own->bgr[c];
+        mix->over[c] = first ? over : mix->over[c] * under + over * mix->under[c];
+        mix->under[c] = first ? under : mix->under[c] * under;
     }
-    float one = top / ((dark + bright) * both[0] * both[1] * both[2]);
-    bgr[0] = sums[0] * both[1] * both[2] * one;
-    bgr[1] = sums[1] * both[0] * both[2] * one;
-    bgr[2] = sums[2] * both[0] * both[1] * one;
+    mix->weights = first ? weight : mix->weights + weight;
+    mix->rest = first ? 1.0f - part : mix->rest - part;
+    mix->reached = t;
+}
+
+/* Encoded B, G, R of the mixture, of this luma. */
+PIXEL_FN void mixed_bgr(const Constants *k, const Mixture *mix, int of_two, float luma, float *bgr)
+{
+    const float *over = mix->over, *under = mix->under;
+    if (of_two) {
+        float one = k->shoulder / (mix->weights * under[0] * under[1] * under[2]);
+        bgr[0] = over[0] * under[1] * under[2] * one;
+        bgr[1] = over[1] * under[0] * under[2] * one;
+        bgr[2] = over[2] * under[0] * under[1] * one;
+    } else { /* the product of all would leave the range of single precision */
+        UNROLLED
+        for (int c = 0; c < 3; c++)
+            bgr[c] = k->shoulder * over[c] / (mix->weights * under[c]);
+    }
     float missing = luma - luminance_of(k, bgr[0], bgr[1], bgr[2]);
+    UNROLLED
     for (int c = 0; c < 3; c++)
         bgr[c] = within(bgr[c] + missing, 0.0f, 1.0f);
+}
+
+/* Encoded B, G, R of the fused pixel from n exposures' pixels, dark to bright, up to four, the fused f, their parts of the chroma
+ * (of all but the brightest), and the drift of B, G, R from each to the next. */
+PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float f, const float *parts, const float *drifts,
+                            int fine, float *bgr)
+{
+    f = larger(f, least_f(k, own[n - 1]));
+    float luma = on_curve(&k->luma_of_f, f, fine), end = within(luma, k->luma_low, k->luma_high);
+    Mixture mix;
+    UNROLLED
+    for (int j = 0; j < n; j++) {
+        int last = j == n - 1, next = last ? j : j + 1;
+        add_exposure(k, &mix, j == 0, last, own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
+    }
+    mixed_bgr(k, &mix, n == 2, luma, bgr);
 }
 
 /* Natural logarithm of a normal positive number, within 3e-7 of it. */

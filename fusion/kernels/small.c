@@ -1,13 +1,14 @@
 /* The small picture, and what is told from it (fusion/method/downscale.py, fusion/method/guided_upsampling.py), for the CPU. No state. */
+#include "pixels.h"
 #include "rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AFFINE_PRODUCTS 8
+#define PRODUCTS(n) (2 * (n) + 1 + (n) * ((n) + 1) / 2) /* statistics of the local affine model with n guides */
 #define DRIFT 6 /* numbers of evidence of colour drift a pixel: see drift_evidence in pixels.c */
-#define MOST_PLANES 8
+#define MOST_PLANES PRODUCTS(MOST_EXPOSURES)
 
 /* Sums of 8-bit samples are kept in 16 bits for up to MOST_ROWS rows. */
 #define MOST_ROWS 257
@@ -131,7 +132,9 @@ int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t wi
 static inline __attribute__((always_inline)) void slide(const double *restrict column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
                     double *restrict out)
 {
-    double sums[MOST_PLANES] = {0};
+    double sums[MOST_PLANES];
+    for (int32_t p = 0; p < planes; p++)
+        sums[p] = 0;
     for (int32_t x = 0; x < radius && x < width; x++)
         for (int32_t p = 0; p < planes; p++)
             sums[p] += column_sums[x * planes + p];
@@ -153,8 +156,12 @@ static inline __attribute__((always_inline)) void slide(const double *restrict c
 VECTORISED static void slide_row(const double *column_sums, int32_t width, int32_t planes, int32_t radius, double rows,
                                  double *out)
 {
-    if (planes == AFFINE_PRODUCTS)
-        slide(column_sums, width, AFFINE_PRODUCTS, radius, rows, out);
+    if (planes == PRODUCTS(2))
+        slide(column_sums, width, PRODUCTS(2), radius, rows, out);
+    else if (planes == PRODUCTS(3))
+        slide(column_sums, width, PRODUCTS(3), radius, rows, out);
+    else if (planes == PRODUCTS(4))
+        slide(column_sums, width, PRODUCTS(4), radius, rows, out);
     else if (planes == DRIFT)
         slide(column_sums, width, DRIFT, radius, rows, out);
     else
@@ -189,21 +196,40 @@ int box_mean(const double *in, int32_t height, int32_t width, int32_t planes, in
     return 0;
 }
 
-/* Statistics of one pixel for the local affine model: the two guides, the target, and their products. */
-VECTORISED static void affine_products(const float *under, const float *over, const double *target, int32_t count, double *out)
+/* Statistics of one pixel for the local affine model: the n guides, the target, and their products. */
+PIXEL_FN void products_loop(const float *const *guides, const double *target, int n, int32_t count, double *out)
 {
-    for (int32_t i = 0; i < count; i++, out += AFFINE_PRODUCTS) {
-        double u = under[i], o = over[i], t = target[i];
-        out[0] = u, out[1] = o, out[2] = t;
-        out[3] = u * u, out[4] = o * o, out[5] = u * o, out[6] = u * t, out[7] = o * t;
+    for (int32_t i = 0; i < count; i++) {
+        double t = target[i];
+        for (int j = 0; j < n; j++)
+            *out++ = guides[j][i];
+        *out++ = t;
+        for (int j = 0; j < n; j++)
+            for (int m = j; m < n; m++)
+                *out++ = (double)guides[j][i] * (double)guides[m][i];
+        for (int j = 0; j < n; j++)
+            *out++ = (double)guides[j][i] * t;
     }
 }
 
-VECTORISED static void affine_solve(const double *means, double eps, int32_t count, double *out)
+VECTORISED static void affine_products(const float *const *guides, const double *target, int n, int32_t count, double *out)
 {
-    for (int32_t i = 0; i < count; i++, means += AFFINE_PRODUCTS, out += 3) {
+    if (n == 2)
+        products_loop(guides, target, 2, count, out);
+    else if (n == 3)
+        products_loop(guides, target, 3, count, out);
+    else if (n == 4)
+        products_loop(guides, target, 4, count, out);
+    else
+        products_loop(guides, target, n, count, out);
+}
+
+/* Two guides, in closed form. */
+VECTORISED static void solve_two(const double *means, double eps, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, means += PRODUCTS(2), out += 3) {
         double u = means[0], o = means[1], t = means[2];
-        double var_u = means[3] - u * u + eps, var_o = means[4] - o * o + eps, cov = means[5] - u * o;
+        double var_u = means[3] - u * u + eps, var_o = means[5] - o * o + eps, cov = means[4] - u * o;
         double with_u = means[6] - u * t, with_o = means[7] - o * t;
         double determinant = var_u * var_o - cov * cov;
         out[0] = (with_u * var_o - with_o * cov) / determinant;
@@ -212,19 +238,67 @@ VECTORISED static void affine_solve(const double *means, double eps, int32_t cou
     }
 }
 
-/* Smoothed coefficients A, B, C (height x width x 3) of target ~ A under + B over + C. 0, or 1 if out of memory. */
-int affine_coefficients(const float *under, const float *over, const double *target, int32_t height, int32_t width,
-                        int32_t radius, double eps, double *out)
+/* More, by Cholesky's decomposition: the covariances with eps added are positive definite. */
+PIXEL_FN void solve_loop(const double *means, double eps, int n, int32_t count, double *out)
+{
+    for (int32_t i = 0; i < count; i++, means += PRODUCTS(n), out += n + 1) {
+        double root[MOST_EXPOSURES][MOST_EXPOSURES], right[MOST_EXPOSURES];
+        const double *product = means + n + 1, *with = product + n * (n + 1) / 2;
+        for (int j = 0; j < n; j++)
+            for (int m = j; m < n; m++)
+                root[m][j] = *product++ - means[j] * means[m] + (m == j ? eps : 0.0);
+        for (int j = 0; j < n; j++) {
+            right[j] = with[j] - means[j] * means[n];
+            for (int m = 0; m < j; m++) {
+                double part = root[j][m];
+                for (int q = 0; q < m; q++)
+                    part -= root[j][q] * root[m][q];
+                root[j][m] = part / root[m][m];
+                root[j][j] -= root[j][m] * root[j][m];
+                right[j] -= root[j][m] * right[m];
+            }
+            root[j][j] = sqrt(root[j][j]);
+            right[j] /= root[j][j];
+        }
+        double rest = means[n];
+        for (int j = n - 1; j >= 0; j--) {
+            for (int m = j + 1; m < n; m++)
+                right[j] -= root[m][j] * right[m];
+            right[j] /= root[j][j];
+            out[j] = right[j];
+        }
+        for (int j = 0; j < n; j++)
+            rest -= out[j] * means[j];
+        out[n] = rest;
+    }
+}
+
+VECTORISED static void affine_solve(const double *means, double eps, int n, int32_t count, double *out)
+{
+    if (n == 2)
+        solve_two(means, eps, count, out);
+    else if (n == 3)
+        solve_loop(means, eps, 3, count, out);
+    else if (n == 4)
+        solve_loop(means, eps, 4, count, out);
+    else
+        solve_loop(means, eps, n, count, out);
+}
+
+/* Smoothed coefficients (height x width x n + 1) of target ~ sum A_i guide_i + C; n guides, height x width each, up to
+ * MOST_EXPOSURES. 0, or 1 if out of memory. */
+int affine_coefficients(const float *const *guides, int32_t n, const double *target, int32_t height, int32_t width, int32_t radius,
+                        double eps, double *out)
 {
     int32_t count = height * width;
-    double *products = malloc((size_t)count * 2 * AFFINE_PRODUCTS * sizeof *products);
+    double *products = malloc((size_t)count * 2 * PRODUCTS(n) * sizeof *products);
     if (!products)
         return 1;
-    double *means = products + (size_t)count * AFFINE_PRODUCTS;
-    affine_products(under, over, target, count, products);
-    int failed = box_mean(products, height, width, AFFINE_PRODUCTS, radius, means);
-    affine_solve(means, eps, count, products);
-    failed = failed || box_mean(products, height, width, 3, radius, out);
+    double *means = products + (size_t)count * PRODUCTS(n);
+    affine_products(guides, target, n, count, products);
+    int failed = box_mean(products, height, width, PRODUCTS(n), radius, means);
+    affine_solve(means, eps, n, count, products);
+    failed = failed || box_mean(products, height, width, n + 1, radius, out);
     free(products);
     return failed;
 }

@@ -1,10 +1,11 @@
 /* The small picture: area averages, the network's input, its result, and the planes that steer the pixels. */
 #pragma once
 
-#include "pair.cuh"
+#include "bracket.cuh"
 
-#define PRODUCTS 8       /* window sums for the local affine model: u o t uu oo uo ut ot */
-#define PLANES (PRODUCTS + 2) /* and those of both chromas */
+/* Window sums for the local affine model of n guides: the guides, the target, the guides' products (each with itself and those
+ * after it), their products with the target; after them come the n chromas'. */
+PIXEL_FN int32_t products(int32_t n) { return 2 * n + 1 + n * (n + 1) / 2; }
 
 /* The cells of one of `parts` equal intervals of `size` cells, all whole but the two ends; in whole numbers, so exact. */
 struct Interval {
@@ -25,7 +26,7 @@ PIXEL_FN Interval interval(int32_t index, int32_t size, int32_t parts)
 }
 
 /* Rows of one small row, summed: a thread has twelve bytes of each row. Whole rows are summed in whole numbers. */
-template <typename Sample> PIXEL_FN void sum_rows(const Pair &p)
+template <typename Sample> PIXEL_FN void sum_rows(const Bracket &p)
 {
     typedef Group<Sample> Twelve;
     int32_t group = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z, row_bytes = 3 * p.width * (int32_t)sizeof(Sample);
@@ -56,7 +57,7 @@ KERNEL(sum_rows8, 6) { sum_rows<uint8_t>(p); }
 KERNEL(sum_rows16, 6) { sum_rows<uint16_t>(p); }
 
 /* Averages from the summed rows: a thread has one channel of one cell. x counts channels. */
-PIXEL_FN void sum_columns(const Pair &p, float full_code)
+PIXEL_FN void sum_columns(const Bracket &p, float full_code)
 {
     int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
     if (y >= p.small_height || x >= 3 * p.small_width)
@@ -73,7 +74,7 @@ PIXEL_FN void sum_columns(const Pair &p, float full_code)
 KERNEL(sum_columns8, 6) { sum_columns(p, 255.0f); }
 KERNEL(sum_columns16, 6) { sum_columns(p, 65535.0f); }
 
-PIXEL_FN void to_network(const Pair &p, int32_t plane, int32_t y, int32_t x, float lightness)
+PIXEL_FN void to_network(const Bracket &p, int32_t plane, int32_t y, int32_t x, float lightness)
 {
     size_t place = ((size_t)plane * p.network_height + y) * p.network_width + x;
     if (p.half)
@@ -82,7 +83,7 @@ PIXEL_FN void to_network(const Pair &p, int32_t plane, int32_t y, int32_t x, flo
         ((float *)p.network_in)[place] = lightness * 0.01f;
 }
 
-PIXEL_FN float from_network(const Pair &p, int32_t y, int32_t x)
+PIXEL_FN float from_network(const Bracket &p, int32_t y, int32_t x)
 {
     size_t place = (size_t)y * p.network_width + x;
     float value = p.half ? (float)((const Half *)p.network_out)[place] : ((const float *)p.network_out)[place];
@@ -114,6 +115,22 @@ KERNEL(small_lab, 6)
     if (x < p.network_width && y < p.network_height)
         to_network(p, z, y, x, lightness);
 }
+
+/* The network's result becomes one of its inputs: neighbours are fused two by two. */
+PIXEL_FN void feed(const Bracket &p, int32_t plane)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.network_width || y >= p.network_height)
+        return;
+    size_t from = (size_t)y * p.network_width + x, to = ((size_t)plane * p.network_height + y) * p.network_width + x;
+    if (p.half)
+        ((Half *)p.network_in)[to] = ((const Half *)p.network_out)[from];
+    else
+        ((float *)p.network_in)[to] = ((const float *)p.network_out)[from];
+}
+
+KERNEL(feed_1, 6) { feed(p, 1); }
+KERNEL(feed_2, 6) { feed(p, 2); }
 
 /* ---- gamma compensation of the network's result ---- */
 
@@ -157,7 +174,7 @@ KERNEL(count_lightness, 6)
     int32_t node = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
     if (node >= NODES || y >= p.small_height)
         return;
-    const float *row = (z ? p.lightness + cell_of(p, 1, 0, 0) : p.target) + (size_t)y * p.small_width;
+    const float *row = (z ? p.lightness + cell_of(p, p.exposures - 1, 0, 0) : p.target) + (size_t)y * p.small_width;
     float sum = 0, scale = 1.0f / p.top_step;
     for (int32_t x = 0; x < p.small_width; x++)
         sum += larger(1.0f - fabsf(within(row[x], 0.0f, 100.0f) * scale - (float)node), 0.0f);
@@ -176,7 +193,7 @@ KERNEL(add_counts, 6)
 }
 
 /* L* above which a part of the picture lies. */
-PIXEL_FN float top_lightness(const Pair &p, int32_t plane)
+PIXEL_FN float top_lightness(const Bracket &p, int32_t plane)
 {
     const float *counts = p.counts + ((size_t)plane * (p.small_height + 1) + p.small_height) * NODES;
     float wanted = p.top_part * (float)p.small_height * (float)p.small_width, above = 0;
@@ -205,7 +222,7 @@ KERNEL(whiten, 6)
 }
 
 /* Cells of a window that lie within the picture. */
-PIXEL_FN int32_t window_cells(const Pair &p, int32_t radius, int32_t y, int32_t x)
+PIXEL_FN int32_t window_cells(const Bracket &p, int32_t radius, int32_t y, int32_t x)
 {
     int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
     return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
@@ -215,24 +232,24 @@ PIXEL_FN int32_t window_cells(const Pair &p, int32_t radius, int32_t y, int32_t 
 
 #define DRIFT 6 /* numbers of evidence a cell: of each channel the logarithm times how well it is seen, then how well */
 
-PIXEL_FN float *evidence_at(const Pair &p, int32_t number, int32_t y, int32_t x)
+PIXEL_FN float *evidence_at(const Bracket &p, int32_t number, int32_t y, int32_t x)
 {
     return p.means + 1 + cell_of(p, number, y, x);
 }
 
-/* Evidence of a cell, and its mean over the brackets. */
+/* Evidence of a cell, and its mean over the brackets; a z for each exposure and the next one. */
 KERNEL(drift_cells, 6)
 {
     const Constants *k = &p.constants;
-    int32_t x = thread_x(), y = thread_y();
+    int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
     if (x >= p.small_width || y >= p.small_height)
         return;
-    const float *dark = p.small_bgr + 3 * cell_of(p, 0, y, x), *bright = p.small_bgr + 3 * cell_of(p, 1, y, x);
+    const float *dark = p.small_bgr + 3 * cell_of(p, z, y, x), *bright = p.small_bgr + 3 * cell_of(p, z + 1, y, x);
     float luma_dark = luminance_of(k, dark[0], dark[1], dark[2]), luma_bright = luminance_of(k, bright[0], bright[1], bright[2]);
     for (int c = 0; c < 3; c++) {
         float seen = drift_seen(k, dark[c], bright[c]);
         float shown = seen * drift_measured(k, dark[c], bright[c], luma_dark, luma_bright);
-        float *mean_shown = evidence_at(p, c, y, x), *mean_seen = evidence_at(p, 3 + c, y, x);
+        float *mean_shown = evidence_at(p, DRIFT * z + c, y, x), *mean_seen = evidence_at(p, DRIFT * z + 3 + c, y, x);
         *mean_shown = p.share < 1.0f ? *mean_shown + p.share * (shown - *mean_shown) : shown;
         *mean_seen = p.share < 1.0f ? *mean_seen + p.share * (seen - *mean_seen) : seen;
     }
@@ -251,14 +268,14 @@ KERNEL(drift_rows, 6)
         box += i >= x - p.drift_radius && i <= x + p.drift_radius ? value : 0.0f;
     }
     p.drift_sums[cell_of(p, number, y, x)] = box;
-    p.drift_sums[cell_of(p, DRIFT + number, y, x)] = whole;
+    p.drift_sums[cell_of(p, DRIFT * (p.exposures - 1) + number, y, x)] = whole;
 }
 
-PIXEL_FN float box_and_whole(const Pair &p, int32_t number, int32_t y, int32_t x)
+PIXEL_FN float box_and_whole(const Bracket &p, int32_t number, int32_t y, int32_t x)
 {
     float box = 0, whole = 0, cells = (float)p.small_height * (float)p.small_width;
     for (int32_t i = 0; i < p.small_height; i++) {
-        whole += p.drift_sums[cell_of(p, DRIFT + number, i, x)];
+        whole += p.drift_sums[cell_of(p, DRIFT * (p.exposures - 1) + number, i, x)];
         box += i >= y - p.drift_radius && i <= y + p.drift_radius ? p.drift_sums[cell_of(p, number, i, x)] : 0.0f;
     }
     return box / (float)window_cells(p, p.drift_radius, y, x) + p.drift_fall * whole / cells;
@@ -266,14 +283,14 @@ PIXEL_FN float box_and_whole(const Pair &p, int32_t number, int32_t y, int32_t x
 
 KERNEL(drift_factors, 6)
 {
-    int32_t x = thread_x(), y = thread_y();
+    int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z, first = DRIFT * z;
     if (x >= p.small_width || y >= p.small_height)
         return;
     float factors[3];
     ROLLED
-    for (int c = 0; c < 3; c++)
-        factors[c] = expf(p.drift_strength * box_and_whole(p, c, y, x) / (box_and_whole(p, 3 + c, y, x) + p.drift_prior));
-    float4 *drift = p.drift + cell_of(p, 0, y, x);
+    for (int c = first; c < first + 3; c++)
+        factors[c - first] = expf(p.drift_strength * box_and_whole(p, c, y, x) / (box_and_whole(p, 3 + c, y, x) + p.drift_prior));
+    float4 *drift = p.drift + cell_of(p, z, y, x);
     drift->x = factors[0];
     drift->y = factors[1];
     drift->z = factors[2];
@@ -288,24 +305,34 @@ KERNEL(drift_factors, 6)
 
 PIXEL_FN int32_t fixed(float value) { return (int32_t)(value * (float)ONE + 0.5f); }
 
-PIXEL_FN int64_t product(const Pair &p, int32_t plane, int32_t y, int32_t x)
+/* A guide, or after the last one the target. */
+PIXEL_FN int32_t factor_at(const Bracket &p, int32_t index, int32_t y, int32_t x)
 {
-    size_t cell = cell_of(p, 0, y, x), other = cell_of(p, 1, y, x);
-    if (plane >= PRODUCTS)
-        return (int64_t)fixed(p.chroma[plane == PRODUCTS ? cell : other]) * ONE;
-    int32_t u = fixed(p.lightness[cell]), o = fixed(p.lightness[other]), t = fixed(p.target[cell]);
-    int32_t left = plane == 1 || plane == 4 || plane == 7 ? o : plane == 2 ? t : u;
-    int32_t right = plane < 3 ? ONE : plane == 3 ? u : plane == 4 || plane == 5 ? o : t;
-    return (int64_t)left * right;
+    return fixed(index < p.exposures ? p.lightness[cell_of(p, index, y, x)] : p.target[cell_of(p, 0, y, x)]);
+}
+
+PIXEL_FN int64_t product(const Bracket &p, int32_t plane, int32_t y, int32_t x)
+{
+    int32_t n = p.exposures;
+    if (plane >= products(n))
+        return (int64_t)fixed(p.chroma[cell_of(p, plane - products(n), y, x)]) * ONE;
+    if (plane <= n)
+        return (int64_t)factor_at(p, plane, y, x) * ONE;
+    int32_t left = 0, right = plane - n - 1; /* of guides: row by row of the upper triangle */
+    for (; left < n && right >= n - left; left++)
+        right -= n - left;
+    if (left == n) /* of a guide and the target */
+        return (int64_t)factor_at(p, right, y, x) * factor_at(p, n, y, x);
+    return (int64_t)factor_at(p, left, y, x) * factor_at(p, left + right, y, x);
 }
 
 /* Sums along rows, one plane a z. */
 KERNEL(window_rows, 6)
 {
-    int32_t x = thread_x(), y = thread_y(), plane = (int32_t)blockIdx.z + (p.full ? PRODUCTS : 0);
+    int32_t x = thread_x(), y = thread_y(), plane = (int32_t)blockIdx.z + (p.full ? products(p.exposures) : 0);
     if (x >= p.small_width || y >= p.small_height)
         return;
-    int32_t radius = plane < PRODUCTS ? p.window_radius : p.chroma_radius;
+    int32_t radius = plane < products(p.exposures) ? p.window_radius : p.chroma_radius;
     int64_t sum = 0;
     for (int32_t i = most(x - radius, 0); i <= least(x + radius, p.small_width - 1); i++)
         sum += product(p, plane, y, i);
@@ -313,7 +340,7 @@ KERNEL(window_rows, 6)
 }
 
 /* Sum of a window from the sums along its rows. */
-template <typename Sum> PIXEL_FN Sum window_sum(const Pair &p, const Sum *sums, int32_t plane, int32_t radius, int32_t y, int32_t x)
+template <typename Sum> PIXEL_FN Sum window_sum(const Bracket &p, const Sum *sums, int32_t plane, int32_t radius, int32_t y, int32_t x)
 {
     int32_t bottom = least(y + radius, p.small_height - 1);
     Sum sum = 0;
@@ -323,23 +350,35 @@ template <typename Sum> PIXEL_FN Sum window_sum(const Pair &p, const Sum *sums, 
     return sum;
 }
 
+/* Each exposure's part of the regional chroma, but the brightest's. */
+template <int N> PIXEL_FN void chroma_parts(const Bracket &p, int32_t y, int32_t x)
+{
+    float part = 1.0f / ((float)window_cells(p, p.chroma_radius, y, x) * ((float)ONE * (float)ONE)), scales[N], total = 0.0f;
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        scales[j] = (float)window_sum(p, p.window_sums, products(N) + j, p.chroma_radius, y, x) * part + p.chroma_offset;
+        total += scales[j];
+    }
+    float *parts = (float *)(p.steering + quarters(N) * cell_of(p, 0, y, x)) + N + 1;
+    UNROLLED
+    for (int j = 0; j < N - 1; j++)
+        parts[j] = scales[j] / total;
+}
+
 KERNEL(solve_windows, 6)
 {
     int32_t x = thread_x(), y = thread_y();
     if (x >= p.small_width || y >= p.small_height)
         return;
-    size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
-    float part = 1.0f / ((float)window_cells(p, p.chroma_radius, y, x) * ((float)ONE * (float)ONE));
-    float under = (float)window_sum(p, p.window_sums, PRODUCTS, p.chroma_radius, y, x) * part + p.chroma_offset;
-    float over = (float)window_sum(p, p.window_sums, PRODUCTS + 1, p.chroma_radius, y, x) * part + p.chroma_offset;
-    p.steering[cell].w = under / (under + over);
+    chroma_parts<2>(p, y, x);
     if (p.full)
         return;
-    double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE)), means[PRODUCTS];
-    for (int32_t i = 0; i < PRODUCTS; i++)
+    size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
+    double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE)), means[8];
+    for (int32_t i = 0; i < 8; i++)
         means[i] = (double)window_sum(p, p.window_sums, i, p.window_radius, y, x) * one;
     double u = means[0], o = means[1], t = means[2];
-    double var_u = means[3] - u * u + p.window_eps, var_o = means[4] - o * o + p.window_eps, cov = means[5] - u * o;
+    double var_u = means[3] - u * u + p.window_eps, var_o = means[5] - o * o + p.window_eps, cov = means[4] - u * o;
     double with_u = means[6] - u * t, with_o = means[7] - o * t;
     double scale = 1.0 / (var_u * var_o - cov * cov);
     double a = (with_u * var_o - with_o * cov) * scale, b = (with_o * var_u - with_u * cov) * scale;
@@ -347,6 +386,66 @@ KERNEL(solve_windows, 6)
     p.coefficients[plane + cell] = (float)b;
     p.coefficients[2 * plane + cell] = (float)((t + 16.0 - a * (u + 16.0) - b * (o + 16.0)) / 116.0); /* from L* to f */
 }
+
+/* More guides, by Cholesky's decomposition: see kernels/small.c. */
+template <int N> PIXEL_FN void solve_more(const Bracket &p)
+{
+    int32_t x = thread_x(), y = thread_y(), next = N + 1;
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    chroma_parts<N>(p, y, x);
+    if (p.full)
+        return;
+    double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE));
+    double means[N + 1], root[N][N], right[N];
+    UNROLLED
+    for (int j = 0; j <= N; j++)
+        means[j] = (double)window_sum(p, p.window_sums, j, p.window_radius, y, x) * one;
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        UNROLLED
+        for (int m = j; m < N; m++)
+            root[m][j] = (double)window_sum(p, p.window_sums, next++, p.window_radius, y, x) * one - means[j] * means[m] +
+                         (m == j ? p.window_eps : 0.0);
+    }
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        right[j] = (double)window_sum(p, p.window_sums, next++, p.window_radius, y, x) * one - means[j] * means[N];
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        UNROLLED
+        for (int m = 0; m < j; m++) {
+            double part = root[j][m];
+            UNROLLED
+            for (int q = 0; q < m; q++)
+                part -= root[j][q] * root[m][q];
+            root[j][m] = part / root[m][m];
+            root[j][j] -= root[j][m] * root[j][m];
+            right[j] -= root[j][m] * right[m];
+        }
+        root[j][j] = sqrt(root[j][j]);
+        right[j] /= root[j][j];
+    }
+    UNROLLED
+    for (int j = N - 1; j >= 0; j--) {
+        UNROLLED
+        for (int m = j + 1; m < N; m++)
+            right[j] -= root[m][j] * right[m];
+        right[j] /= root[j][j];
+    }
+    double rest = means[N] + 16.0;
+    size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        rest -= right[j] * (means[j] + 16.0);
+        p.coefficients[j * plane + cell] = (float)right[j];
+    }
+    p.coefficients[N * plane + cell] = (float)(rest / 116.0); /* from L* to f */
+}
+
+/* Double-precision values take two registers each. */
+KERNEL(solve_windows_3, 4) { solve_more<3>(p); }
+KERNEL(solve_windows_4, 3) { solve_more<4>(p); }
 
 KERNEL(smooth_rows, 6)
 {
@@ -365,8 +464,8 @@ KERNEL(smooth_columns, 6)
     if (x >= p.small_width || y >= p.small_height)
         return;
     float part = 1.0f / (float)window_cells(p, p.window_radius, y, x);
-    float4 *steering = p.steering + cell_of(p, 0, y, x);
-    steering->x = window_sum(p, p.smooth_sums, 0, p.window_radius, y, x) * part;
-    steering->y = window_sum(p, p.smooth_sums, 1, p.window_radius, y, x) * part;
-    steering->z = window_sum(p, p.smooth_sums, 2, p.window_radius, y, x) * part;
+    float *steering = (float *)(p.steering + quarters(p.exposures) * cell_of(p, 0, y, x));
+    ROLLED
+    for (int32_t j = 0; j <= p.exposures; j++)
+        steering[j] = window_sum(p, p.smooth_sums, j, p.window_radius, y, x) * part;
 }

@@ -235,7 +235,7 @@ static void take_rows(Exposure *exposure, int32_t first, int32_t end)
     for (int32_t y = first; y < end; y++) {
         if (exposure->motion)
             exposure->shares.row = exposure->room + 3 * (size_t)exposure->picture->width * (size_t)(y - first);
-        exposure->rows[y - first] = exposure->motion ? compensated_row(exposure->motion, &exposure->shares, y) : row_of(exposure->picture, y);
+        exposure->rows[y - first] = exposure->motion ? compensated_row(exposure->motion, &exposure->shares, row_of(&exposure->motion->reference, y), y) : row_of(exposure->picture, y);
     }
 }
 

@@ -1,4 +1,4 @@
-"""The chroma map: whose a*, b* a pixel gets, by comparing the chroma scales of the two exposures.
+"""The chroma map: whose a*, b* a pixel gets, by comparing the chroma scales of the exposures.
 
 The rule (larger chroma, or a weighted mean) is the method's; the regional smoothing, the reliability ramps, the blend
 near ties and the lesser trust in brightened colours are ours, each against a defect that the bare rule shows on real
@@ -9,6 +9,7 @@ The compiled loops restate these rules: docs/add-a-fusion-method.md says how a c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +35,9 @@ Beyond, its trust falls with the fourth power: noise, quantisation and the camer
 CHROMA_OFFSET = 1.0
 """C*ab added to both chroma scales: two grey regions count as equal, whatever their noise."""
 
-TIE_WIDTH = 0.25
-"""`select` blends where the weights' normalised difference is within +-TIE_WIDTH: a hard switch flickers and bands."""
+TIE_WIDTH, WIDE_TIE = 0.25, 1.0
+"""`select` blends where the weights' normalised difference is within +-TIE_WIDTH: a hard switch flickers and bands.
+With more than two exposures WIDE_TIE: where three disagree in hue, a narrow one makes patches."""
 
 
 def ramp(start: float, end: float, value: Plane) -> Plane:
@@ -57,25 +59,40 @@ def reliability(lightness: Plane, largest: Plane, clip_ramp: tuple[float, float]
 
 
 def brightened_trust(lightness: Plane, lightness_out: Plane) -> Plane:
-    """Factor 0..1 on the under-exposed picture's reliability, for being shown at L* `lightness_out`."""
+    """Factor 0..1 on the reliability of all exposures but the brightest, for being shown at L* `lightness_out`."""
     return np.asarray(np.minimum(BRIGHTENING * (lightness + 16) / (lightness_out + 16), 1) ** 4)
 
 
-def under_part(chroma_under: Plane, chroma_over: Plane) -> Plane:
-    """Part 0..1 that the under-exposed picture has in the sum of both regional chroma scales (C*ab >= 0)."""
-    under, over = chroma_under + CHROMA_OFFSET, chroma_over + CHROMA_OFFSET
-    return np.asarray(under / (under + over))
+def parts(chromas: Sequence[Plane]) -> list[Plane]:
+    """Part 0..1 that each exposure has in the sum of all regional chroma scales (C*ab >= 0)."""
+    return _of_their_sum([chroma + CHROMA_OFFSET for chroma in chromas])
 
 
-def under_share(part: Plane, trust_under: Plane, trust_over: Plane, rule: Rule) -> Plane:
-    """Share 0..1 of the under-exposed picture's colour; the over-exposed one gets the rest.
+def _of_their_sum(planes: Sequence[Plane]) -> list[Plane]:
+    total = planes[0]
+    for plane in planes[1:]:
+        total = total + plane
+    return [np.asarray(plane / total) for plane in planes]
 
-    part: from `under_part`; trusts: from `reliability`. `select` decides as far as either picture can be
-    trusted, and mixes where neither can.
+
+def tie_width(exposures: int) -> float:
+    """Of `select`, for so many exposures."""
+    return TIE_WIDTH if exposures == 2 else WIDE_TIE
+
+
+def shares(parts: Sequence[Plane], trusts: Sequence[Plane], rule: Rule) -> list[Plane]:
+    """Share 0..1 of each exposure's colour; together 1.
+
+    parts: from `parts`; trusts: from `reliability`. `select` compares each exposure with the strongest of the others,
+    decides as far as any can be trusted, and mixes where none can.
     """
-    under = part * trust_under
-    share = under / (under + (1 - part) * trust_over)
+    mixed = _of_their_sum([part * trust for part, trust in zip(parts, trusts, strict=True)])
     if rule == "weighted":
-        return share
-    chosen = smoothstep(0.5 - TIE_WIDTH / 2, 0.5 + TIE_WIDTH / 2, share)
-    return np.asarray(share + np.maximum(trust_under, trust_over) * (chosen - share))
+        return mixed
+    half = tie_width(len(parts)) / 2
+    chosen = []
+    for index, own in enumerate(mixed):
+        strongest = np.max([other for place, other in enumerate(mixed) if place != index], axis=0)
+        chosen.append(smoothstep(0.5 - half, 0.5 + half, own / (own + strongest)))
+    trust, decided = np.max(trusts, axis=0), _of_their_sum(chosen)
+    return [np.asarray(own + trust * (one - own)) for own, one in zip(mixed, decided, strict=True)]

@@ -7,6 +7,8 @@ more, or less, than a grey's it grows; where one is too dark or clips, it is dra
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,11 @@ def evidence(dark: Plane, bright: Plane, shoulder: float) -> Planes:
     )
     seen = chroma_map.ramp(*DARK_RAMP, dark) * (1 - chroma_map.ramp(*CLIP_RAMP, bright))
     return np.concatenate([seen * np.clip(measured, -MOST, MOST), seen], axis=-1)
+
+
+def evidence_of_all(smalls: Sequence[Plane], shoulder: float) -> Planes:
+    """`evidence` of each exposure and the next brighter one: N - 1 x h x w x 6."""
+    return np.stack([evidence(dark, bright, shoulder) for dark, bright in itertools.pairwise(smalls)])
 
 
 def factors(shown: Planes) -> Planes:

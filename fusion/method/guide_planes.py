@@ -1,7 +1,8 @@
-"""Small planes of a pair of exposures that steer every pixel of the large pictures."""
+"""Small planes of the exposures of a bracket that steer every pixel of the large pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,17 @@ CHROMA_RADIUS = 2
 """Regional chroma is averaged over 2 CHROMA_RADIUS + 1 small pixels: 6 % of the shorter side at 90 lines."""
 
 
-def network_lightness(net: LightnessNet, under: Plane, over: Plane) -> NDArray[np.float32]:
-    """The network's fused lightness, 0..1, of two L* planes (0..100)."""
-    return net((under / 100).astype(np.float32), (over / 100).astype(np.float32))
+def network_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.float32]:
+    """The network's fused lightness, 0..1, of the exposures' L* planes (0..100), dark to bright.
+
+    The network takes two. More are fused as a tree of neighbours: the first with the second, the third with the fourth,
+    and so on until one is left; nothing is rounded in between.
+    """
+    planes = [(light / 100).astype(np.float32) for light in lights]
+    while len(planes) > 1:
+        fused = [net(dark, bright) for dark, bright in zip(planes[::2], planes[1::2], strict=False)]
+        planes = fused + planes[2 * len(fused) :]
+    return planes[0]
 
 
 @dataclass(frozen=True)
@@ -41,42 +50,48 @@ class LightnessCurve:
         return whiten(100 * compensate(fused, self.exponent), self.gain)
 
 
-def lightness_curve(fused: Plane, over: Plane, settings: FusionSettings, means: RunningMeans) -> LightnessCurve:
-    """The curve for a bracket, from its small picture: the network's lightness (0..1), and L* of the brighter exposure.
+def lightness_curve(fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> LightnessCurve:
+    """The curve for a bracket, from its small picture: the network's lightness (0..1), and the brightest exposure's L*.
 
     The white gain is averaged over the brackets of a stream.
     """
     gamma = exponent(settings.gamma, fused, settings.adaptive_target)
-    return LightnessCurve(gamma, means.white_with(white_gain(_compensated(fused, gamma), over, settings.white)))
+    return LightnessCurve(gamma, means.white_with(white_gain(_compensated(fused, gamma), brightest, settings.white)))
 
 
 def _compensated(fused: Plane, gamma: float) -> Planes:
     return np.asarray(100 * compensate(fused.astype(np.float64), gamma), np.float64)
 
 
-def target_lightness(fused: Plane, over: Plane, settings: FusionSettings, means: RunningMeans) -> Planes:
+def target_lightness(fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> Planes:
     """The L* (0..100) that the small picture shall have, from the network's lightness: see `lightness_curve`."""
     plain = _compensated(fused, exponent(settings.gamma, fused, settings.adaptive_target))
-    return np.asarray(whiten(plain, means.white_with(white_gain(plain, over, settings.white))), np.float64)
+    return np.asarray(whiten(plain, means.white_with(white_gain(plain, brightest, settings.white))), np.float64)
 
 
 def full_curve(
-    under: Plane, over: Plane, net: LightnessNet, settings: FusionSettings, means: RunningMeans
+    lights: Sequence[Plane], net: LightnessNet, settings: FusionSettings, means: RunningMeans
 ) -> LightnessCurve:
     """The curve for a picture whose network runs at full size: read from the small picture where it depends on it."""
     if settings.gamma != "adaptive" and not settings.white:
         return LightnessCurve(float(settings.gamma), 1.0)
-    return lightness_curve(network_lightness(net, under, over), over, settings, means)
+    return lightness_curve(network_lightness(net, lights), lights[-1], settings, means)
 
 
-def affine_planes(under: Plane, over: Plane, target: Planes, settings: FusionSettings) -> Planes:
-    """Coefficients A, B, C (h x w x 3) of the target L* in the small pictures' L* planes."""
-    guides = under.astype(np.float64), over.astype(np.float64)
-    return guided_upsampling.affine_coefficients(*guides, target, settings.window_radius, settings.window_eps)
+def affine_planes(lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
+    """Coefficients A of each exposure, then C (h x w x N + 1), of the target L* in the small pictures' L* planes."""
+    guides = [light.astype(np.float64) for light in lights]
+    return guided_upsampling.affine_coefficients(guides, target, settings.window_radius, settings.window_eps)
 
 
-def chroma_part(chroma_under: Plane, chroma_over: Plane) -> Planes:
-    """The under-exposed picture's part (h x w) of the regional chroma scales, from the small pictures' C*ab planes."""
-    planes = np.stack([chroma_under, chroma_over], axis=-1).astype(np.float64)
-    part = chroma_map.under_part(*np.moveaxis(guided_upsampling.box_mean(planes, CHROMA_RADIUS), -1, 0))
-    return part.astype(np.float64)
+def chroma_parts(chromas: Sequence[Plane]) -> Planes:
+    """Part in the regional chroma scales of every exposure but the brightest, which has the rest (h x w x N - 1), from
+    the small pictures' C*ab planes."""
+    planes = np.stack(chromas, axis=-1).astype(np.float64)
+    return parts_of(guided_upsampling.box_mean(planes, CHROMA_RADIUS))
+
+
+def parts_of(regional: Planes) -> Planes:
+    """The same from the regional chroma scales (h x w x N)."""
+    parts = chroma_map.parts(list(np.moveaxis(regional, -1, 0)))
+    return np.stack(parts[:-1], axis=-1).astype(np.float64)

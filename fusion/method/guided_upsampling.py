@@ -1,13 +1,16 @@
-"""From a lightness fused small to a lightness fused in full: a local affine model in both exposures' lightness.
+"""From a lightness fused small to a lightness fused in full: a local affine model in the exposures' lightness.
 
-In each window of the small picture the fused lightness is fitted as A L_under + B L_over + C (least squares, A and B
-held towards zero by eps); the smoothed coefficients are interpolated and applied to the full-resolution lightnesses,
-which supply all detail. The guided filter (He, Sun, Tang 2010) with two guides, used as in the fast guided filter
-(He, Sun 2015). Computed in float64, or, on a GPU, summed in whole numbers: variances are small differences.
+In each window of the small picture the fused lightness is fitted as the sum of A_i L_i over the exposures, plus C
+(least squares, A held towards zero by eps); the smoothed coefficients are interpolated and applied to the
+full-resolution lightnesses, which supply all detail. The guided filter (He, Sun, Tang 2010) with as many guides as
+exposures, used as in the fast guided filter (He, Sun 2015). Computed in float64, or, on a GPU, summed in whole numbers:
+variances are small differences.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -17,29 +20,54 @@ from numpy.typing import NDArray
 Planes = NDArray[np.float64]
 
 
+CHANNELS = 64
+"""Planes that OpenCV filters at a time; it takes 128."""
+
+
 def box_mean(planes: Planes, radius: int) -> Planes:
     """Mean over (2 radius + 1)^2 windows, cut off at the border, of height x width x N planes."""
+    if planes.shape[2] > CHANNELS:
+        parts = np.split(planes, range(CHANNELS, planes.shape[2], CHANNELS), axis=2)
+        return np.concatenate([box_mean(part, radius) for part in parts], axis=2)
     size = (2 * radius + 1, 2 * radius + 1)
     sums = cv2.boxFilter(planes, -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     count = cv2.boxFilter(np.ones(planes.shape[:2]), -1, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(sums.reshape(planes.shape) / count[..., None], np.float64)
 
 
-def affine_coefficients(under: Planes, over: Planes, fused: Planes, radius: int, eps: float) -> Planes:
-    """Coefficients A, B, C (height x width x 3) of fused ~ A under + B over + C, smoothed.
+def affine_coefficients(guides: Sequence[Planes], fused: Planes, radius: int, eps: float) -> Planes:
+    """Coefficients A of each guide, then C (height x width x N + 1), of fused ~ sum A_i guide_i + C, smoothed.
 
-    The three planes are height x width, L* in 0..100; `radius` in small pixels, `eps` in L* squared.
+    Guides and `fused` are height x width, L* in 0..100; `radius` in small pixels, `eps` in L* squared.
     """
-    products = [under, over, fused, under * under, over * over, under * over, under * fused, over * fused]
-    mean_u, mean_o, mean_f, uu, oo, uo, uf, of = np.moveaxis(box_mean(np.stack(products, axis=-1), radius), -1, 0)
-    var_u, var_o = uu - mean_u * mean_u + eps, oo - mean_o * mean_o + eps
-    cov = uo - mean_u * mean_o
-    with_u, with_o = uf - mean_u * mean_f, of - mean_o * mean_f
-    determinant = var_u * var_o - cov * cov
-    a = (with_u * var_o - with_o * cov) / determinant
-    b = (with_o * var_u - with_u * cov) / determinant
-    c = mean_f - a * mean_u - b * mean_o
-    return box_mean(np.stack([a, b, c], axis=-1), radius)
+    pairs = list(itertools.combinations_with_replacement(range(len(guides)), 2))
+    products = [*guides, fused, *(guides[i] * guides[j] for i, j in pairs), *(guide * fused for guide in guides)]
+    means = np.moveaxis(box_mean(np.stack(products, axis=-1), radius), -1, 0)
+    mean, mean_f, rest = means[: len(guides)], means[len(guides)], means[len(guides) + 1 :]
+    covariance = {(i, j): rest[place] - mean[i] * mean[j] + eps * (i == j) for place, (i, j) in enumerate(pairs)}
+    wanted = [rest[len(pairs) + i] - mean[i] * mean_f for i in range(len(guides))]
+    factors = _two_unknowns(covariance, wanted) if len(guides) == 2 else _unknowns(covariance, wanted)
+    c = mean_f
+    for factor, own in zip(factors, mean, strict=True):
+        c = c - factor * own
+    return box_mean(np.stack([*factors, c], axis=-1), radius)
+
+
+def _two_unknowns(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes]) -> list[Planes]:
+    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[0, 1]
+    return [
+        (wanted[0] * matrix[1, 1] - wanted[1] * matrix[0, 1]) / determinant,
+        (wanted[1] * matrix[0, 0] - wanted[0] * matrix[0, 1]) / determinant,
+    ]
+
+
+def _unknowns(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes]) -> list[Planes]:
+    """Of a symmetric system at every pixel; matrix[i, j] for i <= j."""
+    size = len(wanted)
+    square = [[matrix[min(i, j), max(i, j)] for j in range(size)] for i in range(size)]
+    stacked = np.moveaxis(np.array(square), (0, 1), (-2, -1))
+    found = np.linalg.solve(stacked, np.stack(wanted, axis=-1)[..., None])[..., 0]
+    return [np.asarray(found[..., i]) for i in range(size)]
 
 
 def _interpolation(size: int, small: int, start: int, stop: int) -> tuple[NDArray[Any], NDArray[Any], Planes]:

@@ -3,7 +3,7 @@
 CBM (Son, Go, Lee, Lee, Mathematics 2025, 13(22), 3629; weights, gamma and network size are our reading): the lightness
 comes from a network, compensated by a gamma and raised to a white level; the colour comes from the exposures, weighted
 by the chroma map; and the result stays within the gamut. With `network_lines` the network sees a small picture, and a
-local affine model in both lightnesses brings its result to full size; without, it sees the whole picture.
+local affine model in the exposures' lightnesses brings its result to full size; without, it sees the whole picture.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import compensation, exposure_synthesis
 from livemef.fusion.motion.compensation import UNKNOWN, Moments
 from livemef.fusion.motion.loops import DefinedLoops
-from livemef.fusion.motion.steadiness import Fold, StreamMemory
+from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
@@ -44,25 +44,19 @@ def fuse(
     moments: Moments = UNKNOWN,
     memory: StreamMemory | None = None,
 ) -> Pixels:
-    """Fuse exposures (BGR uint8 or uint16, dark to bright, one shape); more than two are folded from the dark end.
+    """Fuse two or more exposures (BGR uint8 or uint16, dark to bright, one shape).
 
-    Folding: fuse(fuse(1, 2), 3), each step a whole picture in the exposures' dtype. What moved between them is dealt
-    with first. memory: of the stream that the bracket belongs to. Raises FusionError.
+    What moved between them is dealt with first. memory: of the stream that the bracket belongs to. Raises FusionError.
     """
     check_exposures(exposures)
     if settings.motion == "off":
         smalls = [small_picture(pixels, settings) for pixels in exposures]
     else:
         exposures, smalls = at_one_moment(exposures, settings, moments, memory)
-    fused, small_fused = exposures[0], smalls[0]
     memory = memory or StreamMemory()
+    means = memory.colour.follow(moments.place, exposures[0].shape, len(exposures))
     steered = memory if moments.place is not None and settings.motion != "off" else None
-    means = memory.colour.follow(moments.place, exposures[0].shape, len(exposures) - 1)
-    for number, (brighter, small_brighter) in enumerate(zip(exposures[1:], smalls[1:], strict=True)):
-        fold, pair = Fold(number, number == len(exposures) - 2, settings.window_radius), (fused, brighter)
-        fused = fuse_pair(pair, (small_fused, small_brighter), net, settings, means[number], fold, steered)
-        small_fused = small_picture(fused, settings)
-    return fused
+    return fuse_still(exposures, smalls, net, settings, means, steered)
 
 
 def at_one_moment(
@@ -77,53 +71,54 @@ def at_one_moment(
     )
     still = list(exposures)
     for index, todo in found.compensations.items():
-        still[index] = exposure_synthesis.exposure(exposures[found.reference], exposures[index], todo)
+        neighbour = still[compensation.towards(found.reference, index)]
+        still[index] = exposure_synthesis.exposure(neighbour, exposures[index], todo)
     return still, found.smalls
 
 
-def fuse_pair(
-    pair: tuple[Pixels, Pixels],
-    smalls: tuple[Plane, Plane],
+def fuse_still(
+    exposures: Sequence[Pixels],
+    smalls: Sequence[Plane],
     net: LightnessNet,
     settings: FusionSettings,
     means: RunningMeans,
-    fold: Fold | None = None,
     memory: StreamMemory | None = None,
 ) -> Pixels:
-    """Fuse two exposures, of which the small pictures are given. fold: which step it is of a stream of that memory."""
-    under, over = pair
-    height, width = under.shape[:2]
-    small_under, small_over = (small_lab(encoded, settings) for encoded in smalls)
-    part = guide_planes.chroma_part(np.hypot(*small_under[1:]), np.hypot(*small_over[1:]))
-    encoded_under, encoded_over = (colour.from_codes(pixels) for pixels in (under, over))
-    under_l, over_l = (guide_lightness(codes, settings) for codes in (encoded_under, encoded_over))
+    """Fuse exposures of one moment, of which the small pictures are given. memory: of the stream, which steers."""
+    height, width = exposures[0].shape[:2]
+    labs = [small_lab(encoded, settings) for encoded in smalls]
+    small_lights = [lightness for lightness, _, _ in labs]
+    parts = guide_planes.chroma_parts([np.hypot(a, b) for _, a, b in labs])
+    codes = [colour.from_codes(pixels) for pixels in exposures]
+    lights = [guide_lightness(encoded, settings) for encoded in codes]
     if settings.network_lines:
-        fused = guide_planes.network_lightness(net, small_under[0], small_over[0])
-        target = guide_planes.target_lightness(fused, small_over[0], settings, means)
-        planes = guide_planes.affine_planes(small_under[0], small_over[0], target, settings)
-        if memory is not None and fold is not None:
-            planes, part = memory.steer(fold, planes, part, (small_under[0], small_over[0]), DefinedLoops())
-        lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), under_l, over_l)
+        fused = guide_planes.network_lightness(net, small_lights)
+        target = guide_planes.target_lightness(fused, small_lights[-1], settings, means)
+        planes = guide_planes.affine_planes(small_lights, target, settings)
+        if memory is not None:
+            planes, parts = memory.steer(planes, parts, small_lights, settings.window_radius, DefinedLoops())
+        lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), lights)
     else:
-        curve = guide_planes.full_curve(small_under[0], small_over[0], net, settings, means)
-        lightness = curve(guide_planes.network_lightness(net, under_l, over_l).astype(np.float64))
-    part = guided_upsampling.bilinear_rows(part[..., None], height, width)[..., 0]
-    factors = None
+        curve = guide_planes.full_curve(small_lights, net, settings, means)
+        lightness = curve(guide_planes.network_lightness(net, lights).astype(np.float64))
+    parts = guided_upsampling.bilinear_rows(parts, height, width)
+    factors = []
     if settings.colour == "tone":
-        small_factors = drift.factors(means.drift_with(drift.evidence(*smalls, settings.shoulder)))
-        factors = guided_upsampling.bilinear_rows(small_factors, height, width)
-    return colour.to_codes(coloured(encoded_under, encoded_over, lightness, part, factors, settings), under.dtype)
+        shown = drift.evidence_of_all(smalls, settings.shoulder)
+        small_factors = [drift.factors(planes) for planes in means.drift_with(shown)]
+        factors = [guided_upsampling.bilinear_rows(planes, height, width) for planes in small_factors]
+    return colour.to_codes(coloured(codes, lightness, parts, factors, settings), exposures[0].dtype)
 
 
 def coloured(
-    under: Plane, over: Plane, lightness: Plane, part: Plane, factors: Plane | None, settings: FusionSettings
+    exposures: Sequence[Plane], lightness: Plane, parts: Plane, factors: Sequence[Plane], settings: FusionSettings
 ) -> Plane:
-    """Encoded BGR of the fused picture from both exposures' encoded BGR, the fused L*, the under-exposed one's part of
-    the regional chroma, and, for colour "tone", the drift from one to the other."""
+    """Encoded BGR of the fused picture from the exposures' encoded BGR, the fused L*, the parts (H x W x N - 1) of all
+    but the brightest in the regional chroma, and, for colour "tone", the drift from each exposure to the next."""
+    shares = [*np.moveaxis(parts, -1, 0), 1 - parts.sum(axis=-1)]
     if settings.colour == "tone":
-        assert factors is not None
-        return colour_transfer.tone([under, over], lightness, [part, 1 - part], [factors], settings.shoulder)
-    return colour.encode(colour_pixels(colour.decode(under), colour.decode(over), lightness, part, settings))
+        return colour_transfer.tone(exposures, lightness, shares, factors, settings.shoulder)
+    return colour.encode(colour_pixels([colour.decode(code) for code in exposures], lightness, shares, settings))
 
 
 def small_picture(pixels: Pixels, settings: FusionSettings) -> Plane:
@@ -150,28 +145,26 @@ def guide_lightness(encoded: Plane, settings: FusionSettings) -> Plane:
     return colour.lab_from_linear(colour.decode(encoded))[0]
 
 
-def affine_lightness(coefficients: Plane, under: Plane, over: Plane) -> Plane:
-    """A L_under + B L_over + C, within 0..100."""
-    a, b, c = np.moveaxis(coefficients, -1, 0)
-    return np.asarray(np.clip(a * under + b * over + c, 0, 100))
+def affine_lightness(coefficients: Plane, lights: Sequence[Plane]) -> Plane:
+    """The sum of A L over the exposures, and C, within 0..100."""
+    lightness = coefficients[..., 0] * lights[0]
+    for index, light in enumerate(lights[1:], 1):
+        lightness = lightness + coefficients[..., index] * light
+    return np.asarray(np.clip(lightness + coefficients[..., -1], 0, 100))
 
 
-def colour_pixels(
-    linear_under: Plane, linear_over: Plane, lightness: Plane, part: Plane, settings: FusionSettings
-) -> Plane:
-    """Linear BGR of the fused picture, colour "chromaticity" or "lab", from both exposures' linear BGR, the fused L*
-    and the under-exposed one's part of the regional chroma."""
-    lightness_u, a_u, b_u = colour.lab_from_linear(linear_under)
-    lightness_o, a_o, b_o = colour.lab_from_linear(linear_over)
-    trust_u = chroma_map.reliability(lightness_u, linear_under.max(axis=-1))
-    trust_u = trust_u * chroma_map.brightened_trust(lightness_u, lightness)
-    trust_o = chroma_map.reliability(lightness_o, linear_over.max(axis=-1))
-    share = chroma_map.under_share(part, trust_u, trust_o, settings.chroma)
+def colour_pixels(linear: Sequence[Plane], lightness: Plane, parts: Sequence[Plane], settings: FusionSettings) -> Plane:
+    """Linear BGR of the fused picture, colour "chromaticity" or "lab", from the exposures' linear BGR, the fused L* and
+    the exposures' parts in the regional chroma."""
+    labs = [colour.lab_from_linear(light) for light in linear]
+    trusts = [chroma_map.reliability(lab[0], light.max(axis=-1)) for lab, light in zip(labs, linear, strict=True)]
+    for index, (own, _, _) in enumerate(labs[:-1]):
+        trusts[index] = trusts[index] * chroma_map.brightened_trust(own, lightness)
+    shares = chroma_map.shares(parts, trusts, settings.chroma)
     luminance = np.clip(colour.lab_f_inverse((lightness + 16) / 116), 0, 1)
     if settings.colour == "chromaticity":
-        mixed = scaled_light(((share, linear_under), (1 - share, linear_over)), luminance)
-        return colour.limit_to_gamut(mixed, luminance)
-    a, b = share * a_u + (1 - share) * a_o, share * b_u + (1 - share) * b_o
+        return colour.limit_to_gamut(scaled_light(zip(shares, linear, strict=True), luminance), luminance)
+    a, b = (np.sum([share * lab[axis] for share, lab in zip(shares, labs, strict=True)], axis=0) for axis in (1, 2))
     return colour.limit_to_gamut(colour.linear_from_lab(lightness, a, b), luminance)
 
 

@@ -21,8 +21,8 @@ BRACKETS = 15
 class RunningMeans:
     """Means over a stream's brackets so far. To be begun anew with each stream and exposure plan; for stills each time.
 
-    brackets: how many there were. drift: evidence of colour drift (h x w x 6), see `drift.evidence`. white: factor, see
-    `gamma.white_gain`.
+    brackets: how many there were. drift: evidence of colour drift between neighbouring exposures (N - 1 x h x w x 6),
+    see `drift.evidence`. white: factor, see `gamma.white_gain`.
     """
 
     brackets: int = 0
@@ -69,20 +69,19 @@ class Place(Protocol):
 
 @dataclass
 class StreamMeans:
-    """The means of one stream, for each folding step."""
+    """The means of one stream."""
 
-    _steps: list[RunningMeans] = field(default_factory=list)
+    _means: RunningMeans = field(default_factory=RunningMeans)
     _key: tuple[Any, ...] = ()
     _newest: int = -1
 
-    def follow(self, place: Place | None, shape: tuple[int, ...], steps: int) -> list[RunningMeans]:
-        """The means for the next bracket, begun. They are new ones for a still (place None), another exposure plan or
-        size, and where frame numbers do not go on."""
-        key = () if place is None else (place.epoch, shape, steps)
+    def follow(self, place: Place | None, shape: tuple[int, ...], exposures: int) -> RunningMeans:
+        """The means for the next bracket, begun. They are new ones for a still (place None), another exposure plan,
+        size or number of exposures, and where frame numbers do not go on."""
+        key = () if place is None else (place.epoch, shape, exposures)
         newest = -1 if place is None else max(place.frames)
         if not key or key != self._key or newest <= self._newest:
-            self._steps = [RunningMeans() for _ in range(steps)]
+            self._means = RunningMeans()
         self._key, self._newest = key, newest
-        for means in self._steps:
-            means.begin()
-        return self._steps
+        self._means.begin()
+        return self._means

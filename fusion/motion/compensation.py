@@ -1,13 +1,15 @@
 """Motion compensation: each exposure as it would have been at the moment of the reference exposure.
 
 The camera's move is undone; where the exposures still disagree, beyond noise and clipping, the other exposure is
-replaced by what the intensity mapping gives for the reference's pixels.
+replaced by what the intensity mapping gives for the reference's pixels. With more than two exposures this goes outward
+from the reference: each exposure is compared with its neighbour on that side, as compensated already. The far ends of a
+long bracket have nothing in common: one clips where the other is black.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -75,7 +77,7 @@ class MotionReport:
 @dataclass(frozen=True)
 class OneMoment:
     """A bracket as of the moment of the exposure `reference`: its small pictures (encoded 0..1), and what makes each
-    of the other exposures so.
+    of the other exposures so, from the neighbour towards the reference (`towards`), in the order of the work.
     """
 
     reference: int
@@ -88,6 +90,16 @@ class OneMoment:
         mask = reduce(np.maximum, [one.mask for one in compensations])
         farthest = max((one.move for one in compensations), key=lambda move: np.hypot(move.dx, move.dy))
         return MotionReport(self.reference, float(mask.mean()), (farthest.dx, farthest.dy), mask)
+
+
+def towards(reference: int, other: int) -> int:
+    """The neighbour of an exposure on the side of the reference."""
+    return other + 1 if other < reference else other - 1
+
+
+def outward(reference: int, exposures: int) -> list[int]:
+    """All exposures but the reference, each after its neighbour towards it."""
+    return [*range(reference - 1, -1, -1), *range(reference + 1, exposures)]
 
 
 def grid_shape(height: int, width: int, small_lines: int) -> tuple[int, int]:
@@ -127,20 +139,18 @@ def _of_stills(
     views: Sequence[_View], reference: int, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
 ) -> OneMoment:
     """By these pictures alone."""
-    smalls, compensations = [view.small for view in views], {}
-    for other in range(len(views)):
-        if other != reference:
-            dark, bright = sorted((reference, other))
-            known = moments.known_maps(dark, bright)
-            maps = known or (intensity_mapping.of_pictures(views[dark].grid, views[bright].grid),) * 3
-            pair = _Pair(views[reference], views[other], reference == bright, maps)
-            move, there = _unmoved(pair, cell, loops)
-            mask = np.zeros(there.grid.shape[:2], np.float32)
-            if mode == "full":
-                under, over = pair.dark_first(there)
-                mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
-            compensations[other], smalls[other] = _compensated(pair, there, move, mask, None, cell, loops)
-    return OneMoment(reference, compensations, smalls)
+    chain = _Chain(views, reference, cell, loops)
+    for other in outward(reference, len(views)):
+        dark, bright = sorted((towards(reference, other), other))
+        known = moments.known_maps(dark, bright)
+        maps = known or (intensity_mapping.of_pictures(views[dark].grid, views[bright].grid),) * 3
+        pair, there = chain.pair(other, maps)
+        mask = np.zeros(there.grid.shape[:2], np.float32)
+        if mode == "full":
+            under, over = pair.dark_first(there)
+            mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
+        chain.compensate(other, pair, there, mask, None)
+    return chain.result()
 
 
 def _of_stream(
@@ -149,25 +159,23 @@ def _of_stream(
     """With what the frames before have shown; the newest frame is the reference."""
     assert moments.place is not None
     reference = memory.newest
-    smalls, compensations, moves = [view.small for view in views], {}, {}
-    for other in range(len(views)):
-        if other != reference:
-            dark, bright = sorted((reference, other))
-            maps = memory.maps(dark, bright, moments.known_maps(dark, bright))
-            pair = _Pair(views[reference], views[other], reference == bright, maps)
-            moves[other], there = _unmoved(pair, cell, loops)
-            mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
-            gate = memory.gate(reference, other, moves[other], loops)
-            if mode == "full" and (gate is None or gate.any()):
-                under, over = pair.dark_first(there)
-                allowed = memory.allowed(dark, bright, under, over)
-                mask = soft_mask(loops.disagreement(under, over, allowed, gate))
-                if not pair.over_is_reference and mask.any():
-                    tells, belief = information(pair.reference.grid, allowed, loops)
-                    mask = mask * tells
-            compensations[other], smalls[other] = _compensated(pair, there, moves[other], mask, belief, cell, loops)
-    memory.note_step(moves, moments.place.frames)
-    return OneMoment(reference, compensations, smalls)
+    chain = _Chain(views, reference, cell, loops)
+    for other in outward(reference, len(views)):
+        dark, bright = sorted((towards(reference, other), other))
+        maps = memory.maps(dark, bright, moments.known_maps(dark, bright))
+        pair, there = chain.pair(other, maps)
+        mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
+        gate = memory.gate(range(min(reference, other), max(reference, other) + 1), chain.moves, loops)
+        if mode == "full" and (gate is None or gate.any()):
+            under, over = pair.dark_first(there)
+            allowed = memory.allowed(dark, bright, under, over)
+            mask = soft_mask(loops.disagreement(under, over, allowed, gate))
+            if not pair.over_is_reference and mask.any():
+                tells, belief = information(pair.reference.grid, allowed, loops)
+                mask = mask * tells
+        chain.compensate(other, pair, there, mask, belief)
+    memory.note_step(chain.moves, moments.place.frames)
+    return chain.result()
 
 
 def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
@@ -199,23 +207,44 @@ class _Pair:
         return (there.grid, self.reference.grid) if self.over_is_reference else (self.reference.grid, there.grid)
 
 
-def _unmoved(pair: _Pair, cell: float, loops: GridLoops) -> tuple[Move, _View]:
-    """The other exposure's move, in cells, and the exposure without it. cell: its side in pixels."""
-    move = _move(pair, cell, loops)
-    return move, pair.other if move == NO_MOVE else _moved(pair.other, move, loops)
+@dataclass
+class _Chain:
+    """The exposures compensated so far, outward from the reference. cell: side of a grid's cell, in pixels."""
 
+    views: Sequence[_View]
+    reference: int
+    cell: float
+    loops: GridLoops
+    moves: dict[int, Move] = field(default_factory=dict)
+    compensations: dict[int, Compensation] = field(default_factory=dict)
+    remade: dict[int, _View] = field(default_factory=dict)
 
-def _compensated(
-    pair: _Pair, there: _View, move: Move, mask: Mask, belief: Mask | None, cell: float, loops: GridLoops
-) -> tuple[Compensation, Grid]:
-    """What is to be done to the other exposure, and its small picture when that is done."""
-    registration.cover_unseen(mask, move)
-    curves, fill = np.stack([one.brighter for one in pair.maps]), None
-    if pair.over_is_reference:
-        curves = np.stack([one.darker for one in pair.maps])
-        fill = behind_clipping(pair.reference.small, there.small, mask)
-    todo = Compensation(move.scaled(cell), mask, curves, fill, belief)
-    return todo, loops.remade(pair.reference.grid, there.grid, todo, there.small)
+    def pair(self, other: int, maps: ChannelMaps) -> tuple[_Pair, _View]:
+        """An exposure beside its neighbour towards the reference, and the exposure without its move, which is noted."""
+        neighbour = towards(self.reference, other)
+        view = self.remade.get(neighbour, self.views[neighbour])
+        pair = _Pair(view, self.views[other], neighbour > other, maps)
+        move = self.moves[other] = _move(pair, self.cell, self.loops)
+        return pair, pair.other if move == NO_MOVE else _moved(pair.other, move, self.loops)
+
+    def compensate(self, other: int, pair: _Pair, there: _View, mask: Mask, belief: Mask | None) -> None:
+        """Note what is to be done to the exposure, and how it looks then."""
+        registration.cover_unseen(mask, self.moves[other])
+        curves, fill = np.stack([one.brighter for one in pair.maps]), None
+        if pair.over_is_reference:
+            curves = np.stack([one.darker for one in pair.maps])
+            fill = behind_clipping(pair.reference.small, there.small, mask)
+        todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, belief)
+        self.compensations[other] = todo
+        small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
+        if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it
+            grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.grid)
+        self.remade[other] = _View(grid, small)
+
+    def result(self) -> OneMoment:
+        """All exposures as of one moment."""
+        smalls = [self.remade.get(index, view).small for index, view in enumerate(self.views)]
+        return OneMoment(self.reference, self.compensations, smalls)
 
 
 def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:

@@ -60,12 +60,12 @@ def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid)
     return small + downscale.mean_cells(changes, *small.shape[:2])
 
 
-def exposure(reference: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
-    """Rows top..bottom of the other exposure at the reference's moment; both H x W x 3, one dtype."""
+def exposure(seen: Pixels, other: Pixels, todo: Compensation, top: int = 0, bottom: int | None = None) -> Pixels:
+    """Rows top..bottom of the other exposure (H x W x 3) at the reference's moment; `seen`: those rows of the
+    reference. One dtype."""
     height, width = other.shape[:2]
     bottom = height if bottom is None else bottom
     white = float(np.iinfo(other.dtype).max)
-    seen = reference[top:bottom]
     there = moved(other, todo.move, top, bottom).astype(np.float64)
     tables = intensity_mapping.code_tables(todo.curves, other.dtype)
     made = np.stack([tables[c][seen[..., c]] for c in range(3)], axis=-1).astype(np.float64)

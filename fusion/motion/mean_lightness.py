@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +37,11 @@ class MeanLightness:
         self.count += 1
         return self.value
 
-    def scaled(
-        self, affine: NDArray[np.float64], under: NDArray[np.floating], over: NDArray[np.floating]
-    ) -> NDArray[np.float64]:
-        """Coefficients A, B, C (h x w x 3) of a lightness in two L* planes, scaled to the mean lightness to show."""
-        light = affine[..., 0] * under + affine[..., 1] * over + affine[..., 2]
-        mean = float(np.clip(light, 0, 100).mean())
+    def scaled(self, affine: NDArray[np.float64], lights: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Coefficients A of each L* plane in `lights`, then C (h x w x N + 1), of a lightness, scaled to the mean
+        lightness to show."""
+        light = affine[..., 0] * lights[0]
+        for index, own in enumerate(lights[1:], 1):
+            light = light + affine[..., index] * own
+        mean = float(np.clip(light + affine[..., -1], 0, 100).mean())
         return np.asarray(affine * (1 + (self.follow(mean) - mean) / max(mean, 1.0)))

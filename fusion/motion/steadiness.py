@@ -53,17 +53,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """A step of the fusion of a bracket: its number from 0, whether it is the last one, and the radius of the window of
-    the local affine model, in small pixels.
-    """
-
-    number: int
-    last: bool
-    radius: int
-
-
-@dataclass(frozen=True)
 class Seen:
     """The newest frame of an exposure, small, and how surely each cell has changed since the frame before it.
 
@@ -96,7 +85,7 @@ class StreamMemory:
     noise: dict[int, NoiseLevels] = field(default_factory=dict)
     mean: MeanLightness = field(default_factory=MeanLightness)
     colour: StreamMeans = field(default_factory=StreamMeans)
-    _planes: dict[int, dict[int, tuple[Planes, Planes]]] = field(default_factory=dict)
+    _planes: dict[int, tuple[Planes, Planes]] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _observed: int = 0
     _key: tuple[Any, ...] = ()
@@ -176,18 +165,22 @@ class StreamMemory:
         pair = self._pairs[dark, bright]
         return ghost_mask.allowed_by_channel(under, over, pair.maps, pair.least)
 
-    def gate(self, reference: int, other: int, move: Move, loops: GridLoops) -> Mask | None:
-        """Where either exposure has changed since its last frame, 0..1, a little wider; None while that is not known.
+    def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
+        """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
 
         What disagrees elsewhere did so all along: it is the camera's rendering, or a lamp in step with the exposures.
+        moves: of those exposures that are moved, in cells.
         """
-        mine, theirs = self.seen[reference], self.seen[other]
-        if not (mine.known and theirs.known):
+        if not all(self.seen[index].known for index in exposures):
             return None
-        there = theirs.changed if move == NO_MOVE else loops.moved(theirs.changed[..., None], move)[..., 0]
-        codes = cv2.convertScaleAbs(np.maximum(mine.changed, there), alpha=255)
+        there = [self._changed(index, moves.get(index, NO_MOVE), loops) for index in exposures]
+        codes = cv2.convertScaleAbs(reduce(np.maximum, there), alpha=255)
         wider = cv2.dilate(codes, np.ones((GATE_CELLS, GATE_CELLS), np.uint8))
         return np.asarray(wider * np.float32(1 / 255), np.float32)
+
+    def _changed(self, index: int, move: Move, loops: GridLoops) -> Mask:
+        changed = self.seen[index].changed
+        return changed if move == NO_MOVE else loops.moved(changed[..., None], move)[..., 0]
 
     # ---- what steers the pixels
 
@@ -197,26 +190,26 @@ class StreamMemory:
             self._step = moves[max(moves, key=lambda index: frames[index])]
 
     def steer(
-        self, fold: Fold, affine: Planes, part: Planes, lights: tuple[Lightness, Lightness], loops: GridLoops
+        self, affine: Planes, parts: Planes, lights: Sequence[Lightness], radius: int, loops: GridLoops
     ) -> tuple[Planes, Planes]:
-        """The steering planes of a fold, averaged over a cycle of exposures where nothing has changed.
+        """The steering planes of a bracket, averaged over a cycle of exposures where nothing has changed, with the mean
+        lightness of the stream. Past planes are moved along with the camera.
 
-        Past planes are moved along with the camera. Those of the last fold get the mean lightness of the stream.
-        affine: coefficients A, B, C (h x w x 3) of the lightness in `lights`, the small pictures' L* planes. part:
-        h x w, the darker one's part of the chroma.
+        affine: coefficients (h x w x N + 1) of the lightness in `lights`, the small pictures' L* planes; radius: half
+        the window in which they were found, small pixels. parts: h x w x N - 1, parts of the chroma.
         """
-        past = self._planes.setdefault(fold.number, {})
+        past = self._planes
         move = self._step.scaled(affine.shape[0] / len(self.seen[0].grid))
         if move != NO_MOVE:
             for index, planes in past.items():
-                past[index] = _moved(planes[0], move, loops), _moved(planes[1][..., None], move, loops)[..., 0]
-        past[self._newest] = affine, part
+                past[index] = _moved(planes[0], move, loops), _moved(planes[1], move, loops)
+        past[self._newest] = affine, parts
         if len(past) == len(self.seen):
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
-            still = self._still(part.shape, fold.radius)
-            affine = _towards_mean(affine, [planes[0] for planes in past.values()], still[..., None])
-            part = _towards_mean(part, [planes[1] for planes in past.values()], still)
-        return (self.mean.scaled(affine, *lights) if fold.last else affine), part
+            still = self._still(parts.shape[:2], radius)[..., None]
+            affine = _towards_mean(affine, [planes[0] for planes in past.values()], still)
+            parts = _towards_mean(parts, [planes[1] for planes in past.values()], still)
+        return self.mean.scaled(affine, lights), parts
 
     def _still(self, shape: tuple[int, ...], radius: int) -> Mask:
         changed = reduce(np.maximum, [seen.changed for seen in self.seen.values()])

@@ -17,7 +17,7 @@ def test_training_brings_small_planes_back_as_fusion_does() -> None:
     small, fused = shrink(large, 4), torch.rand(1, 1, 16, 24, generator=generator)
     got = upsample(large, small, fused)[0, 0].numpy() * 100
     under, over, target = (plane.numpy().astype(np.float64) * 100 for plane in (*small[0], fused[0, 0]))
-    a, b, c = np.moveaxis(bilinear_rows(affine_coefficients(under, over, target, 4, 1.0), 64, 96), -1, 0)
+    a, b, c = np.moveaxis(bilinear_rows(affine_coefficients([under, over], target, 4, 1.0), 64, 96), -1, 0)
     wanted = a * large[0, 0].numpy() * 100 + b * large[0, 1].numpy() * 100 + c
     np.testing.assert_allclose(got, wanted, atol=1e-3)
 

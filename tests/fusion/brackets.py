@@ -28,6 +28,17 @@ def scene(height, width, dtype=np.uint8, seed=0):
     return [_coded(exposure + rng.normal(0, 0.004, light.shape), dtype) for exposure in (under, over)]
 
 
+def series(count, height, width, dtype=np.uint8, seed=0):
+    """The scene of `scene`, in so many exposures 2 EV apart."""
+    _, brightest = scene(height, width, np.uint16, seed)
+    light = (brightest / 65535.0) ** 2.2
+    rng = np.random.default_rng(seed + 1)
+    return [
+        _coded(4.0 * light / 4.0 ** (count - 1 - index) + rng.normal(0, 0.004, light.shape), dtype)
+        for index in range(count)
+    ]
+
+
 def noise(height, width, dtype=np.uint8, seed=0):
     """Two pictures that have nothing in common, every code as likely as any other."""
     rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from functools import partial
 from livemef.engine.cuda_device import first_device
 from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.fuser import CudaFuser, open_driver
-from livemef.fusion.cuda.launch_layout import PairLayout
+from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.bench.scene import bench_bracket
 from tests.fusion.brackets import Curve
@@ -79,7 +79,7 @@ def main():
         for _ in range(10):
             fuser.fuse(inputs, out)
         runs = [fuser.fuse(inputs, out).stages_ms for _ in range(asked.brackets)]
-        layout = PairLayout(height, width, 1, settings, net.multiple, net.half)
+        layout = BracketLayout(height, width, 1, settings, net.multiple, net.half)
         result = {
             "gpu": first_device().name,
             "size": [width, height],

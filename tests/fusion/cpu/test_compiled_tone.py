@@ -1,5 +1,7 @@
 """The quick pass over the pixels against the plain loops, which other tests hold against the definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,8 @@ def job(height, width, seed=3):
     affine = rng.uniform(-0.2, 1, (5, 7, 3)) * (1, 1, 40)
     drift = rng.uniform(0.5, 2, (5, 7, 3))
     out = np.zeros_like(under)
-    return Job(FusionInput(under), FusionInput(over), out, FusionSettings(), rng.random((5, 7)), affine, None, drift)
+    inputs = [FusionInput(under), FusionInput(over)]
+    return Job(inputs, 0, out, FusionSettings(), rng.random((5, 7, 1)), affine, None, [drift])
 
 
 def test_no_result_depends_on_the_cut():
@@ -54,39 +57,21 @@ def test_no_result_depends_on_the_cut():
     np.testing.assert_array_equal(whole.out, parts.out)
 
 
-@pytest.mark.parametrize("which", ["under", "over"])
+@pytest.mark.parametrize("which", [0, 1])
 def test_the_result_may_take_the_place_of_an_exposure(which):
     apart, together = job(50, 139), job(50, 139)
     CompiledLoops().fuse(apart)(0, 50)
-    pixels = getattr(together, which).pixels
-    inputs = {"under": together.under, "over": together.over}
-    CompiledLoops().fuse(
-        Job(
-            **inputs,
-            out=pixels,
-            settings=together.settings,
-            chroma=together.chroma,
-            affine=together.affine,
-            drift=together.drift,
-        )
-    )(0, 50)
+    pixels = together.inputs[which].pixels
+    CompiledLoops().fuse(replace(together, out=pixels))(0, 50)
     np.testing.assert_array_equal(apart.out, pixels)
 
 
 def test_padded_rows_are_taken():
     packed = job(30, 50)
     room = np.full((30, 60, 3), 77, np.uint8)
-    room[:, :50] = packed.over.pixels
-    padded = Job(
-        packed.under,
-        FusionInput(room[:, :50]),
-        np.zeros((30, 64, 3), np.uint8)[:, :50],
-        packed.settings,
-        packed.chroma,
-        packed.affine,
-        None,
-        packed.drift,
-    )
+    room[:, :50] = packed.inputs[1].pixels
+    inputs = [packed.inputs[0], FusionInput(room[:, :50])]
+    padded = replace(packed, inputs=inputs, out=np.zeros((30, 64, 3), np.uint8)[:, :50])
     CompiledLoops().fuse(packed)(0, 30)
     CompiledLoops().fuse(padded)(0, 30)
     np.testing.assert_array_equal(packed.out, padded.out)

@@ -13,7 +13,7 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import reference
 from livemef.fusion.settings import FusionSettings
-from tests.fusion.brackets import Curve, extremes, noise, scene
+from tests.fusion.brackets import Curve, extremes, noise, scene, series
 
 still = partial(FusionSettings, motion="off")
 
@@ -107,14 +107,29 @@ def test_a_buffer_that_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("loops", LOOPS)
-def test_three_exposures_are_folded_like_the_definition(loops):
-    dark, bright = scene(60, 90)
-    middle = cv2.addWeighted(dark, 0.5, bright, 0.5, 0)
-    settings = still(network_lines=24)
-    fused = CpuFuser(Curve(), settings, 2, loops()).fuse([dark, middle, bright])
-    # rounding once more in between may move a sample by a code before the second fusion
-    difference = np.abs(fused.pixels.astype(int) - reference.fuse([dark, middle, bright], Curve(), settings))
-    assert (difference <= 1).mean() >= 0.999
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [3, 4, 5])
+@pytest.mark.parametrize("settings", [MODES[0], *MODES[4:8], *MODES[8:]], ids=lambda s: f"{s.network_lines}-{s.colour}")
+def test_more_exposures_in_one_pass_are_within_a_code_of_the_definition(loops, dtype, count, settings):
+    exposures = series(count, 61, 135, dtype)
+    fused = CpuFuser(Curve(), settings, 2, loops()).fuse(exposures).pixels
+    _assert_close(fused, reference.fuse(exposures, Curve(), settings))
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+@pytest.mark.parametrize("make", [noise, extremes])
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_exposures_that_have_nothing_in_common_are_within_a_code_too(loops, make, count):
+    exposures = [picture for seed in range(count) for picture in make(40, 70, np.uint8, seed)][:count]
+    for settings in (still(network_lines=20), still(network_lines=0, colour="chromaticity")):
+        fused = CpuFuser(Curve(), settings, 2, loops()).fuse(exposures).pixels
+        _assert_close(fused, reference.fuse(exposures, Curve(), settings))
+
+
+def test_more_exposures_than_the_compiled_loops_take():
+    exposures = [scene(30, 40, seed=seed)[0] for seed in range(18)]
+    fused = CpuFuser(Curve(), still(network_lines=20), 2).fuse(exposures).pixels
+    _assert_close(fused, reference.fuse(exposures, Curve(), still(network_lines=20)))
 
 
 def test_the_network_sees_the_lines_it_was_promised():

@@ -1,7 +1,7 @@
 /* The network of the tests, `Curve` of tests/fusion/brackets.py, as a kernel: it takes its turn in the stream like any other. */
-#include "../../../fusion/kernels/pair.cuh"
+#include "../../../fusion/kernels/bracket.cuh"
 
-extern "C" const unsigned pair_bytes = sizeof(Pair), remake_bytes = sizeof(Remake);
+extern "C" const unsigned bracket_bytes = sizeof(Bracket), remake_bytes = sizeof(Remake);
 
 KERNEL(curve, 6)
 {

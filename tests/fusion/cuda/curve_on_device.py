@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from livemef.fusion.cuda.launch_layout import BLOCK, Pair
+from livemef.fusion.cuda.launch_layout import BLOCK, Bracket
 from tests.fusion.brackets import Curve
 
 KERNELS = Path(os.environ["STAND_IN_KERNELS"])
@@ -24,7 +24,9 @@ class CurveOnDevice:
 
     def enqueue(self, height, width, lightness, fused, stream):
         assert (height, width) in self.prepared
-        pair = Pair(network_in=lightness, network_out=fused, network_height=height, network_width=width, half=self.half)
+        pair = Bracket(
+            network_in=lightness, network_out=fused, network_height=height, network_width=width, half=self.half
+        )
         size = ctypes.c_size_t(ctypes.sizeof(pair))
         extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(pair), 2, ctypes.addressof(size), None)
         grid = -(-width // BLOCK[0]), -(-height // BLOCK[1]), 1

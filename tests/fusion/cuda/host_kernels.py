@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from livemef.fusion.cuda import launch_layout
-from livemef.fusion.cuda.launch_layout import BLOCK, PairLayout, Picture
+from livemef.fusion.cuda.launch_layout import BLOCK, BracketLayout, Picture
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
 from tests.gpu_tools import lacking
@@ -51,45 +51,47 @@ def host_library() -> ctypes.CDLL:
 
 
 class HostFuser:
-    """Runs a PairLayout on the host, with a LightnessNet. Every buffer is poisoned before each pair."""
+    """Runs a BracketLayout on the host, with a LightnessNet. Every buffer is poisoned before each bracket."""
 
     def __init__(self, net, settings: FusionSettings, half: bool = False, stream: bool = False):
         self.net, self.settings, self.half, self.means = net, settings, half, None
         self.running = RunningMeans() if stream else None
 
-    def fuse_pair(self, under, over, out):
-        """`under`, `over` -> `out`; rows may be strided, pixels within a row are packed. Returns the planes by name."""
-        height, width = under.shape[:2]
-        layout = PairLayout(height, width, under.itemsize, self.settings, self.net.multiple, self.half)
+    def fuse(self, exposures, out):
+        """The exposures -> `out`; rows may be strided, pixels within a row are packed. Returns the planes by name."""
+        height, width = exposures[0].shape[:2]
+        itemsize, net = exposures[0].itemsize, self.net
+        layout = BracketLayout(height, width, itemsize, self.settings, net.multiple, self.half, len(exposures))
         planes = {name: np.full(size + 64, POISON, np.uint8) for name, size in layout.planes().items()}
         if self.settings.gamma != "adaptive":
             planes["exponent"][:4] = np.frombuffer(np.float32(self.settings.gamma).tobytes(), np.uint8)
-        arrays = planes | launch_layout.tables(under.itemsize)
+        arrays = planes | launch_layout.tables(itemsize)
         if self.means is None:
             self.means = np.full(layout.means_bytes, POISON, np.uint8)
         arrays["means"] = self.means
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in (under, over)]
+        pictures = [Picture(picture.ctypes.data, picture.strides[0]) for picture in exposures]
         target = Picture(out.ctypes.data, out.strides[0])
         share = self.running.begin() if self.running else 1.0
-        pairs = {small: layout.pair(small, pictures, target, addresses, share) for small in (True, False)}
+        brackets = {small: layout.bracket(small, pictures, target, addresses, share) for small in (True, False)}
         for step in layout.steps():
             if step.kernel == "network":
-                self._network(layout.network_shape(step.small), planes)
+                self._network(layout.network_shape(step.small), planes, step.plane)
             else:
-                launch(step, pairs[step.small])
+                launch(step, brackets[step.small])
         for name, plane in planes.items():
             assert (plane[layout.planes()[name] :] == POISON).all(), f"{name} was written beyond its end"
         return planes
 
-    def _network(self, shape, planes):
+    def _network(self, shape, planes, plane):
         kind, count = np.float16 if self.half else np.float32, shape[0] * shape[1]
-        dark, bright = planes["network_in"].view(kind)[: 2 * count].reshape(2, *shape).astype(np.float32)
+        read = planes["network_in"].view(kind)[plane * count : (plane + 2) * count]
+        dark, bright = read.reshape(2, *shape).astype(np.float32)
         assert np.isfinite(dark).all()
         assert np.isfinite(bright).all()
         planes["network_out"].view(kind)[:count] = self.net(dark, bright).astype(kind).ravel()
 
 
-def launch(step, pair):
+def launch(step, bracket):
     grid, block = (ctypes.c_uint * 3)(*step.grid), (ctypes.c_uint * 3)(*BLOCK)
-    getattr(host_library(), step.kernel)(ctypes.byref(pair), grid, block)
+    getattr(host_library(), step.kernel)(ctypes.byref(bracket), grid, block)

@@ -13,7 +13,7 @@ from livemef.fusion.method import reference
 from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.settings import FusionSettings
-from tests.fusion.brackets import Curve, noise, scene
+from tests.fusion.brackets import Curve, noise, scene, series
 from tests.fusion.cuda.curve_on_device import KERNELS, CurveOnDevice
 from tests.fusion.cuda.host_kernels import HostFuser
 
@@ -26,7 +26,7 @@ def open_fuser(settings=None):
 
 def by_host_kernels(pair, settings):
     out = np.empty_like(pair[0])
-    HostFuser(Curve(), settings).fuse_pair(*pair, out)
+    HostFuser(Curve(), settings).fuse(pair, out)
     return out
 
 
@@ -80,12 +80,24 @@ def test_settings_may_change_and_memory_is_kept_where_it_fits(changes, same_memo
     np.testing.assert_array_equal(fuser.fuse(pair).pixels, by_host_kernels(pair, before))
 
 
-def test_three_exposures_are_folded():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("lines", [0, 20])
+@pytest.mark.parametrize("count", [3, 4])
+def test_more_exposures_in_one_pass(count, lines, dtype):
+    settings, exposures = still(network_lines=lines), series(count, 50, 70, dtype)
+    np.testing.assert_array_equal(open_fuser(settings).fuse(exposures).pixels, by_host_kernels(exposures, settings))
+
+
+def test_more_exposures_than_the_kernels_take_are_refused_with_a_remedy():
+    with pytest.raises(FusionError, match="up to 4 exposures, not 5: use --device cpu"):
+        open_fuser().fuse(series(5, 50, 70))
+
+
+def test_the_number_of_exposures_may_change():
     fuser, settings = open_fuser(), still(network_lines=20)
-    dark, bright = scene(50, 70)
-    middle = (dark // 2 + bright // 2).astype(np.uint8)
-    wanted = by_host_kernels([by_host_kernels([dark, middle], settings), bright], settings)
-    np.testing.assert_array_equal(fuser.fuse([dark, middle, bright]).pixels, wanted)
+    for count in (2, 3, 2, 4):
+        exposures = series(count, 50, 70)
+        np.testing.assert_array_equal(fuser.fuse(exposures).pixels, by_host_kernels(exposures, settings))
 
 
 def test_two_brackets_are_in_flight_and_do_not_mix():

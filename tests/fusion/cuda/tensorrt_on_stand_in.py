@@ -89,7 +89,7 @@ def open_net(module, tmp_path, on_progress=None):
 
 def fused_by_host(pair):
     out = np.empty_like(pair[0])
-    HostFuser(Curve(), SETTINGS, half=True).fuse_pair(*pair, out)
+    HostFuser(Curve(), SETTINGS, half=True).fuse(pair, out)
     return out
 
 

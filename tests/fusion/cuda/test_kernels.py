@@ -10,10 +10,10 @@ import pytest
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.cpu.row_kernels import NumpyLoops
 from livemef.fusion.cuda import launch_layout
-from livemef.fusion.cuda.launch_layout import Pair, PairLayout
+from livemef.fusion.cuda.launch_layout import Bracket, BracketLayout
 from livemef.fusion.method import reference
 from livemef.fusion.settings import FusionSettings
-from tests.fusion.brackets import Curve, extremes, noise, scene
+from tests.fusion.brackets import Curve, extremes, noise, scene, series
 from tests.fusion.cuda.host_kernels import HostFuser, host_library
 
 pytestmark = pytest.mark.full
@@ -44,7 +44,7 @@ def assert_close(found, wanted):
 
 def fused(pair, settings, net=None, half=False):
     out = np.full_like(pair[0], 171)
-    HostFuser(net or Curve(), settings, half).fuse_pair(*pair, out)
+    HostFuser(net or Curve(), settings, half).fuse(pair, out)
     return out
 
 
@@ -54,6 +54,14 @@ def fused(pair, settings, net=None, half=False):
 def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
     pair = make(101, 275, dtype)
     assert_close(fused(pair, settings), reference.fuse(pair, Curve(), settings))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("settings", MODES, ids=lambda s: f"{s.network_lines}-{s.chroma}-{s.gamma}-{s.colour}")
+def test_more_exposures_in_one_pass_are_within_a_code_of_the_definition(dtype, count, settings):
+    for exposures in (series(count, 101, 275, dtype), [noise(101, 275, dtype, seed)[0] for seed in range(count)]):
+        assert_close(fused(exposures, settings), reference.fuse(exposures, Curve(), settings))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -91,7 +99,7 @@ def test_padded_rows_at_any_address_and_nothing_written_beside_them(dtype, start
     views = [buffer[:, start : start + 70] for buffer in buffers]
     for view, picture in zip(views, pair, strict=False):
         view[:] = picture
-    HostFuser(Curve(), settings).fuse_pair(*views)
+    HostFuser(Curve(), settings).fuse(views[:2], views[2])
     np.testing.assert_array_equal(views[2], wanted)
     beside = np.ones(80, bool)
     beside[start : start + 70] = False
@@ -104,7 +112,7 @@ def test_the_result_may_take_the_place_of_an_exposure(lines):
     settings = still(network_lines=lines)
     wanted = fused(pair, settings)
     under = pair[0].copy()
-    HostFuser(Curve(), settings).fuse_pair(under, pair[1], under)
+    HostFuser(Curve(), settings).fuse([under, pair[1]], under)
     np.testing.assert_array_equal(under, wanted)
 
 
@@ -126,7 +134,7 @@ def test_tables_lead_to_the_end_of_the_scale():
 
 
 def test_planes_do_not_overlap():
-    sizes = PairLayout(101, 275, 1, still(), 16, True).planes()
+    sizes = BracketLayout(101, 275, 1, still(), 16, True, 3).planes()
     places, total = launch_layout.offsets(sizes)
     ends = [places[name] + size for name, size in sizes.items()]
     assert all(end <= start for end, start in zip(ends, [*list(places.values())[1:], total], strict=True))
@@ -134,5 +142,5 @@ def test_planes_do_not_overlap():
 
 
 def test_the_kernels_see_the_struct_that_python_fills():
-    size = ctypes.c_uint.in_dll(host_library(), "pair_bytes").value
-    assert ctypes.sizeof(Pair) == size
+    size = ctypes.c_uint.in_dll(host_library(), "bracket_bytes").value
+    assert ctypes.sizeof(Bracket) == size

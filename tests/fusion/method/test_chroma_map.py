@@ -12,7 +12,7 @@ rules = st.sampled_from(["select", "weighted"])
 
 
 def _share(chroma_under, chroma_over, trust_under, trust_over, rule):
-    return chroma_map.under_share(chroma_map.under_part(chroma_under, chroma_over), trust_under, trust_over, rule)
+    return chroma_map.shares(chroma_map.parts([chroma_under, chroma_over]), [trust_under, trust_over], rule)[0]
 
 
 @given(chromas, chromas, trusts, trusts, rules)
@@ -70,3 +70,23 @@ def test_a_colour_from_the_dark_loses_trust_the_more_it_is_brightened():
     factors = chroma_map.brightened_trust(np.array([50.0, 50, 20, 5]), np.array([40.0, 60, 60, 80]))
     assert factors[0] == factors[1] == 1
     assert 1 > factors[2] > factors[3] > 0
+
+
+@given(st.lists(st.tuples(chromas, trusts), min_size=3, max_size=5), rules)
+def test_the_shares_of_more_exposures_are_one_in_all_whatever_their_order(exposures, rule):
+    def shares(order):
+        chroma, trust = zip(*order, strict=True)
+        return chroma_map.shares(chroma_map.parts(chroma), trust, rule)
+
+    found = shares(exposures)
+    assert all(((share >= -1e-12) & (share <= 1 + 1e-12)).all() for share in found)
+    np.testing.assert_allclose(sum(found), 1, atol=1e-12)
+    np.testing.assert_allclose(shares(exposures[::-1])[::-1], found, atol=1e-12)
+
+
+def test_select_among_three_takes_nearly_all_from_the_one_of_clearly_the_largest_chroma():
+    chroma, trust = [np.array([3.0]), np.array([80.0]), np.array([5.0])], [np.ones(1)] * 3
+    select, weighted = (
+        chroma_map.shares(chroma_map.parts(chroma), trust, rule)[1][0] for rule in ("select", "weighted")
+    )
+    assert select > 0.97 > weighted

@@ -108,15 +108,15 @@ def test_a_stream_of_one_bracket_again_and_again_gives_its_picture():
 def test_means_begin_anew_with_a_still_a_plan_a_size_and_earlier_frames():
     means, shape = StreamMeans(), (4, 6, 3)
 
-    def share(place, shape=shape, steps=1):
-        return means.follow(place, shape, steps)[0].share
+    def share(place, shape=shape, exposures=2):
+        return means.follow(place, shape, exposures).share
 
     assert [share(Place(0, (n, n + 1))) for n in range(3)] == [1, 1 / 2, 1 / 3]
     assert share(Place(1, (3, 4))) == 1
     assert share(Place(1, (5, 4))) == 1 / 2
     assert share(Place(1, (5, 6)), (8, 6, 3)) == 1
-    assert share(Place(1, (6, 7)), (8, 6, 3), 2) == 1
-    assert share(Place(1, (0, 1)), (8, 6, 3), 2) == 1
+    assert share(Place(1, (6, 7)), (8, 6, 3), 3) == 1
+    assert share(Place(1, (0, 1)), (8, 6, 3), 3) == 1
     assert share(None) == share(None) == 1
 
 

@@ -22,14 +22,32 @@ def test_box_means_are_means_of_the_window_within_the_picture():
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-20, 20))
 def test_an_affine_target_is_found_again(a, b, c):
     under, over = _textures()
-    found = guided_upsampling.affine_coefficients(under, over, a * under + b * over + c, 4, 1e-6)
+    found = guided_upsampling.affine_coefficients([under, over], a * under + b * over + c, 4, 1e-6)
     np.testing.assert_allclose(found[8:-8, 8:-8], np.broadcast_to([a, b, c], found[8:-8, 8:-8].shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_with_more_guides_too(count):
+    rng = np.random.default_rng(count)
+    guides = [rng.uniform(0, 100, (40, 50)) for _ in range(count)]
+    factors = rng.uniform(-1, 1, count)
+    target = sum(factor * guide for factor, guide in zip(factors, guides, strict=True)) + 7
+    found = guided_upsampling.affine_coefficients(guides, target, 4, 1e-6)
+    wanted = np.broadcast_to([*factors, 7], found[8:-8, 8:-8].shape)
+    np.testing.assert_allclose(found[8:-8, 8:-8], wanted, atol=1e-4)
+
+
+def test_guides_that_run_parallel_share_the_work():
+    """Neighbours a stop apart: eps keeps the system solvable."""
+    plane = np.tile(np.linspace(20, 60, 50), (40, 1))
+    factors = guided_upsampling.affine_coefficients([plane, plane, plane], plane, 4, 0.25)[8:-8, 8:-8, :3]
+    np.testing.assert_allclose(factors, 1 / 3, atol=0.02)
 
 
 def test_where_the_guides_are_flat_the_target_is_kept_smoothed():
     target = np.tile(np.linspace(30, 50, 50), (40, 1))
     flat = np.full_like(target, 70.0)
-    a, b, c = np.moveaxis(guided_upsampling.affine_coefficients(flat, flat, target, 3, 1.0), -1, 0)
+    a, b, c = np.moveaxis(guided_upsampling.affine_coefficients([flat, flat], target, 3, 1.0), -1, 0)
     np.testing.assert_allclose(
         a * flat + b * flat + c, guided_upsampling.box_mean(guided_upsampling.box_mean(target[..., None], 3), 3)[..., 0]
     )
@@ -37,8 +55,8 @@ def test_where_the_guides_are_flat_the_target_is_kept_smoothed():
 
 def test_a_larger_eps_trusts_the_guides_less():
     under, over = _textures()
-    low = guided_upsampling.affine_coefficients(under, over, under, 4, 0.01)[..., 0].mean()
-    high = guided_upsampling.affine_coefficients(under, over, under, 4, 1000.0)[..., 0].mean()
+    low = guided_upsampling.affine_coefficients([under, over], under, 4, 0.01)[..., 0].mean()
+    high = guided_upsampling.affine_coefficients([under, over], under, 4, 1000.0)[..., 0].mean()
     assert low == pytest.approx(1, abs=0.01)
     assert high < 0.5
 
@@ -62,5 +80,5 @@ def test_interpolating_to_the_same_size_changes_nothing_and_rows_can_be_had_alon
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1)])
 def test_the_smallest_planes_work(shape):
     plane = np.random.default_rng(5).uniform(0, 100, shape)
-    coefficients = guided_upsampling.affine_coefficients(plane, plane, plane, 4, 1.0)
+    coefficients = guided_upsampling.affine_coefficients([plane, plane], plane, 4, 1.0)
     assert np.isfinite(guided_upsampling.bilinear_rows(coefficients, 7, 8)).all()

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livemef.fusion.method import colour, reference
+from livemef.fusion.method import colour, guide_planes, reference
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, extremes, noise, scene
 
@@ -105,13 +105,53 @@ def test_every_picture_gives_a_picture(make, rule, transfer):
     assert fused.dtype == np.uint8
 
 
-def test_more_exposures_are_folded_from_the_dark_end():
-    dark, bright = scene(40, 60)
-    middle = ((dark.astype(int) + bright) // 2).astype(np.uint8)
-    settings = still(network_lines=0)
-    first = reference.fuse([dark, middle], Curve(), settings)
-    folded = reference.fuse([dark, middle, bright], Curve(), settings)
-    np.testing.assert_array_equal(folded, reference.fuse([first, bright], Curve(), settings))
+class Mean:
+    """A LightnessNet: the mean. Remembers what it was given, by the mean of each plane."""
+
+    sha256, name, multiple = "3" * 64, "mean", 1
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, dark, bright):
+        self.calls.append((round(float(dark.mean()), 3), round(float(bright.mean()), 3)))
+        return (dark + bright) / 2
+
+
+@pytest.mark.parametrize(
+    ("count", "calls"),
+    [
+        (2, [(0.1, 0.2)]),
+        (3, [(0.1, 0.2), (0.15, 0.3)]),
+        (4, [(0.1, 0.2), (0.3, 0.4), (0.15, 0.35)]),
+        (5, [(0.1, 0.2), (0.3, 0.4), (0.15, 0.35), (0.25, 0.5)]),
+    ],
+)
+def test_more_exposures_are_fused_as_a_tree_of_neighbours(count, calls):
+    net, planes = Mean(), [np.full((4, 5), 10.0 * (index + 1)) for index in range(count)]
+    guide_planes.network_lightness(net, planes)
+    assert net.calls == calls
+
+
+@pytest.mark.parametrize("lines", [0, 40])
+@pytest.mark.parametrize("transfer", ["tone", "lab", "chromaticity"])
+def test_a_bracket_of_one_picture_many_times_gives_that_picture(transfer, lines):
+    picture = scene(60, 80)[0]
+    settings = still(network_lines=lines, gamma=1.0, white=0, colour=transfer)
+    for count in (3, 4, 6):
+        fused = reference.fuse([picture] * count, Mean(), settings).astype(int)
+        assert np.abs(fused - picture).max() <= (1 if lines == 0 else 4)
+
+
+@pytest.mark.parametrize("transfer", ["tone", "lab", "chromaticity"])
+def test_the_middle_exposure_gives_its_colours_where_it_alone_has_them(transfer):
+    """Dark: nearly black. Bright: white. The middle one: a green, at which the lightness is."""
+    green = np.tile([60, 140, 80], (40, 40, 1)).astype(np.uint8)
+    exposures = [np.full_like(green, 2), green, np.full_like(green, 255)]
+    lightness = reference.guide_lightness(colour.from_codes(green), replace(FULL, colour=transfer)) / 100
+    fused = reference.fuse(exposures, lambda dark, bright: lightness.astype(np.float32), replace(FULL, colour=transfer))
+    found, wanted = (colour.lab_from_linear(colour.decode(colour.from_codes(p[:1, :1]))) for p in (fused, green))
+    np.testing.assert_allclose(np.ravel(found), np.ravel(wanted), atol=3)
 
 
 @pytest.mark.parametrize("rule", ["select", "weighted"])

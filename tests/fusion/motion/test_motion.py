@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.fuser import CpuFuser
-from livemef.fusion.cpu.row_kernels import FusionInput, NumpyLoops
+from livemef.fusion.cpu.row_kernels import NumpyLoops
 from livemef.fusion.errors import FusionError
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import downscale
@@ -159,7 +159,7 @@ def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, mov
     reference, other = noise(*shape, dtype, seed=4)
     todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
     out = np.full_like(other, 77)
-    rows = CompiledLoops().remake(FusionInput(other, reference, todo), out)
+    rows = CompiledLoops().remake(reference, other, todo, out)
     for top in range(0, shape[0], 7):
         rows(top, min(top + 7, shape[0]))
     wanted = exposure_synthesis.exposure(reference, other, todo)

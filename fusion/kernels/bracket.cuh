@@ -1,6 +1,6 @@
 /* What the CUDA kernels have in common: one bracket's pictures, planes and settings, and twelve bytes of a row at a time.
  *
- * Every kernel takes one struct by value, most of them a `Pair`, which fusion/cuda/launch_layout.py fills. All device memory is the
+ * Every kernel takes one struct by value, most of them a `Bracket`, which fusion/cuda/launch_layout.py fills. All device memory is the
  * caller's. No shared memory and no barriers: compiled as C++ with a few words defined (tests/fusion/cuda/on_host.h), the
  * same source runs on the host, thread by thread.
  */
@@ -17,7 +17,7 @@
 #define ROLLED _Pragma("unroll 1")
 typedef __half Half;
 #endif
-#define KERNEL(name, blocks) KERNEL_OF(Pair, name, blocks)
+#define KERNEL(name, blocks) KERNEL_OF(Bracket, name, blocks)
 
 /* One entry of a table that is interpolated: its value, and the step to the next. */
 struct Entry {
@@ -26,39 +26,43 @@ struct Entry {
 
 enum { LAB, CHROMATICITY, TONE }; /* colour transfers */
 
-struct Pair {
+#define MOST_PICTURES 4 /* exposures of a bracket; n of them in what follows */
+
+struct Bracket {
     Constants constants;
-    const uint8_t *pictures[2]; /* under, over */
+    const uint8_t *pictures[MOST_PICTURES]; /* dark to bright */
     uint8_t *out;               /* may be one of the pictures */
-    int64_t strides[2], out_stride;
+    int64_t strides[MOST_PICTURES], out_stride;
 
     const float *decode;       /* linear light of every code */
     const Entry *decode_fine;  /* the same of fine_steps + 1 encoded values 0..1 */
     const Entry *encode;       /* codes before rounding, of encode_steps + 1 square roots of linear light 0..1 */
 
-    float *row_sums;     /* 2 x small_height x sums_pitch: rows of the pictures, summed */
-    float *small_bgr;    /* 2 x small_height x small_width x 3, encoded 0..1 */
-    float *lightness;    /* 2 x small_height x small_width, L*, for `tone` that of the luma */
+    float *row_sums;     /* n x small_height x sums_pitch: rows of the pictures, summed */
+    float *small_bgr;    /* n x small_height x small_width x 3, encoded 0..1 */
+    float *lightness;    /* n x small_height x small_width, L*, for `tone` that of the luma */
     float *chroma;       /* the same, C*ab */
-    void *network_in;    /* 2 x network_height x network_width, L* / 100, float or half */
+    void *network_in;    /* n x network_height x network_width, L* / 100, float or half; the network takes two of them */
     const void *network_out; /* network_height x network_width, the fused L* / 100 */
     double *lightness_sums;  /* one a row of the network's result */
     float *exponent;     /* gamma compensation: one number */
-    float *means;        /* kept from bracket to bracket: the white gain, then 6 x small_height x small_width evidence of drift */
-    float *counts;       /* 2 x (small_height + 1) x NODES: histograms of the rows, then of all, of the target and the brighter L* */
-    float *drift_sums;   /* 2 x 6 x small_height x small_width: the evidence, summed along rows: in boxes, then whole */
-    float4 *drift;       /* small_height x small_width: factors of B, G, R */
+    float *means;        /* kept from bracket to bracket: the white gain, then 6 (n - 1) x small_height x small_width evidence of drift */
+    float *counts;       /* 2 x (small_height + 1) x NODES: histograms of the rows, then of all, of the target and the brightest L* */
+    float *drift_sums;   /* 2 x 6 (n - 1) x small_height x small_width: the evidence, summed along rows: in boxes, then whole */
+    float4 *drift;       /* n - 1 x small_height x small_width: factors of B, G, R */
     float *target;       /* fused_height x fused_width, the fused L* */
-    int64_t *window_sums; /* PLANES x small_height x small_width */
-    float *coefficients; /* 3 x small_height x small_width: A, B, C in units of f = (L* + 16) / 116 */
+    int64_t *window_sums; /* PRODUCTS(n) + n x small_height x small_width */
+    float *coefficients; /* n + 1 x small_height x small_width: A of each, and C, in units of f = (L* + 16) / 116 */
     float *smooth_sums;  /* the same, summed along rows */
-    float4 *steering;    /* small_height x small_width: A, B, C, smoothed; the under-exposed one's part of the chroma */
+    float4 *steering;    /* small_height x small_width x quarters(n): A of each, C, smoothed; parts of the chroma, of all but
+                            the brightest */
 
     double window_eps;
     int32_t height, width, small_height, small_width, sums_pitch;
     int32_t network_height, network_width; /* as the network gets them: padded */
     int32_t fused_height, fused_width;     /* of the network's result, without the padding */
     int32_t half, fine_steps, encode_steps, window_radius, chroma_radius;
+    int32_t exposures; /* n */
     int32_t select, transfer;
     int32_t full; /* the network sees every pixel: `target` is the picture's, and A, B, C are not used */
     int32_t drift_radius;
@@ -85,13 +89,16 @@ struct Remake {
     float luma_offset, alike; /* see with_old_colour of fusion/motion/exposure_synthesis.py; codes, a ratio */
 };
 
+/* float4s of steering of n exposures: 2 n numbers. */
+PIXEL_FN int32_t quarters(int32_t n) { return (2 * n + 3) / 4; }
+
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }
 PIXEL_FN int32_t thread_y() { return (int32_t)(blockIdx.y * blockDim.y + threadIdx.y); }
 PIXEL_FN int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 PIXEL_FN int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
 
-/* Place of a cell of one of two small planes that lie behind each other. */
-PIXEL_FN size_t cell_of(const Pair &p, int32_t plane, int32_t y, int32_t x)
+/* Place of a cell of one of several small planes that lie behind each other. */
+PIXEL_FN size_t cell_of(const Bracket &p, int32_t plane, int32_t y, int32_t x)
 {
     return ((size_t)plane * p.small_height + y) * p.small_width + x;
 }
