@@ -12,9 +12,10 @@ from livemef.engine.errors import EngineError
 from livemef.engine.export import write_onnx
 from livemef.engine.open_net import open_net
 from livemef.engine.recipe import RECIPES, with_overrides
-from livemef.engine.training import Start, Trainer, save_checkpoint
+from livemef.engine.training import Start, Trainer, fuse_tree, load_weights, save_checkpoint
 from livemef.engine.unet import LightnessUNet, NetShape
 from livemef.engine.warm_start import blend_into, start_from
+from livemef.fusion.method.guide_planes import network_lightness
 from tests.engine.test_training import TINY
 
 pytestmark = pytest.mark.full
@@ -82,3 +83,13 @@ def test_a_blend_is_the_mean_of_the_weights_by_their_shares(share: float) -> Non
 def test_a_blend_with_another_network_is_refused() -> None:
     with pytest.raises(EngineError, match="another network"):
         blend_into(LightnessUNet(NetShape((8, 8))), start_from("cbm"), 0.5)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_training_fuses_by_the_tree_of_fusion(count: int) -> None:
+    net = LightnessUNet(NetShape((16, 24, 32, 48)))
+    load_weights(net, start_from("cbm").weights)
+    planes = np.sort(np.random.default_rng(count).random((count, 32, 48)), axis=0).astype(np.float32)
+    with torch.no_grad():
+        fused = fuse_tree(net, torch.from_numpy(planes)[None])[0, 0].clamp(0.0, 1.0).numpy()
+    np.testing.assert_allclose(fused, network_lightness(open_net("cbm"), list(100 * planes)), atol=2e-5)
