@@ -158,12 +158,13 @@ def h264_encoders() -> list[str]:
     """FFmpeg's H.264 encoders that this PyAV has; whether their hardware is there shows when one is opened."""
     import av
 
+    h264 = av.Codec("h264", "r").id
     found = []
     for name in sorted(av.codecs_available):
         try:
             codec = av.Codec(name, "w")
         except ValueError:
             continue
-        if codec.canonical_name == "h264":
+        if codec.id == h264:
             found.append(name)
     return found
