@@ -1,7 +1,9 @@
 """Builds the compiled loops when a C compiler is at hand; without one the numpy path and onnxruntime serve."""
 
+import hashlib
 import os
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -23,13 +25,18 @@ if sysconfig.get_platform().endswith(("x86_64", "amd64")):  # of the Python that
     FLAVOURS["_avx512"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 
 
-def loops(name, folder, sources, headers):
-    """An extension for each flavour of processor."""
+def loops(name, folder, sources):
+    """An extension for each flavour of processor. It carries the digest of its folder's sources, which
+    livemef.engine.processor compares at load.
+    """
+    files = sorted(path for path in Path(folder).glob("*.[ch]"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     return [
         Extension(
             name + suffix,
             sources=[f"{folder}/{source}.c" for source in sources],
-            depends=[f"{folder}/{header}.h" for header in headers],
+            depends=[str(path) for path in files],
+            define_macros=[("SOURCES_DIGEST", f'"{digest}"')],
             extra_compile_args=FLAGS + flags,
             optional=True,
         )
@@ -40,6 +47,6 @@ def loops(name, folder, sources, headers):
 
 pixels = ["ghost_mask", "motion", "pixels", "registration", "small", "tone"]
 setup(
-    ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels, ["lanes", "motion", "pixels", "rows"])
-    + loops("livemef.engine._network", "engine/kernels", ["network", "processor"], ["threads"])
+    ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels)
+    + loops("livemef.engine._network", "engine/kernels", ["network", "processor"])
 )

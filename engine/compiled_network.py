@@ -59,6 +59,7 @@ def _library() -> ctypes.CDLL | None:
     if path is None:
         return None
     library = ctypes.CDLL(str(path))
+    processor.check_sources(library, Path(__file__).parent / "kernels")
     library.network_block.argtypes = [c_int32] * 3
     library.network_block.restype = c_int32
     library.network_floats.argtypes = [POINTER(_Network), c_int32, c_int32]

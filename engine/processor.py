@@ -7,6 +7,7 @@ LIVEMEF_CPU (avx512, avx2 or any) chooses a lesser one, for comparison.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -29,6 +30,24 @@ def built(folder: Path, stem: str) -> Path | None:
         if path is not None:
             return path
     return None
+
+
+def check_sources(library: ctypes.CDLL, folder: Path) -> None:
+    """Whether a library was compiled from the C sources in `folder` as they are. Raises EngineError if not: after an
+    update of the code its structures differ, and it would give wrong pictures or crash.
+    """
+    files = sorted(folder.glob("*.[ch]"))
+    present = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    try:
+        library.sources_digest.restype = ctypes.c_char_p
+        compiled_from = library.sources_digest().decode()
+    except AttributeError:  # compiled before there was a digest
+        compiled_from = ""
+    if compiled_from != present:
+        raise EngineError(
+            f"the compiled loops ({library._name}) are not of the sources in {folder}: compile them again with "
+            "make setup, or pip install -e ."
+        )
 
 
 def level() -> int:

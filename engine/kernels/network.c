@@ -11,6 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Of the sources that this was compiled from: engine/processor.py compares it at load. */
+#ifdef SOURCES_DIGEST
+const char *sources_digest(void) { return SOURCES_DIGEST; }
+#endif
+
 #define LEVELS 4
 #define CELL 2     /* the network sees 2x2 pixels at a time, */
 #define BLOCKS 8   /* of two planes */

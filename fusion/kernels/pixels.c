@@ -10,6 +10,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Of the sources that this was compiled from: engine/processor.py compares it at load. */
+#ifdef SOURCES_DIGEST
+const char *sources_digest(void) { return SOURCES_DIGEST; }
+#endif
+
 /* Planes interpolated for each pixel, of n exposures: A of each and C of the lightness, the parts of the chroma of all but the
  * brightest, and for the colour transfer `tone` the drift of B, G, R of as many. */
 #define STEERING(n) (5 * (n) - 3)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.engine.processor import built
-from livemef.fusion.errors import FusionError
+from livemef.engine.processor import built, check_sources
 
 
 class Picture(Structure):
@@ -27,25 +26,14 @@ class Picture(Structure):
     ]
 
 
-class _Loops(ctypes.CDLL):
-    """The library; a function that it lacks is one that was added after it was compiled."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name.startswith("__"):
-                raise
-            raise FusionError(
-                f"the compiled loops ({self._name}) are older than the code, which wants {name}: compile them again "
-                "with make setup, or pip install -e ."
-            ) from None
-
-
 @lru_cache(maxsize=1)
 def _found() -> ctypes.CDLL | None:
     path = built(Path(__file__).parents[1], "_pixels")
-    return None if path is None else _Loops(str(path))
+    if path is None:
+        return None
+    library = ctypes.CDLL(str(path))
+    check_sources(library, Path(__file__).parent)
+    return library
 
 
 def compiled() -> bool:

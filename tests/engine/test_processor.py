@@ -1,3 +1,5 @@
+import ctypes
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 
 from livemef.engine import processor
 from livemef.engine.errors import EngineError
-from livemef.engine.processor import FLAVOURS, VARIABLE, built, level
+from livemef.engine.processor import FLAVOURS, VARIABLE, built, check_sources, level
 
 
 @pytest.fixture
@@ -77,3 +79,27 @@ for bracket in (noise(90, 161), extremes(90, 161)):
         pictures.append(np.frombuffer(done.stdout, np.uint16).astype(int))
     assert pictures[0].size > 1000
     assert (np.abs(pictures[0] - pictures[1]) <= 1).mean() >= 0.9999
+
+
+@pytest.mark.parametrize(("room", "stem"), [("fusion", "_pixels"), ("engine", "_network")])
+def test_loops_of_other_sources_are_refused(room: str, stem: str, tmp_path: Path) -> None:
+    """After an update that was not compiled again they would give wrong pictures, or crash."""
+    folder = Path(processor.__file__).parents[1] / room
+    path = built(folder, stem)
+    if path is None:
+        pytest.skip("the loops are not built")
+    library = ctypes.CDLL(str(path))
+    check_sources(library, folder / "kernels")
+    shutil.copytree(folder / "kernels", tmp_path / "kernels")
+    check_sources(library, tmp_path / "kernels")
+    with (tmp_path / "kernels" / "threads_of_tomorrow.h").open("w") as changed:
+        changed.write("/* a change */\n")
+    with pytest.raises(EngineError, match="make setup"):
+        check_sources(library, tmp_path / "kernels")
+
+
+def test_loops_that_state_no_sources_are_refused() -> None:
+    """Such as were compiled before they stated any: here a library that is none of ours."""
+    library = ctypes.CDLL(None)
+    with pytest.raises(EngineError, match="make setup"):
+        check_sources(library, Path(processor.__file__).parent / "kernels")
