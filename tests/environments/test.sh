@@ -25,7 +25,7 @@ case $which in
 esac
 echo "livemef: installing the $which dependencies for $("$python" --version) into .venvs/$name"
 "$uv" venv --seed --quiet --no-config --allow-existing --python "$python" "$environment"
-"$uv" pip install "${options[@]}" -e '.[web,v4l2,test]'
+"$uv" pip install "${options[@]}" -e '.[web,v4l2,video,foxglove,test]'
 "$uv" pip list --no-config --python "$environment/bin/python" 2>/dev/null |
   grep -iE '^(aiohttp|click|hypothesis|linuxpy|numpy|onnxruntime|opencv|pillow|psutil|pydantic|pyzmq|rich|simplejpeg|tifffile|tomlkit|typer) ?' || true
 exec "$environment/bin/python" -m pytest -m 'not slow and not full and not gpu and not vm' -p no:cacheprovider "$@"
