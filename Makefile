@@ -6,7 +6,7 @@ QUICK := not slow and not full and not gpu and not vm
 # Processes that test beside each other.
 JOBS ?= 2
 
-VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py
+VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py tests/tools/video/test_vcam.py
 
 .PHONY: setup live fuzz soak test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
 	lint format docs kernels clean
