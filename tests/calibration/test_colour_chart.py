@@ -12,11 +12,10 @@ from livemef.calibration.response import measure_response
 from livemef.calibration.source import CameraShots, open_shots
 from livemef.capture.cameras.simulation.targets import CHART_LINEAR_RGB
 from tests.calibration.random_cameras import CAMERAS, draw
+from tests.chart_finder import needs_chart_finder
 
-needs_finder = pytest.mark.skipif(not hasattr(cv2, "mcc"), reason="this OpenCV cannot find a chart (5 can)")
 
-
-@needs_finder
+@needs_chart_finder
 @pytest.mark.parametrize("number", CAMERAS)
 def test_the_chart_of_a_random_camera_comes_out_right(number: int) -> None:
     drawn = draw(number)
@@ -36,7 +35,7 @@ def test_the_reference_is_the_published_chart() -> None:
     assert CHART_LAB_D50[18].tolist() == [95.19, -1.03, 2.93]
 
 
-@needs_finder
+@needs_chart_finder
 @pytest.mark.parametrize("turn", range(4))
 def test_corners_may_be_named_from_any_side(turn: int) -> None:
     stack = open_shots("sim://?scene=chart&size=320x240&pace=fast&bits=16&crosstalk=0.2").well_exposed(8)
@@ -46,7 +45,7 @@ def test_corners_may_be_named_from_any_side(turn: int) -> None:
     assert found.de00_mean < 0.5
 
 
-@needs_finder
+@needs_chart_finder
 def test_what_is_no_chart_is_refused() -> None:
     flat = open_shots("sim://?scene=flat&size=320x240&pace=fast").well_exposed(4)
     with pytest.raises(CalibrationError, match="ColorChecker"):

@@ -7,6 +7,7 @@ import cv2
 import pytest
 
 from livemef.calibration.profile import load_profile
+from tests.chart_finder import needs_chart_finder
 from tests.tools.command import assert_one_line, livemef
 
 MODE = "size=320x240&pace=fast&seed=4&fps=6&response=curve&bits=16&vignetting=0.4&hot=20&crosstalk=0.2"
@@ -19,7 +20,7 @@ def calibrate(folder: Path, *arguments: object) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.skipif(not hasattr(cv2, "mcc"), reason="this OpenCV cannot find a chart (5 can)")
+@needs_chart_finder
 def test_the_verbs_build_up_one_profile(tmp_path: Path) -> None:
     chart, flat, dark = (f"sim://?scene={scene}&{MODE}" for scene in ("chart", "flat", "dark"))
     results = {

@@ -27,6 +27,7 @@ from livemef.tools.cli import main
 from livemef.tools.field.products import master_codes
 from livemef.tools.field.project import Target
 from livemef.tools.field.target import measure_target
+from tests.chart_finder import needs_chart_finder
 from tests.quick import quick
 
 METADATA = TiffMetadata("chart master", "livemef", "2026:01:02 03:04:05", "+00:00", icc=icc_profile(LSTAR_RGB))
@@ -49,6 +50,7 @@ def merged(uri: str, times_us: tuple[float, ...], frames: int, correction: Camer
 
 
 @pytest.mark.parametrize("response", quick(["linear", "srgb"], 1))
+@needs_chart_finder
 def test_the_charts_colours_are_in_the_master_file(
     response: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

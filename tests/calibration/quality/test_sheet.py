@@ -28,6 +28,7 @@ from livemef.capture.cameras.simulation.target_sheet import SIDE_MM, WIDTH, pixe
 from livemef.capture.cameras.simulation.targets import CHART_LINEAR_RGB, Lens
 from livemef.capture.frame import Exposure
 from livemef.fusion.metrics.ciede2000 import ciede2000
+from tests.chart_finder import needs_chart_finder
 from tests.quick import quick
 
 Light = NDArray[np.float64]
@@ -104,6 +105,7 @@ def noise_over_time(shots: list[Light], sheet: SheetQuality) -> list[float]:
 
 
 @pytest.mark.parametrize("number", quick(range(50), 2, full=6))
+@needs_chart_finder
 def test_random_cameras_are_measured_as_they_are(number: int) -> None:
     camera = draw(number)
     shots = frames(camera)
@@ -130,6 +132,7 @@ def drawn(roll: float = 0.0, blur: float = 0.6) -> Light:
     return target_scene(*SIZE, Lens(0.9, 0.0, 0.0, roll), blur).radiance.astype(float) / 0.8
 
 
+@needs_chart_finder
 def test_evenness_is_that_of_the_fields() -> None:
     picture = drawn() * np.linspace(1.0, 0.9, SIZE[0] + 2)[None, :, None]
     found = measure_sheet(picture, SHEET).evenness
@@ -154,6 +157,7 @@ def test_a_chart_that_was_found_roughly_is_located_exactly() -> None:
     assert refined(nothing, rough) == pytest.approx(rough)
 
 
+@needs_chart_finder
 def test_without_marks_the_chart_gives_the_scale() -> None:
     chart_alone = replace(SHEET, marks=None, edges=(), even=())
     found = measure_sheet(drawn(roll=1.0), chart_alone)
@@ -162,6 +166,7 @@ def test_without_marks_the_chart_gives_the_scale() -> None:
     assert found.evenness is None
 
 
+@needs_chart_finder
 def test_what_the_sheet_shows_is_in_the_report() -> None:
     sheet = measure_sheet(drawn(), SHEET)
     found = report(sheet.chart, sheet.edge, shipped_levels(), sheet)
@@ -172,6 +177,7 @@ def test_what_the_sheet_shows_is_in_the_report() -> None:
     assert sheet.edge.mtf50 == min(edge.mtf50 for edge in sheet.edges)
 
 
+@needs_chart_finder
 def test_what_was_measured_is_drawn() -> None:
     sheet = measure_sheet(drawn(), SHEET)
     picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -184,6 +190,7 @@ def test_what_was_measured_is_drawn() -> None:
         assert outlines == boxes + 1
 
 
+@needs_chart_finder
 def test_an_edge_that_is_not_there_is_named() -> None:
     picture = drawn()
     picture[:, : int(SIZE[0] * 0.13)] = 0.5

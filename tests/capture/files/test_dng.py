@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -25,6 +24,7 @@ from livemef.capture.files.image_io import read_picture
 from livemef.capture.frame import Exposure, Frame, Mosaic, Pixels
 from livemef.fusion.method.colour import decode, lab_from_linear
 from livemef.fusion.metrics.ciede2000 import ciede2000
+from tests.chart_finder import needs_chart_finder
 
 METADATA = TiffMetadata("KR-1 source", "livemef 0.1.0", "2026:01:02 03:04:05", "+00:00", "livemef", "simulated camera")
 CAMERA = DngCamera("livemef simulated camera", "1")
@@ -122,7 +122,7 @@ def test_raw_values_gains_and_exposure_are_read_back(tmp_path: Path) -> None:
             assert pattern == order
 
 
-@pytest.mark.skipif(not hasattr(cv2, "mcc"), reason="this OpenCV cannot find a chart (5 can)")
+@needs_chart_finder
 def test_dcraw_develops_it_as_we_do(tmp_path: Path) -> None:
     needs("dcraw")
     pytest.importorskip("tifffile", reason="tifffile is not installed")

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import bagit
-import cv2
 import numpy as np
 import pytest
 
@@ -15,9 +14,10 @@ from livemef.capture.files.image_io import read_picture
 from livemef.capture.srgb import decode
 from livemef.tools.cli import main
 from livemef.tools.field.second_copy import SecondCopy
+from tests.chart_finder import needs_chart_finder
 from tests.tools.command import ROOT
 
-pytestmark = pytest.mark.skipif(not hasattr(cv2, "mcc"), reason="this OpenCV cannot find a chart (5 can)")
+pytestmark = needs_chart_finder
 CAMERA = "sim://?scene=chart&bits=16&motion=0&size=640x480"
 
 
