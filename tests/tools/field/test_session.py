@@ -51,8 +51,7 @@ def test_only_who_has_the_token_takes(session: Session) -> None:
 
 
 def test_a_target_then_objects(session: Session) -> None:
-    assert session.call("POST", "session/target")[0] == 202
-    assert session.call("POST", "session/take", {"id": "KR-1"})[0] == 409  # busy
+    assert session.call("POST", "session/target")[0] in (200, 202)  # 200: it was done within the call's time
     target = session.until(lambda state: state["target"] and not state["doing"])["target"]
     assert target["name"] == "T0001"
     assert target["de00_mean"] < 1
