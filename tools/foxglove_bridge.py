@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import signal
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, Message, header_json, picture_topic
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.foxglove_parameters import SettingsListener
+from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.watch import endpoint_of_run
 
 BACKLOG = 16
@@ -55,8 +55,7 @@ def foxglove_command(
     """
     import foxglove
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     if not insecure and not _is_loopback(host):
         raise UserError(f"--host {host}: whoever reaches it could watch, for Foxglove knows no password; or --insecure")
     if at is not None and not control:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_text
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
 from livemef.fusion.stream.subscriber import Subscriber
 from livemef.fusion.stream.wire import Message, WireError
 from livemef.tools.config.sources import load_config
+from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.watch_counts import WatchCounts
 
 POLL_S = 0.25
@@ -47,8 +47,7 @@ def watch_command(
 
     Example: livemef watch sub+connect:tcp://192.168.1.20:5556 --save pictures --frames 100
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     if save is not None:
         _make_folder(save)
     with Subscriber(endpoint or endpoint_of_run()) as subscriber:

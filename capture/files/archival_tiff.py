@@ -15,6 +15,7 @@ from livemef.capture.files.tiff_directory import (
     LONG,
     RATIONAL,
     SHORT,
+    UNCALIBRATED,
     UNDEFINED,
     Tags,
     Value,
@@ -23,7 +24,6 @@ from livemef.capture.files.tiff_directory import (
 from livemef.capture.frame import Pixels
 
 _XMP, _ICC = 700, 34675
-UNCALIBRATED = 65535
 MM_PER_INCH = 25.4
 
 

@@ -17,13 +17,13 @@ from livemef.capture.files.tiff_directory import (
     LONG,
     RATIONAL,
     SHORT,
+    UNCALIBRATED,
     UNDEFINED,
     Tags,
     Value,
     exif_block,
 )
 
-UNCALIBRATED = 65535
 _LONGEST_SEGMENT = 65533
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_IN_PNG = b"XML:com.adobe.xmp\0\0\0\0\0"

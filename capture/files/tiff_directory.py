@@ -21,6 +21,8 @@ from livemef.capture.errors import CaptureError
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, BYTE = 2, 3, 4, 5, 7, 10, 1
 EXIF_IFD, GPS_IFD = 34665, 34853
+UNCALIBRATED = 65535
+"""EXIF's colour space of pixels that are not sRGB."""
 Value = Union[str, bytes, int, float, Fraction, Sequence[int], Sequence[float], "Tags"]
 Tags = Mapping[int, tuple[int, Value]]
 """Number: (type, value); a value that is a mapping is a directory of its own."""

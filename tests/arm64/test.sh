@@ -9,7 +9,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 echo "livemef: building the wheel for aarch64"
-mkdir "$folder/source" "$folder/work"
+mkdir "$folder/source" "$folder/tree"
 git ls-files -coz --exclude-standard | xargs -0 cp -d --parents -t "$folder/source"
 python=$(tests/environments/find_python.sh 3.11)
 CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" _PYTHON_HOST_PLATFORM=linux-aarch64 \
@@ -21,13 +21,13 @@ rm -rf "$packages"/livemef* "$packages/bin"
 [ -e "$packages"/livemef/fusion/_pixels.cpython-311-aarch64-linux-gnu.so ] ||
   { echo "test.sh: the compiled loops are not in the wheel" >&2; exit 1; }
 
-git ls-files -coz --exclude-standard tests examples pyproject.toml | xargs -0 cp -d --parents -t "$folder/work"
-.venv/bin/python -m tests.arm64.pictures "$folder/work/here.npz"
+git ls-files -coz --exclude-standard tests examples pyproject.toml | xargs -0 cp -d --parents -t "$folder/tree"
+.venv/bin/python -m tests.arm64.pictures "$folder/tree/here.npz"
 echo "livemef: on aarch64, under emulation"
-"$run" "$folder/work" python3 -c 'import platform; print(platform.machine(), "Python", platform.python_version())'
-"$run" "$folder/work" python3 -m tests.arm64.doctor
-"$run" "$folder/work" python3 -m tests.arm64.pictures there.npz
-.venv/bin/python -m tests.arm64.pictures --compare "$folder/work/here.npz" "$folder/work/there.npz"
-tests() { "$run" "$folder/work" python3 -m pytest -p no:cacheprovider -m 'not slow and not full and not gpu and not vm' --timeout 600 "$@"; }
+"$run" "$folder/tree" python3 -c 'import platform; print(platform.machine(), "Python", platform.python_version())'
+"$run" "$folder/tree" python3 -m tests.arm64.doctor
+"$run" "$folder/tree" python3 -m tests.arm64.pictures there.npz
+.venv/bin/python -m tests.arm64.pictures --compare "$folder/tree/here.npz" "$folder/tree/there.npz"
+tests() { "$run" "$folder/tree" python3 -m pytest -p no:cacheprovider -m 'not slow and not full and not gpu and not vm' --timeout 600 "$@"; }
 tests tests/fusion/cpu tests/fusion/stream/test_wire.py tests/capture/transport tests/capture/bracketing tests/engine/test_runtime.py
 QEMU_PAGESIZE=16384 tests tests/capture/transport

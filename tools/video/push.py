@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import typer
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, picture_topic
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
-from livemef.tools.streams import complain
+from livemef.tools.streams import complain, interrupt_on_signals
 from livemef.tools.video.h264 import (
     FORMATS,
     SUFFIXES,
@@ -62,8 +61,7 @@ def push_command(
 
     Example: livemef push rtsp://127.0.0.1:8554/livemef
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     url, encoding = checked_target(target), Encoding(checked_encoder(encoder), bits_per_second(bitrate))
     pusher = _Pusher(url, encoding, retry)
     with subscribe(endpoint or endpoint_of_run(), (picture_topic(topic),), timeout_s=timeout, newest=True) as pictures:

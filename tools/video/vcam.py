@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack, suppress
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, picture_topic
 from livemef.tools.exits import DONE, UserError
+from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.video.h264 import even
 from livemef.tools.watch import endpoint_of_run
 
@@ -33,8 +33,7 @@ def vcam_command(
 
     Example: livemef vcam /dev/video9
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell starts background jobs with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()
     import linuxpy.video  # noqa: F401  # before the wait for a picture: a package that lacks is said at once
 
     sent = _Sent(device, fps)
