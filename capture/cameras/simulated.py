@@ -12,7 +12,15 @@ from livemef.capture.cameras.pacing import oldest_kept, wait_for
 from livemef.capture.cameras.simulation.controls import DelayedControls
 from livemef.capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
 from livemef.capture.cameras.simulation.room import room_scene
-from livemef.capture.cameras.simulation.scene import Scene, bars_scene, bumped, filtered, flat_scene, map_scene
+from livemef.capture.cameras.simulation.scene import (
+    Scene,
+    bars_scene,
+    bumped,
+    defocused,
+    filtered,
+    flat_scene,
+    map_scene,
+)
 from livemef.capture.cameras.simulation.sensor import Sensor, SensorModel
 from livemef.capture.cameras.simulation.settings import SimulatedSettings, read_settings
 from livemef.capture.cameras.simulation.target_sheet import target_scene
@@ -66,7 +74,12 @@ class SimulatedCamera:
         self._info = _describe(uri, settings)
         self._sensor: Sensor | None = Sensor(model, height, width, settings.seed)
         lamps = Lamps(settings.flicker, 2 * settings.mains, settings.drift)
-        self._view: View | None = View(_scene(settings), height, width, settings.full_well, lamps)
+        scene = _scene(settings)
+        self._view: View | None = View(scene, height, width, settings.full_well, lamps)
+        self._defocused: View | None = None
+        if settings.defocus is not None:
+            blurred = defocused(scene, settings.defocus_by)
+            self._defocused = View(blurred, height, width, settings.full_well, lamps)
         self._period_ns = settings.period_us * 1e3
         self._with_mosaics = False
         self.truth: deque[Truth] = deque(maxlen=_TRUTHS)
@@ -126,7 +139,7 @@ class SimulatedCamera:
 
     def close(self) -> None:
         """Free scene and sensor."""
-        self._sensor = self._view = self._started_ns = None
+        self._sensor = self._view = self._defocused = self._started_ns = None
 
     def _running(self) -> int:
         if self._started_ns is None:
@@ -163,14 +176,19 @@ class SimulatedCamera:
             raise CameraStalled(f"camera '{self._info.uri}': no frame within {timeout_s:g} s")
         self._stall_left_s = 0.0
 
+    def _seen(self, shutter: Shutter) -> View:
+        slip_us = self._settings.defocus
+        view = self._view if slip_us is None or shutter.start_s * 1e6 < slip_us else self._defocused
+        assert view is not None
+        return view
+
     def _take(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:
-        assert self._view is not None
         assert self._sensor is not None
         reported = self._controls.in_force(number)
         exposure = replace(reported, exposure_us=reported.exposure_us + self._settings.offset)
         start_us = (number + 1) * self._settings.period_us - exposure.exposure_us
         shutter = Shutter(start_us / 1e6, exposure.exposure_us / 1e6, self._settings.readout_us / 1e6)
-        raw = self._sensor.expose(self._view.bands(shutter), exposure.gain, number, shutter.exposure_s)
+        raw = self._sensor.expose(self._seen(shutter).bands(shutter), exposure.gain, number, shutter.exposure_s)
         record = FrameRecord(
             sequence=number,
             timestamp_ns=started_ns + round(start_us * 1e3) + faults.jitter_ns,

@@ -94,6 +94,12 @@ def bumped(scene: Scene, at_s: float, pixels: float) -> Scene:
     return replace(scene, radiance=wider, window=Bumped(scene.window, at_s, by))
 
 
+def defocused(scene: Scene, sigma: float) -> Scene:
+    """The scene as a lens out of focus shows it: blurred by sigma pixels. Movers stay sharp."""
+    blurred = cv2.GaussianBlur(scene.radiance, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    return replace(scene, radiance=np.asarray(blurred, np.float32))
+
+
 def bars_scene(width: int, height: int, motion: float) -> Scene:
     """Upright bars, black and white, each an eighth of the width wide, travelling two widths a second."""
     columns = np.arange(2 * width + 2) // max(1, width // 8) % 2

@@ -44,7 +44,8 @@ class SimulatedSettings:
     duplicate, stall are probabilities for each frame, ignore for each request; stall_time: how long a stall lasts;
     jitter: standard deviation of timestamps; clip: longest exposure really given; drift: change of the light in a
     minute, relative; bump: scene time at which something knocks against the camera, which then sees the scene
-    displaced by bump_by pixels.
+    displaced by bump_by pixels; defocus: scene time at which the lens slips, which then blurs what stands still by
+    another defocus_by pixels (sigma).
     """
 
     radiance_map: str | None = None
@@ -91,6 +92,8 @@ class SimulatedSettings:
     drift: float = 0.0
     bump: float | None = None
     bump_by: float = 4.0
+    defocus: float | None = None
+    defocus_by: float = 1.0
     seed: int = 1
     pace: str = "realtime"
 
@@ -169,6 +172,8 @@ PARAMETERS: dict[str, Reader] = {
     "drift": number(-0.99, 10.0),
     "bump": duration_us,
     "bump_by": number(0.1, 100.0),
+    "defocus": duration_us,
+    "defocus_by": number(0.05, 30.0),
     "seed": whole(0, 2**31 - 1),
     "pace": one_of({pace: pace for pace in PACES}),
 }

@@ -87,6 +87,16 @@ def test_faults_reach_the_frames() -> None:
     assert np.abs(after[:-6, :-8] - still[6:, 8:]).mean() < 1.3 * noise
 
 
+def test_a_lens_that_slips_blurs_from_its_time_on() -> None:
+    uri = "sim://?scene=target&size=640x360&pace=fast&bits=16&fps=10"
+    sharp, before, after = (
+        np.abs(np.diff(frame(uri + slip, number).pixels.astype(float), axis=1)).max()
+        for slip, number in (("", 30), ("&defocus=2s", 15), ("&defocus=2s", 30))
+    )
+    assert before == pytest.approx(sharp, rel=0.05)
+    assert after < 0.7 * sharp
+
+
 def test_light_that_drifts_changes_by_its_share_in_a_minute() -> None:
     lamps = Lamps(0.0, 100.0, -0.1)
     assert lamps.mean(0.0, 0.01) == 1
