@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from livemef.calibration.errors import CalibrationError
 from livemef.calibration.quality.chart import find_chart, measure_chart
+from livemef.calibration.quality.step_sharpness import MARGIN, chart_mtf50
 from livemef.capture.bracketing.plan import describe
 from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Exposure, Frame
@@ -35,11 +36,11 @@ BRACKET_LIMIT_S = 10.0
 SEARCH_EVERY_S = 5.0
 MOVED_PX = 1.0
 WHITE_DL = 1.0
+BLURRED = 0.1
+"""Share of the MTF50 at the target's take; a fall beyond it is worth a warning."""
 FITS_DE = 4.0
 """Mean change of the patches since the target's take beyond which something else lies there."""
 CLIPPED_SHARE = 1e-4
-MARGIN = 0.06
-"""Of the chart's size, taken in around it."""
 MOVE_CELLS = 240
 OVERLAY_SIDE = 480
 
@@ -51,7 +52,8 @@ class RigState:
     """The target as it is seen now. in_view: whether it is; the rest is None where it is not.
 
     de00_mean, de00_max: against its reference. white_dl: change of the white patch's L* since the target's take;
-    moved_px: how far it has moved since.
+    moved_px: how far it has moved since. mtf50_share: its MTF50 over that at the target's take, both estimated from the
+    borders of the patches.
     """
 
     in_view: bool = False
@@ -59,16 +61,21 @@ class RigState:
     de00_max: float | None = None
     white_dl: float | None = None
     moved_px: float | None = None
+    mtf50_share: float | None = None
     measured_s: float = field(default=0.0, compare=False)
 
     @property
     def warning(self) -> str:
         """Why the target should be taken again; "" if nothing speaks for it."""
+        found = []
         if self.moved_px is not None and self.moved_px > MOVED_PX:
-            return f"the rig has moved: the target by {self.moved_px:.1f} pixels; take it again"
+            found.append(f"the rig has moved: the target by {self.moved_px:.1f} pixels; take it again")
         if self.white_dl is not None and abs(self.white_dl) > WHITE_DL:
-            return f"the light has changed: white by {self.white_dl:+.1f} L*; take the target again"
-        return ""
+            found.append(f"the light has changed: white by {self.white_dl:+.1f} L*; take the target again")
+        if self.mtf50_share is not None and self.mtf50_share < 1 - BLURRED:
+            fallen = f"{1 - self.mtf50_share:.0%}"
+            found.append(f"the picture is less sharp: MTF50 has fallen by {fallen}; focus, then take the target again")
+        return "; ".join(found)
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Target:
-    """The target as it was taken. luma: of `box` (left, top, right, bottom), small, encoded."""
+    """The target as it was taken. box: left, top, right, bottom. mtf50: None = not known. luma: of `box`, small, encoded.
+    cell: side of one of luma's pixels in pixels of the picture.
+    """
 
     shot: TargetShot
     box: tuple[int, int, int, int]
+    mtf50: float | None
     luma: NDArray[np.float32]
     cell: float
 
@@ -140,7 +150,7 @@ class RigWatch:
         """A target was taken: from now on it is compared with that. light: the merged picture."""
         box = _box(shot.corners, light.shape)
         luma, cell = _luma(_cut(light, box), shot.scale)
-        self._target = _Target(shot, box, luma, cell)
+        self._target = _Target(shot, box, _mtf50(light, shot.corners), luma, cell)
 
     def close(self) -> None:
         """End the thread."""
@@ -208,6 +218,7 @@ class RigWatch:
             de00_max=round(max(chart.de00), 2),
             white_dl=round(chart.tone_dl[0] - target.shot.tone_dl[0], 2),
             moved_px=round(float(np.hypot(move.dx, move.dy)) * target.cell, 2),
+            mtf50_share=_share(_mtf50(light, corners), target.mtf50),
             measured_s=now,
         )
 
@@ -244,6 +255,17 @@ def _departure(bracket: list[Frame], plan: Sequence[Exposure]) -> str:
         if exposure is not None and departs(frame.record, wanted):
             return f"an exposure is {describe(exposure)} where the session has {describe(wanted)}: who changed it?"
     return ""
+
+
+def _mtf50(light: Light, corners: Sequence[tuple[float, float]]) -> float | None:
+    try:
+        return chart_mtf50(np.asarray(light, np.float64), corners)
+    except CalibrationError:
+        return None
+
+
+def _share(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else round(now / before, 3)
 
 
 def _box(corners: Sequence[tuple[float, float]], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from livemef.calibration.quality.sheet import measure_sheet
+from livemef.calibration.quality.targets import find_target, shipped_targets
 from livemef.capture.bracketing.plan import parse_plan
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.frame import Exposure, Frame
@@ -58,6 +60,7 @@ def test_an_undisturbed_rig_has_no_warning() -> None:
         assert seen.rig.in_view
         assert seen.rig.warning == ""
         assert seen.rig.moved_px == pytest.approx(0, abs=0.2)
+        assert seen.rig.mtf50_share == pytest.approx(1, abs=0.02)
         assert (seen.exposure, seen.clipping) == ("", "")
 
 
@@ -83,6 +86,33 @@ def test_a_fading_lamp_shows() -> None:
     assert rig.white_dl is not None
     assert rig.white_dl < -1
     assert "the light has changed" in rig.warning
+
+
+@pytest.mark.parametrize(
+    ("blur", "by", "falls"), [(0.4, 0.3, False), (0.4, 0.55, True), (1.0, 0.4, False), (1.0, 0.7, True)]
+)
+def test_a_lens_that_slips_shows(blur: float, by: float, falls: bool) -> None:
+    """By .3 and .4 pixels the slanted edges' MTF50 falls by 1 and 3 %, by .55 and .7 pixels by 27 and 17 %."""
+    stream = brackets(f"&blur={blur}&defocus=1s&defocus_by={by}")
+    first = next(stream)
+    watch = watching(first)
+    for _ in range(25):
+        bracket = next(stream)
+    rig = watch._found(bracket).rig
+    assert rig is not None
+    assert rig.in_view
+    assert rig.mtf50_share is not None
+    assert rig.mtf50_share == pytest.approx(slanted(bracket) / slanted(first), abs=0.02)
+    assert ("MTF50 has fallen by" in rig.warning) is falls
+
+
+def slanted(bracket: list[Frame]) -> float:
+    """Median MTF50 of the target's eight slanted edges."""
+    light = np.asarray(merge(LIGHTS, [frame.pixels for frame in bracket]).light, np.float64)
+    places = corners()
+    target = find_target(shipped_targets(), "livemef-sheet")
+    sheet = measure_sheet(light, target, list(zip(places[::2], places[1::2], strict=True)))
+    return float(np.median([edge.mtf50 for edge in sheet.edges]))
 
 
 def test_an_object_over_the_target_is_no_fault_of_the_rig() -> None:

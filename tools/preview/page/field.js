@@ -158,7 +158,7 @@ export class Field {
     if (target.mtf50) facts.push(`MTF50 ${target.mtf50.toFixed(2)} cycles/px`);
     if (target.pixels_per_inch) facts.push(`${Math.round(target.pixels_per_inch)} ppi`);
     const now = live === null ? "" : live.in_view
-      ? `Now: ΔE00 ${live.de00_mean}, white ${signed(live.white_dl)} L*, moved ${live.moved_px} px`
+      ? `Now: ΔE00 ${live.de00_mean}, white ${signed(live.white_dl)} L*, moved ${live.moved_px} px` + (live.mtf50_share === null ? "" : `, MTF50 ${percent(live.mtf50_share)}`)
       : live.moved_px === null ? "Now: the target is not in view" : `Now: the target lies ${live.moved_px} px away`;
     fill(this._badge, JSON.stringify([target, live]), () => [
       make("p", {}, make("b", {}, "Indicative quality"), make("small", {}, ` ${target.name}, ${since(target.age_s)} ago`)),
@@ -209,6 +209,7 @@ function fill(element, key, children) {
   element.replaceChildren(...children());
 }
 
+const percent = share => `${Math.round(100 * share)} % of the target's`;
 const signed = value => (value > 0 ? "+" : "") + String(value).replace("-", "−");
 
 function spaceWords({ objects, objects_left: left, second }) {
