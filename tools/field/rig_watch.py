@@ -106,8 +106,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Target:
-    """The target as it was taken. box: left, top, right, bottom. mtf50: None = not known. luma: of `box`, small, encoded.
-    cell: side of one of luma's pixels in pixels of the picture.
+    """The target as it was taken. box: left, top, right, bottom. mtf50: None = not known. luma: of `box`, small,
+    encoded. cell: side of one of luma's pixels in pixels of the picture.
     """
 
     shot: TargetShot
