@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from livemef.fusion.errors import FusionError
     from livemef.fusion.fuser import Fused
     from livemef.fusion.settings import FusionSettings
-    from livemef.fusion.stream.control import Control, ControlError, ControlEvent, control
+    from livemef.fusion.stream.control import Control, ControlEvent, control
+    from livemef.fusion.stream.control_doors import ControlError
     from livemef.fusion.stream.subscriber import ReceiveTimeout
     from livemef.fusion.stream.subscription import Subscription, subscribe
     from livemef.fusion.stream.wire import Message
@@ -104,7 +105,8 @@ _PLACES = {
     "fusion.errors": ("FusionError",),
     "fusion.fuser": ("Fused",),
     "fusion.settings": ("FusionSettings",),
-    "fusion.stream.control": ("Control", "ControlError", "ControlEvent", "control"),
+    "fusion.stream.control": ("Control", "ControlEvent", "control"),
+    "fusion.stream.control_doors": ("ControlError",),
     "fusion.stream.subscriber": ("ReceiveTimeout",),
     "fusion.stream.subscription": ("Subscription", "subscribe"),
     "fusion.stream.wire": ("Message",),

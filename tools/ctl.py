@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from livemef.capture.files.image_io import write_picture
-from livemef.fusion.stream.control import Control, ControlError, control
+from livemef.fusion.stream.control import Control, control
+from livemef.fusion.stream.control_doors import ControlError
 from livemef.tools.exits import UserError
 from livemef.tools.verb_group import HELP_OPTIONS
 
@@ -23,11 +24,13 @@ application = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP_OPTIONS,
     help="Look at a running livemef and change it.\n\nThe run of this user on this machine needs no token. "
-    f"Another one: --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}.",
+    f"Another one: --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}; or --at tcp://HOST:PORT, its "
+    "control.endpoint, and keys (livemef keys).",
 )
 
 AtOption = Annotated[
-    str | None, typer.Option("--at", metavar="ADDRESS", help="http://HOST:PORT, or ipc:///PATH; default: the run here.")
+    str | None,
+    typer.Option("--at", metavar="ADDRESS", help="http://, tcp://HOST:PORT or ipc:///PATH; default: the run here."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 

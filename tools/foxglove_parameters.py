@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from livemef.fusion.stream.control import ControlError
+from livemef.fusion.stream.control_doors import ControlError
 from livemef.tools.ctl import opened
 
 RETRY_S = 2.0

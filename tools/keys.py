@@ -1,4 +1,4 @@
-"""`livemef keys`: this machine's key, whose keys may receive from it, and whose it believes."""
+"""`livemef keys`: this machine's key, whose keys may receive from it or control it, and whose it believes."""
 
 from __future__ import annotations
 
@@ -45,14 +45,20 @@ def show_command() -> int:
 
 
 @application.command("allow")
-def allow_command(key: KeyArgument) -> int:
-    """Let a machine receive what is published here. Takes effect at once.
+def allow_command(
+    key: KeyArgument,
+    may_control: Annotated[
+        bool, typer.Option("--may-control", help="It may also change settings, over [control] endpoint.")
+    ] = False,
+) -> int:
+    """Let a machine receive what is published here, and no more unless said. Takes effect at once.
 
-    Example: livemef keys allow 'livemef-key 43-characters laptop'
+    Example: livemef keys allow 'livemef-key 43-characters laptop' --may-control
     """
     folder, public = KeyFolder(), parse_public(key)
-    folder.allow(public)
-    print(f"{folder.folder / 'authorized_keys'}: {public.name} may receive")
+    folder.allow(public, may_control)
+    what = "receive and control" if may_control else "receive"
+    print(f"{folder.folder / 'authorized_keys'}: {public.name} may {what}")
     return DONE
 
 
@@ -60,7 +66,7 @@ def allow_command(key: KeyArgument) -> int:
 def forbid_command(
     name: Annotated[str, typer.Argument(metavar="NAME|KEY", help="A key's name, or its 43 characters.")],
 ) -> int:
-    """Take a key back. Who is connected stays so until livemef run is started again.
+    """Take a key back. It controls nothing from then on; who receives goes on until livemef run is started again.
 
     Example: livemef keys forbid laptop
     """
@@ -88,12 +94,12 @@ def trust_command(
 
 @application.command("list")
 def list_command() -> int:
-    """List the machines that may receive.
+    """List the machines that may receive, and which of them may control.
 
     Example: livemef keys list
     """
-    for key in KeyFolder().allowed():
-        print(f"{key.name} {encode_key(key.key)}")
+    for grant in KeyFolder().grants():
+        print(f"{grant.key.name} {encode_key(grant.key.key)}{' may control' if grant.may_control else ''}")
     return DONE
 
 

@@ -2,132 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import zmq
 
 from livemef.capture.files.image_io import read_picture
 from livemef.capture.frame import Pixels
-from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.control_doors import ControlError, Door, HttpDoor, ZeroMqDoor
 from livemef.fusion.stream.local_runs import LocalRun, local_runs
-
-MESSAGE = b"livemef1"
-LARGEST_ANSWER = 1 << 20
-LARGEST_FILE = 1 << 30
-
-
-class ControlError(FusionError):
-    """A request that was refused, or not answered.
-
-    status: as in HTTP, 0 = no answer. errors: `key`, `message` and `allowed` of each key that is wrong.
-    """
-
-    def __init__(self, message: str, status: int = 0, errors: list[dict[str, str]] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.errors = status, errors or []
-
-
-class Door(Protocol):
-    """A way to the API."""
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> tuple[int, Any]:
-        """Status and body of the answer. Raises ControlError if none comes."""
-        ...
-
-    def file(self, still: Mapping[str, Any], name: str, timeout_s: float) -> bytes:
-        """A file of a still. Raises ControlError."""
-        ...
-
-    def close(self) -> None:
-        """End the connection."""
-        ...
-
-
-class HttpDoor:
-    """address: `http://HOST:PORT`, with or without a path before the API."""
-
-    def __init__(self, address: str, token: str | None) -> None:
-        self._address = address.rstrip("/") + "/api/v1"
-        self._headers = {"Content-Type": "application/json", "Livemef-Client": "python"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token}"
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> tuple[int, Any]:
-        """See Door."""
-        data = None if body is None else json.dumps(body).encode()
-        status, answer = self._exchange(method, path, data, timeout_s, LARGEST_ANSWER)
-        try:
-            return status, json.loads(answer)
-        except ValueError:
-            raise ControlError(f"{self._address}: is no livemef: its answer is no JSON", status) from None
-
-    def file(self, still: Mapping[str, Any], name: str, timeout_s: float) -> bytes:
-        """See Door."""
-        status, answer = self._exchange("GET", f"/stills/{still['id']}/{name}", None, timeout_s, LARGEST_FILE)
-        if status != 200:
-            raise ControlError(f"still {still['id']}: {name} cannot be had", status)
-        return answer
-
-    def _exchange(
-        self, method: str, path: str, data: bytes | None, timeout_s: float, largest: int
-    ) -> tuple[int, bytes]:
-        try:
-            request = urllib.request.Request(self._address + path, data, self._headers, method=method)
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-                return answer.status, answer.read(largest)
-        except urllib.error.HTTPError as error:
-            return error.code, error.read(largest)
-        except (OSError, ValueError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ControlError(f"{self._address}: does not answer ({reason}); is livemef run there?") from None
-
-    def close(self) -> None:
-        """See Door."""
-
-
-class ZeroMqDoor:
-    """address: `ipc:///PATH` of a run's control socket."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.connect(address)
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> tuple[int, Any]:
-        """See Door."""
-        number = secrets.token_bytes(8)
-        asked = {"method": method, "path": path, "body": body or {}}
-        self._socket.send_multipart([MESSAGE, number, json.dumps(asked).encode()])
-        deadline = time.monotonic() + timeout_s
-        while self._socket.poll(max(0, int(1000 * (deadline - time.monotonic())))):
-            parts = self._socket.recv_multipart()
-            if len(parts) == 3 and parts[:2] == [MESSAGE, number]:  # else a late answer to what was given up
-                answer = json.loads(parts[2])
-                return int(answer["status"]), answer["body"]
-        raise ControlError(f"{self._address}: does not answer within {timeout_s:g} s; does the run still live?")
-
-    def file(self, still: Mapping[str, Any], name: str, timeout_s: float) -> bytes:
-        """See Door: the run is on this machine."""
-        try:
-            return (Path(still["folder"]) / name).read_bytes()
-        except OSError as error:
-            raise ControlError(f"still {still['id']}: {name}: {error.strerror}") from None
-
-    def close(self) -> None:
-        """See Door."""
-        self._context.destroy(linger=0)
 
 
 @dataclass(frozen=True)
@@ -265,8 +150,9 @@ def control(address: str | None = None, *, token: str | None = None, timeout_s: 
     """Control a running livemef.
 
     address: of its page, `http://camera.local:8080`; None = the run of this user on this machine (there must be one
-    only), which needs no token; or `ipc:///PATH` of its control socket. token: the control token that the run has
-    printed; without it one may only look. timeout_s: longest wait for an answer.
+    only), which needs no token; `ipc:///PATH` of its control socket; or `tcp://HOST:PORT` of a run with
+    `control.endpoint`, which asks for keys (`livemef keys`). token: the control token of the run, for its page; without
+    it one may only look. timeout_s: longest wait for an answer.
 
     Raises ControlError, also from its methods.
 
@@ -276,10 +162,10 @@ def control(address: str | None = None, *, token: str | None = None, timeout_s: 
     """
     if address is None:
         address = the_only_run().control
-    if address.startswith("ipc://"):
+    if address.startswith(("ipc://", "tcp://")):
         return Control(ZeroMqDoor(address), timeout_s)
     if not address.startswith(("http://", "https://")):
-        raise ControlError(f"{address}: is no address: write http://HOST:PORT, or ipc:///PATH/control.sock")
+        raise ControlError(f"{address}: is no address: write http://HOST:PORT, tcp://HOST:PORT, or ipc:///PATH")
     return Control(HttpDoor(address, token), timeout_s)
 
 

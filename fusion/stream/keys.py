@@ -18,6 +18,8 @@ import zmq
 from livemef.fusion.errors import FusionError
 
 KIND = "livemef-key"
+MAY_CONTROL = "may-control"
+"""Last word of a line of authorized_keys whose owner may also control."""
 KEY_BYTES = 32
 LIMIT_BYTES = 1 << 20
 _NAME = re.compile(r"[\w.@-]{1,64}")
@@ -75,6 +77,24 @@ def parse_public(text: str) -> PublicKey:
         ) from None
 
 
+@dataclass(frozen=True)
+class Grant:
+    """What the owner of a key may do: receive, and with `may_control` also change the settings of a run."""
+
+    key: PublicKey
+    may_control: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.key} {MAY_CONTROL}" if self.may_control else str(self.key)
+
+
+def parse_grant(line: str) -> Grant:
+    """A line of authorized_keys: a public key, and "may-control" after it or not. Raises FusionError."""
+    text = line.strip()
+    may_control = text.endswith(f" {MAY_CONTROL}") and len(text.split()) == 4
+    return Grant(parse_public(text.removesuffix(f" {MAY_CONTROL}") if may_control else text), may_control)
+
+
 class KeyFolder:
     """The files of one user's keys. Nothing is read before it is asked for, and then anew each time."""
 
@@ -116,20 +136,30 @@ class KeyFolder:
                 f"{self.folder}: id.key or id.pub is damaged; remove both and run livemef keys new"
             ) from None
 
+    def grants(self) -> list[Grant]:
+        """The keys that may receive, and which of them may also control. Raises FusionError for a line that is none."""
+        return [parse_grant(line) for line in _lines(self.folder / "authorized_keys")]
+
+    def grant_of(self, key: bytes) -> Grant | None:
+        """What the owner of a key (32 bytes) may do; None = nothing. Raises FusionError."""
+        return next((grant for grant in self.grants() if grant.key.key == key), None)
+
     def allowed(self) -> list[PublicKey]:
         """The keys that may receive. Raises FusionError for a line that is no key."""
-        return [parse_public(line) for line in _lines(self.folder / "authorized_keys")]
+        return [grant.key for grant in self.grants()]
 
-    def allow(self, key: PublicKey) -> None:
-        """Let a key receive, from now on. Raises FusionError."""
-        if key.key not in {known.key for known in self.allowed()}:
-            self._append("authorized_keys", str(key))
+    def allow(self, key: PublicKey, may_control: bool = False) -> None:
+        """Let the owner of a key receive, and control or not, from now on. Replaces what it was allowed before. Raises
+        FusionError.
+        """
+        others = [grant for grant in self.grants() if grant.key.key != key.key]
+        self._replace("authorized_keys", [str(grant) for grant in (*others, Grant(key, may_control))])
 
     def forbid(self, name: str) -> int:
         """Take back all keys of a name (or a key's own text); returns how many. Connections that are open stay."""
-        before = self.allowed()
-        left = [key for key in before if name not in (key.name, encode_key(key.key))]
-        self._replace("authorized_keys", [str(key) for key in left])
+        before = self.grants()
+        left = [grant for grant in before if name not in (grant.key.name, encode_key(grant.key.key))]
+        self._replace("authorized_keys", [str(grant) for grant in left])
         return len(before) - len(left)
 
     def trust(self, host: str, key: PublicKey) -> None:
@@ -144,9 +174,6 @@ class KeyFolder:
         found = {line.split()[0]: line.split(maxsplit=1)[1] for line in _lines(self.folder / "known_hosts")}
         text = found.get(f"{host}:{port}") or found.get(host)
         return None if text is None else parse_public(text)
-
-    def _append(self, name: str, line: str) -> None:
-        self._replace(name, [*_lines(self.folder / name), line])
 
     def _replace(self, name: str, lines: list[str]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Who may receive: on this machine everybody who can reach the socket; off it only allowed keys, unless told otherwise.
+"""Who may connect: on this machine everybody who can reach the socket; off it only allowed keys, unless told otherwise.
 
 Off loopback a publisher uses CURVE with its own key and the allow-list, which is read at each handshake: a key that is
 allowed takes effect at once. ZAP_ENFORCE_DOMAIN is set, so that nobody gets in while the authenticator does not answer.
@@ -17,7 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.endpoint import Endpoint
-from livemef.fusion.stream.keys import KeyFolder, decode_z85
+from livemef.fusion.stream.keys import Grant, KeyFolder, OwnKey, decode_z85
 
 DOMAIN = "livemef"
 _LOG = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class PublisherSecurity:
 
         Raises FusionError, with the ways out, for an endpoint that others can reach and that would be open to all.
         """
-        self._authenticator: ThreadAuthenticator | None = None
+        self._curve: CurveServer | None = None
         self.mechanism = "plain"
         if is_local(endpoint) or insecure:
             return
@@ -72,7 +72,21 @@ class PublisherSecurity:
                 "127.0.0.1 and go through ssh -L, make keys with livemef keys new, or say --insecure"
             )
         self.mechanism = "curve"
-        self._authenticator = ThreadAuthenticator(socket.context)
+        self._curve = CurveServer(socket, socket.context, own, keys)
+
+    def close(self) -> None:
+        """Stop asking. Nobody new gets in from then on. May be called twice."""
+        if self._curve is not None:
+            self._curve.close()
+
+
+class CurveServer:
+    """Makes a socket, before it is bound, one that only keys on the allow-list can connect to; close it after the
+    socket. context: the socket's, with no other authenticator. own: the key that clients must know.
+    """
+
+    def __init__(self, socket: zmq.Socket[Any], context: zmq.Context[Any], own: OwnKey, keys: KeyFolder) -> None:
+        self._authenticator: ThreadAuthenticator | None = ThreadAuthenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve_callback(domain=DOMAIN, credentials_provider=_AllowList(keys))
         socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -82,7 +96,7 @@ class PublisherSecurity:
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def close(self) -> None:
-        """Stop asking. Nobody new gets in from then on. May be called twice."""
+        """Stop the authenticator. Nobody new gets in from then on. May be called twice."""
         if self._authenticator is not None:
             self._authenticator.stop()
             self._authenticator = None
@@ -95,19 +109,23 @@ class _AllowList:
         self._keys = keys
 
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether the key, in Z85, may receive."""
-        try:
-            raw = decode_z85(key)
-            return any(known.key == raw for known in self._keys.allowed())
-        except (FusionError, ValueError) as error:
-            _LOG.warning("nobody is let in: %s", error)
-            return False
+        """Whether the key, in Z85, is on the list."""
+        return sender_grant(self._keys, key) is not None
 
 
-def secure_subscriber(socket: zmq.Socket[Any], endpoint: Endpoint, keys: KeyFolder) -> bool:
-    """Use CURVE towards a publisher whose key is known (`livemef keys trust`); whether it is used.
+def sender_grant(keys: KeyFolder, key: bytes) -> Grant | None:
+    """What the owner of a key, in Z85, may do at this moment; None = nothing, also where the list is damaged."""
+    try:
+        return keys.grant_of(decode_z85(key))
+    except (FusionError, ValueError) as error:
+        _LOG.warning("nobody is let in: %s", error)
+        return None
 
-    Raises FusionError if the publisher's key is known but this machine has none.
+
+def secure_client(socket: zmq.Socket[Any], endpoint: Endpoint, keys: KeyFolder) -> bool:
+    """Use CURVE towards a server whose key is known (`livemef keys trust`); whether it is used.
+
+    Raises FusionError if the server's key is known but this machine has none.
     """
     if endpoint.bind or not endpoint.address.startswith("tcp://"):
         return False
@@ -127,8 +145,9 @@ def secure_subscriber(socket: zmq.Socket[Any], endpoint: Endpoint, keys: KeyFold
 class HandshakeMonitor:
     """Why a connection does not come about, in words for whoever waits for it."""
 
-    def __init__(self, socket: zmq.Socket[Any], uses_curve: bool, keys: KeyFolder) -> None:
-        """To be made before the socket connects."""
+    def __init__(self, socket: zmq.Socket[Any], uses_curve: bool, keys: KeyFolder, option: str = "") -> None:
+        """To be made before the socket connects. option: of `livemef keys allow`, for what this client wants to do."""
+        self._option = option
         self._monitored, self._uses_curve, self._keys = socket, uses_curve, keys
         self._socket = socket.get_monitor_socket(HANDSHAKE_FAILURES)
         self._reason = ""
@@ -144,7 +163,7 @@ class HandshakeMonitor:
         with contextlib.suppress(FusionError):
             own = self._keys.own()
             if own is not None:
-                return f"it does not allow this machine's key; there: livemef keys allow '{own.public}'"
+                return f"it does not allow this machine's key; there: livemef keys allow '{own.public}'{self._option}"
         return "it does not allow this machine"
 
     def _different(self) -> str:

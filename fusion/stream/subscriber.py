@@ -14,7 +14,7 @@ from livemef.fusion.stream import wire
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
 from livemef.fusion.stream.keys import KeyFolder
-from livemef.fusion.stream.security import HandshakeMonitor, secure_subscriber
+from livemef.fusion.stream.security import HandshakeMonitor, secure_client
 
 RECEIVE_HIGH_WATER = 4
 BYTES_A_PIXEL = 6
@@ -79,7 +79,7 @@ class Subscriber:
         try:
             self._socket = sub_socket(self._context, topics, most_pixels=most_pixels)
             keys = keys or KeyFolder()
-            uses_curve = secure_subscriber(self._socket, self.endpoint, keys)
+            uses_curve = secure_client(self._socket, self.endpoint, keys)
             self._monitor = HandshakeMonitor(self._socket, uses_curve, keys)
             self._attachment = Attachment(self._socket, self.endpoint)
         except BaseException:
@@ -142,7 +142,7 @@ def open_sub(
 ) -> tuple[Any, Attachment]:
     """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with keys where the publisher's is known."""
     socket = sub_socket(context, topics, high_water, most_pixels)
-    secure_subscriber(socket, endpoint, KeyFolder())
+    secure_client(socket, endpoint, KeyFolder())
     return socket, Attachment(socket, endpoint)
 
 

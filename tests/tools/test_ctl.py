@@ -2,7 +2,8 @@
 
 import pytest
 
-from livemef.fusion.stream.control import ControlError, control, the_only_run
+from livemef.fusion.stream.control import control, the_only_run
+from livemef.fusion.stream.control_doors import ControlError
 from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.config.schema import Config
 from livemef.tools.ctl import assignments

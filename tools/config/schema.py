@@ -69,8 +69,11 @@ class PreviewConfig(_Table):
 
 
 class ControlConfig(_Table):
-    """[control]: where stills and recordings go that are asked for over the API. folder "": the user's data folder."""
+    """[control]: the control API. endpoint: of programs with an allowed key, "" = none. folder: of stills and
+    recordings, "" = in the user's data folder.
+    """
 
+    endpoint: str = ""
     folder: str = ""
     least_free_gb: float = Field(default=2.0, ge=0, le=1e6)
 

@@ -26,6 +26,7 @@ NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA", "LIVEMEF_CONTROL_TOKEN", "LIVE
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
 _FLAGS = {
     "publish.endpoint": "--publish",
+    "control.endpoint": "--control",
     "preview.enabled": "--no-preview",
     "preview.host": "--preview",
     "preview.port": "--preview",

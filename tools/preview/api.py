@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,7 +25,10 @@ LONGEST_CLIENT = 64
 
 @dataclass(frozen=True)
 class Request:
-    """A request, whichever door it came through. body: as sent, b"" = none. who: for the log and the others' events."""
+    """A request, whichever door it came through. body: as sent, b"" = none. who: for the log and the others' events.
+
+    encrypted: whether it cannot be read on its way; None = as the page.
+    """
 
     method: str
     path: str
@@ -33,6 +37,7 @@ class Request:
     role: Role = "view"
     who: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
+    encrypted: bool | None = None
 
 
 class Body(BaseModel):
@@ -152,7 +157,7 @@ class Api:
             "version": _version(),
             "role": request.role,
             "control": self.link.controls,
-            "encrypted": self.encrypted,
+            "encrypted": self.encrypted if request.encrypted is None else request.encrypted,
         }
         known = dict(self.link.status)
         if known:
@@ -216,6 +221,13 @@ class Api:
         found = next((still for still in known if still["id"] == names["id"]), None)
         return problem(404, "there is no such still") if found is None else Outcome(200, found)
 
+    async def still_file(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
+        """GET /stills/ID/FILE: a file that the list of stills names; no other."""
+        for still in self.link.status.get("stills", []):
+            if still["id"] == names["id"] and names["file"] in still["files"]:
+                return Outcome(200, {}, Path(still["folder"]) / names["file"])
+        return problem(404, "there is no such file")
+
     async def record(self, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
         """PUT /recording."""
         values = {"name": body.name, "seconds": body.seconds, "brackets": body.brackets}
@@ -256,7 +268,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/stills", "control", "Take stills at full resolution", Api.take_stills, StillsBody),
     Route("GET", "/stills", "view", "The last stills", Api.stills),
     Route("GET", "/stills/{id}", "view", "One still", Api.stills),
-    Route("GET", "/stills/{id}/{file}", "view", "A file of a still", Api.http_only),
+    Route("GET", "/stills/{id}/{file}", "view", "A file of a still", Api.still_file),
     Route("PUT", "/recording", "control", "Record brackets as they come", Api.record, RecordingBody),
     Route("GET", "/recording", "view", "How the recording goes", Api.recording),
     Route("DELETE", "/recording", "control", "End the recording", Api.stop_recording),

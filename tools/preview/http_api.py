@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -78,8 +77,6 @@ class HttpApi:
             return _refused(request, refusal)
         if path == "/events" and not request.can_read_body:
             return await self._events(request)
-        if found[0].path == "/stills/{id}/{file}":
-            return self._still_file(**found[1])
         if path in self.special:
             special = await self.special[path](request)
             return _response(special) if isinstance(special, Outcome) else special
@@ -90,14 +87,7 @@ class HttpApi:
             request.method, path, body, request.headers.get("If-Match"), role, who(request), dict(request.query)
         )
         outcome = await self._api.answer(asked)
-        return _response(outcome)
-
-    def _still_file(self, id: str, file: str) -> web.StreamResponse:
-        """A file that the list of stills names; no other."""
-        for still in self._api.link.status.get("stills", []):
-            if still["id"] == id and file in still["files"]:
-                return web.FileResponse(Path(still["folder"]) / file)
-        return _response(problem(404, "there is no such file"))
+        return _response(outcome) if outcome.file is None else web.FileResponse(outcome.file)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events, until the client leaves or the server ends."""

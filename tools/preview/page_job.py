@@ -12,7 +12,8 @@ class PageJob:
     view_token: what who only looks must send, None = nothing, on loopback only. control_token: what who changes
     something must send. folder: of the run, for this user alone, where the control socket lies. Without a pipeline
     to control, both are None. insecure: control off loopback needs no encryption.
-    certificate, key: PEM files for https, "" = http.
+    certificate, key: PEM files for https, "" = http. control_endpoint: where allowed keys may control over ZeroMQ, "" =
+    nowhere.
     """
 
     source: str
@@ -24,3 +25,4 @@ class PageJob:
     insecure: bool = False
     certificate: str = ""
     key: str = ""
+    control_endpoint: str = ""

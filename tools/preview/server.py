@@ -13,6 +13,8 @@ from aiohttp import web
 
 from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
+from livemef.fusion.stream.endpoint import Endpoint
+from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.local_runs import SOCKET
 from livemef.fusion.stream.wire import FUSED, WireError
 from livemef.tools.preview import page_files
@@ -29,7 +31,7 @@ from livemef.tools.preview.lines import Lines
 from livemef.tools.preview.metrics import metrics_text
 from livemef.tools.preview.mjpeg import MjpegStreams
 from livemef.tools.preview.page_job import PageJob
-from livemef.tools.preview.router_door import RouterDoor
+from livemef.tools.preview.router_door import RouterDoor, control_endpoint
 from livemef.tools.preview.snapshots import Snapshot, SnapshotMaker
 from livemef.tools.preview.views import ViewMaker
 from livemef.tools.run.outcome import Outcome, problem
@@ -87,14 +89,23 @@ class Preview:
             self._link.start()
             self._stack.callback(self._link.stop)
             await self._listen()
-            if self._job.folder is not None:
-                door = RouterDoor(self._api, f"ipc://{self._job.folder}/{SOCKET}")
-                self._stack.push_async_callback(door.close)
-                door.start()
+            self._open_doors()
         except BaseException:
             await self._stack.aclose()
             raise
         self._receiving = asyncio.create_task(self.feed.run())
+
+    def _open_doors(self) -> None:
+        """The ZeroMQ ways to the API."""
+        doors = []
+        if self._job.folder is not None:
+            doors.append(RouterDoor(self._api, Endpoint("pub", True, f"ipc://{self._job.folder}/{SOCKET}")))
+            self._stack.push_async_callback(doors[-1].close)
+        if self._job.control_endpoint:
+            doors.append(RouterDoor(self._api, control_endpoint(self._job.control_endpoint), KeyFolder()))
+            self._stack.push_async_callback(doors[-1].close)
+        for door in doors:
+            door.start()
 
     async def _listen(self) -> None:
         app = web.Application(middlewares=[self._http.lock])

@@ -139,6 +139,8 @@ def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], d
         *pipeline.corrections,
         f"fusing on {device}, publishing on {config.publish.endpoint}",
     ]
+    if config.control.endpoint:
+        lines.append(f"control at {config.control.endpoint} for allowed keys")
     if config.preview.enabled:
         lines.append(f"page at {page_address(config)}?token={place.control_token} (without the token it only shows)")
     return "; ".join(lines) + "; Ctrl-C ends it"
@@ -170,7 +172,11 @@ def run_command(
         str | None,
         options.setting("preview.host", "--preview", "HOST:PORT", "Where the page is.", options.default_page()),
     ] = None,
-    no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page.")] = False,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Serve no page, and no control.")] = False,
+    control: Annotated[
+        str | None,
+        options.setting("control.endpoint", "--control", "ENDPOINT", "Where allowed keys may control: tcp://..."),
+    ] = None,
     exposures: options.ExposuresOption = None,
     gain: options.GainOption = None,
     profile: options.ProfileOption = None,
@@ -213,6 +219,7 @@ def run_command(
         "publish.wire": wire,
         "publish.frame_id": frame_id,
         "publish.insecure": True if insecure else None,
+        "control.endpoint": control,
         "runtime.device": device,
         "runtime.threads": threads,
         "runtime.model": model,
@@ -226,6 +233,8 @@ def run_command(
     if show_config:
         print_config(loaded)
         return 0
+    if loaded.config.control.endpoint and not loaded.config.preview.enabled:
+        raise UserError("control.endpoint is served by the page's process: leave out --no-preview (preview.enabled)")
     saver = Saver(lambda: load_config(file, flags).config, file_in_force(file), loaded.origins)
     output, errors = OutputQueue(1), OutputQueue(2)
     try:

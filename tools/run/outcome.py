@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from livemef.tools.config.live_keys import Wrong
@@ -12,10 +13,11 @@ from livemef.tools.config.live_keys import Wrong
 
 @dataclass(frozen=True)
 class Outcome:
-    """status: 200 ... 599; body: JSON values, for an error a problem (RFC 9457)."""
+    """status: 200 ... 599; body: JSON values, for an error a problem (RFC 9457). file: the answer, where it is one."""
 
     status: int = 200
     body: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
 
     @property
     def refused(self) -> bool:

@@ -192,5 +192,6 @@ class Pipeline:
                 insecure=self.state.config.publish.insecure,
                 certificate=preview.certificate,
                 key=preview.key,
+                control_endpoint=self.state.config.control.endpoint,
             ),
         )
