@@ -18,6 +18,9 @@ from livemef.fusion.method.colour import decode
 
 Values = NDArray[np.float64]
 
+CLIPS = 0.95, 0.99
+"""Codes, over the highest, between which a channel comes to show no more than that its light was at least so much."""
+
 
 @dataclass(frozen=True)
 class CameraCorrection:
@@ -56,9 +59,11 @@ class CameraCorrection:
             wanted = "x".join(map(str, self.size or ()))
             raise FusionError(f"the camera's profile was measured at {wanted}, the picture is {width}x{height}")
 
-    def light(self, pixels: Pixels) -> NDArray[np.float32]:
+    def light(self, pixels: Pixels, clips: bool = False) -> NDArray[np.float32]:
         """Linear light, height x width x 3, of a picture (BGR, uint8 or uint16), with the sensor's errors undone.
 
+        clips: raise channels that clip to what they have in a grey as bright as the pixel's brightest channel says.
+        Else the colour matrix colours white that clips, since the channels do not clip at one brightness of a grey.
         Raises FusionError for a picture of another size than the correction was measured at.
         """
         self.check_size(pixels)
@@ -69,6 +74,8 @@ class CameraCorrection:
             light = np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=-1)
         if self.transmission is not None:
             light /= self.transmission
+        if clips and self.matrix is not None:
+            _make_neutral(light, pixels, np.asarray(self.neutral, np.float32))
         return _without(light, self.hot_pixels)
 
     def cropped(self, box: tuple[int, int, int, int]) -> CameraCorrection | None:
@@ -89,6 +96,20 @@ class CameraCorrection:
         if self.lens is not None:
             light = np.asarray(cv2.undistort(light, *self.lens))
         return light
+
+    @property
+    def neutral(self) -> Values:
+        """Light of blue, green and red in a grey, the largest 1, before the colour matrix.
+
+        Raises FusionError for a matrix that makes no grey of any light.
+        """
+        if self.matrix is None:
+            return np.ones(3)
+        regular = np.linalg.matrix_rank(self.matrix) == 3
+        light = np.linalg.solve(self.matrix, np.ones(3)) if regular else np.zeros(3)
+        if not light.min() > 0:
+            raise FusionError("the profile's colour matrix gives no neutral grey: measure it again (calibrate colour)")
+        return np.asarray(light / light.max(), np.float64)
 
     def light_tables(self, codes: int) -> NDArray[np.float32]:
         """Light of blue, green and red for each of so many codes, 3 x codes."""
@@ -114,6 +135,17 @@ def srgb_response() -> tuple[tuple[float, ...], ...]:
 @lru_cache(maxsize=2)
 def _srgb_tables(codes: int) -> NDArray[np.float32]:
     return np.stack([decode(np.linspace(0, 1, codes))] * 3).astype(np.float32)
+
+
+def _make_neutral(light: NDArray[np.float32], pixels: Pixels, neutral: NDArray[np.float32]) -> None:
+    """Raise channels that clip, in place; see CameraCorrection.light. neutral: light of each channel in a grey."""
+    highest, (start, end) = float(np.iinfo(pixels.dtype).max), CLIPS
+    blue, green, red = cv2.split(pixels)
+    rows, columns = np.nonzero(cv2.max(cv2.max(blue, green), red) >= start * highest)
+    found = light[rows, columns]
+    grey = (found / neutral).max(axis=1, keepdims=True) * neutral
+    share = np.clip((pixels[rows, columns] / np.float32(highest) - start) / (end - start), 0, 1)
+    light[rows, columns] = found + share * (grey - found)
 
 
 def _without(light: NDArray[np.float32], hot_pixels: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:

@@ -69,13 +69,14 @@ class LinearMerge:
     def __init__(self, exposures: Sequence[float], correction: CameraCorrection = SRGB) -> None:
         """exposures: exposure time times gain of each, in any unit, darkest first; each greater than the one before.
 
-        Raises FusionError for fewer than two, or exposures that do not rise.
+        Raises FusionError for fewer than two, exposures that do not rise, or a colour matrix without a grey.
         """
         rises = all(darker < brighter for darker, brighter in itertools.pairwise(exposures))
         if len(exposures) < 2 or not rises or exposures[0] <= 0 or not math.isfinite(exposures[-1]):
             raise FusionError(f"a merge needs two exposures or more, each longer than the one before, not {exposures}")
         self._exposures = tuple(exposures)
         self._correction = correction
+        _ = correction.neutral  # raises now, not with the first frame
         self._sum: Light | None = None
         self._weights: NDArray[np.float32] | None = None
         self._small: list[tuple[Light, NDArray[np.float32]] | None] = [None] * len(exposures)
@@ -93,7 +94,7 @@ class LinearMerge:
         codes = highest * np.float32(1 / np.iinfo(pixels.dtype).max)
         slope = np.float32(-1 / (CLIP_END - CLIP_START))
         weight = np.clip(codes * slope - np.float32(CLIP_END) * slope, LEAST_WEIGHT if index == 0 else 0, 1)
-        light = self._correction.light(pixels)
+        light = self._correction.light(pixels, clips=index == 0)  # of the others what clips has no weight
         if index == 0:
             self._clipped.append(float(np.count_nonzero(codes >= CLIP_END)) / codes.size)
         if self._small[index] is None:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Bracket, Pixels
 from livemef.capture.srgb import encode
 from livemef.fusion.correction import CameraCorrection
-from livemef.fusion.errors import FusionError
 
 Light = NDArray[np.float32]
 BAND_ROWS = 32
@@ -35,14 +34,9 @@ class PictureCorrection:
     def __init__(self, correction: CameraCorrection) -> None:
         self._correction = correction
         matrix = np.eye(3) if correction.matrix is None else np.asarray(correction.matrix, np.float64)
-        regular = np.linalg.matrix_rank(matrix) == 3
-        neutral = np.linalg.solve(matrix, np.ones(3)) if regular else np.zeros(3)
-        if not neutral.min() > 0:
-            raise FusionError("the profile's colour matrix gives no neutral grey: measure it again (calibrate colour)")
-        scale = float(neutral.max())
-        self._ceiling = np.asarray(neutral / scale, np.float32)
+        self._ceiling = np.asarray(correction.neutral, np.float32)
         """Light of each channel in the brightest grey that clips nowhere."""
-        self._matrix = np.asarray(matrix * scale, np.float32)
+        self._matrix = np.asarray(matrix / (matrix @ correction.neutral).mean(), np.float32)
         self._tables: dict[np.dtype[Any], NDArray[Any]] = {}
         self._by_table = correction.matrix is None and correction.transmission is None
         """Whether a channel's code alone decides about the corrected code."""

@@ -104,6 +104,38 @@ def test_a_profile_undoes_what_the_camera_did() -> None:
         merge(EXPOSURES, [picture[:50] for picture in pictures], correction)
 
 
+GREEN_BEFORE_ALL = np.diag([1 / 0.7, 1.0, 1 / 0.55])
+"""Matrix of a camera whose blue and red get 70 and 55 % of green's light, so that green clips first."""
+
+
+def test_white_that_clips_stays_white() -> None:
+    """A grey ramp far into clipping: neutral all the way, right until the last channel clips, and never falling."""
+    light = np.linspace(0.3, 4, 600)[None, :, None] * np.ones((4, 1, 3))
+    camera = light @ np.linalg.inv(GREEN_BEFORE_ALL).T
+    codes = [to_codes(np.clip(camera * exposure, 0, 1), np.dtype("uint16")) for exposure in (1.0, 4.0)]
+    correction = CameraCorrection(response=LINEAR.response, matrix=GREEN_BEFORE_ALL)
+    merged = merge((1.0, 4.0), codes, correction).light / 2
+    np.testing.assert_allclose(merged, merged[..., 1:2] * np.ones(3), rtol=2e-3)
+    seen = light < 1 / 0.55  # as far as red sees
+    np.testing.assert_allclose(merged[seen], light[seen], rtol=2e-3)
+    assert np.diff(merged[0, :, 1]).min() > -1e-3
+    assert merged[0, -1] == pytest.approx(np.ones(3) / 0.55, rel=1e-3)
+
+
+def test_a_colour_that_clips_is_no_darker_than_it_was() -> None:
+    """A saturated red, of which only red clips: what the other channels saw stays."""
+    camera = np.full((4, 4, 3), (0.05, 0.1, 3.0))
+    codes = [to_codes(np.clip(camera * exposure, 0, 1), np.dtype("uint16")) for exposure in (1.0, 4.0)]
+    correction = CameraCorrection(response=LINEAR.response, matrix=GREEN_BEFORE_ALL)
+    merged = merge((1.0, 4.0), codes, correction).light / 2
+    np.testing.assert_allclose(merged[0, 0], GREEN_BEFORE_ALL @ (0.05, 0.1, 1.0), rtol=2e-3)
+
+
+def test_a_matrix_without_a_grey_is_refused() -> None:
+    with pytest.raises(FusionError, match="no neutral grey"):
+        LinearMerge(EXPOSURES, CameraCorrection(matrix=np.diag([1.0, 1.0, -1.0])))
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=5))
 def test_exposures_that_do_not_rise_are_refused(exposures: list[float]) -> None:
     if len(exposures) >= 2 and exposures[0] > 0 and all(a < b for a, b in itertools.pairwise(exposures)):
