@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
 from livemef.fusion.stream.wire import FUSED, WireError
 from livemef.tools.preview.feed import Feed, Received
-from livemef.tools.preview.views import ViewMaker, Wishes, described_header
+from livemef.tools.preview.view_message import Positions, View, described_header
+from livemef.tools.preview.views import ViewMaker, Wishes
 
 IDLE_PERIOD_S = 0.5
 """After so long a browser that asked for the next picture is answered that there is none yet."""
 MOST_REQUESTS = 16
 """Requests of one WebSocket that may wait for their answers. The page has one; who floods is disconnected."""
-_REQUEST = re.compile(r"next|pause|scopes|no scopes|large(?: (?:fused|motion|exposure/\d{1,2})){1,3}")
+_REQUEST = re.compile(r"next|pause|scopes|no scopes|jpeg|h264|large(?: (?:fused|motion|exposure/\d{1,2})){1,3}")
 
 
 @dataclass
 class _Line:
-    """A browser. sent: the fused picture it was sent last; a paused page saves the frame that is seen."""
+    """A browser. sent: the fused picture it was sent last; a paused page saves the frame that is seen. h264: whether it
+    takes that; have: what it has of it.
+    """
 
     sent: Received | None = None
     looks: bool = False
     scopes: bool = False
+    h264: bool = False
+    have: Positions = field(default_factory=dict)
     large: frozenset[str] = frozenset({FUSED})
 
 
@@ -89,31 +95,63 @@ class Lines:
 
     def _sum_up(self) -> None:
         looking = [one for one in self._open.values() if one.looks]
-        large = frozenset[str]().union(*(one.large for one in looking))
-        self._views.wishes = Wishes(any(one.scopes for one in looking), large)
+        wishes = Wishes(
+            jpeg=any(not one.h264 for one in looking),
+            h264=any(one.h264 for one in looking),
+            scopes=any(one.scopes for one in looking),
+            large=frozenset[str]().union(*(one.large for one in looking)),
+        )
+        self._views.wish(self, wishes if looking else None)
 
     async def _answer(
         self, socket: web.WebSocketResponse, line: _Line, key: tuple[str, int] | None
     ) -> tuple[str, int] | None:
         """Send the newest view if it is another than `key`, else how things stand; the key of what was sent last."""
-        try:
-            view = await self._views.after(key, IDLE_PERIOD_S)
-        except WireError:
-            self._feed.malformed += 1
-            view = None
+        found = await self._view_for(line, key)
         if socket.closed:
             return key
         try:
-            if view is not None:
-                line.sent = view[0]
-                await socket.send_bytes(view[1])
-                return view[0].key
+            if found is not None:
+                view, message = found
+                line.sent = view.received
+                await socket.send_bytes(message)
+                return view.received.key
             header = self._feed.header
             described = None if header is None else described_header(header)
             await socket.send_json({"kind": "idle", "stats": self._feed.stats(), "header": described})
         except ConnectionError:  # the browser left meanwhile
             pass
         return key
+
+    async def _view_for(self, line: _Line, key: tuple[str, int] | None) -> tuple[View, bytes] | None:
+        """The newest view, if it is another than `key`, and its message for this browser; None if none came in time."""
+        end_s = time.monotonic() + IDLE_PERIOD_S
+        while (left_s := end_s - time.monotonic()) > 0:
+            try:
+                view = await self._views.after(key, left_s)
+            except WireError:
+                self._feed.malformed += 1
+                return None
+            if view is None:
+                return None
+            message = _message(view, line)
+            if message is not None:
+                return view, message
+            if line.h264:
+                self._views.want_key_frame()
+            key = view.received.key
+        return None
+
+
+def _message(view: View, line: _Line) -> bytes | None:
+    """What is sent of a view; None if it was made without what this browser takes."""
+    if not line.h264:
+        return view.jpeg_message()
+    found = view.h264_message(line.have)
+    if found is None:
+        return None
+    message, line.have = found
+    return message
 
 
 def _note(line: _Line, request: str) -> None:
@@ -122,5 +160,7 @@ def _note(line: _Line, request: str) -> None:
         line.looks = request == "next"
     elif request.endswith("scopes"):
         line.scopes = request == "scopes"
+    elif request in ("jpeg", "h264"):
+        line.h264, line.have = request == "h264", {}
     else:
         line.large = frozenset(request.split()[1:])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from aiohttp import web
 
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview.feed import Feed
-from livemef.tools.preview.views import ViewMaker
+from livemef.tools.preview.views import ViewMaker, Wishes
 
 WAIT_S = 0.5
 BOUNDARY = "livemef-frame"
@@ -36,12 +35,15 @@ class MjpegStreams:
         await response.prepare(request)
         task = asyncio.ensure_future(self._send_all(response))
         self._tasks.add(task)
+        self._views.wish(self, Wishes(fused_jpeg=True))
         try:
             await task
         except (ConnectionError, asyncio.CancelledError):  # the client left, or the server ends
             task.cancel()
         finally:
             self._tasks.discard(task)
+            if not self._tasks:
+                self._views.wish(self, None)
         return response
 
     async def _send_all(self, response: web.StreamResponse) -> None:
@@ -53,15 +55,9 @@ class MjpegStreams:
                 except WireError:
                     self._feed.malformed += 1
                     continue
-                if view is not None:
-                    key = view[0].key
-                    jpeg = first_picture(view[1])
-                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    await response.write(b"".join([head.encode(), jpeg, b"\r\n"]))
-
-
-def first_picture(message: bytes) -> memoryview:
-    """The first picture, which is the fused one, of a view's message (docs/preview.md)."""
-    begin = 4 + int.from_bytes(message[:4], "big")
-    length = json.loads(message[4:begin])["pictures"][0]["bytes"]
-    return memoryview(message)[begin : begin + length]
+                if view is None:
+                    continue
+                key, jpeg = view.received.key, view.fused_jpeg
+                if jpeg is not None:  # else the view was made before this client came
+                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.nbytes}\r\n\r\n"
+                    await response.write(b"".join([head.encode(), jpeg.data, b"\r\n"]))

@@ -11,7 +11,8 @@ from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.wire import decode
 from livemef.tools.preview.crops import Box, cropped_png
 from livemef.tools.preview.feed import Received
-from livemef.tools.preview.views import REST_FACTOR, SNAPSHOT_QUALITY, Bytes, to_jpeg
+from livemef.tools.preview.view_message import Bytes
+from livemef.tools.preview.views import REST_FACTOR, SNAPSHOT_QUALITY, to_jpeg
 
 Snapshot = tuple[Received, Bytes]
 

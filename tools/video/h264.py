@@ -51,6 +51,22 @@ def even(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(to_8_bit(pixels[:height, :width]))
 
 
+def i420(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Planes Y, U, V one below the other (BT.601, limited range) of BGR with even sides: 1.5 x height rows.
+
+    OpenCV's own conversion takes the chroma of every other pixel; here it is the mean of four, which keeps thin
+    coloured lines.
+    """
+    height, width = picture.shape[:2]
+    planes = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    half = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    _, red, blue = cv2.split(cv2.cvtColor(half, cv2.COLOR_BGR2YCrCb))  # full range
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    for plane, difference in zip(chroma, (blue, red), strict=True):
+        plane[:] = cv2.convertScaleAbs(difference, alpha=224 / 255, beta=128 - 128 * 224 / 255)
+    return planes
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How to encode. encoder: FFmpeg's name; bits_per_second: 0 = constant quality."""
@@ -131,8 +147,7 @@ class H264Output:
             raise SizeChanged(f"{self._url}: pictures have {shape} pixels now, not {self.size[0]}x{self.size[1]}")
         self._last_pts = next_pts(self._last_pts, self._last_ns, message.header.timestamp_wall_ns)
         self._last_ns = message.header.timestamp_wall_ns
-        planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
-        frame = self._av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame = self._av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
         frame.pts, frame.time_base = self._last_pts, TIME_BASE
         with self._failures():
             self._container.mux(self._stream.encode(frame))

@@ -16,7 +16,8 @@ from livemef.fusion.errors import FusionError
 from livemef.tools.preview.access import check_listen, names_this_machine, same_origin
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.process import main as preview_main
-from livemef.tools.preview.views import packed, scaled_to, to_8_bit
+from livemef.tools.preview.view_message import packed
+from livemef.tools.preview.views import scaled_to, to_8_bit
 from tests.fusion.stream.stream_samples import flat, ramp
 from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.preview_rig import Show, colour_of, get, get_when, preview_process, serving

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from livemef.tools.exits import UserError
 from livemef.tools.video import push
-from livemef.tools.video.h264 import TIME_BASE, next_pts
+from livemef.tools.video.h264 import TIME_BASE, i420, next_pts
 from tests.tools.video.pictures_source import HEIGHT, LEFT, RIGHT, WIDTH, Source, picture
 
 pytest.importorskip("av", reason="needs the extra video")
@@ -201,3 +201,14 @@ def test_bits_per_second():
     assert [push.bits_per_second(text) for text in ("", "800k", "1.5M", "9")] == [0, 800_000, 1_500_000, 9]
     with pytest.raises(UserError):
         push.bits_per_second("0")
+
+
+def test_chroma_is_the_mean_of_four_pixels_of_bt601():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:, ::2] = (40, 80, 240)
+    planes = i420(picture)
+    blue, green, red = (picture[:2, :2].reshape(-1, 3).mean(0) / 255).tolist()
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    expected = 128 + 224 * np.array([(blue - luma) / 1.772, (red - luma) / 1.402])  # ITU-R BT.601, 8 bits
+    np.testing.assert_allclose(planes[4:].reshape(2, 4).mean(1), expected, atol=1.0)
+    assert planes[0, 1] == 16

@@ -1,16 +1,20 @@
 // The pictures' WebSocket. One request, one answer: a browser that draws slowly asks seldom, and always gets the newest.
 
 import { socketAddress } from "./api.js";
+import { Video } from "./video.js";
 
 const LONGEST_RETRY_MS = 2000;
 const RATE_WINDOW_MS = 2000;
 
 export class Feed {
   /** shown(description, pictures): a new view is to be drawn; pictures: Map of topic to {description, bitmap}.
-   *  idle(message): no new picture, but numbers. Both may be async. */
-  constructor(shown, idle) {
+   *  idle(message): no new picture, but numbers. Both may be async. broken(error): H.264 could not be decoded. */
+  constructor(shown, idle, broken) {
     this._shown = shown;
     this._idle = idle;
+    this._broken = broken;
+    this._video = new Video();
+    this._received = [];
     this._socket = null;
     this._waiting = this._drawing = this._paused = false;
     this._wishes = new Map();
@@ -42,6 +46,13 @@ export class Feed {
     return this._drawnAt.length * 1000 / RATE_WINDOW_MS;
   }
 
+  /** Bits received a second, lately. */
+  get bitRate() {
+    const now = performance.now();
+    while (this._received.length && now - this._received[0].at > RATE_WINDOW_MS) this._received.shift();
+    return this._received.reduce((sum, { bytes }) => sum + 8 * bytes, 0) * 1000 / RATE_WINDOW_MS;
+  }
+
   /** Seconds since the pipeline's last frame. */
   get silence() {
     return this.silentS + (performance.now() - this.heardAt) / 1000;
@@ -60,6 +71,7 @@ export class Feed {
     socket.onopen = () => {
       this._retryMs = 300;
       this._waiting = false;
+      this._video.reset();
       for (const words of this._wishes.values()) socket.send(words);
       this._ask();
     };
@@ -81,15 +93,37 @@ export class Feed {
       if (typeof data === "string") {
         await this._idle(message);
       } else {
-        const pictures = await unpacked(message, data);
+        this._received.push({ at: performance.now(), bytes: data.byteLength });
+        const pictures = await this._unpacked(message, data);
+        if (!pictures) return;
         await new Promise(resolve => document.hidden ? resolve() : requestAnimationFrame(resolve));
         await this._shown(message, pictures);
         this._drawnAt.push(performance.now());
       }
     } finally {
       this._drawing = false;
+      this._ask();
     }
-    this._ask();
+  }
+
+  // Null where H.264 could not be decoded.
+  async _unpacked(message, buffer) {
+    let at = 4 + new DataView(buffer).getUint32(0);
+    try {
+      return new Map(await Promise.all(message.pictures.map(async picture => {
+        const data = new Uint8Array(buffer, at, picture.bytes);
+        at += picture.bytes;
+        const bitmap = picture.chunks
+          ? await this._video.bitmap(picture, data)
+          : await createImageBitmap(new Blob([data], { type: picture.type ?? "image/jpeg" }));
+        return [picture.topic, { description: picture, bitmap }];
+      })));
+    } catch (error) {
+      if (!message.pictures.some(({ chunks }) => chunks)) throw error;
+      this._video.reset();
+      this._broken(error);
+      return null;
+    }
   }
 
   _ask() {
@@ -107,14 +141,4 @@ export class Feed {
 
 function description(buffer) {
   return JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, new DataView(buffer).getUint32(0))));
-}
-
-async function unpacked(message, buffer) {
-  let at = 4 + new DataView(buffer).getUint32(0);
-  const made = await Promise.all(message.pictures.map(async picture => {
-    const file = new Blob([new Uint8Array(buffer, at, picture.bytes)], { type: picture.type ?? "image/jpeg" });
-    at += picture.bytes;
-    return [picture.topic, { description: picture, bitmap: await createImageBitmap(file) }];
-  }));
-  return new Map(made);
 }

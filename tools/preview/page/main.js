@@ -1,6 +1,7 @@
 // The page: what each part does is in a module of its own; here they are put together.
 
 import { address } from "./api.js";
+import { Codec } from "./codec.js";
 import { Controls } from "./controls.js";
 import { byId, setPressed, toast } from "./dom.js";
 import { Drops } from "./drops.js";
@@ -31,10 +32,12 @@ const views = new Views(() => feed.wish("large", `large ${views.large.join(" ")}
 const strip = new Strip(views);
 let everSeen = false;
 
-const feed = new Feed(shown, idle);
+const codec = new Codec();
+const feed = new Feed(shown, idle, error => codec.broken(error));
 const loupe = new Loupe(views, feed);
 
 function shown(message, pictures) {
+  codec.take(message);
   idle(message);
   loupe.take(message);
   views.take(message, pictures);
@@ -103,7 +106,10 @@ byId("pause").addEventListener("click", () => pause(!feed.paused));
 byId("fullscreen").addEventListener("click", fullscreen);
 byId("help").addEventListener("click", () => byId("help-dialog").showModal());
 document.addEventListener("fullscreenchange", () => setPressed(byId("fullscreen"), document.fullscreenElement !== null));
-setInterval(() => describeState(feed, everSeen), 250);
+setInterval(() => {
+  describeState(feed, everSeen);
+  codec.describe();
+}, 250);
 startKeys([
   ["1", "fused; 2, 3, 4: exposures and mask", () => views.chooseNth(0)],
   ...[1, 2, 3, 4, 5, 6].map(n => [String(n + 1), "", () => views.chooseNth(n)]),
@@ -128,6 +134,7 @@ startKeys([
   ["ArrowUp", "", () => loupe.nudge(0, -0.02)],
   ["ArrowDown", "", () => loupe.nudge(0, 0.02)],
 ]);
+codec.start(feed);
 wishScopes();
 addEventListener("resize", wishScopes);
 startControl();

@@ -48,9 +48,9 @@ export class Views {
     return this._topics.filter(topic => topic.startsWith("exposure/"));
   }
 
-  /** Take new pictures and draw them. The ones before are freed. */
+  /** Take new pictures and draw them. The ones before are freed, where they are not the same. */
   take(message, pictures) {
-    for (const { bitmap } of this._pictures.values()) bitmap.close();
+    for (const [topic, { bitmap }] of this._pictures) if (pictures.get(topic)?.bitmap !== bitmap) bitmap.close();
     this._pictures = pictures;
     this._sourceWidth = message.header.width;
     const topics = [...pictures.keys()].filter(topic => topic === FUSED || topic === MOTION || topic.startsWith("exposure/"));
