@@ -33,6 +33,9 @@ LEAST_SEEN = 0.05
 """Smallest part of the cells that must be usable."""
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
 """Pixels: smaller shifts, and rotations that move no corner by more, are ignored as invisible."""
+SEEN = 0.5
+"""Part of a cell by which a border may look beyond the other exposure: a hand moves nearly every frame by so much, and
+what replaces a border's cells also counts in the windows around them."""
 REGULAR = 1e-6
 """Added to the diagonal of the normal equations (regularisation): a picture without gradients gives no move."""
 
@@ -191,13 +194,13 @@ def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
 
 
 def cover_unseen(mask: Plane, move: Move) -> None:
-    """Set the mask where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
-    look beyond the other exposure's anywhere.
+    """Set the mask to 1 where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
+    look beyond the other exposure's by half a cell or more anywhere.
     """
     height, width = mask.shape
     across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
-    left, right = (max(0, math.ceil(across + shift)) for shift in (-move.dx, move.dx))
-    top, bottom = (max(0, math.ceil(down + shift)) for shift in (-move.dy, move.dy))
+    left, right = (max(0, math.ceil(across + shift - SEEN)) for shift in (-move.dx, move.dx))
+    top, bottom = (max(0, math.ceil(down + shift - SEEN)) for shift in (-move.dy, move.dy))
     mask[:top], mask[max(0, height - bottom) :] = 1, 1
     mask[:, :left], mask[:, max(0, width - right) :] = 1, 1
 

@@ -132,7 +132,6 @@ class StreamMemory:
             old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
             self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old)
             changed = loops.changes(grid, old, self.noise[index])
-            registration.cover_unseen(changed, move)
         self.seen[index] = Seen(frame, grid, changed, before is not None)
         found = loops.histograms(grid)
         if index in self.histograms:

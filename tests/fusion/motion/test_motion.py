@@ -89,6 +89,16 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     assert found.turn == pytest.approx(move.turn, abs=0.002)
 
 
+def test_borders_are_covered_where_the_other_exposure_ends():
+    mask = np.zeros((20, 30), np.float32)
+    registration.cover_unseen(mask, Move(0.4, -0.4))
+    assert not mask.any()
+    registration.cover_unseen(mask, Move(1.6, -0.6))
+    assert mask[0].all()
+    assert mask[:, -2:].all()
+    assert not mask[1:, :-2].any()
+
+
 @pytest.mark.parametrize("small_lines", [16, 60, 135])
 def test_a_move_is_found_however_small_the_small_picture_is(small_lines):
     whole = grid(200, 320)

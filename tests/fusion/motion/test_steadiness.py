@@ -216,6 +216,23 @@ def test_the_noise_is_found_and_motion_does_not_enlarge_it_at_once():
     assert (moved <= temporal_noise.MOST).all()
 
 
+def test_a_border_that_comes_into_view_has_not_changed_for_that():
+    """A hand moves every frame: then a window's width along all borders would never be averaged over a cycle."""
+    y, x = np.mgrid[0:100, 0:170][..., None] / 20.0
+    whole = (0.4 + 0.2 * np.sin(x + np.cos(y)) + np.zeros(3)).astype(np.float32)
+    memory, loops = StreamMemory(), DefinedLoops()
+    for number in range(4):
+        shift = number // 2 % 2
+        place = Place(0, (number - number % 2, number - (number + 1) % 2))
+        grid = whole[5 + shift : 95 + shift, 5 + shift : 165 + shift]
+        memory.follow(place, (90, 160))
+        memory.observe(place, [grid, grid], 1.0, loops)
+    for seen in memory.seen.values():
+        assert seen.known
+        assert seen.changed[[0, -1]].mean() < 0.02
+        assert seen.changed[:, [0, -1]].mean() < 0.02
+
+
 def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
     reference = np.full((30, 40, 3), 0.4, np.float32)
     reference[:, 20:] = 0.01
