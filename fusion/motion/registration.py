@@ -194,8 +194,8 @@ def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
 
 
 def cover_unseen(mask: Plane, move: Move) -> None:
-    """Set the mask to 1 where a grid without the move shows nothing, and the nearest cell stands in: at the borders that
-    look beyond the other exposure's by half a cell or more anywhere.
+    """Set the mask to 1 where a grid without the move shows nothing, and the nearest cell stands in: at the borders
+    that look beyond the other exposure's by half a cell or more anywhere.
     """
     height, width = mask.shape
     across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
