@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from livemef.capture.files.image_io import write_picture
-from livemef.fusion.stream.control import Control, control
+from livemef.fusion.stream.control import Control, control, the_only_run
 from livemef.fusion.stream.control_doors import ControlError
+from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.exits import UserError
 from livemef.tools.verb_group import HELP_OPTIONS
 
@@ -97,6 +98,26 @@ def set_command(
     values = assignments(changes)
     with opened(at) as camera:
         print(f"revision {camera.set(values)}")
+
+
+@application.command("page")
+def page_command(
+    at: Annotated[str | None, typer.Option("--at", metavar="ipc:///PATH", help="Of one of several runs here.")] = None,
+) -> None:
+    """Print the page's address with the control token of a run of this user on this machine. Keep it to yourself.
+
+    Example: livemef ctl page
+    """
+    run = next((run for run in local_runs() if run.control == at), None) if at else the_only_run()
+    if run is None:
+        raise UserError(f"--at {at}: no run of this user on this machine; elsewhere run livemef ctl page there, by ssh")
+    try:
+        page = run.page_with_token()
+    except OSError as error:
+        raise UserError(f"{run.folder}: {error.strerror}; has the run just ended?") from error
+    if page is None:
+        raise UserError("this run has no page: it was started with --no-preview")
+    print(page)
 
 
 @application.command("status")

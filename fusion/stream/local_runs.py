@@ -31,6 +31,10 @@ class LocalRun:
         """ZeroMQ address of its control socket."""
         return f"ipc://{self.folder / SOCKET}"
 
+    def page_with_token(self) -> str | None:
+        """URL that makes a browser one that may control; None = the run has no page. Raises OSError if it has ended."""
+        return None if self.page is None else f"{self.page}?token={(self.folder / TOKEN).read_text().strip()}"
+
 
 def base_folder() -> Path:
     """Where folders of runs are made: $XDG_RUNTIME_DIR where it is ours alone, else the folder for temporary files."""

@@ -35,6 +35,8 @@ def test_runs_that_live_are_found_and_no_others(tmp_path, monkeypatch) -> None:
         write_run_files(Place(first), Config())
         assert the_only_run().folder == first
         assert (first / "control.token").stat().st_mode & 0o777 == 0o600
+        token = (first / "control.token").read_text().strip()
+        assert the_only_run().page_with_token() == f"http://127.0.0.1:8080/?token={token}"
         with runtime_folder(tmp_path) as second:
             write_run_files(Place(second), Config())
             with pytest.raises(ControlError, match="2 runs are here"):

@@ -136,7 +136,7 @@ class Guard:
         self._wrong.setdefault(sent.address, deque(maxlen=MOST_WRONG)).append(self._clock())
 
 
-CONTROL_ADVICE = "changing something needs the control token, which livemef run prints at its start"
+CONTROL_ADVICE = "changing something needs the control token: livemef ctl page, on the machine of the run, prints it"
 
 
 def _is_json(content_type: str) -> bool:

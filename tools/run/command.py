@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from livemef.capture.bracketing.plan import automatic_exposures
+from livemef.fusion.stream.local_runs import TOKEN
 from livemef.tools import options
 from livemef.tools.config.schema import CaptureConfig, Config
 from livemef.tools.config.sources import file_in_force, load_config
@@ -142,8 +143,19 @@ def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], d
     if config.control.endpoint:
         lines.append(f"control at {config.control.endpoint} for allowed keys")
     if config.preview.enabled:
-        lines.append(f"page at {page_address(config)}?token={place.control_token} (without the token it only shows)")
+        lines.append(f"page at {_page_in_words(config, place, sys.stderr.isatty())}")
     return "; ".join(lines) + "; Ctrl-C ends it"
+
+
+def _page_in_words(config: Config, place: Place, to_a_person: bool) -> str:
+    """The page's address. The control token is shown to a person only: other outputs are kept, in journals for example,
+    and read by others.
+    """
+    page = page_address(config)
+    if to_a_person:
+        return f"{page}?token={place.control_token} (without the token it only shows)"
+    file = place.folder / TOKEN
+    return f"{page} (it only shows; livemef ctl page prints the address that controls, whose token is in {file})"
 
 
 def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:

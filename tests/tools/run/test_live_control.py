@@ -39,11 +39,12 @@ class Controlled:
         self.pipeline = Pipeline("--preview", f"127.0.0.1:{self.page}", *arguments, **options)
         assert self.pipeline.process.stderr is not None
         self._said = ""
-        while (found := re.search(r"\?token=([\w-]+)", self._said)) is None:
+        while (found := re.search(r"token is in (\S+)\)", self._said)) is None:
             line = self.pipeline.process.stderr.readline()
             assert line, self._said
             self._said += line
-        self.token = found[1]
+        assert "?token=" not in self._said  # it may be kept in a journal
+        self.token = Path(found[1]).read_text().strip()
         threading.Thread(target=self.pipeline.process.stderr.read, daemon=True).start()
 
     def ask(self, method: str, path: str, body: Any = None, token: bool = True, **headers: str) -> tuple[int, Any]:
@@ -226,6 +227,7 @@ def test_the_same_from_a_shell_and_a_program(run: Controlled, monkeypatch: pytes
     assert ctl(run, "get", "fusion.gamma") == "1.5\n"
     assert "whole number" in ctl(run, "set", "fusion.network_lines=many", code=2)
     page = f"http://127.0.0.1:{run.page}"
+    assert ctl(run, "page") == f"{page}/?token={run.token}\n"
     assert "control token" in ctl(run, "set", "fusion.gamma=1", "--at", page, code=2)
     still = Path(run.folder) / "still.png"  # type: ignore[attr-defined]
     assert ctl(run, "still", "-o", str(still)) == f"{still}\n"
