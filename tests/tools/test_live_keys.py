@@ -15,6 +15,7 @@ from livemef.tools.config.live_keys import (
     ChangeRefused,
     changed_config,
     described_keys,
+    described_keys_of,
     differences,
     live_values,
 )
@@ -25,17 +26,53 @@ JSON = st.recursive(
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
     max_leaves=5,
 )
-PLACES = re.compile(r"camera|profile|model|endpoint|host|port|path|file|folder|device|token|key|command|url|uri|wire")
+PLACES = re.compile(r"profile|model|endpoint|host|port|path|file|folder|token|key|command|url|uri|wire|cameras")
+HOSTILE = (
+    *(
+        "/etc/passwd",
+        "v4l2:///dev/video0",
+        "tcp://0.0.0.0:1",
+        "1ms,$(reboot)",
+        "http://x",
+        "file://.",
+        "..",
+        "a b",
+        "a;b",
+    ),
+    *("0", "front\n", "\0", "~"),
+)
+CAMERAS = Config.model_validate(
+    {"control": {"cameras": {"front": "csi://0", "0": {"camera": "sim://", "profile": "x"}}}}
+)
 
 
 def test_no_key_can_hold_a_path_a_device_an_address_or_a_command() -> None:
     for key, known in LIVE_KEYS.items():
         assert not PLACES.search(key.split(".")[1]), key
+        for choice in known.choices:
+            assert re.fullmatch(r"[a-z0-9]*", str(choice)), key
         if known.kind == "text":
-            assert key == "capture.exposures"
-            for text in ("/etc/passwd", "v4l2:///dev/video0", "tcp://0.0.0.0:1", "1ms,$(reboot)", "http://x"):
-                with pytest.raises(ChangeRefused, match="exposure"):
-                    changed_config(Config(), "capture", {"exposures": text})
+            assert key in ("capture.exposures", "control.camera")
+            table, name = key.split(".")
+            for text in HOSTILE:
+                with pytest.raises(ChangeRefused, match=key):
+                    changed_config(Config(), table, {name: text})
+
+
+def test_a_camera_is_one_of_those_that_the_configuration_names() -> None:
+    for name in ("front", "0", ""):
+        after = changed_config(CAMERAS, "control", {"camera": name})
+        assert after.control.camera == name
+        assert after.control.cameras == CAMERAS.control.cameras
+    assert changed_config(CAMERAS, "control", {"camera": "front"}).camera_in_use.camera == "csi://0"
+    assert changed_config(CAMERAS, "control", {"camera": "0"}).camera_in_use.profile == "x"
+    for name in ("csi://0", "rear", "Front", "cameras", *HOSTILE[:9]):
+        with pytest.raises(ChangeRefused, match=r"'front'|a camera's name") as caught:
+            changed_config(CAMERAS, "control", {"camera": name})
+        assert caught.value.errors[0].key == "control.camera"
+    with pytest.raises(ChangeRefused, match=r"cannot be changed while|is no setting"):
+        changed_config(CAMERAS, "control", {"cameras": {"front": "csi://1"}})
+    assert described_keys_of(CAMERAS)["control.camera"]["words"] == ["", "front", "0"]
 
 
 def test_every_fusion_setting_is_a_live_key_and_each_is_described() -> None:
@@ -61,6 +98,9 @@ def test_every_fusion_setting_is_a_live_key_and_each_is_described() -> None:
         ("capture", {"mains_hz": True}, ["capture.mains_hz"]),
         ("publish", {"endpoint": "pub+bind:tcp://0.0.0.0:1"}, ["publish.endpoint"]),
         ("preview", {"token": ""}, ["preview.token"]),
+        ("runtime", {"model": "x.onnx", "threads": 257}, ["runtime.model", "runtime.threads"]),
+        ("runtime", {"device": "/dev/nvidia0"}, ["runtime.device"]),
+        ("control", {"folder": "/", "endpoint": "tcp://0.0.0.0:1"}, ["control.folder", "control.endpoint"]),
         ("nowhere", {"x": 1}, ["nowhere.x"]),
     ],
 )

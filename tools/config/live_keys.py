@@ -1,10 +1,12 @@
 """The keys that can be changed while a pipeline runs, what each allows, and the check of a change. Pure.
 
-This is the allow-list of the control API. No key of it names a file, a device, an address or a command.
+This is the allow-list of the control API. No value of it names a file, a device, an address or a command: a camera is
+chosen by a name that the configuration file has given it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,21 +16,24 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.session import planned_exposures
 from livemef.errors import LivemefError
 from livemef.fusion.settings import ALLOWED, Allowed, FusionSettings
-from livemef.tools.config.schema import CaptureConfig, Config, PublishConfig
+from livemef.tools.config.schema import NAME, CaptureConfig, Config, ControlConfig, PublishConfig, RuntimeConfig
 from livemef.tools.config.sources import known_keys, nearest
 from livemef.tools.config.text import comments_of_keys
 
-Applies = Literal["next-bracket", "new-epoch", "capture-restart"]
+Applies = Literal["next-bracket", "new-epoch", "capture-restart", "fusion-restart"]
 Kind = Literal["number", "integer", "text", "choice"]
 
-TABLES = ("fusion", "capture", "publish")
+TABLES = ("fusion", "capture", "publish", "runtime", "control")
 LONGEST_TEXT = 200
+CAMERA = "control.camera"
 _NO_RANGE = Allowed()
 
 
 @dataclass(frozen=True)
 class LiveKey:
-    """A key that can be changed. kind: of its values. allowed: its range and words. choices: of a "choice"."""
+    """A key that can be changed. kind: of its values. allowed: its range and words. choices: of a "choice". pattern: of
+    a "text".
+    """
 
     key: str
     kind: Kind
@@ -36,13 +41,14 @@ class LiveKey:
     allowed: Allowed = _NO_RANGE
     choices: tuple[Any, ...] = ()
     unit: str = ""
+    pattern: str = r".{1,200}"
 
     def fault(self, value: object) -> str:
         """What is wrong with a value; "" = nothing."""
         if self.kind == "choice":
             fits = any(value == choice and type(value) is type(choice) for choice in self.choices)
         elif self.kind == "text":
-            fits = isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT
+            fits = isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
         else:
             fits = self.allowed.holds(value) and not (self.kind == "integer" and isinstance(value, float))
         return "" if fits else f"is {_shown(value)}; it must be {self.in_words}"
@@ -54,7 +60,7 @@ class LiveKey:
             *others, last = [repr(choice) for choice in self.choices]
             return f"{', '.join(others)} or {last}"
         if self.kind == "text":
-            return f"a text of up to {LONGEST_TEXT} characters"
+            return "a camera's name" if self.key == CAMERA else f"a text of up to {LONGEST_TEXT} characters"
         return ("a whole number, " if self.kind == "integer" else "") + str(self.allowed)
 
     def described(self) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _fusion_key(name: str, allowed: Allowed) -> LiveKey:
     return LiveKey(f"fusion.{name}", kind, "next-bracket", allowed, allowed.words, _UNITS.get(name, ""))
 
 
-def _choices(model: type[CaptureConfig | PublishConfig], name: str) -> tuple[Any, ...]:
+def _choices(model: type[CaptureConfig | PublishConfig | RuntimeConfig], name: str) -> tuple[Any, ...]:
     return get_args(model.model_fields[name].annotation)
 
 
@@ -92,6 +98,9 @@ LIVE_KEYS = {
         LiveKey("capture.mains_hz", "choice", "next-bracket", choices=_choices(CaptureConfig, "mains_hz"), unit="Hz"),
         LiveKey("capture.bracket_mode", "choice", "next-bracket", choices=_choices(CaptureConfig, "bracket_mode")),
         LiveKey("publish.codec", "choice", "next-bracket", choices=_choices(PublishConfig, "codec")),
+        LiveKey("runtime.device", "choice", "fusion-restart", choices=_choices(RuntimeConfig, "device")),
+        LiveKey("runtime.threads", "integer", "fusion-restart", Allowed(0, 256)),
+        LiveKey(CAMERA, "text", "capture-restart", pattern=f"({NAME})?"),
     )
 }
 
@@ -113,17 +122,25 @@ class ChangeRefused(LivemefError):
         self.errors = tuple(errors)
 
 
-def changed_config(config: Config, table: str, change: Mapping[str, Any]) -> Config:
-    """The configuration with these keys of `table` changed. Raises ChangeRefused, with all that is wrong."""
+def check_change(table: str, change: Mapping[str, Any]) -> None:
+    """Raises ChangeRefused, with all that is wrong, for what can be changed in no configuration."""
     errors = [wrong for name, value in change.items() if (wrong := _wrong(f"{table}.{name}", value)) is not None]
     if errors:
         raise ChangeRefused(errors)
+
+
+def changed_config(config: Config, table: str, change: Mapping[str, Any]) -> Config:
+    """The configuration with these keys of `table` changed. Raises ChangeRefused, with all that is wrong."""
+    check_change(table, change)
     before = getattr(config, table)
     if isinstance(before, FusionSettings):
         return config.model_copy(update={table: replace(before, **change)})
     after = before.model_copy(update=dict(change))
     if isinstance(after, CaptureConfig):
         _check_exposures(after)
+    if isinstance(after, ControlConfig) and after.camera not in camera_names(config):
+        names = ", ".join(repr(name) for name in camera_names(config))
+        raise ChangeRefused([Wrong(CAMERA, f"is {after.camera!r}; it must be one of {names}", names)])
     return config.model_copy(update={table: after})
 
 
@@ -142,6 +159,11 @@ def _check_exposures(capture: CaptureConfig) -> None:
         planned_exposures(capture.exposures, capture.gain)
     except CaptureError as error:
         raise ChangeRefused([Wrong("capture.exposures", str(error), "auto, or for instance 1ms,16ms")]) from None
+
+
+def camera_names(config: Config) -> tuple[str, ...]:
+    """The names that `control.camera` may have; "" is the camera of [capture]."""
+    return ("", *config.control.cameras)
 
 
 def live_values(config: Config) -> dict[str, dict[str, Any]]:
@@ -166,8 +188,14 @@ def differences(before: Config, after: Config) -> dict[str, Any]:
 
 @cache
 def described_keys() -> dict[str, dict[str, Any]]:
-    """All live keys as GET /settings shows them."""
+    """All live keys as GET /settings shows them, but for the names of cameras."""
     return {name: key.described() for name, key in LIVE_KEYS.items()}
+
+
+def described_keys_of(config: Config) -> dict[str, dict[str, Any]]:
+    """All live keys as GET /settings shows them."""
+    keys = described_keys()
+    return keys | {CAMERA: keys[CAMERA] | {"type": "choice", "words": list(camera_names(config))}}
 
 
 def _shown(value: object) -> str:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from livemef.fusion.settings import FusionSettings, MotionMode
 from livemef.tools.run.restart_policy import RestartPolicy
@@ -68,14 +68,41 @@ class PreviewConfig(_Table):
     key: str = ""
 
 
+class NamedCamera(_Table):
+    """A camera's URI and its profile, "" = none."""
+
+    camera: str
+    profile: str = ""
+
+
+NAME = r"[A-Za-z0-9_-]{1,64}"
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+
+
+def _with_uri_alone(cameras: Any) -> Any:
+    """A camera may be given by its URI alone."""
+    if not isinstance(cameras, dict):
+        return cameras
+    return {name: {"camera": given} if isinstance(given, str) else given for name, given in cameras.items()}
+
+
 class ControlConfig(_Table):
-    """[control]: the control API. endpoint: of programs with an allowed key, "" = none. folder: of stills and
-    recordings, "" = in the user's data folder.
+    """[control]: the control API. endpoint: of programs with an allowed key, "" = none. camera: the one of `cameras` in
+    use, "" = [capture]'s. cameras: those that may be chosen over the API, by name. folder: of stills and recordings,
+    "" = in the user's data folder.
     """
 
     endpoint: str = ""
+    camera: str = ""
+    cameras: Annotated[dict[Name, NamedCamera], BeforeValidator(_with_uri_alone)] = {}
     folder: str = ""
     least_free_gb: float = Field(default=2.0, ge=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _known(self) -> ControlConfig:
+        if self.camera and self.camera not in self.cameras:
+            raise ValueError(f"camera is {self.camera!r}; [control.cameras] has {', '.join(self.cameras) or 'none'}")
+        return self
 
 
 class Config(_Table):
@@ -89,6 +116,13 @@ class Config(_Table):
     preview: PreviewConfig = PreviewConfig()
     control: ControlConfig = ControlConfig()
     supervision: RestartPolicy = RestartPolicy()
+
+    @property
+    def camera_in_use(self) -> NamedCamera:
+        """The camera that was chosen by name, else that of [capture]."""
+        if self.control.camera:
+            return self.control.cameras[self.control.camera]
+        return NamedCamera(camera=self.capture.camera, profile=self.capture.profile)
 
     @field_validator("supervision")
     @classmethod

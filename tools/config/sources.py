@@ -23,6 +23,8 @@ from livemef.tools.exits import UserError
 PREFIX = "LIVEMEF_"
 NOT_SETTINGS = ("LIVEMEF_CONFIG", "LIVEMEF_DATA", "LIVEMEF_CONTROL_TOKEN", "LIVEMEF_CPU")
 """The file itself; the tests' photographs; what `livemef ctl` sends."""
+CAMERAS = "control.cameras."
+"""Keys below it are names that the user has chosen."""
 IN_LINES_OR_FULL = ("fusion.network_lines", "stills.network_lines")
 _FLAGS = {
     "publish.endpoint": "--publish",
@@ -110,7 +112,7 @@ def read_file(path: Path) -> list[Setting]:
     places = {key: f"{path}, line {lines[key]}" if key in lines else str(path) for key in flat}
     known = known_keys()
     for key in flat:
-        if key not in known:
+        if key not in known and not key.startswith(CAMERAS):
             raise UserError(f"{places[key]}: no setting is called {key}; the nearest is {nearest(key, known)}")
     return [Setting(key, value, places[key]) for key, value in flat.items()]
 
@@ -144,11 +146,14 @@ def _plain(setting: Setting) -> Any:
     return setting.value
 
 
-def _nested(settings: Iterable[Setting]) -> dict[str, dict[str, Any]]:
-    tables: dict[str, dict[str, Any]] = {}
+def _nested(settings: Iterable[Setting]) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
     for setting in settings:
-        table, name = setting.key.split(".", 1)
-        tables.setdefault(table, {})[name] = _plain(setting)
+        *folders, name = setting.key.split(".")
+        table = tables
+        for folder in folders:
+            table = table.setdefault(folder, {})
+        table[name] = _plain(setting)
     return tables
 
 
@@ -163,6 +168,8 @@ def _first_fault(error: ValidationError, origins: Mapping[str, str]) -> str:
     faults = error.errors()
     place = faults[0]["loc"][:2]  # what follows names the branches of a union
     key = ".".join(str(part) for part in place)
+    if f"{key}." == CAMERAS:
+        return _fault_of_cameras(faults[0]["loc"], faults[0]["msg"], origins)
     reason = ", or ".join(fault["msg"] for fault in faults if fault["loc"][:2] == place)
     if len(place) == 1:
         return f"{_origin(key, reason, origins)}: [{key}] {reason.removeprefix('Value error, ')}"
@@ -170,6 +177,15 @@ def _first_fault(error: ValidationError, origins: Mapping[str, str]) -> str:
     if origin == flag_name(key):
         return f"{origin} {faults[0]['input']}: {reason}"
     return f"{origin}: {key}: {reason}; got {faults[0]['input']!r}"
+
+
+def _fault_of_cameras(place: tuple[int | str, ...], reason: str, origins: Mapping[str, str]) -> str:
+    name = str(place[2]) if len(place) > 2 else ""
+    own = {origin for key, origin in origins.items() if f"{key}.".startswith(f"{CAMERAS}{name}")}
+    what = (
+        f'give a URI, or {{ camera = "URI", profile = "FILE" }}; names have letters, digits, - and _ ({reason.lower()})'
+    )
+    return f"{', '.join(sorted(own)) or 'configuration'}: {CAMERAS}{name}: {what}"
 
 
 def combine(settings: Iterable[Setting]) -> LoadedConfig:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from livemef.tools.config.sources import IN_LINES_OR_FULL, LoadedConfig, flatten
+from livemef.tools.config.sources import CAMERAS, IN_LINES_OR_FULL, LoadedConfig, flatten
 
 SECRETS = ("preview.token",)
 
@@ -40,6 +40,8 @@ def effective_toml(loaded: LoadedConfig) -> str:
     document: Any = tomlkit.parse(annotated_default())
     values = flatten(loaded.config.model_dump())
     for key, origin in loaded.origins.items():
+        if key.startswith(CAMERAS):
+            continue
         table, name = key.split(".", 1)
         value, comment = values[key], origin
         if key in IN_LINES_OR_FULL and value == 0:
@@ -50,6 +52,8 @@ def effective_toml(loaded: LoadedConfig) -> str:
         item.comment(_printable(comment))
         item.trivia.comment_ws = "  "
         document[table][name] = item
+    for name, camera in loaded.config.control.cameras.items():
+        document["control"]["cameras"][name] = tomlkit.inline_table() | camera.model_dump()
     return str(document.as_string())
 
 

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from livemef.tools.config.live_keys import TABLES, ChangeRefused, Wrong, changed_config
-from livemef.tools.config.schema import Config
+from livemef.tools.config.live_keys import TABLES, ChangeRefused, Wrong, check_change
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.guard import Role
 from livemef.tools.run.outcome import Outcome, problem
@@ -179,7 +178,7 @@ class Api:
         if table not in TABLES:
             return problem(404, f"no table {table!r} can be changed: {', '.join(TABLES)}")
         try:
-            changed_config(Config(), table, body)
+            check_change(table, body)
         except ChangeRefused as error:
             return problem(422, str(error), error.errors)
         outcome = await self._ask("change", request, {"table": table, "change": body, **_if_match(request)})

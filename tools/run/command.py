@@ -99,7 +99,7 @@ def run_pipeline(
             ending.restore()
     last = status(pipeline.supervisor.children)
     print(json.dumps(last) if as_json else status_line(last), file=output if as_json else errors)
-    if lost := replay_loss(config.capture.camera, last):
+    if lost := replay_loss(pipeline.state.config.camera_in_use.camera, last):
         print(f"livemef: {lost}", file=errors)
 
 
@@ -135,7 +135,7 @@ def _exposures_in_words(config: CaptureConfig, camera: Mapping[str, Any]) -> str
 def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], device: str) -> str:
     config = pipeline.state.config
     lines = [
-        f"{config.capture.camera} {camera['size']} at {camera['fps']:g} frames/s, "
+        f"{config.camera_in_use.camera} {camera['size']} at {camera['fps']:g} frames/s, "
         + _exposures_in_words(config.capture, camera),
         *pipeline.corrections,
         f"fusing on {device}, publishing on {config.publish.endpoint}",

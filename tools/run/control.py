@@ -6,6 +6,7 @@ is carried out in steps, each a command to one process:
 * What a process has confirmed is committed: revision + 1, an event for everybody, and what later starts take.
 * A change of fusion is sure once it is checked. So it is committed too if fusion dies meanwhile, or takes its time;
   should a slow one be refused after all, it is undone.
+* A change that needs another process (camera, device, threads) is committed, and that process is started again with it.
 * Exposures are sure only when the camera's process has confirmed them. If that dies, nothing has changed.
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 from livemef.capture.child import Command, Report
 from livemef.capture.live_plan import CHANGE, HOLD
-from livemef.tools.config.live_keys import ChangeRefused, Wrong, differences
+from livemef.tools.config.live_keys import CAMERA, ChangeRefused, Wrong, differences
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import UserError
 from livemef.tools.run.live_state import LiveState
@@ -30,6 +31,9 @@ GATE = "preview"
 ANSWER_LIMIT_S = 4.0
 MOST_WAITING = 64
 """Requests that wait for their turn; more are refused."""
+RESTART = "restart"
+"""Name of the step that starts a process again: it takes all it needs from the live configuration."""
+FUSION_RESTART_KEYS = ("runtime.device", "runtime.threads")
 CAPTURE_KEYS = ("capture.exposures", "capture.gain", "capture.mains_hz")
 
 
@@ -92,8 +96,11 @@ class Control:
         save: Callable[[Mapping[str, Any]], Outcome] | None = None,
         audit: Callable[[dict[str, Any]], None] = lambda entry: None,
         more: Callable[[str, Mapping[str, Any]], Outcome | None] = lambda do, asked: None,
+        check: Callable[[Config], None] = lambda after: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """check: raises ChangeRefused for a configuration that cannot work on this machine."""
+        self._check = check
         self._pipeline, self.state, self._clock = pipeline, state, clock
         self._fusion_settings, self._can_set, self._audit = fusion_settings, sets_exposures, audit
         self._save = save or (
@@ -191,21 +198,26 @@ class Control:
             return
         try:
             after = self.state.with_keys(keys)
+            self._check(after)
         except ChangeRefused as error:
             self._answer(asked, problem(422, str(error), error.errors))
             return
         changed = differences(self.state.config, after)
-        of_camera = {key: value for key, value in changed.items() if key in CAPTURE_KEYS}
-        of_fusion = {key: value for key, value in changed.items() if key not in CAPTURE_KEYS}
+        of_camera = {key: value for key, value in changed.items() if key in (*CAPTURE_KEYS, CAMERA)}
+        of_fusion = {key: value for key, value in changed.items() if key not in of_camera}
         steps: deque[Step] = deque()
-        if of_camera:
+        if CAMERA in of_camera:
+            steps.append(Step("capture", RESTART, {}, of_camera))
+        elif of_camera:
             if not self._can_set():
                 self._answer(asked, NO_EXPOSURES)
                 return
             capture = after.capture
             values = {"exposures": capture.exposures, "gain": capture.gain, "mains_hz": capture.mains_hz}
             steps.append(Step("capture", CHANGE, values, of_camera))
-        if of_fusion:
+        if any(key in of_fusion for key in FUSION_RESTART_KEYS):
+            steps.append(Step("fusion", RESTART, {}, of_fusion))
+        elif of_fusion:
             steps.append(Step("fusion", "change", self._fusion_values(after, of_fusion), of_fusion))
         self._start(asked, steps, {})
 
@@ -232,6 +244,11 @@ class Control:
         step = request.steps[0]
         self._issued = max(self._issued, self.state.revision) + 1
         request.number, request.revision = next(self._numbers), self._issued
+        if step.name == RESTART:
+            self._commit(request, step)
+            self._next_step(request)
+            self._pipeline.restart(step.child)
+            return
         request.until = self._clock() + ANSWER_LIMIT_S
         values = step.values | ({"settings_rev": request.revision} if step.child == "fusion" else {})
         there = self._pipeline.is_there(step.child)

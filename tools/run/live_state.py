@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from livemef.tools.config.live_keys import LIVE_KEYS, changed_config, described_keys, differences, live_values
+from livemef.tools.config.live_keys import LIVE_KEYS, changed_config, described_keys_of, differences, live_values
 from livemef.tools.config.schema import Config
 
 
@@ -48,6 +48,6 @@ class LiveState:
             "revision": self.revision,
             "changed": sorted(differences(self.base, self.config)),
             "values": live_values(self.config),
-            "keys": described_keys(),
+            "keys": described_keys_of(self.config),
             "by": {key: who for key, who in self.by.items() if key in LIVE_KEYS},
         }

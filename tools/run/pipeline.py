@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from livemef.calibration.correction import correction_in_force
-from livemef.calibration.profile import profile_in_force
 from livemef.capture.cameras.base import KnownCamera
 from livemef.capture.child import Report
 from livemef.capture.process import CaptureJob
 from livemef.capture.process import main as capture_main
 from livemef.capture.transport.slot_link import meeting_point
 from livemef.fusion.camera_settings import settings_for
-from livemef.fusion.correction import srgb_response
 from livemef.fusion.open_fuser import driver_is_here
 from livemef.fusion.process import FusionJob, Outlet
 from livemef.fusion.process import main as fusion_main
 from livemef.fusion.settings import FusionSettings
+from livemef.tools.config.live_keys import ChangeRefused, Wrong, camera_names
 from livemef.tools.config.schema import Config
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.run.audit import AuditLog
+from livemef.tools.run.chosen_camera import ChosenCamera, chosen_camera
 from livemef.tools.run.control import GATE, Control
 from livemef.tools.run.device_choice import DeviceChoice
 from livemef.tools.run.live_state import LiveState
@@ -36,6 +35,10 @@ from livemef.tools.run.takes import Given, Takes
 def fusion_settings(settings: FusionSettings, known: KnownCamera | None) -> FusionSettings:
     """The settings, with `shoulder` by the camera's measured response where nobody has set it."""
     return settings_for(settings, None if known is None else known.response)
+
+
+def _with_camera(config: Config, name: str) -> Config:
+    return config.model_copy(update={"control": config.control.model_copy(update={"camera": name})})
 
 
 TAKES = ("still", "record", "stop_recording")
@@ -67,21 +70,19 @@ class Pipeline:
         self.state = LiveState(config, saver.reload)
         self._place, self._frames, self._more_outlets = place, frames, more_outlets
         self._device = DeviceChoice(config.runtime.device, driver_is_here())
-        self._known, self._profile = profile_in_force(config.capture.profile)
-        self._correction = correction_in_force(config.capture.profile, config.capture.correct)
-        self._seen = self._known
-        if self._known is not None and self._correction is not None:
-            self._seen = replace(self._known, response=srgb_response())
+        self._cameras = {name: chosen_camera(_with_camera(config, name)) for name in camera_names(config)}
+        self._fused_camera = self._camera
         self._capture_end, self._fusion_end = meeting_point()
         self._last_epoch = -1
         self.supervisor = Supervisor(self._specs(), config.supervision)
         self.control = Control(
             self.supervisor,
             self.state,
-            lambda changed: fusion_settings(changed.fusion, self._seen),
+            lambda changed: fusion_settings(changed.fusion, self._camera.seen),
             sets_exposures=lambda: bool(self.supervisor.children["capture"].described.get("can_request", True)),
             save=saver.save,
             audit=AuditLog().write,
+            check=self._check,
             more=lambda do, asked: self.takes.ask(do, asked) if do in TAKES else None,
         )
         self.takes = Takes(self.supervisor, f"sub+connect:{place.pictures}", self._given, self._tell)
@@ -91,12 +92,18 @@ class Pipeline:
     @property
     def corrections(self) -> tuple[str, ...]:
         """A line on what the camera's profile changes in pixels; none without a profile."""
-        if not self._profile:
-            return ()
-        name = self._profile.partition("@")[0]
-        if self._correction is None:
-            return (f"{name} leaves pixels as they are",)
-        return (f"{name} corrects {', '.join(self._correction.applied)}",)
+        return self._camera.corrections
+
+    @property
+    def _camera(self) -> ChosenCamera:
+        """The camera in use. Profiles are read once: who changes a file while it is used does not change pictures."""
+        return self._cameras[self.state.config.control.camera]
+
+    def _check(self, after: Config) -> None:
+        """See Control."""
+        device = after.runtime.device
+        if device == "cuda" and device != self.state.config.runtime.device and not driver_is_here():
+            raise ChangeRefused([Wrong("runtime.device", "is 'cuda', and no NVIDIA driver is here", "auto or cpu")])
 
     def step(self, wait_s: float) -> None:
         """Wait up to `wait_s` for something to happen, and do what is due. Raises StartFailed."""
@@ -114,6 +121,8 @@ class Pipeline:
         if name == "capture":
             state = self.supervisor.children[name].values.get("control", {})
             self._last_epoch = max(self._last_epoch, state.get("epoch", -1))
+            if self._camera.profile != self._fused_camera.profile:  # what corrects the old camera's pixels ends with it
+                self.supervisor.restart("fusion")
         self.takes.on_end(name)
         self.control.on_end(name)
 
@@ -124,8 +133,8 @@ class Pipeline:
 
     def _given(self) -> Given:
         config = self.state.config
-        response = None if self._known is None else self._known.response
-        return Given(config, fusion_settings(config.fusion, self._known), response)
+        known = self._camera.known
+        return Given(config, fusion_settings(config.fusion, known), None if known is None else known.response)
 
     def _specs(self) -> list[ChildSpec]:
         specs = [ChildSpec("capture", capture_main, self._capture), ChildSpec("fusion", fusion_main, self._fusion)]
@@ -140,37 +149,40 @@ class Pipeline:
         return (
             CaptureJob(
                 link=self._capture_end,
-                camera=settings.camera,
+                camera=self._camera.uri,
                 exposures=settings.exposures,
                 gain=settings.gain,
                 mains_hz=settings.mains_hz,
                 ring_slots=settings.ring_slots,
                 stall_timeout_s=settings.stall_timeout_s,
-                known=self._known,
+                known=self._camera.known,
                 first_epoch=self._last_epoch + 1,
             ),
         )
 
     def _fusion(self) -> tuple[FusionJob]:
-        config, child = self.state.config, self.supervisor.children["fusion"]
+        config, child, camera = self.state.config, self.supervisor.children["fusion"], self._camera
+        self._fused_camera = camera
+        if config.runtime.device != self._device.configured:
+            self._device = DeviceChoice(config.runtime.device, driver_is_here())
         device = self._device.next(child.failures, child.described.get("device"), child.last_words)
         frames = None if self._frames is None else max(0, self._frames - child.count("published"))
         return (
             FusionJob(
                 link=self._fusion_end,
                 outlets=tuple(self._outlets(config)),
-                settings=fusion_settings(config.fusion, self._seen),
+                settings=fusion_settings(config.fusion, camera.seen),
                 model=config.runtime.model,
                 device=device,
                 threads=config.runtime.threads or None,
                 bracket_mode=config.capture.bracket_mode,
                 frames=frames,
                 after_cuda=self._device.fallen_back,
-                profile=self._profile,
+                profile=camera.profile,
                 frame_id=config.publish.frame_id,
                 settings_rev=self.state.revision,
-                response=None if self._seen is None else self._seen.response,
-                correction=self._correction,
+                response=None if camera.seen is None else camera.seen.response,
+                correction=camera.correction,
             ),
         )
 

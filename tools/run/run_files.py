@@ -21,7 +21,7 @@ def write_run_files(place: Place, config: Config) -> None:
     described = {
         "pid": os.getpid(),
         "page": page_address(config) if config.preview.enabled else None,
-        "camera": config.capture.camera,
+        "camera": config.camera_in_use.camera,
         "publish": config.publish.endpoint,
     }
     for name, text in ((TOKEN, place.control_token), (DESCRIPTION, json.dumps(described))):

@@ -138,7 +138,10 @@ def test_saved_reverted_and_refused(run: Controlled) -> None:
     for body, status in (({"gamma": 99}, 422), ({"gama": 1}, 422), ([], 422)):
         assert run.ask("PATCH", "/settings/fusion", body)[0] == status
     assert run.ask("PATCH", "/settings/capture", {"exposures": "2ms,999s"})[0] == 422
-    assert run.ask("PATCH", "/settings/runtime", {"threads": 1})[0] == 404
+    assert run.ask("PATCH", "/settings/runtime", {"threads": 999})[0] == 422
+    assert run.ask("PATCH", "/settings/control", {"camera": "sim://"})[0] == 422
+    assert run.ask("PATCH", "/settings/control", {"folder": "/tmp"})[0] == 422
+    assert run.ask("PATCH", "/settings/preview", {"port": 1})[0] == 404
     assert run.ask("PATCH", "/settings/fusion", {"gamma": 1.0}, token=False)[0] == 401
     assert run.ask("PATCH", "/settings/fusion", {"gamma": 1.0}, **{"If-Match": f'"{revision - 1}"'})[0] == 412
     assert run.ask("GET", "/settings")[1]["revision"] == revision

@@ -9,6 +9,7 @@ const LABELS = {
   "fusion.colour": "Colour", "fusion.motion": "Motion", "fusion.network_lines": "Network lines", "fusion.shoulder": "Shoulder",
   "fusion.window_radius": "Window radius", "fusion.window_eps": "Window noise", "capture.gain": "Gain",
   "capture.exposures": "Times", "capture.mains_hz": "Mains", "capture.bracket_mode": "Brackets", "publish.codec": "Codec",
+  "runtime.device": "Device", "runtime.threads": "Threads", "control.camera": "Camera",
 };
 const LOOK = ["fusion.gamma", "fusion.colour", "fusion.chroma", "fusion.motion", "fusion.network_lines", "fusion.white"];
 const EXPOSURE = ["capture.gain"];
@@ -99,6 +100,7 @@ export class Controls {
       return made.element;
     };
     const known = name => Object.keys(keys).filter(key => key.startsWith(name + "."));
+    const cameras = known("control").filter(key => key === "control.camera" && keys[key].words.length > 1);
     const exposure = known("capture").filter(key => EXPOSURE.includes(key));
     const look = LOOK.filter(key => key in keys);
     const more = list => list.length ? [make("details", {}, make("summary", {}, "More"), ...list.map(one))] : [];
@@ -112,9 +114,9 @@ export class Controls {
     byId("exposure-panel").replaceChildren(
       make("div", { className: "row head" }, make("h2", { id: "exposure-title" }, "Exposure"),
         make("div", { className: "segmented", role: "group", "aria-label": "Automatic exposure" }, this._auto, this._hold)),
-      this._timesPlace, this._gap, ...exposure.map(one), ...more(known("capture").filter(key => !EXPOSURE.includes(key))));
+      ...cameras.map(one), this._timesPlace, this._gap, ...exposure.map(one), ...more(known("capture").filter(key => !EXPOSURE.includes(key))));
     byId("look-panel").replaceChildren(make("h2", { id: "look-title" }, "Look"), ...look.map(one),
-      ...more([...known("fusion").filter(key => !LOOK.includes(key)), ...known("publish")]));
+      ...more([...known("fusion").filter(key => !LOOK.includes(key)), ...known("publish"), ...known("runtime")]));
     for (const id of ["exposure-panel", "look-panel", "settings-panel"]) byId(id).hidden = false;
   }
 

@@ -5,11 +5,13 @@ import { make, setPressed } from "./dom.js";
 const APPLIES = {
   "next-bracket": "",
   "new-epoch": "Takes a few frames.",
+  "fusion-restart": "Starts the fusion process again: a gap of a second or two.",
   "capture-restart": "Starts the capture process again: a gap of about a second.",
 };
 const UNITS = { linear: "×" };
 const STEPS = 1000;
 const MOST_BUTTONS = 4;
+const UNNAMED = "default";  // the word ""
 
 let made = 0;
 
@@ -27,12 +29,12 @@ export function field(key, about, label, set) {
 
 function choice(id, label, about, set) {
   if (about.words.length > MOST_BUTTONS) {
-    const select = make("select", { id }, ...about.words.map(word => make("option", { value: word }, word)));
+    const select = make("select", { id }, ...about.words.map(word => make("option", { value: word }, word || UNNAMED)));
     select.addEventListener("change", () => set(select.value));
     return { elements: [select], update(value, disabled) { select.value = value; select.disabled = disabled; } };
   }
   const buttons = about.words.map(word => {
-    const button = make("button", { type: "button", value: word }, word);
+    const button = make("button", { type: "button", value: word }, word || UNNAMED);
     button.addEventListener("click", () => set(word));
     return button;
   });
