@@ -99,6 +99,12 @@ class FusionSettings:
         """Lines of the small picture along its shorter side."""
         return self.network_lines or STILLS_LINES
 
+    def sees_motion_like(self, other: FusionSettings) -> bool:
+        """Whether what a stream's memory has learned of motion and noise with `other` is true with these as well: it is
+        measured in the exposures' small pictures, before any tone or colour.
+        """
+        return (self.small_lines, self.motion) == (other.small_lines, other.motion)
+
     def as_dict(self) -> dict[str, Any]:
         """Names and plain values, for headers and reports."""
         return asdict(self)

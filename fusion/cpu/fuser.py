@@ -99,7 +99,8 @@ class CpuFuser:
 
     def change(self, settings: FusionSettings) -> None:
         """See Fuser."""
-        self.settings, self._memory = settings, StreamMemory()
+        self._memory = self._memory.after(settings.sees_motion_like(self.settings))
+        self.settings = settings
 
     def buffer_for(self, like: Pixels) -> Pixels:
         """See Fuser."""

@@ -231,7 +231,8 @@ class CudaFuser:
         with self.on_device():
             for layout in before:
                 self._prepare(replace(layout, settings=settings))
-        self.settings, self._memory = settings, StreamMemory()
+        self._memory = self._memory.after(settings.sees_motion_like(self.settings))
+        self.settings = settings
 
     def _prepare(self, layout: BracketLayout) -> None:
         for shape in layout.network_shapes:

@@ -114,6 +114,16 @@ class StreamMemory:
         seen = self.seen.get(index)
         return seen.grid if seen is not None and seen.frame == frame else None
 
+    def after(self, keeps_motion: bool) -> StreamMemory:
+        """The memory to go on with after a change of settings: without what was averaged over rendered brackets.
+
+        keeps_motion: with what was learned of motion, noise and the exposures' maps (FusionSettings.sees_motion_like).
+        """
+        if not keeps_motion:
+            return StreamMemory()
+        self._planes, self.mean, self.colour = {}, MeanLightness(), StreamMeans()
+        return self
+
     @property
     def newest(self) -> int:
         """The exposure whose frame is the newest."""

@@ -1,4 +1,8 @@
-"""Settings that change in a running fuser: from the next bracket on its pixels are those of a new one."""
+"""Settings that change in a running fuser: from the next bracket on its pixels are those of a fuser that had them.
+
+New lines for the network, or another way with motion: of a new fuser. Any other setting: of a fuser that had it all
+along and was fed the same stream, since what was learned of motion and noise stays.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +15,7 @@ from livemef.capture.frame import Pixels
 from livemef.engine.errors import EngineError
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.motion.compensation import Moments
-from livemef.fusion.motion.steadiness import Place
+from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.process import Change, FusionJob, _Stage
 from livemef.fusion.settings import ALLOWED, FusionSettings
@@ -31,6 +35,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "window_eps": (25.0,),
     "motion": ("off", "global"),
 }
+NEW_MEMORY = ("network_lines", "motion")
 BASE = FusionSettings(network_lines=24)
 BASES = {"adaptive_target": replace(BASE, gamma="adaptive"), "chroma": replace(BASE, colour="lab")}
 CHANGES = [(name, value) for name, values in OTHERS.items() for value in values]
@@ -60,11 +65,30 @@ def test_pixels_after_a_change_are_those_of_a_new_fuser(name: str, value: Any) -
     changed, new = CpuFuser(Curve(), before, 2), CpuFuser(Curve(), after, 2)
     old = fused(changed, 0, 5)
     changed.change(after)
+    if name in NEW_MEMORY:
+        assert changed._memory == StreamMemory()
+    else:
+        fused(new, 0, 5)
+        new.change(after)  # a change to the same: what was averaged over rendered brackets begins anew here too
     result, wanted = fused(changed, 5, 5), fused(new, 5, 5)
     np.testing.assert_array_equal(result, wanted)
     assert (result[0] != fused(CpuFuser(Curve(), before, 2), 5, 1)[0]).any() or name == "motion"
-    changed.change(before)
-    np.testing.assert_array_equal(fused(changed, 0, 5), old)
+    if name in NEW_MEMORY:
+        changed.change(before)
+        np.testing.assert_array_equal(fused(changed, 0, 5), old)
+
+
+@pytest.mark.parametrize(("name", "value"), [change for change in CHANGES if change[0] not in NEW_MEMORY], ids=str)
+def test_what_was_learned_of_motion_outlives_a_change_of_tone_or_colour(name: str, value: Any) -> None:
+    before = BASES.get(name, BASE)
+    changed, unchanged, new = (CpuFuser(Curve(), before, 2) for _ in range(3))
+    for fuser in (changed, unchanged):
+        fused(fuser, 0, 8)
+    changed.change(replace(before, **{name: value}))
+    for number, (exposures, moments) in enumerate(brackets(8, 4)):
+        masks = [fuser.fuse(exposures, moments=moments).motion.mask for fuser in (changed, unchanged, new)]  # type: ignore[union-attr]
+        np.testing.assert_array_equal(masks[0], masks[1])
+        assert number or (masks[0] != masks[2]).any()  # a new fuser would not know so much
 
 
 class Refusing:
