@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.errors import FusionError
@@ -113,10 +113,9 @@ class H264Track:
             raise EncoderFailed(f"the camera's PyAV cannot encode with {ENCODER}: {error}") from None
         return context
 
-    def add(self, picture: Pixels, key: bool) -> None:
-        """Encode a picture of `size` (uint8, BGR or grey). key: it must be one that a browser can begin with."""
-        colour = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-        frame = self._av.VideoFrame.from_ndarray(i420(np.asarray(colour, np.uint8)), format="yuv420p")
+    def add(self, picture: NDArray[np.uint8], key: bool) -> None:
+        """Encode a picture of `size` (uint8, BGR). key: it must be one that a browser can begin with."""
+        frame = self._av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
         frame.pts = self._index
         if key:
             frame.pict_type = self._av.video.frame.PictureType.I
@@ -154,7 +153,7 @@ class H264Tracks:
         track = self._tracks.get(topic)
         if track is None or track.size != (width, height):
             track = self._tracks[topic] = H264Track(width, height)
-        track.add(np.ascontiguousarray(fitting), key)
+        track.add(fitting, key)
         return track
 
     def keep_only(self, topics: set[str]) -> None:
