@@ -32,7 +32,7 @@ from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
 from livemef.fusion.stream.latency import before_arrival_ms
 from livemef.fusion.stream.publisher import Publisher
-from livemef.fusion.stream.wire import MOTION, exposure_topic
+from livemef.fusion.stream.wire import EVENT, MOTION, exposure_topic
 from livemef.fusion.tally import Tally
 
 TURN_S = 0.2
@@ -140,6 +140,11 @@ class _Stage:
             raise
         self._settings, self._settings_rev = self._fuser.settings.as_dict(), change.settings_rev
         self.bracket_mode = change.bracket_mode or self.bracket_mode
+
+    def publish_event(self, event: str, data: Mapping[str, Any]) -> None:
+        """Send an event of the pipeline on all outputs."""
+        for publisher in self._publishers:
+            publisher.publish_event(event, data, self._job.frame_id)
 
     def check_memory(self) -> None:
         """Raises FusionError where this process has grown too far."""
@@ -326,9 +331,18 @@ class _Patience:
         self._longest_s = max(self._longest_s or 0.0, time.monotonic() - began_s)
 
 
+def _changes(lifeline: Lifeline, stage: _Stage) -> list[Command]:
+    """What the supervisor has asked to change. Events, which it sends to be published, are so at once."""
+    commands = lifeline.commands()
+    for command in commands:
+        if command.name == EVENT:
+            stage.publish_event(**command.values)
+    return [command for command in commands if command.name != EVENT]
+
+
 def _obey(lifeline: Lifeline, stage: _Stage, commands: Iterable[Command] = ()) -> None:
     """Carry out what the supervisor has asked for, and answer it. Brackets under fusion must be finished before."""
-    for command in commands or lifeline.commands():
+    for command in commands or _changes(lifeline, stage):
         try:
             with lifeline.opening("changing settings"):
                 stage.change(Change(**command.values))
@@ -345,7 +359,7 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))
         stage.check_memory()
-        waiting += lifeline.commands()
+        waiting += _changes(lifeline, stage)
         if waiting and not under_way:
             _obey(lifeline, stage, waiting)
             waiting.clear()

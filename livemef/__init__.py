@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from livemef.fusion.settings import FusionSettings
     from livemef.fusion.stream.control import Control, ControlEvent, control
     from livemef.fusion.stream.control_doors import ControlError
+    from livemef.fusion.stream.stream_event import StreamEvent
     from livemef.fusion.stream.subscriber import ReceiveTimeout
     from livemef.fusion.stream.subscription import Subscription, subscribe
     from livemef.fusion.stream.wire import Message
@@ -79,6 +80,7 @@ __all__ = [
     "LivemefError",
     "Message",
     "ReceiveTimeout",
+    "StreamEvent",
     "Subscription",
     "control",
     "fuse",
@@ -107,6 +109,7 @@ _PLACES = {
     "fusion.settings": ("FusionSettings",),
     "fusion.stream.control": ("Control", "ControlEvent", "control"),
     "fusion.stream.control_doors": ("ControlError",),
+    "fusion.stream.stream_event": ("StreamEvent",),
     "fusion.stream.subscriber": ("ReceiveTimeout",),
     "fusion.stream.subscription": ("Subscription", "subscribe"),
     "fusion.stream.wire": ("Message",),

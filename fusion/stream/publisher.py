@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import zmq
 
@@ -16,7 +18,8 @@ from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.security import PublisherSecurity
-from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, exposure_topic, filled, header_json, payload_of
+from livemef.fusion.stream.stream_event import StreamEvent, encode_event
+from livemef.fusion.stream.wire import EVENT, FUSED, MOTION, STATUS, exposure_topic, filled, header_json, payload_of
 
 SEND_HIGH_WATER = 6
 """Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
@@ -50,7 +53,8 @@ CODECS: dict[str, tuple[Codec, ...]] = {"livemef": ("raw", "jpeg", "png"), "imag
 
 
 TOPICS = tuple(
-    topic.encode() for topic in (FUSED, STATUS, MOTION, *(exposure_topic(index) for index in range(MOST_SOURCES)))
+    topic.encode()
+    for topic in (FUSED, STATUS, MOTION, EVENT, *(exposure_topic(index) for index in range(MOST_SOURCES)))
 )
 
 
@@ -82,6 +86,7 @@ class Publisher:
         self.stream = secrets.token_hex(8)
         self.published = 0
         self.dropped = 0
+        self._events = 0
         parsed = parse_endpoint(endpoint, "pub")
         self._context = zmq.Context()
         self._socket = _open_socket(self._context)
@@ -139,6 +144,18 @@ class Publisher:
         self.published += sent
         self.dropped += not sent
         return sent
+
+    def publish_event(self, event: str, data: Mapping[str, Any], frame_id: str = "camera") -> bool:
+        """Send an event (docs/wire.md, topic `event`). Returns whether anybody has subscribed. Never waits."""
+        number, self._events = self._events, self._events + 1
+        if self._imagezmq or not self.wanted(EVENT):
+            return False
+        now_ns = time.time_ns()
+        sent = StreamEvent(
+            event=event, data=dict(data), seq=number, stream=self.stream, frame_id=frame_id, published_wall_ns=now_ns
+        )
+        self._socket.send_multipart(encode_event(sent), zmq.NOBLOCK)
+        return True
 
     def close(self) -> None:
         """Close the socket; queued messages are sent for at most LINGER_MS. May be called twice."""

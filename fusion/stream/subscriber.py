@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.security import HandshakeMonitor, secure_client
+from livemef.fusion.stream.stream_event import StreamEvent, decode_event, is_event
 
 RECEIVE_HIGH_WATER = 4
 BYTES_A_PIXEL = 6
@@ -60,8 +61,9 @@ class Subscriber:
     endpoint: `sub+connect:tcp://HOST:PORT`, `sub+connect:ipc:///PATH` ...; the publisher may come later, and
     come back after a restart. topics: "fused", "exposure/0" ...; a topic also matches longer ones that begin
     with it, as ZeroMQ has it. most_pixels: limit of a picture's width x height; larger messages end the connection, and
-    pictures that claim more are refused. keys: where keys are looked up (docs/security.md); None = this user's. Raises
-    FusionError for a wrong endpoint. Not thread-safe.
+    pictures that claim more are refused. keys: where keys are looked up (docs/security.md); None = this user's.
+    on_event: called by `receive` with each event of the pipeline that comes before a picture. Raises FusionError for a
+    wrong endpoint. Not thread-safe.
     """
 
     def __init__(
@@ -71,7 +73,10 @@ class Subscriber:
         *,
         most_pixels: int = LARGEST_PICTURE,
         keys: KeyFolder | None = None,
+        on_event: Callable[[StreamEvent], None] | None = None,
     ) -> None:
+        self._on_event = on_event
+        topics = (*topics, wire.EVENT) if on_event is not None else topics
         self._most_pixels = most_pixels
         self.counter = GapCounter()
         self.endpoint = parse_endpoint(endpoint, "sub")
@@ -109,15 +114,27 @@ class Subscriber:
         Raises ReceiveTimeout after `timeout_s`, WireError for a message that does not follow docs/wire.md;
         the next one can be received all the same. A raw picture is a read-only view of the message.
         """
-        if not self.poll(timeout_s):
-            raise self.silence(timeout_s)
-        parts = self._socket.recv_multipart(copy=False)
-        while newest and self.poll(0):
-            parts = self._socket.recv_multipart(copy=False)
+        deadline = time.monotonic() + timeout_s
+        parts: list[Any] | None = None
+        while parts is None or (newest and self.poll(0)):
+            if parts is None and not self.poll(max(0.0, deadline - time.monotonic())):
+                raise self.silence(timeout_s)
+            parts = self._picture() or parts
         received_ns = time.time_ns()
-        message = wire.decode([part.buffer for part in parts], self._most_pixels)
-        self.counter.note(message.topic, message.header.stream, message.header.seq)
-        return replace(message, received_wall_ns=received_ns)
+        message = wire.decode(parts, self._most_pixels)
+        missed = self.counter.note(message.topic, message.header.stream, message.header.seq)
+        return replace(message, received_wall_ns=received_ns, missed=missed)
+
+    def _picture(self) -> list[Any] | None:
+        """The parts of the next message; None if it is an event, which goes to `on_event`. Raises WireError."""
+        parts = [part.buffer for part in self._socket.recv_multipart(copy=False)]
+        if not is_event(bytes(parts[0])):
+            return parts
+        event = decode_event(parts)
+        self.counter.note(wire.EVENT, event.stream, event.seq)
+        if self._on_event is not None:
+            self._on_event(event)
+        return None
 
     def close(self) -> None:
         """Close the socket. May be called twice."""

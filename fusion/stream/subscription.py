@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
+from livemef.fusion.stream.stream_event import StreamEvent
 from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
 from livemef.fusion.stream.wire import FUSED, Message, WireError
 
@@ -67,6 +68,8 @@ class Subscription:
             except WireError:
                 self._malformed += 1
                 continue
+            except ReceiveTimeout:  # it was an event
+                continue
             message.pixels.flags.writeable = False
             return message
         raise self._subscriber.silence(self._timeout_s)
@@ -89,20 +92,23 @@ def subscribe(
     timeout_s: float = 10.0,
     newest: bool = False,
     most_pixels: int = LARGEST_PICTURE,
+    on_event: Callable[[StreamEvent], None] | None = None,
 ) -> Subscription:
     """Receive what a livemef publishes, on this machine or another.
 
     endpoint: `tcp://HOST:PORT` or `ipc:///PATH`; the publisher may come later. topics: "fused", "exposure/0" (the
     darkest) ..., "motion". timeout_s: longest wait for a message. newest: skip what has already been overtaken, for a
     receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
-    height; pictures that claim more are refused before they cost memory.
+    height; pictures that claim more are refused before they cost memory. on_event: called while iterating with each
+    event of the pipeline (settings changed, a process restarted ...: docs/control.md), as a StreamEvent.
 
-    Iterating, by `for` or `async for`, gives messages: `message.pixels` (BGR, height x width x 3, uint8 or uint16,
-    read-only) and `message.header` (number, times, exposures: docs/wire.md). Raises FusionError for a wrong endpoint,
-    and ReceiveTimeout while iterating.
+    Iterating, by `for` or `async for`, gives messages: `frame.image` (BGR, height x width x 3, uint8 or uint16,
+    read-only), `frame.stamp` (Unix time in s), `frame.exposures`, `frame.motion`, `frame.missed`, and `frame.header`
+    with all there is (docs/wire.md). Raises FusionError for a wrong endpoint, and ReceiveTimeout while iterating.
 
-        with livemef.subscribe() as messages:
-            for message in messages:
-                print(message.header.seq, message.pixels.shape)
+        with livemef.subscribe() as frames:
+            for frame in frames:
+                print(frame.header.seq, frame.image.shape)
     """
-    return Subscription(Subscriber(endpoint, topics, most_pixels=most_pixels), timeout_s, newest)
+    subscriber = Subscriber(endpoint, topics, most_pixels=most_pixels, on_event=on_event)
+    return Subscription(subscriber, timeout_s, newest)

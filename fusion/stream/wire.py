@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import codecs
-from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header
+from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header, Motion, SourceExposure
 
 FUSED = "fused"
 MOTION = "motion"
@@ -22,6 +24,9 @@ MOTION = "motion"
 
 STATUS = "status"
 """Topic of the fused picture's header with an empty payload, for monitoring."""
+
+EVENT = "event"
+"""Topic of what happens to the pipeline: no picture, see `stream_event`."""
 
 LONGEST_HEADER = 1 << 20
 _TOPIC = re.compile(r"fused|motion|status|exposure/(0|[1-9][0-9]{0,2})")
@@ -38,13 +43,46 @@ class WireError(FusionError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only."""
+    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only; also `image`, and what
+    `numpy.asarray` makes of the message.
+
+    Set by the subscriber: received_wall_ns, Unix time of receipt (ns), 0 = not set; missed, pictures of this topic
+    missing just before it (those before a publisher's restart are not known, and not counted).
+    """
 
     topic: str
     header: Header
     pixels: Pixels
     received_wall_ns: int = 0
-    """Unix time of receipt (ns), set by the subscriber; 0 = not set."""
+    missed: int = 0
+
+    @property
+    def image(self) -> Pixels:
+        """The picture: `pixels`."""
+        return self.pixels
+
+    @property
+    def stamp(self) -> float:
+        """Unix time (s) of the newest frame that the picture was made from."""
+        return self.header.timestamp_wall_ns / 1e9
+
+    @property
+    def exposures(self) -> tuple[SourceExposure | None, ...]:
+        """Of the frames it was made from, dark to bright: as measured, else as asked for, None = unknown."""
+        return tuple(source.measured or source.requested for source in self.header.sources)
+
+    @property
+    def motion(self) -> Motion | None:
+        """What was done about motion; None = nothing."""
+        return self.header.motion
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The picture, for numpy; a view unless another dtype or a copy is asked for."""
+        if dtype is not None and np.dtype(dtype) != self.pixels.dtype:
+            if copy is False:
+                raise ValueError(f"pixels are {self.pixels.dtype}: as {np.dtype(dtype)} they must be copied")
+            return self.pixels.astype(dtype)
+        return self.pixels.copy() if copy else self.pixels
 
 
 def exposure_topic(index: int) -> str:

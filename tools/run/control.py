@@ -27,7 +27,7 @@ from livemef.tools.exits import UserError
 from livemef.tools.run.live_state import LiveState
 from livemef.tools.run.outcome import Outcome, problem
 
-GATE = "preview"
+GATE, EVENT = "preview", "event"
 ANSWER_LIMIT_S = 4.0
 MOST_WAITING = 64
 """Requests that wait for their turn; more are refused."""
@@ -357,7 +357,8 @@ class Control:
 
     def event(self, event: str, **data: Any) -> None:
         """Tell everybody."""
-        self._tell_gate("event", {"event": event, "data": data})
+        self._tell_gate(EVENT, {"event": event, "data": data})
+        self._pipeline.tell("fusion", Command(0, EVENT, {"event": event, "data": data}))  # which publishes it
 
     def _answer(self, asked: Mapping[str, Any], outcome: Outcome) -> None:
         self._audit(

@@ -37,6 +37,7 @@ class Model:
         self.gate: list[Command] = []
         self.processes: dict[str, Process | None] = {}
         self.restarts: list[str] = []
+        self.published: list[dict[str, Any]] = []
         self.control = Control(
             self,
             self.state,
@@ -63,6 +64,9 @@ class Model:
 
     def tell(self, name: str, message: Command | str) -> bool:
         assert isinstance(message, Command)
+        if message.name == "event" and name == "fusion":
+            self.published.append(dict(message.values))
+            return self.processes[name] is not None
         if name == "preview":
             self.gate.append(message)
             return True

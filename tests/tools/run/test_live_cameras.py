@@ -51,7 +51,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
 
 def test_a_camera_is_chosen_by_name_over_tcp_and_outlives_a_kill(run: Controlled) -> None:
     address: str = run.control  # type: ignore[attr-defined]
-    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber, livemef.control(address) as control:
+    events: list[livemef.StreamEvent] = []
+    endpoint = f"sub+connect:{run.pipeline.endpoint}"
+    with Subscriber(endpoint, on_event=events.append) as subscriber, livemef.control(address) as control:
         first = header_when(subscriber, lambda header: True)
         assert first.width == 320
         assert run.ask("GET", "/settings")[1]["keys"]["control.camera"]["words"] == ["", "wide", "gone"]
@@ -59,6 +61,15 @@ def test_a_camera_is_chosen_by_name_over_tcp_and_outlives_a_kill(run: Controlled
         wide = header_when(subscriber, lambda header: header.width == 400)
         assert (wide.height, wide.settings_rev, wide.stream) == (300, revision, first.stream)
         assert wide.epoch > first.epoch
+        changed = [event.data for event in events if event.event == "settings"]
+        assert changed == [
+            {
+                "revision": revision,
+                "who": "python with key both",
+                "changed": {"control.camera": "wide"},
+                "action": "set",
+            }
+        ]
         os.kill(run.pipeline.children()["capture"], signal.SIGKILL)
         again = header_when(subscriber, lambda header: header.epoch > wide.epoch)
         assert again.width == 400
@@ -76,6 +87,7 @@ def test_a_camera_is_chosen_by_name_over_tcp_and_outlives_a_kill(run: Controlled
         control.revert()
         back = header_when(subscriber, lambda header: header.width == 320)
         assert back.stream == first.stream
+        assert {"settings", "process", "plan"} <= {event.event for event in events}
 
 
 def test_threads_and_device_start_fusion_again(run: Controlled) -> None:
