@@ -8,9 +8,7 @@ and there.
 from __future__ import annotations
 
 import ctypes
-import itertools
-from collections.abc import Sequence
-from ctypes import POINTER, Structure, addressof, byref, c_double, c_int, c_int32, c_ssize_t, c_void_p
+from ctypes import POINTER, Structure, addressof, byref, c_int, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +17,12 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
+from livemef.fusion.cpu.compiled_steering import CompiledSteering, declare_steering
 from livemef.fusion.cpu.compiled_tone import has_tone_pass, tone_pass
-from livemef.fusion.cpu.row_kernels import Job, Plane, Planes, Rows
+from livemef.fusion.cpu.row_kernels import Job, Plane, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
-from livemef.fusion.method import colour, drift, guide_planes
+from livemef.fusion.method import colour
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.settings import FusionSettings
@@ -85,24 +84,17 @@ def _library() -> ctypes.CDLL:
     loops.shrink_rows.restype = c_int
     loops.small_lab.argtypes = [*shared, c_int32, c_void_p, c_int32, c_void_p, c_void_p]
     loops.small_lab.restype = None
-    loops.box_mean.argtypes = [c_void_p, c_int32, c_int32, c_int32, c_int32, c_void_p]
-    loops.box_mean.restype = c_int
-    loops.affine_coefficients.argtypes = [c_void_p, c_int32, c_void_p, *[c_int32] * 3, c_double, c_void_p]
-    loops.affine_coefficients.restype = c_int
-    loops.drift_evidence.argtypes = [POINTER(Constants), *[c_void_p] * 2, c_int32, c_void_p]
-    loops.drift_evidence.restype = None
-    loops.drift_logarithms.argtypes = [c_void_p, *[c_int32] * 2, c_void_p, c_int32, *[c_double] * 2, c_void_p]
-    loops.drift_logarithms.restype = c_int
     loops.lightness_rows.argtypes = [*shared, c_int32, POINTER(Picture), c_void_p, *rows]
     loops.lightness_rows.restype = None
     loops.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
     loops.fuse_rows.restype = c_int
     loops.compensate_rows.argtypes = [POINTER(CompensationCall), c_void_p, c_ssize_t, *rows]
     loops.compensate_rows.restype = c_int
+    declare_steering(loops)
     return loops
 
 
-class CompiledLoops(CompiledGridLoops):
+class CompiledLoops(CompiledGridLoops, CompiledSteering):
     """The PixelLoops, compiled. Pictures may have padding between rows; within a row pixels must be packed."""
 
     name = "compiled"
@@ -130,44 +122,6 @@ class CompiledLoops(CompiledGridLoops):
         )
         return lightness, chroma
 
-    def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
-        """See PixelLoops."""
-        planes = np.stack(chromas, axis=-1).astype(np.float64)
-        result = np.empty_like(planes)
-        data = planes.ctypes.data, result.ctypes.data
-        check(self._library.box_mean(data[0], *planes.shape, guide_planes.CHROMA_RADIUS, data[1]))
-        return guide_planes.parts_of(result)
-
-    def drift_evidence(self, smalls: Sequence[Plane], settings: FusionSettings) -> Planes:
-        """See PixelLoops."""
-        numbers, result = constants(settings.shoulder), np.empty((len(smalls) - 1, *smalls[0].shape[:2], 6))
-        planes = [np.ascontiguousarray(plane, np.float32) for plane in smalls]
-        for (dark, bright), shown in zip(itertools.pairwise(planes), result, strict=True):
-            data = dark.ctypes.data, bright.ctypes.data
-            self._library.drift_evidence(byref(numbers), *data, dark.size // 3, shown.ctypes.data)
-        return result
-
-    def drift_factors(self, evidence: Planes) -> Planes:
-        """See PixelLoops."""
-        evidence = np.ascontiguousarray(evidence)
-        height, width = evidence.shape[:2]
-        radii = np.array(drift.radii(height, width), np.int32)
-        weights = drift.FALL, drift.prior()
-        result = np.empty((height, width, 3))
-        shape = height, width, radii.ctypes.data, radii.size
-        check(self._library.drift_logarithms(evidence.ctypes.data, *shape, *weights, result.ctypes.data))
-        return np.asarray(np.exp(drift.STRENGTH * result), np.float64)
-
-    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
-        """See PixelLoops."""
-        guides = [np.ascontiguousarray(light, np.float32) for light in lights]
-        addresses = (c_void_p * len(guides))(*(guide.ctypes.data for guide in guides))
-        target, result = np.ascontiguousarray(target), np.empty((*target.shape, len(guides) + 1))
-        window = settings.window_radius, settings.window_eps
-        call = addresses, len(guides), target.ctypes.data, *target.shape, *window, result.ctypes.data
-        check(self._library.affine_coefficients(*call))
-        return result
-
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""
         tone = settings.colour == "tone"
@@ -181,7 +135,7 @@ class CompiledLoops(CompiledGridLoops):
 
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
-        numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), _steering(job)
+        numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), self._steering(job)
         motions = [_motion(job, index) for index in range(len(job.inputs))]
         if _is_quick(job):
             pictures = [exposure.pixels for exposure in job.inputs]
@@ -221,20 +175,6 @@ class CompiledLoops(CompiledGridLoops):
             check(self._library.compensate_rows(byref(call), out.ctypes.data, out.strides[0], top, bottom))
 
         return rows
-
-
-def _steering(job: Job) -> NDArray[np.float32]:
-    """The small planes, h x 2N or 5N - 3 x w: coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma parts,
-    and for colour "tone" the drifts of B, G, R."""
-    height, width, others = job.parts.shape
-    affine = np.zeros((height, width, others + 2)) if job.affine is None else job.affine
-    offset = affine[..., -1] + 16
-    for index in range(others + 1):
-        offset = offset - 16 * affine[..., index]
-    planes = [*np.moveaxis(affine[..., :-1], -1, 0), offset / 116, *np.moveaxis(job.parts, -1, 0)]
-    for drifts in job.drifts:
-        planes += list(np.moveaxis(drifts, -1, 0))
-    return np.ascontiguousarray(np.stack(planes, axis=1), np.float32)
 
 
 def _is_quick(job: Job) -> bool:

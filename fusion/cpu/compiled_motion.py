@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
+from ctypes import POINTER, Array, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
 from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
+from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
@@ -52,6 +54,7 @@ class _Moved(Structure):
         ("height", c_int32),
         ("width", c_int32),
         ("channels", c_int32),
+        ("stride", c_int32),
         ("across", c_double * 2),
         ("down", c_double * 2),
     ]
@@ -106,14 +109,15 @@ def _library() -> ctypes.CDLL:
     loops.count_levels.restype = None
     loops.median_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p]
     loops.median_levels.restype = None
-    loops.moved_cells.argtypes = [POINTER(_Moved), c_void_p]
+    loops.moved_cells.argtypes = [POINTER(_Moved), c_int32, c_void_p]
     loops.moved_cells.restype = c_int
     loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
     loops.find_move.restype = c_int
+    declare_cycle(loops)
     return loops
 
 
-class CompiledGridLoops:
+class CompiledGridLoops(CompiledCycle):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self) -> None:
@@ -162,9 +166,20 @@ class CompiledGridLoops:
     def moved(self, picture: Grid, move: Move) -> Grid:
         """See GridLoops."""
         picture = np.ascontiguousarray(picture, np.float32)
-        result, call = np.empty_like(picture), _moved(picture, move)
-        check(self._grids.moved_cells(byref(call), result.ctypes.data))
+        height, width, channels = picture.shape
+        result = np.empty_like(picture)
+        call = _Moved(picture.ctypes.data, height, width, channels, width * channels, *_offsets(move, height, width))
+        check(self._grids.moved_cells(byref(call), 1, result.ctypes.data))
         return result
+
+    def moved_planes(self, planes: Planes, move: Move) -> Planes:
+        """See GridLoops."""
+        rows = rows_of(planes)
+        height, count, width = rows.shape
+        result = np.empty_like(rows)
+        call = _Moved(rows.ctypes.data, height, width, 1, count * width, *_offsets(move, height, width))
+        check(self._grids.moved_cells(byref(call), count, result.ctypes.data))
+        return planes_of(result)
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
@@ -190,10 +205,9 @@ class CompiledGridLoops:
         return Move(*found)
 
 
-def _moved(picture: Grid, move: Move) -> _Moved:
-    """A packed picture, h x w x channels, and where it has gone."""
-    across, down = move.offsets(*picture.shape[:2])
-    return _Moved(picture.ctypes.data, *picture.shape, (c_double * 2)(*across), (c_double * 2)(*down))
+def _offsets(move: Move, height: int, width: int) -> tuple[Array[c_double], Array[c_double]]:
+    across, down = move.offsets(height, width)
+    return (c_double * 2)(*across), (c_double * 2)(*down)
 
 
 def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compensation) -> CompensationCall:

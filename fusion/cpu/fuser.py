@@ -162,19 +162,19 @@ class CpuFuser:
         steered: bool,
     ) -> None:
         """reference: see Job. steered: whether the stream's memory steers."""
-        settings = self.settings
+        settings, loops = self.settings, self._loops_for(inputs)
         with _timed(stages, "shrink"):
             labs = list(self._pool.map(self.loops.small_lab, smalls, [settings] * len(smalls)))
             lights = [lightness for lightness, _ in labs]
-            parts = self._loops_for(inputs).chroma_parts([chroma for _, chroma in labs])
+            parts = loops.chroma_parts([chroma for _, chroma in labs])
             drifts = self._pool.submit(self._drifts, smalls, means)  # beside the network
         affine, lightness = None, None
         if settings.network_lines:
             with _timed(stages, "network"):
                 fused = guide_planes.network_lightness(self._net, lights)
             with _timed(stages, "affine"):
-                target = guide_planes.target_lightness(fused, lights[-1], settings, means)
-                affine = self._loops_for(inputs).affine_planes(lights, target, settings)
+                target = loops.target_lightness(fused, lights[-1], settings, means)
+                affine = loops.affine_planes(lights, target, settings)
                 if steered:
                     affine, parts = self._memory.steer(affine, parts, lights, settings.window_radius, self.loops)
         else:
@@ -183,7 +183,7 @@ class CpuFuser:
                 lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "pixels"):
             job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts.result())
-            self._rows(out.shape[0], self._loops_for(inputs).fuse(job))
+            self._rows(out.shape[0], loops.fuse(job))
 
     def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:
         """The loops, or, for more exposures than the compiled ones take, the definition's."""

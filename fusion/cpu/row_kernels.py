@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.method import colour, downscale, drift, guide_planes, guided_upsampling, reference
+from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import compensation, exposure_synthesis
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.float32]
-Planes = NDArray[np.float64]
+Planes = NDArray[np.floating[Any]]
+"""Small planes, height x width x their number: of float64 by the definition, of float32 by the compiled loops."""
 Rows = Callable[[int, int], None]
 
 
@@ -80,7 +82,15 @@ class PixelLoops(GridLoops, Protocol):
         """The drift's factors (h x w x 3), of one exposure and the next (h x w x 6)."""
         ...
 
-    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
+    def target_lightness(
+        self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans
+    ) -> NDArray[np.floating[Any]]:
+        """The L* (h x w, 0..100) that the small picture shall have: see `guide_planes.target_lightness`."""
+        ...
+
+    def affine_planes(
+        self, lights: Sequence[Plane], target: NDArray[np.floating[Any]], settings: FusionSettings
+    ) -> Planes:
         """Coefficients (h x w x N + 1) of the target L*: see `guide_planes.affine_planes`."""
         ...
 
@@ -129,9 +139,17 @@ class NumpyLoops(DefinedLoops):
         """See PixelLoops."""
         return drift.factors(evidence)
 
-    def affine_planes(self, lights: Sequence[Plane], target: Planes, settings: FusionSettings) -> Planes:
+    def target_lightness(
+        self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans
+    ) -> NDArray[np.floating[Any]]:
         """See PixelLoops."""
-        return guide_planes.affine_planes(lights, target, settings)
+        return guide_planes.target_lightness(fused, brightest, settings, means)
+
+    def affine_planes(
+        self, lights: Sequence[Plane], target: NDArray[np.floating[Any]], settings: FusionSettings
+    ) -> Planes:
+        """See PixelLoops."""
+        return guide_planes.affine_planes(lights, target.astype(np.float64), settings)
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""

@@ -87,8 +87,8 @@ class MotionBuffers:
     def steer(self, stream: StreamMemory, radius: int, loops: GridLoops) -> None:
         """Average the steering planes, which have been copied here, over a cycle of exposures."""
         affine, parts = affine_of(self.steering, len(self.lightness))
-        affine, parts = stream.steer(affine, parts, list(self.lightness), radius, loops)
-        self.steering[..., : 2 * len(self.lightness)] = steering_of(affine, parts)
+        steered = stream.steer(affine, parts, list(self.lightness), radius, loops)
+        self.steering[..., : 2 * len(self.lightness)] = steering_of(*steered)
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ctypes import Structure, c_float, c_int32, c_int64, c_uint64
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ def affine_of(steering: NDArray[np.float32], exposures: int) -> tuple[NDArray[np
     return affine, planes[..., exposures + 1 : 2 * exposures].copy()
 
 
-def steering_of(affine: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.float32]:
+def steering_of(affine: NDArray[np.floating[Any]], parts: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """The inverse of `affine_of`."""
     offset = (affine[..., -1] + 16 * (1 - affine[..., :-1].sum(axis=-1))) / 116
     return np.concatenate([affine[..., :-1], offset[..., None], parts], axis=-1).astype(np.float32)

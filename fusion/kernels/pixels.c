@@ -583,21 +583,31 @@ void small_lab(const Constants *constants, const Tables *tables, int32_t tone, c
     }
 }
 
-/* What `count` pixels of two small pictures (encoded 0..1) show of the colour drift: `out` has six numbers a pixel, of each
- * channel the logarithm times how well it is seen, then how well it is seen. */
-VECTORISED void drift_evidence(const Constants *constants, const float *restrict dark, const float *restrict bright, int32_t count,
-                               double *restrict out)
+/* What a row of two small pictures (width x 3, encoded 0..1) shows of the colour drift: six rows, of each channel the logarithm
+ * times how well it is seen, then how well it is seen. */
+VECTORISED static void drift_of_row(const Constants *constants, const float *restrict dark, const float *restrict bright,
+                                    int32_t width, float *restrict out)
 {
     const Constants k = *constants;
-    for (int32_t i = 0; i < count; i++, dark += 3, bright += 3, out += 6) {
-        float luma_dark = luminance_of(&k, dark[0], dark[1], dark[2]);
-        float luma_bright = luminance_of(&k, bright[0], bright[1], bright[2]);
-        for (int c = 0; c < 3; c++) {
-            float seen = drift_seen(&k, dark[c], bright[c]);
-            out[c] = (double)(seen * drift_measured(&k, dark[c], bright[c], luma_dark, luma_bright));
-            out[3 + c] = (double)seen;
-        }
+#pragma omp simd
+    for (int32_t i = 0; i < width; i++) {
+        const float *d = dark + 3 * i, *b = bright + 3 * i;
+        float luma_dark = luminance_of(&k, d[0], d[1], d[2]), luma_bright = luminance_of(&k, b[0], b[1], b[2]);
+        float blue = drift_seen(&k, d[0], b[0]), green = drift_seen(&k, d[1], b[1]), red = drift_seen(&k, d[2], b[2]);
+        out[i] = blue * drift_measured(&k, d[0], b[0], luma_dark, luma_bright);
+        out[width + i] = green * drift_measured(&k, d[1], b[1], luma_dark, luma_bright);
+        out[2 * width + i] = red * drift_measured(&k, d[2], b[2], luma_dark, luma_bright);
+        out[3 * width + i] = blue;
+        out[4 * width + i] = green;
+        out[5 * width + i] = red;
     }
+}
+
+/* The same of all rows: height x 6 x width. */
+void drift_evidence(const Constants *constants, const float *dark, const float *bright, int32_t height, int32_t width, float *out)
+{
+    for (int32_t y = 0; y < height; y++, dark += 3 * (size_t)width, bright += 3 * (size_t)width, out += 6 * (size_t)width)
+        drift_of_row(constants, dark, bright, width, out);
 }
 
 /* ---- rows ---- */

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A picture (height x width x channels), and where its cell (x, y) has gone: x + across[0] y + across[1], y + down[0] x + down[1]. */
+/* A picture (height x width x channels, `stride` numbers from row to row), and where its cell (x, y) has gone:
+ * x + across[0] y + across[1], y + down[0] x + down[1]. */
 typedef struct {
     const float *cells;
-    int32_t height, width, channels;
+    int32_t height, width, channels, stride;
     double across[2], down[2];
 } Moved;
 
@@ -46,9 +47,9 @@ VECTORISED static void between_cells(const float *restrict above, const float *r
 /* Columns first..last of row y, all of which lie between the same two rows of the picture; beyond its border the nearest cell. */
 static void moved_span(const Moved *plane, const float *columns, int32_t y, int32_t first, int32_t last, double place, float *out)
 {
-    int32_t channels = plane->channels, samples = plane->width * channels;
+    int32_t channels = plane->channels;
     int32_t row = limited(floor(place), plane->height > 1 ? plane->height - 2 : 0);
-    const float *above = plane->cells + (size_t)row * samples, *below = plane->height > 1 ? above + samples : above;
+    const float *above = plane->cells + (size_t)row * plane->stride, *below = plane->height > 1 ? above + plane->stride : above;
     double shift = plane->across[0] * y + plane->across[1], left = floor(shift);
     float start = (float)(y + plane->down[1] - row), slope = (float)plane->down[0];
     int32_t begin = first + limited(-left - first, last - first); /* the first column whose place has cells either side */
@@ -88,15 +89,19 @@ static void number_columns(const Moved *plane, float *columns)
             *columns++ = (float)x;
 }
 
-/* The whole picture without the move. 0, or 1 if out of memory. */
-int moved_cells(const Moved *plane, float *out)
+/* The whole picture without the move, and `pictures` - 1 more whose first rows follow its first row, and so on. 0, or 1 if out of
+ * memory. */
+int moved_cells(const Moved *picture, int32_t pictures, float *out)
 {
-    float *columns = malloc((size_t)plane->width * plane->channels * sizeof *columns);
+    Moved plane = *picture;
+    int32_t row = plane.width * plane.channels;
+    float *columns = malloc((size_t)row * sizeof *columns);
     if (!columns)
         return 1;
-    number_columns(plane, columns);
-    for (int32_t y = 0; y < plane->height; y++)
-        moved_row(plane, columns, y, out + (size_t)y * plane->width * plane->channels);
+    number_columns(&plane, columns);
+    for (int32_t p = 0; p < pictures; p++, plane.cells += row, out += row)
+        for (int32_t y = 0; y < plane.height; y++)
+            moved_row(&plane, columns, y, out + (size_t)y * plane.stride);
     free(columns);
     return 0;
 }
@@ -219,7 +224,7 @@ static void descend(const Search *search, Still still, Moved other, float *room,
         coarse.plane = room;
         halve(still.plane, height, width, room);
         halve(other.cells, height, width, room + cells);
-        descend(search, coarse, (Moved){.cells = room + cells, .height = height / 2, .width = width / 2, .channels = 1},
+        descend(search, coarse, (Moved){.cells = room + cells, .height = height / 2, .width = width / 2, .channels = 1, .stride = width / 2},
                 room + 2 * cells, move);
     }
     find_slopes(&still, height, width);
@@ -236,7 +241,7 @@ int find_move(const Search *search, float *reference, const float *other, int32_
     if (!memory)
         return 1;
     Still still = {reference, memory, memory + cells, memory + 2 * cells, memory + 2 * cells + width};
-    Moved moved = {.cells = other, .height = height, .width = width, .channels = 1};
+    Moved moved = {.cells = other, .height = height, .width = width, .channels = 1, .stride = width};
     double before[SUMS], after[SUMS];
     const double none[3] = {0};
     number_columns(&moved, still.columns);

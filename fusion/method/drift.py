@@ -18,7 +18,7 @@ from livemef.fusion.method import chroma_map, guided_upsampling
 from livemef.fusion.method.colour_transfer import LUMA
 
 Plane = NDArray[np.floating[Any]]
-Planes = NDArray[np.float64]
+Planes = NDArray[np.floating[Any]]
 
 STRENGTH = 0.75
 """Part of the measured drift that is applied."""

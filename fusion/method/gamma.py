@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,9 @@ TOP_PART = 0.01
 
 TOP_STEP = 0.5
 """L* between the nodes of the histogram in which that end is looked up."""
+
+NODES = round(100 / TOP_STEP) + 1
+"""Of that histogram, from 0 to 100."""
 
 MOST_WHITENING = 1.15
 """Factor by which the lightest end is raised at most."""
@@ -50,12 +54,11 @@ def top_lightness(lightness: Plane) -> float:
     By a histogram in which each pixel counts for the two nodes on either side: continuous in every pixel, whatever the
     precision in which it is computed.
     """
-    nodes = round(100 / TOP_STEP) + 1
     position = np.clip(lightness, 0, 100).ravel() / TOP_STEP
-    node = np.minimum(position.astype(np.int64), nodes - 2)
+    node = np.minimum(position.astype(np.int64), NODES - 2)
     upper = position - node
-    lower: NDArray[np.float64] = np.bincount(node, 1 - upper, nodes).astype(np.float64)
-    return top_of_counts(lower + np.bincount(node + 1, upper, nodes))
+    lower: NDArray[np.float64] = np.bincount(node, 1 - upper, NODES).astype(np.float64)
+    return top_of_counts(lower + np.bincount(node + 1, upper, NODES))
 
 
 def top_of_counts(counts: NDArray[np.float64]) -> float:
@@ -66,13 +69,13 @@ def top_of_counts(counts: NDArray[np.float64]) -> float:
     return float(np.clip((node - 0.5 + (above[node] - wanted) / counts[node]) * TOP_STEP, 1, 100))
 
 
-def white_gain(target: Plane, brightest: Plane, white: float) -> float:
+def white_gain(target: Plane, brightest: Plane, white: float, top: Callable[[Plane], float] = top_lightness) -> float:
     """Factor (1..MOST_WHITENING) for the lightest end of `target`, so that it reaches L* `white`, or what the brightest
-    exposure reaches if that is less (both planes L*, 0..100). 1 if `white` is 0."""
+    exposure reaches if that is less (both planes L*, 0..100). 1 if `white` is 0. top: what does as `top_lightness`."""
     if not white:
         return 1.0
-    reach = min(white, top_lightness(brightest))
-    return min(max(reach / top_lightness(target), 1.0), MOST_WHITENING)
+    reach = min(white, top(brightest))
+    return min(max(reach / top(target), 1.0), MOST_WHITENING)
 
 
 def whiten(lightness: Plane, gain: float) -> Plane:

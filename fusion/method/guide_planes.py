@@ -16,7 +16,7 @@ from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.floating[Any]]
-Planes = NDArray[np.float64]
+Planes = NDArray[np.floating[Any]]
 
 CHROMA_RADIUS = 2
 """Regional chroma is averaged over 2 CHROMA_RADIUS + 1 small pixels: 6 % of the shorter side at 90 lines."""

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Planes = NDArray[np.float64]
+Planes = NDArray[np.floating[Any]]
 
 
 CHANNELS = 64

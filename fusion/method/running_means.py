@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Planes = NDArray[np.float64]
+Planes = NDArray[np.floating[Any]]
 
 BRACKETS = 15
 """Over so many brackets a stream is averaged: half a second at 30 brackets a second."""

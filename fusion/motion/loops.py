@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration
+from livemef.fusion.motion import cycle_means, exposure_synthesis, ghost_mask, intensity_mapping, registration
+from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
@@ -45,6 +47,22 @@ class GridLoops(Protocol):
         """See registration.find_move."""
         ...
 
+    def moved_planes(self, planes: Planes, move: Move) -> Planes:
+        """See cycle_means.moved_planes."""
+        ...
+
+    def still(self, changed: Sequence[Mask], height: int, width: int, radius: int) -> Mask:
+        """See cycle_means.still."""
+        ...
+
+    def towards_mean(self, newest: Planes, past: Sequence[Planes], part: Mask) -> Planes:
+        """See cycle_means.towards_mean."""
+        ...
+
+    def mean_lightness(self, affine: Planes, lights: Sequence[Mask]) -> float:
+        """See cycle_means.mean_lightness."""
+        ...
+
 
 class DefinedLoops:
     """The GridLoops as they are defined."""
@@ -56,3 +74,7 @@ class DefinedLoops:
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
     find_move = staticmethod(registration.find_move)
+    moved_planes = staticmethod(cycle_means.moved_planes)
+    still = staticmethod(cycle_means.still)
+    towards_mean = staticmethod(cycle_means.towards_mean)
+    mean_lightness = staticmethod(cycle_means.mean_lightness)

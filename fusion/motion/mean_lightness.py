@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 AT_ONCE = 0.5
 """Part of a small surprise that is taken at once."""
@@ -37,11 +33,6 @@ class MeanLightness:
         self.count += 1
         return self.value
 
-    def scaled(self, affine: NDArray[np.float64], lights: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
-        """Coefficients A of each L* plane in `lights`, then C (h x w x N + 1), of a lightness, scaled to the mean
-        lightness to show."""
-        light = affine[..., 0] * lights[0]
-        for index, own in enumerate(lights[1:], 1):
-            light = light + affine[..., index] * own
-        mean = float(np.clip(light + affine[..., -1], 0, 100).mean())
-        return np.asarray(affine * (1 + (self.follow(mean) - mean) / max(mean, 1.0)))
+    def factor(self, seen: float) -> float:
+        """On a lightness whose mean is `seen`, for the mean to show."""
+        return 1 + (self.follow(seen) - seen) / max(seen, 1.0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from livemef.fusion.method import downscale
 from livemef.fusion.method.running_means import StreamMeans
 from livemef.fusion.motion import ghost_mask, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import KNOTS, ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
@@ -26,16 +27,12 @@ from livemef.fusion.motion.mean_lightness import MeanLightness
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.temporal_noise import NoiseLevels
 
-Planes = NDArray[np.float64]
-
 Lightness = NDArray[np.floating[Any]]
 
 EARLY, LEARN_EVERY = 8, 4
 """Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
 GATE_CELLS = 5
 """Cells about a change of one exposure in which a disagreement between exposures is believed."""
-STILL_GAIN = 4.0
-"""A window of which a quarter has changed is steered by the newest bracket alone."""
 TELLS_FROM, TELLS_TO = 0.08, 0.04
 """Encoded deviation of what a darker reference says of a brighter exposure, where nothing moved: from which the
 reference replaces nothing, and to which it replaces what it should."""
@@ -211,20 +208,15 @@ class StreamMemory:
         move = self._step.scaled(affine.shape[0] / len(self.seen[0].grid))
         if move != NO_MOVE:
             for index, planes in past.items():
-                past[index] = _moved(planes[0], move, loops), _moved(planes[1], move, loops)
+                past[index] = loops.moved_planes(planes[0], move), loops.moved_planes(planes[1], move)
         past[self._newest] = affine, parts
         if len(past) == len(self.seen):
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
-            still = self._still(parts.shape[:2], radius)[..., None]
-            affine = _towards_mean(affine, [planes[0] for planes in past.values()], still)
-            parts = _towards_mean(parts, [planes[1] for planes in past.values()], still)
-        return self.mean.scaled(affine, lights), parts
-
-    def _still(self, shape: tuple[int, ...], radius: int) -> Mask:
-        changed = reduce(np.maximum, [seen.changed for seen in self.seen.values()])
-        window = (2 * radius + 1,) * 2
-        near = cv2.blur(downscale.mean_cells(changed, *shape), window)
-        return np.asarray(1 - np.clip(STILL_GAIN * near, 0, 1), np.float32)
+            height, width = parts.shape[:2]
+            still = loops.still([seen.changed for seen in self.seen.values()], height, width, radius)
+            affine = loops.towards_mean(affine, [planes[0] for planes in past.values()], still)
+            parts = loops.towards_mean(parts, [planes[1] for planes in past.values()], still)
+        return affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts
 
 
 def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Mask, Mask]:
@@ -238,20 +230,6 @@ def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Ma
         for start, end in ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO))
     )
     return tells, colour
-
-
-def _towards_mean(newest: Planes, past: Sequence[Planes], still: Mask) -> Planes:
-    """The newest planes, where all is still the mean of the past ones, among which they are."""
-    mean = reduce(np.add, past)
-    mean *= 1 / len(past)
-    mean -= newest
-    mean *= still
-    mean += newest
-    return mean
-
-
-def _moved(planes: Planes, move: Move, loops: GridLoops) -> Planes:
-    return loops.moved(planes.astype(np.float32), move).astype(np.float64)
 
 
 def _same_exposure_move(grid: Grid, before: Grid, cell: float, loops: GridLoops) -> Move:

@@ -1,0 +1,111 @@
+"""The compiled loops over the small planes that steer the pixels (kernels/windows.c, steering.c) from Python."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from ctypes import CDLL, POINTER, byref, c_double, c_float, c_int, c_int32, c_void_p
+from math import log
+
+import numpy as np
+
+from livemef.fusion.cpu.compiled_cycle import Rows, addresses, planes_of, rows_of
+from livemef.fusion.cpu.row_kernels import Job, Plane, Planes
+from livemef.fusion.kernels.constants import Constants, constants
+from livemef.fusion.kernels.shared_library import check
+from livemef.fusion.method import chroma_map, drift, gamma, guide_planes
+from livemef.fusion.method.running_means import RunningMeans
+from livemef.fusion.settings import FusionSettings
+
+
+def declare_steering(loops: CDLL) -> None:
+    """Types of the functions' arguments."""
+    shape, planes = [c_int32, c_int32], POINTER(c_void_p)
+    loops.affine_coefficients.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p, c_void_p]
+    loops.affine_coefficients.restype = c_int
+    loops.chroma_parts.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p]
+    loops.chroma_parts.restype = c_int
+    loops.drift_evidence.argtypes = [POINTER(Constants), *[c_void_p] * 2, *shape, c_void_p]
+    loops.drift_evidence.restype = None
+    loops.drift_factors.argtypes = [c_void_p, *shape, c_int32, *[c_double] * 3, c_void_p]
+    loops.drift_factors.restype = c_int
+    loops.compensate_lightness.argtypes = [c_void_p, c_int32, c_float, c_void_p]
+    loops.compensate_lightness.restype = None
+    loops.count_lightness.argtypes = [c_void_p, c_int32, c_float, c_int32, c_void_p]
+    loops.count_lightness.restype = c_int
+    loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
+    loops.whiten_lightness.restype = None
+    loops.steering_rows.argtypes = [c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
+    loops.steering_rows.restype = None
+
+
+class CompiledSteering:
+    """The PixelLoops over small planes, compiled. Planes that they return are of float32, each row of one apart."""
+
+    _library: CDLL
+
+    def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
+        """See PixelLoops."""
+        planes = [np.ascontiguousarray(chroma, np.float32) for chroma in chromas]
+        height, width = planes[0].shape
+        result = np.empty((height, len(planes) - 1, width), np.float32)
+        window = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET, result.ctypes.data
+        check(self._library.chroma_parts(addresses(planes), len(planes), height, width, *window))
+        return planes_of(result)
+
+    def drift_evidence(self, smalls: Sequence[Plane], settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        numbers, (height, width) = constants(settings.shoulder), smalls[0].shape[:2]
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in smalls]
+        result = np.empty((len(smalls) - 1, height, 6, width), np.float32)
+        for (dark, bright), shown in zip(itertools.pairwise(planes), result, strict=True):
+            data = dark.ctypes.data, bright.ctypes.data, height, width, shown.ctypes.data
+            self._library.drift_evidence(byref(numbers), *data)
+        return result.transpose(0, 1, 3, 2)
+
+    def drift_factors(self, evidence: Planes) -> Planes:
+        """See PixelLoops."""
+        rows = rows_of(evidence)
+        height, _, width = rows.shape
+        (radius,) = drift.RADII
+        result = np.empty((height, 3, width), np.float32)
+        weights = drift.FALL, drift.prior(), drift.STRENGTH / log(2)
+        check(self._library.drift_factors(rows.ctypes.data, height, width, radius, *weights, result.ctypes.data))
+        return planes_of(result)
+
+    def target_lightness(self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> Plane:
+        """See PixelLoops."""
+        fused = np.ascontiguousarray(fused, np.float32)
+        exponent = gamma.exponent(settings.gamma, fused, settings.adaptive_target)
+        result = np.empty_like(fused)
+        self._library.compensate_lightness(fused.ctypes.data, fused.size, exponent, result.ctypes.data)
+        gain = means.white_with(gamma.white_gain(result, brightest, settings.white, self._top_lightness))
+        if gain != 1:
+            self._library.whiten_lightness(result.ctypes.data, result.size, gain)
+        return result
+
+    def _top_lightness(self, lightness: gamma.Plane) -> float:
+        lightness, counts = np.ascontiguousarray(lightness, np.float32), np.empty(gamma.NODES)
+        data = lightness.ctypes.data, lightness.size, gamma.TOP_STEP, counts.size, counts.ctypes.data
+        check(self._library.count_lightness(*data))
+        return gamma.top_of_counts(counts)
+
+    def affine_planes(self, lights: Sequence[Plane], target: Plane, settings: FusionSettings) -> Planes:
+        """See PixelLoops."""
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (*lights, target)]
+        height, width = target.shape
+        room, result = np.empty((2, height, len(planes), width), np.float32)
+        window = settings.window_radius, settings.window_eps, room.ctypes.data, result.ctypes.data
+        check(self._library.affine_coefficients(addresses(planes), len(lights), height, width, *window))
+        return planes_of(result)
+
+    def _steering(self, job: Job) -> Rows:
+        """The small planes, h x 2N or 5N - 3 x w: coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma
+        parts, and for colour "tone" the drifts of B, G, R."""
+        height, width, others = job.parts.shape
+        affine = np.zeros((height, width, others + 2), np.float32) if job.affine is None else job.affine
+        planes, drifts = [rows_of(affine), rows_of(job.parts)], [rows_of(one) for one in job.drifts]
+        result = np.empty((height, 2 * others + 2 + 3 * len(drifts), width), np.float32)
+        data = *(one.ctypes.data for one in planes), addresses(drifts) if drifts else None
+        self._library.steering_rows(*data, others + 1, height, width, result.ctypes.data)
+        return result
