@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from livemef.tools.exits import DONE
+from livemef.tools.preview.page_job import PageJob
 
 TOKEN_VARIABLE = "LIVEMEF_PREVIEW__TOKEN"
 
@@ -21,6 +22,14 @@ def preview_command(
         str, typer.Option(help=f"Where to serve; one that is not loopback needs {TOKEN_VARIABLE}.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes a free port.")] = 8080,
+    certificate: Annotated[
+        str,
+        typer.Option(metavar="FILE", envvar="LIVEMEF_PREVIEW__CERTIFICATE", help="Serve https: its chain, a PEM file."),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option(metavar="FILE", envvar="LIVEMEF_PREVIEW__KEY", help="The certificate's private key, a PEM file."),
+    ] = "",
 ) -> int:
     """Show any publisher's pictures in the browser, until Ctrl-C.
 
@@ -29,6 +38,7 @@ def preview_command(
     from livemef.tools.preview.server import run_preview  # needs the extra "web"; --help does not
 
     token = os.environ.get(TOKEN_VARIABLE)
-    run_preview(source, host, port, token, lambda url: print(f"preview at {url}", flush=True))
+    job = PageJob(source, host, port, token, certificate=certificate, key=key)
+    run_preview(job, lambda url: print(f"preview at {url}", flush=True))
     print("preview ended", flush=True)
     return DONE

@@ -270,9 +270,7 @@ async def serve(
         await preview.close()
 
 
-def run_preview(
-    source_endpoint: str, host: str, port: int, token: str | None, ready: Callable[[str], None] = lambda _: None
-) -> None:
+def run_preview(job: PageJob, ready: Callable[[str], None] = lambda _: None) -> None:
     """Serve the page until SIGINT or SIGTERM; needs a process of its own. `ready(url)` is called once.
 
     Raises FusionError.
@@ -281,5 +279,5 @@ def run_preview(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: asked.append(number))
     os.nice(NICENESS)
-    preview = Preview(PageJob(source_endpoint, host, port, token))
+    preview = Preview(job)
     asyncio.run(serve(preview, lambda: bool(asked), lambda: None, ready))

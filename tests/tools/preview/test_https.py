@@ -15,6 +15,7 @@ from livemef.fusion.errors import FusionError
 from livemef.tools.preview.access import tls_context
 from livemef.tools.preview.page_job import PageJob
 from livemef.tools.preview.server import Preview, serve
+from tests.tools.preview.preview_rig import preview_process
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
 
@@ -77,6 +78,22 @@ def test_who_trusts_the_certificate_gets_in(files, tmp_path, monkeypatch):
         plain.request("GET", "/")
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             plain.getresponse()
+
+
+def test_the_page_alone_is_served_over_https_too(files):
+    arguments = ("sub+connect:tcp://127.0.0.1:1", "--port", "0", "--certificate", files[0], "--key", files[1])
+    with preview_process(*arguments, token="view") as process:
+        said = process.stdout.readline()
+        assert said.startswith("preview at https://127.0.0.1:"), said + process.stderr.read()
+        port = int(said.strip().rstrip("/").rpartition(":")[2])
+        trusting = ssl.create_default_context(cafile=files[0])
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=10)
+        connection.request("GET", "/", headers={"Authorization": "Bearer view"})
+        assert connection.getresponse().status == 200
+    with preview_process("--port", "0", "--certificate", files[0]) as process:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said.count("\n")) == (2, 1)
+        assert "preview.certificate and preview.key" in said
 
 
 def test_files_of_no_use_are_named(files, tmp_path):
