@@ -183,10 +183,10 @@ def test_subscribe_in_node(stream: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out.ppm")), PICTURE)
 
 
-def test_the_ros_node_compiles() -> None:
-    """No more: ROS is no package of PyPI or Debian, so the node is not run."""
-    text = (EXAMPLES / "ros2_node.py").read_text(encoding="utf-8")
-    compile(text, "ros2_node.py", "exec")
+@pytest.mark.parametrize("name", ["ros2_node.py", "ros2_parameters.py"])
+def test_the_ros_node_compiles(name: str) -> None:
+    """No more: ROS is no package of PyPI or Debian, so the node is not run. Its parameters: test_live_cameras.py."""
+    compile((EXAMPLES / name).read_text(encoding="utf-8"), name, "exec")
 
 
 def test_examples_are_short_and_all_tested() -> None:

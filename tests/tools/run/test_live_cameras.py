@@ -1,23 +1,29 @@
 """A running pipeline whose camera, device and threads are changed: what the pictures say, and what outlives a kill."""
 
 import os
+import runpy
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 import livemef
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.subscriber import Subscriber
-from tests.tools.run.test_live_control import Controlled, ctl, header_when
+from tests.tools.run.test_live_control import Controlled, ctl, header_when, times_us
 from tests.tools.run.test_run import free_port
 
 pytest.importorskip("aiohttp")
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 CONFIG = """
 [control]
 endpoint = "tcp://127.0.0.1:{port}"
@@ -88,6 +94,54 @@ def test_a_camera_is_chosen_by_name_over_tcp_and_outlives_a_kill(run: Controlled
         back = header_when(subscriber, lambda header: header.width == 320)
         assert back.stream == first.stream
         assert {"settings", "process", "plan"} <= {event.event for event in events}
+
+
+@dataclass
+class Parameter:
+    """As rclpy's, of which the example uses no more."""
+
+    name: str
+    value: Any
+
+
+class RosNode:
+    """What the example uses of rclpy.node.Node: ROS is no package of PyPI or Debian, so it runs without it here."""
+
+    def __init__(self, **launched: Any) -> None:
+        self.launched, self.values, self.described = launched, {}, {}  # type: ignore[var-annotated]
+
+    def declare_parameter(self, name: str, value: Any, descriptor: Any) -> Parameter:
+        self.values[name], self.described[name] = self.launched.get(name, value), descriptor.description
+        return Parameter(name, self.values[name])
+
+    def add_on_set_parameters_callback(self, callback: Any) -> None:
+        self.change = callback
+
+
+def test_the_ros_example_s_parameters_change_the_run(run: Controlled, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages, nodes = ModuleType("rcl_interfaces.msg"), ModuleType("rclpy.node")
+    messages.ParameterDescriptor = messages.SetParametersResult = SimpleNamespace  # type: ignore[attr-defined]
+    nodes.Node = RosNode  # type: ignore[attr-defined]
+    for name, module in (("rcl_interfaces.msg", messages), ("rclpy.node", nodes)):
+        monkeypatch.setitem(sys.modules, name.partition(".")[0], ModuleType(name.partition(".")[0]))
+        monkeypatch.setitem(sys.modules, name, module)
+    example = runpy.run_path(str(EXAMPLES / "ros2_parameters.py"))
+    node = RosNode(**{"fusion.gamma": 1.25, "fusion.motion": False})
+    with livemef.control(run.control) as control:  # type: ignore[attr-defined]
+        example["declare_settings"](node, control)
+        assert node.values.keys() == control.settings.keys()
+        assert all(node.described.values())
+        assert (control.settings["fusion.gamma"], control.settings["fusion.motion"]) == (1.25, "off")
+        plan = [Parameter("capture.exposures", "2ms,8ms"), Parameter("fusion.gamma", "adaptive"), Parameter("other", 1)]
+        assert node.change(plan).successful
+        refused = node.change([Parameter("fusion.gamma", 99)])
+        assert not refused.successful
+        assert "0.25..4" in refused.reason
+        assert control.settings["fusion.gamma"] == "adaptive"
+        with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+            header = header_when(subscriber, lambda header: header.fusion["gamma"] == "adaptive")
+            assert header_when(subscriber, lambda header: times_us(header) == [2000.0, 8000.0]).epoch >= header.epoch
+        control.revert()
 
 
 def test_threads_and_device_start_fusion_again(run: Controlled) -> None:
