@@ -12,27 +12,30 @@ from typing import Any
 import numpy as np
 
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.cameras.base import CameraInfo, KnownCamera
+from livemef.capture.cameras.base import CameraInfo, KnownCamera, ask_for_mosaics
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
-from livemef.capture.frame import Frame
+from livemef.capture.frame import Frame, Mosaic
 from livemef.capture.live_plan import control_state, described, obey
 from livemef.capture.session import CaptureSession, open_session
-from livemef.capture.transport.frame_json import record_to_dict
+from livemef.capture.transport.frame_json import mosaic_to_dict, record_to_dict
 from livemef.capture.transport.ring import Ring, SlotPool
 from livemef.capture.transport.slot_link import LinkServer
 
 TURN_S = 0.01
 BEAT_TURN_S = 0.5
 STEP_LIMIT_S = 60.0
+MOSAIC_BYTES = 2
+"""Room for one value of a raw frame."""
+ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
 class CaptureJob:
     """All that the process is given. `link`: capture's end of the meeting point with fusion; `known`: what a
-    calibration found out of the camera; `first_epoch`: number of the first exposure plan; the rest as in the settings
-    of [capture].
+    calibration found out of the camera; `first_epoch`: number of the first exposure plan; `mosaics`: hand over raw
+    frames too, where the camera has them; the rest as in the settings of [capture].
     """
 
     link: socket.socket
@@ -44,6 +47,7 @@ class CaptureJob:
     stall_timeout_s: float = 5.0
     known: KnownCamera | None = None
     first_epoch: int = 0
+    mosaics: bool = False
 
 
 def least_slots(exposures: int) -> int:
@@ -57,10 +61,12 @@ def least_slots(exposures: int) -> int:
 class _Outbox:
     """Hands labelled frames to whoever is connected, newest first to survive."""
 
-    def __init__(self, job: CaptureJob, info: CameraInfo, exposures: int) -> None:
+    def __init__(self, job: CaptureJob, info: CameraInfo, exposures: int, mosaics: bool) -> None:
         self._shape, self._dtype = (info.height, info.width, 3), np.dtype(info.dtype)
         slots = max(job.ring_slots, least_slots(exposures))
-        self._ring = Ring.create(slots, int(np.prod(self._shape)) * self._dtype.itemsize)
+        self._mosaic_at = -(-info.height * info.width * 3 * self._dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        room = info.height * info.width * MOSAIC_BYTES if mosaics else 0
+        self._ring = Ring.create(slots, self._mosaic_at + room)
         self._pool = SlotPool[dict[str, Any]](slots)
         greeting = {
             "slots": slots,
@@ -102,9 +108,20 @@ class _Outbox:
         if slot is None:
             return
         np.copyto(self._ring.view(slot, self._shape, self._dtype), frame.pixels)
-        self._pool.fill(slot, {"record": record_to_dict(frame.record), "counters": counters})
+        note = {"record": record_to_dict(frame.record), "counters": counters}
+        if frame.mosaic is not None:
+            self._put_mosaic(slot, frame.mosaic)
+            note["mosaic"] = mosaic_to_dict(frame.mosaic) | {"at": self._mosaic_at}
+        self._pool.fill(slot, note)
         self._steps_done = 0
         self.attend()
+
+    def _put_mosaic(self, slot: int, mosaic: Mosaic) -> None:
+        values = mosaic.values
+        if values.shape != self._shape[:2]:
+            height, width = values.shape
+            raise CaptureError(f"the camera's raw frames are {width}x{height}, its pictures are not")
+        np.copyto(self._ring.view(slot, values.shape, values.dtype, self._mosaic_at), values)
 
     @property
     def step_done(self) -> bool:
@@ -140,7 +157,8 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
     try:
         with lifeline.opening("opening the camera"):
             session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known, job.first_epoch)
-        outbox = _Outbox(job, session.info, session.most_exposures)
+            mosaics = job.mosaics and ask_for_mosaics(camera)
+        outbox = _Outbox(job, session.info, session.most_exposures, mosaics)
         try:
             _wait_for_consumer(outbox, session, lifeline)
             if not lifeline.stopping:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.bracketing.grouping import BracketGrouper
-from livemef.capture.frame import Bracket, Pixels
-from livemef.capture.transport.frame_json import record_from_dict
+from livemef.capture.frame import Bracket, Mosaic, Pixels
+from livemef.capture.transport.frame_json import mosaic_from_dict, record_from_dict
 from livemef.capture.transport.ring import Ring
 from livemef.capture.transport.slot_link import Caller, LinkClient
 
@@ -28,13 +28,15 @@ TURN_S = 0.2
 class Delivery:
     """A bracket with its pixels (BGR, H x W x 3, dark to bright), views of ring slots that are valid until `give_back`.
 
-    counters: of the capture process, when the newest frame was sent.
+    counters: of the capture process, when the newest frame was sent. mosaics: the raw frames, views likewise, where
+    the capture process was asked for them; else all None.
     """
 
     bracket: Bracket
     pixels: tuple[Pixels, ...]
     slots: tuple[int, ...]
     counters: Mapping[str, int]
+    mosaics: tuple[Mosaic | None, ...]
 
 
 class Inbox:
@@ -54,6 +56,7 @@ class Inbox:
         self._mode = cast(Literal["sliding", "disjoint"], mode)
         self._grouper = BracketGrouper[int](self._mode)
         self._holders: Counter[int] = Counter()
+        self._mosaics: dict[int, Mosaic] = {}
         self._changed = threading.Condition()
         self._newest: Delivery | None = None
         self._superseded = 0
@@ -140,6 +143,8 @@ class Inbox:
             return
         record, slot = record_from_dict(message["record"]), int(message["slot"])
         self._holders[slot] = 1
+        if "mosaic" in message:
+            self._mosaics[slot] = self._mosaic(message["mosaic"], slot)
         grouped = self._grouper.push(record, slot)
         if grouped.bracket is None:
             self._drop(grouped.released)
@@ -152,8 +157,13 @@ class Inbox:
             self._superseded += 1
             self._drop(self._newest.slots)
         pixels = tuple(self._ring.view(held, self._shape, self._dtype) for held in grouped.payloads)
-        self._newest = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"])
+        mosaics = tuple(self._mosaics.get(held) for held in grouped.payloads)
+        self._newest = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
         self._drop(grouped.released)
+
+    def _mosaic(self, note: Mapping[str, Any], slot: int) -> Mosaic:
+        offset = int(note["at"])
+        return mosaic_from_dict(note, lambda shape, dtype: self._ring.view(slot, shape, dtype, offset))
 
     def _drop(self, slots: Iterable[int]) -> None:
         free = []
@@ -161,6 +171,7 @@ class Inbox:
             self._holders[slot] -= 1
             if self._holders[slot] <= 0:
                 del self._holders[slot]
+                self._mosaics.pop(slot, None)
                 free.append(slot)
         if free:
             self._client.send({"release": free})

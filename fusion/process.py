@@ -32,7 +32,7 @@ from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
 from livemef.fusion.stream.latency import before_arrival_ms
 from livemef.fusion.stream.publisher import Publisher
-from livemef.fusion.stream.wire import EVENT, MOTION, exposure_topic
+from livemef.fusion.stream.wire import EVENT, MOTION, exposure_topic, mosaic_topic
 from livemef.fusion.tally import Tally
 
 TURN_S = 0.2
@@ -224,8 +224,12 @@ class _Stage:
         # Exposures that were with the bracket before are not published again. Where fusion takes every second frame of
         # an alternating pair, each bracket has two new ones: to publish the newest alone would show one exposure only.
         for index, record in enumerate(delivery.bracket.records):
-            topic = exposure_topic(index)
-            if record not in self._before and publisher.wanted(topic):
+            if record in self._before:
+                continue
+            topic, mosaic = exposure_topic(index), delivery.mosaics[index]
+            if mosaic is not None and publisher.wanted(mosaic_topic(index)):
+                publisher.publish_mosaic(mosaic_topic(index), exposure_header(header, index), mosaic)
+            if publisher.wanted(topic):
                 publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
         if fused.motion is not None and publisher.wanted(MOTION):
             publisher.publish(MOTION, header, mask_picture(fused.motion))

@@ -6,14 +6,15 @@ What is read may come from anybody's recording: types and ranges are checked, st
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.errors import CaptureError
-from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource
+from livemef.capture.frame import Exposure, FrameFlag, FrameRecord, LabelSource, Mosaic
 
 Json = dict[str, Any]
 
@@ -52,6 +53,31 @@ def record_from_dict(data: Mapping[str, Any]) -> FrameRecord:
     except (KeyError, ValueError) as error:
         raise CaptureError(f"not a frame record: {error} is not known") from None
     return FrameRecord(**known)
+
+
+def mosaic_to_dict(mosaic: Mosaic) -> Json:
+    """Size, dtype and levels of a raw frame, without its values."""
+    height, width = mosaic.values.shape
+    return {
+        "height": height,
+        "width": width,
+        "dtype": mosaic.values.dtype.name,
+        "order": mosaic.order,
+        "black": float(mosaic.black),
+        "white": float(mosaic.white),
+        "red_gain": float(mosaic.red_gain),
+        "blue_gain": float(mosaic.blue_gain),
+    }
+
+
+def mosaic_from_dict(data: Mapping[str, Any], values: Callable[[tuple[int, int], str], NDArray[Any]]) -> Mosaic:
+    """The inverse of mosaic_to_dict. values: returns the array of a given shape and dtype.
+
+    Raises CaptureError for anything malformed.
+    """
+    read = _read(_Mosaic, data, "a raw frame")
+    found = values((read.height, read.width), read.dtype)
+    return Mosaic(found, read.order, read.black, read.white, read.red_gain, read.blue_gain)
 
 
 def info_to_dict(info: CameraInfo) -> Json:
@@ -113,6 +139,17 @@ class _Record(_Strict):
     response: Text = "unknown"
     relative_light: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     bracket_size: Place = 0
+
+
+class _Mosaic(_Strict):
+    height: Side
+    width: Side
+    dtype: Literal["uint8", "uint16"]
+    order: Literal["", "RGGB", "BGGR", "GRBG", "GBRG"]
+    black: Annotated[float, Field(ge=0, le=65535)]
+    white: Annotated[float, Field(ge=1, le=65535)]
+    red_gain: Factor
+    blue_gain: Factor
 
 
 class _Limits(_Strict):

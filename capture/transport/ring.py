@@ -95,17 +95,18 @@ class Ring:
         """The memory's file descriptor, to be passed to the other process. It stays the ring's."""
         return self._fd
 
-    def view(self, slot: int, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        """The picture in a slot, in place, not copied. Valid while the caller owns the slot; read-only on
-        the attached side."""
+    def view(self, slot: int, shape: Sequence[int], dtype: DTypeLike, offset: int = 0) -> NDArray[Any]:
+        """The array that begins `offset` bytes into a slot, in place, not copied. Valid while the caller owns the slot;
+        read-only on the attached side."""
         if self._memory is None:
             raise ValueError("the ring is closed")
         kind, count = np.dtype(dtype), int(np.prod(shape))
-        if not 0 <= slot < self.slots or count * kind.itemsize > self.slot_bytes:
+        if not 0 <= slot < self.slots or offset < 0 or offset + count * kind.itemsize > self.slot_bytes:
             raise ValueError(
-                f"{tuple(shape)} {kind} in slot {slot} is outside {self.slots} slots of {self.slot_bytes} bytes"
+                f"{tuple(shape)} {kind} at {offset} in slot {slot} is outside {self.slots} slots of {self.slot_bytes} "
+                "bytes"
             )
-        picture = np.frombuffer(self._memory, kind, count, slot * self.slot_bytes).reshape(shape)
+        picture = np.frombuffer(self._memory, kind, count, slot * self.slot_bytes + offset).reshape(shape)
         picture.flags.writeable = self._writable
         return picture
 

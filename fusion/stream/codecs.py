@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.jpeg import decode_jpeg, is_jpeg, read_jpeg_header
 from livemef.capture.files.png import SIGNATURE, read_png_header
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
 from livemef.fusion.errors import FusionError
 
 JPEG_QUALITY = 90
@@ -25,8 +26,29 @@ PNG_COLOUR = 2
 """PNG's number for red, green and blue without palette or alpha."""
 
 Encoding = Literal["bgr8", "bgr16"]
+MosaicEncoding = Literal[
+    "mono8",
+    "mono16",
+    "bayer_rggb8",
+    "bayer_rggb16",
+    "bayer_bggr8",
+    "bayer_bggr16",
+    "bayer_grbg8",
+    "bayer_grbg16",
+    "bayer_gbrg8",
+    "bayer_gbrg16",
+]
+"""Of raw frames, named as in ROS (sensor_msgs/image_encodings)."""
 Codec = Literal["raw", "jpeg", "png"]
-ENCODINGS: dict[Encoding, np.dtype[np.unsignedinteger]] = {"bgr8": np.dtype("u1"), "bgr16": np.dtype("<u2")}
+ENCODINGS: dict[str, np.dtype[np.unsignedinteger]] = {"bgr8": np.dtype("u1"), "bgr16": np.dtype("<u2")}
+
+
+MOSAICS: dict[str, tuple[str, np.dtype[np.unsignedinteger]]] = {
+    f"{f'bayer_{order.lower()}' if order else 'mono'}{8 * dtype.itemsize}": (order, dtype)
+    for order in ("", "RGGB", "BGGR", "GRBG", "GBRG")
+    for dtype in ENCODINGS.values()
+}
+"""Colours of the 2x2 cell ("" = monochrome) and type of each encoding of raw frames."""
 
 
 class PayloadError(FusionError):
@@ -39,8 +61,18 @@ def encoding_of(pixels: Pixels) -> Encoding:
         raise FusionError(f"a picture of shape {pixels.shape} cannot be sent: it must be height x width x 3")
     for name, dtype in ENCODINGS.items():
         if pixels.dtype.kind == "u" and pixels.dtype.itemsize == dtype.itemsize:
-            return name
+            return cast(Encoding, name)
     raise FusionError(f"pixels of type {pixels.dtype} cannot be sent: they must be uint8 or uint16")
+
+
+def encoding_of_mosaic(mosaic: Mosaic) -> MosaicEncoding:
+    """The wire's name of the type of a raw frame. Raises FusionError for one that cannot be sent."""
+    values = mosaic.values
+    if values.ndim == 2 and 0 not in values.shape:
+        for name, (order, dtype) in MOSAICS.items():
+            if order == mosaic.order and values.dtype.kind == "u" and values.dtype.itemsize == dtype.itemsize:
+                return cast(MosaicEncoding, name)
+    raise FusionError(f"a raw frame of {values.shape} {values.dtype} in the order '{mosaic.order}' cannot be sent")
 
 
 def compress(pixels: Pixels, codec: Codec) -> NDArray[np.uint8]:
@@ -61,26 +93,50 @@ def rows(
     payload: memoryview,
     width: int,
     height: int,
-    encoding: Encoding,
+    encoding: str,
     step: int,
     most_pixels: int = LARGEST_PICTURE,
 ) -> Pixels:
     """The picture (BGR, H x W x 3) in a raw payload, as a view: read-only if the payload is. Raises PayloadError."""
+    return _rows(payload, (height, width, 3), ENCODINGS[encoding], encoding, step, most_pixels)
+
+
+def mosaic_rows(
+    payload: memoryview,
+    width: int,
+    height: int,
+    encoding: str,
+    step: int,
+    most_pixels: int = LARGEST_PICTURE,
+) -> NDArray[Any]:
+    """The values of a raw frame (H x W) in its payload, as a view: read-only if the payload is. Raises PayloadError."""
+    return _rows(payload, (height, width), MOSAICS[encoding][1], encoding, step, most_pixels)
+
+
+def _rows(
+    payload: memoryview,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.unsignedinteger],
+    encoding: str,
+    step: int,
+    most_pixels: int,
+) -> NDArray[Any]:
+    height, width = shape[:2]
     if width * height > most_pixels:
         raise PayloadError(f"payload claims {width}x{height} pixels, over the limit of {most_pixels}")
-    dtype = ENCODINGS[encoding]
-    row = width * 3 * dtype.itemsize
+    pixel = math.prod(shape[2:]) * dtype.itemsize
+    row = width * pixel
     if step < row or step % dtype.itemsize:
         raise PayloadError(f"step {step} does not fit {width} pixels of {encoding} ({row} bytes)")
     if payload.nbytes != step * height:
         raise PayloadError(f"payload has {payload.nbytes} bytes, {height} rows of {step} need {step * height}")
-    strides = (step, 3 * dtype.itemsize, dtype.itemsize)
-    pixels: Pixels = np.ndarray((height, width, 3), dtype, payload, strides=strides)
+    strides = (step, pixel, dtype.itemsize)[: len(shape)]
+    pixels: NDArray[Any] = np.ndarray(shape, dtype, payload, strides=strides)
     return pixels if dtype.isnative else pixels.astype(dtype.newbyteorder("="))
 
 
 def decompress(
-    payload: memoryview, width: int, height: int, encoding: Encoding, codec: Codec, most_pixels: int = LARGEST_PICTURE
+    payload: memoryview, width: int, height: int, encoding: str, codec: Codec, most_pixels: int = LARGEST_PICTURE
 ) -> Pixels:
     """The picture in a JPEG or PNG payload, judged by its structure before it is decoded: it costs memory and time in
     proportion to its bytes, and to the pixels that the header promises.
@@ -114,7 +170,7 @@ def _from_jpeg(payload: memoryview, width: int, height: int) -> Pixels:
         raise PayloadError(f"payload is a damaged jpeg: {error}") from None
 
 
-def _from_png(payload: memoryview, width: int, height: int, encoding: Encoding) -> Pixels:
+def _from_png(payload: memoryview, width: int, height: int, encoding: str) -> Pixels:
     data = bytes(payload)
     if not data.startswith(SIGNATURE):
         raise PayloadError(f"payload holds no picture where the header promises a png of {width}x{height}")

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
 from livemef.fusion.motion.compensation import MotionReport
-from livemef.fusion.stream.codecs import Codec, Encoding
+from livemef.fusion.stream.codecs import Codec, Encoding, MosaicEncoding
 
 VERSION = 1
 LONGEST_SIDE = 65535
@@ -71,6 +71,18 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MosaicLevels:
+    """What is needed to develop a raw frame; see `livemef.capture.frame.Mosaic`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    black: Annotated[float, Field(ge=0, le=65535, allow_inf_nan=False)]
+    white: Annotated[float, Field(gt=0, le=65535, allow_inf_nan=False)]
+    red_gain: Positive = 1.0
+    blue_gain: Positive = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Counters of frames since the pipeline started; docs/wire.md defines each."""
 
@@ -89,8 +101,8 @@ class Header:
     """The header of a message; docs/wire.md defines each field.
 
     The maker of a picture sets the first group. The publisher sets the second: `stream`, `published_wall_ns`, `codec`,
-    and `width` to `step` from the pixels. All `_ns` are nanoseconds; "wall" is CLOCK_REALTIME (Unix time); `step` is
-    bytes a row. Limits are checked when the header is encoded or decoded.
+    and `width` to `step` and `mosaic` from the pixels. All `_ns` are nanoseconds; "wall" is CLOCK_REALTIME (Unix time);
+    `step` is bytes a row. Limits are checked when the header is encoded or decoded.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -120,9 +132,10 @@ class Header:
     published_wall_ns: Whole = 0
     width: Side = 0
     height: Side = 0
-    encoding: Encoding = "bgr8"
+    encoding: Encoding | MosaicEncoding = "bgr8"
     step: Annotated[int, Field(ge=1, le=LONGEST_SIDE * 16)] = 0
     codec: Codec = "raw"
+    mosaic: MosaicLevels | None = None
 
 
 def bracket_header(

@@ -9,7 +9,7 @@ from typing import Any
 
 import zmq
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import imagezmq_wire
 from livemef.fusion.stream.buffers import Buffer, BufferPool
@@ -19,7 +19,18 @@ from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.security import PublisherSecurity
 from livemef.fusion.stream.stream_event import StreamEvent, encode_event
-from livemef.fusion.stream.wire import EVENT, FUSED, MOTION, STATUS, exposure_topic, filled, header_json, payload_of
+from livemef.fusion.stream.wire import (
+    EVENT,
+    FUSED,
+    MOTION,
+    STATUS,
+    exposure_topic,
+    filled,
+    filled_for_mosaic,
+    header_json,
+    mosaic_topic,
+    payload_of,
+)
 
 SEND_HIGH_WATER = 6
 """Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
@@ -47,14 +58,20 @@ REQUESTS_A_TURN = 1000
 """Subscriptions taken up at a time: a flood of them costs a millisecond a frame, and others' come in between."""
 
 MOST_SOURCES = 64
-"""Source frames that a header may have, and so the topics `exposure/N`."""
+"""Source frames that a header may have, and so the topics `exposure/N` and `mosaic/N`."""
 
 CODECS: dict[str, tuple[Codec, ...]] = {"livemef": ("raw", "jpeg", "png"), "imagezmq": ("raw", "jpeg")}
 
 
 TOPICS = tuple(
     topic.encode()
-    for topic in (FUSED, STATUS, MOTION, EVENT, *(exposure_topic(index) for index in range(MOST_SOURCES)))
+    for topic in (
+        FUSED,
+        STATUS,
+        MOTION,
+        EVENT,
+        *(name(index) for index in range(MOST_SOURCES) for name in (exposure_topic, mosaic_topic)),
+    )
 )
 
 
@@ -140,7 +157,16 @@ class Publisher:
             self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
         if not self._listened(topic):
             return False
-        sent = self._send(topic, header, described, pixels)
+        return self._counted(self._send(topic, header, described, pixels))
+
+    def publish_mosaic(self, topic: str, header: Header, mosaic: Mosaic) -> bool:
+        """Send a raw frame (its values are copied), never compressed, to the subscribers of its topic; as `publish`."""
+        if not self.wanted(topic):
+            return False
+        header = filled_for_mosaic(header, mosaic, stream=self.stream, published_wall_ns=time.time_ns())
+        return self._counted(self._send(topic, header, header_json(header), mosaic.values))
+
+    def _counted(self, sent: bool) -> bool:
         self.published += sent
         self.dropped += not sent
         return sent

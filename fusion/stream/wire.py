@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import codecs
-from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header, Motion, SourceExposure
+from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header, MosaicLevels, Motion, SourceExposure
 
 FUSED = "fused"
 MOTION = "motion"
@@ -29,7 +29,11 @@ EVENT = "event"
 """Topic of what happens to the pipeline: no picture, see `stream_event`."""
 
 LONGEST_HEADER = 1 << 20
-_TOPIC = re.compile(r"fused|motion|status|exposure/(0|[1-9][0-9]{0,2})")
+MOSAIC = "mosaic/"
+"""What the topics of raw frames begin with."""
+
+_PICTURE = re.compile(r"fused|motion|exposure/(0|[1-9][0-9]{0,2})")
+_TOPIC = re.compile(_PICTURE.pattern + r"|status|mosaic/(0|[1-9][0-9]{0,2})")
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 _VERSION: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
@@ -43,8 +47,8 @@ class WireError(FusionError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only; also `image`, and what
-    `numpy.asarray` makes of the message.
+    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only (of a raw frame its values,
+    height x width); also `image`, and what `numpy.asarray` makes of the message.
 
     Set by the subscriber: received_wall_ns, Unix time of receipt (ns), 0 = not set; missed, pictures of this topic
     missing just before it (those before a publisher's restart are not known, and not counted).
@@ -84,15 +88,29 @@ class Message:
             return self.pixels.astype(dtype)
         return self.pixels.copy() if copy else self.pixels
 
+    @property
+    def mosaic(self) -> Mosaic | None:
+        """The raw frame of a message of topic `mosaic/N`, else None."""
+        levels = self.header.mosaic
+        if levels is None or self.header.encoding not in codecs.MOSAICS:
+            return None
+        order = codecs.MOSAICS[self.header.encoding][0]
+        return Mosaic(self.pixels, order, levels.black, levels.white, levels.red_gain, levels.blue_gain)
+
 
 def exposure_topic(index: int) -> str:
     """The topic of source frame `index`, 0 = darkest."""
     return f"exposure/{index}"
 
 
+def mosaic_topic(index: int) -> str:
+    """The topic of the raw frame of exposure `index`, 0 = darkest."""
+    return f"{MOSAIC}{index}"
+
+
 def picture_topic(name: str) -> str:
     """The name, if a topic of pictures is called so. Raises FusionError."""
-    if name == STATUS or _TOPIC.fullmatch(name) is None:
+    if _PICTURE.fullmatch(name) is None:
         raise FusionError(f"{name}: no topic of pictures; there are fused, exposure/0 (the darkest) ..., motion")
     return name
 
@@ -122,8 +140,31 @@ def filled(header: Header, pixels: Pixels, **of_publisher: Any) -> Header:
     return replace(header, width=width, height=height, encoding=encoding, step=step, **of_publisher)
 
 
+def encode_mosaic(topic: str, header: Header, mosaic: Mosaic) -> list[Part]:
+    """The three parts of a message with a raw frame; as `encode`."""
+    header = filled_for_mosaic(header, mosaic)
+    return [topic.encode(), header_json(header), payload_of(header, mosaic.values)]
+
+
+def filled_for_mosaic(header: Header, mosaic: Mosaic, **of_publisher: Any) -> Header:
+    """As `filled`, for a raw frame, which is never compressed. Raises FusionError for one that cannot be sent."""
+    encoding = codecs.encoding_of_mosaic(mosaic)
+    height, width = mosaic.values.shape
+    levels = MosaicLevels(
+        black=float(mosaic.black), white=float(mosaic.white), red_gain=mosaic.red_gain, blue_gain=mosaic.blue_gain
+    )
+    step = width * mosaic.values.dtype.itemsize
+    shape = {"width": width, "height": height, "encoding": encoding, "step": step, "codec": "raw", "mosaic": levels}
+    return replace(header, **{**of_publisher, **shape})
+
+
 def payload_of(header: Header, pixels: Pixels) -> Part:
-    """The payload of `pixels` in the form that a filled header names. Raises FusionError if the codec fails."""
+    """The payload of `pixels`, or of a raw frame's values, in the form that a filled header names.
+
+    Raises FusionError if the codec fails.
+    """
+    if header.encoding in codecs.MOSAICS:
+        return pixels.astype(codecs.MOSAICS[header.encoding][1], order="C", copy=False).data.cast("B")
     if header.codec != "raw":
         return codecs.compress(pixels, header.codec).data
     return pixels.astype(codecs.ENCODINGS[header.encoding], order="C", copy=False).data.cast("B")
@@ -144,8 +185,11 @@ def decode(parts: Sequence[Part], most_pixels: int = codecs.LARGEST_PICTURE) -> 
     if topic == STATUS:
         raise WireError("message of topic 'status' carries no picture; read its header with peek")
     payload = _bytes(parts[2])
+    _refuse_mixed(topic, header)
     try:
-        if header.codec == "raw":
+        if header.encoding in codecs.MOSAICS:
+            pixels = codecs.mosaic_rows(payload, header.width, header.height, header.encoding, header.step, most_pixels)
+        elif header.codec == "raw":
             pixels = codecs.rows(payload, header.width, header.height, header.encoding, header.step, most_pixels)
         else:
             pixels = codecs.decompress(payload, header.width, header.height, header.encoding, header.codec, most_pixels)
@@ -160,11 +204,21 @@ def peek(parts: Sequence[Part]) -> tuple[str, Header]:
         raise WireError(f"message has {len(parts)} parts, it must have 3: topic, header, payload")
     topic = bytes(_bytes(parts[0])[:64]).decode("ascii", "replace")
     if _TOPIC.fullmatch(topic) is None:
-        raise WireError(f"message has unknown topic {topic!r}: fused, motion, status or exposure/N")
+        raise WireError(f"message has unknown topic {topic!r}: fused, motion, status, exposure/N or mosaic/N")
     text = _bytes(parts[1])
     if text.nbytes > LONGEST_HEADER:
         raise WireError(f"message {topic}: header of {text.nbytes} bytes is over {LONGEST_HEADER}")
     return topic, _read_header(topic, bytes(text))
+
+
+def _refuse_mixed(topic: str, header: Header) -> None:
+    """Raise WireError for a raw frame under a picture's topic, a picture under a raw frame's, or levels that lack."""
+    if topic.startswith(MOSAIC) != (header.encoding in codecs.MOSAICS):
+        raise WireError(f"message {topic}: has encoding {header.encoding}, which its topic does not carry")
+    if topic.startswith(MOSAIC) and (header.mosaic is None or header.codec != "raw"):
+        raise WireError(f"message {topic}: a raw frame has codec raw and the field mosaic")
+    if header.mosaic is not None and header.mosaic.black >= header.mosaic.white:
+        raise WireError(f"message {topic}: its black level {header.mosaic.black:g} is not below white")
 
 
 def _bytes(part: Part) -> memoryview:

@@ -83,7 +83,7 @@ def test_where_fusion_skips_frames_each_exposure_is_still_published() -> None:
             for index, number in enumerate((under, over))
         )
         pixels = tuple(np.full((64, 64, 3), 60 + 100 * index, np.uint8) for index in range(2))
-        stage.finish(stage.start(Delivery(Bracket(records, Verdict.GOOD), pixels, (0, 1), {})))
+        stage.finish(stage.start(Delivery(Bracket(records, Verdict.GOOD), pixels, (0, 1), {}, (None, None))))
     assert published.frames == [
         ("exposure/0", 0),
         ("exposure/1", 1),

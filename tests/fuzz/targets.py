@@ -22,6 +22,7 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import read_picture
 from livemef.capture.files.radiance import read_radiance
 from livemef.capture.files.recording import BRACKETS_FILE, FRAMES_FILE, HEADER_FILE, Recording
+from livemef.capture.frame import Mosaic
 from livemef.engine.errors import EngineError
 from livemef.engine.onnx_runtime import OnnxLightnessNet
 from livemef.engine.open_net import MODELS
@@ -60,6 +61,7 @@ def _picture(seed: int = 0) -> np.ndarray:
 def _wire_seeds() -> list[bytes]:
     messages = [wire.encode("fused", header(codec=codec), ramp(np.uint8)) for codec in ("raw", "png", "jpeg")]
     messages += [wire.encode("exposure/1", header(codec=codec), ramp(np.uint16)) for codec in ("raw", "png")]
+    messages.append(wire.encode_mosaic("mosaic/1", header(), Mosaic(ramp(np.uint16)[..., 0], "RGGB", 64, 4095)))
     return [b"".join(len(bytes(part)).to_bytes(4, "big") + bytes(part) for part in parts) for parts in messages]
 
 

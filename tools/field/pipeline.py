@@ -23,14 +23,14 @@ START_LIMIT_S = 120.0
 class Pipeline:
     """Camera, fusion and page as watched processes. `start`, then frames come at `endpoint` until `stop`."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        """folder: for sockets, this user's alone."""
+    def __init__(self, config: Config, folder: Path, mosaics: bool = False) -> None:
+        """folder: for sockets, this user's alone. mosaics: publish raw frames too, of a camera that has them."""
         self.endpoint = f"sub+connect:ipc://{folder}/exposures"
         outlet = Outlet(f"pub+bind:ipc://{folder}/exposures")
         place = run.Place(folder)
         write_run_files(place, config)
         self._page = f"{page_address(config)}?token={place.control_token}" if config.preview.enabled else ""
-        self._run = run.Pipeline(config, place, None, Saver(lambda: config), (outlet,))
+        self._run = run.Pipeline(config, place, None, Saver(lambda: config), (outlet,), mosaics)
         self._supervisor = self._run.supervisor
         self._ending = threading.Event()
         self._failed: StartFailed | None = None

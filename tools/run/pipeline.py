@@ -61,14 +61,21 @@ class Pipeline:
     """The supervised processes, and all that belongs to them: their live configuration, its changes, their state.
 
     Call `supervisor.start`, then `step` in a loop, then `supervisor.stop`. frames: end after publishing so many.
-    more_outlets: of fusion, beside that of [publish] and the page's.
+    more_outlets: of fusion, beside that of [publish] and the page's. mosaics: publish raw frames too, of a camera that
+    has them.
     """
 
     def __init__(
-        self, config: Config, place: Place, frames: int | None, saver: Saver, more_outlets: tuple[Outlet, ...] = ()
+        self,
+        config: Config,
+        place: Place,
+        frames: int | None,
+        saver: Saver,
+        more_outlets: tuple[Outlet, ...] = (),
+        mosaics: bool = False,
     ) -> None:
         self.state = LiveState(config, saver.reload)
-        self._place, self._frames, self._more_outlets = place, frames, more_outlets
+        self._place, self._frames, self._more_outlets, self._mosaics = place, frames, more_outlets, mosaics
         self._device = DeviceChoice(config.runtime.device, driver_is_here())
         self._cameras = {name: chosen_camera(_with_camera(config, name)) for name in camera_names(config)}
         self._fused_camera = self._camera
@@ -157,6 +164,7 @@ class Pipeline:
                 stall_timeout_s=settings.stall_timeout_s,
                 known=self._camera.known,
                 first_epoch=self._last_epoch + 1,
+                mosaics=self._mosaics,
             ),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zmq
 
+from livemef.capture.frame import Mosaic
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import wire
 from livemef.fusion.stream.buffers import BufferPool
@@ -236,3 +237,17 @@ def test_a_buffer_is_never_rewritten_while_a_slow_reader_holds_it(publisher):
 def test_receive_times_out(publisher):
     with Subscriber(f"sub+connect:{publisher.address}") as sub, pytest.raises(ReceiveTimeout, match=r"within 0\.05 s"):
         sub.receive(0.05)
+
+
+def test_a_raw_frame_is_sent_uncompressed_to_those_who_want_it(tmp_path):
+    mosaic = Mosaic(ramp(np.uint16, 12, 16)[..., 0], "BGGR", 64, 4095, 1.9, 1.4)
+    with Publisher(f"pub+bind:ipc://{tmp_path}/s", "jpeg") as publisher:
+        assert not publisher.publish_mosaic("mosaic/1", header(), mosaic)
+        with Subscriber(f"sub+connect:{publisher.address}", ("mosaic/",)) as subscriber:
+            until(lambda: publisher.wanted("mosaic/1"))
+            assert not publisher.wanted("exposure/1")
+            assert publisher.publish_mosaic("mosaic/1", header(), mosaic)
+            message = subscriber.receive(5)
+    np.testing.assert_array_equal(message.mosaic.values, mosaic.values)
+    assert (message.header.codec, message.header.stream) == ("raw", publisher.stream)
+    assert (message.mosaic.black, message.mosaic.red_gain) == (64, 1.9)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Verdict
+from livemef.capture.frame import Bracket, Exposure, FrameRecord, LabelSource, Mosaic, Verdict
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import wire
 from livemef.fusion.stream.header import bracket_header, exposure_header, wall_time
@@ -19,6 +19,7 @@ GOLDEN_MESSAGES = {
     "wire_bgr8": ("fused", np.uint8),
     "wire_bgr16": ("exposure/1", np.uint16),
 }
+MOSAIC_GOLDEN = "wire_bayer_grbg16"
 
 
 def golden_header():
@@ -33,6 +34,10 @@ def golden_parts(name):
         parts.append(data[4 : 4 + length])
         data = data[4 + length :]
     return parts
+
+
+def golden_mosaic():
+    return Mosaic(ramp(np.uint16)[..., 0] % 4096, "GRBG", 64.0, 4095.0, 1.75, 1.5)
 
 
 def encoded(codec="raw", dtype=np.uint8, **changes):
@@ -55,6 +60,62 @@ def test_decodes_the_golden_bytes(name):
     assert message.header.encoding == name.removeprefix("wire_")
     np.testing.assert_array_equal(message.pixels, ramp(dtype))
     assert message.pixels.dtype == dtype
+
+
+def test_a_raw_frame_has_golden_bytes_and_comes_back_with_its_pedestal():
+    parts = wire.encode_mosaic("mosaic/1", golden_header(), golden_mosaic())
+    assert [bytes(part) for part in parts] == golden_parts(MOSAIC_GOLDEN)
+    message = wire.decode(golden_parts(MOSAIC_GOLDEN))
+    mosaic = message.mosaic
+    assert (message.topic, message.header.encoding) == ("mosaic/1", "bayer_grbg16")
+    np.testing.assert_array_equal(mosaic.values, golden_mosaic().values)
+    assert (mosaic.order, mosaic.black, mosaic.white) == ("GRBG", 64, 4095)
+    assert (mosaic.red_gain, mosaic.blue_gain) == (1.75, 1.5)
+
+
+@pytest.mark.parametrize("order", ["", "RGGB", "BGGR", "GRBG", "GBRG"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_order_of_raw_frames_travels(order, dtype):
+    sent = Mosaic(ramp(dtype, 6, 8)[..., 1], order, 3.5, 250.0)
+    parts = [bytes(part) for part in wire.encode_mosaic("mosaic/0", header(codec="jpeg"), sent)]
+    read = wire.decode(parts).mosaic
+    np.testing.assert_array_equal(read.values, sent.values)
+    assert read.values.dtype == dtype
+    assert (read.order, read.black, read.white) == (order, 3.5, 250)
+
+
+def test_a_message_of_a_writer_without_raw_frames_is_read():
+    topic, text, payload = golden_parts("wire_bgr8")
+    older = {name: value for name, value in json.loads(text).items() if name != "mosaic"}
+    assert wire.decode([topic, json.dumps(older).encode(), payload]).mosaic is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "changes", "says"),
+    [
+        (b"fused", {}, "does not carry"),
+        (b"mosaic/1", {"encoding": "bgr16", "step": 30}, "does not carry"),
+        (b"mosaic/1", {"mosaic": None}, "the field mosaic"),
+        (b"mosaic/1", {"codec": "png"}, "codec raw"),
+        (b"mosaic/1", {"mosaic": {"black": 70.0, "white": 70.0}}, "not below white"),
+        (b"mosaic/1", {"mosaic": {"black": -1.0, "white": 70.0}}, "greater than or equal to 0"),
+        (b"mosaic/1", {"step": 8}, "step 8"),
+        (b"mosaic/1", {"height": 9}, "payload has"),
+        (b"mosaic/01", {}, "unknown topic"),
+        (b"mosaic", {}, "unknown topic"),
+    ],
+)
+def test_raw_frames_that_break_the_rules_are_refused(topic, changes, says):
+    _, text, payload = golden_parts(MOSAIC_GOLDEN)
+    described = json.dumps(json.loads(text) | changes).encode()
+    with pytest.raises(wire.WireError, match=says):
+        wire.decode([topic, described, payload])
+
+
+def test_what_is_no_raw_frame_is_not_sent():
+    for mosaic in (Mosaic(ramp(), "RGGB", 0, 255), Mosaic(ramp()[..., 0], "RGBG", 0, 255)):
+        with pytest.raises(FusionError, match="cannot be sent"):
+            wire.encode_mosaic("mosaic/0", header(), mosaic)
 
 
 @pytest.mark.parametrize(
