@@ -159,6 +159,14 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class RawFrame:
+    """A frame as the sensor gave it, not developed."""
+
+    record: FrameRecord
+    mosaic: Mosaic
+
+
+@dataclass(frozen=True, slots=True)
 class Bracket:
     """Frames of one scene at different exposures, ordered dark to bright; all of one epoch."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ class CameraCorrection:
         }
         return tuple(name for name, present in parts.items() if present)
 
-    def check_size(self, pixels: Pixels) -> None:
+    def check_size(self, pixels: NDArray[Any]) -> None:
         """Raise FusionError for a picture of another size than the correction was measured at."""
         height, width = pixels.shape[:2]
         if self.size not in (None, (width, height)):
@@ -72,10 +73,19 @@ class CameraCorrection:
             light = np.asarray(cv2.LUT(pixels, np.ascontiguousarray(tables.T[:, None])), np.float32)
         else:
             light = np.stack([tables[channel][pixels[..., channel]] for channel in range(3)], axis=-1)
+        return self.even(light, pixels if clips and self.matrix is not None else None)
+
+    def even(self, light: NDArray[np.float32], clipping: Pixels | None = None) -> NDArray[np.float32]:
+        """Linear light, height x width x 3, with vignetting and hot pixels undone; may overwrite its argument.
+
+        clipping: the codes (BGR, uint8 or uint16) by which channels that clip are raised, see `light`; None = they are
+        not. Raises FusionError for another size than the correction was measured at.
+        """
+        self.check_size(light)
         if self.transmission is not None:
             light /= self.transmission
-        if clips and self.matrix is not None:
-            _make_neutral(light, pixels, np.asarray(self.neutral, np.float32))
+        if clipping is not None:
+            _make_neutral(light, clipping, np.asarray(self.neutral, np.float32))
         return _without(light, self.hot_pixels)
 
     def cropped(self, box: tuple[int, int, int, int]) -> CameraCorrection | None:

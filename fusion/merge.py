@@ -89,12 +89,18 @@ class LinearMerge:
         """
         if self._sum is not None and self._sum.shape != pixels.shape:
             raise FusionError(f"exposure {index} is {pixels.shape}, the ones before are {self._sum.shape}")
+        codes = _highest_channel(pixels) * np.float32(1 / np.iinfo(pixels.dtype).max)
+        # of the brighter exposures what clips has no weight
+        self.add_light(index, self._correction.light(pixels, clips=index == 0), codes)
+
+    def add_light(self, index: int, light: Light, codes: NDArray[np.float32]) -> None:
+        """Add a frame whose light is known already, the sensor's errors undone.
+
+        codes: height x width, of the brightest channel of each pixel as the camera delivered it, over the highest.
+        """
         exposure = self._exposures[index]
-        highest = _highest_channel(pixels)
-        codes = highest * np.float32(1 / np.iinfo(pixels.dtype).max)
         slope = np.float32(-1 / (CLIP_END - CLIP_START))
         weight = np.clip(codes * slope - np.float32(CLIP_END) * slope, LEAST_WEIGHT if index == 0 else 0, 1)
-        light = self._correction.light(pixels, clips=index == 0)  # of the others what clips has no weight
         if index == 0:
             self._clipped.append(float(np.count_nonzero(codes >= CLIP_END)) / codes.size)
         if self._small[index] is None:

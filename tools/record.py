@@ -13,10 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from livemef.calibration.profile import load_profile, profile_in_force
+from livemef.calibration.profile import profile_in_force
 from livemef.capture.bracketing.grouping import BracketGrouper, Grouped
 from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.base import Camera, CameraInfo, ask_for_mosaics
@@ -40,6 +39,7 @@ from livemef.tools.options import (
     ProfileOption,
 )
 from livemef.tools.progress import progress_bar
+from livemef.tools.raw_camera import dng_camera
 
 PATIENCE_S = 60.0
 """How long a source that waits for us is made to wait for the disk."""
@@ -163,9 +163,7 @@ def _dng_camera(camera: Camera, profile: str) -> DngCamera:
     if not ask_for_mosaics(camera):
         advice = ": add ?stream=raw" if camera.info.uri.startswith(("csi:", "libcamera:")) else ""
         raise UserError(f"{camera.info.uri}: gives no raw frames that --dng could store{advice}")
-    colour = load_profile(Path(profile).expanduser()).colour if profile else None
-    name = camera.info.model or camera.info.name
-    return DngCamera(name, camera.info.serial, None if colour is None else np.array(colour.matrix))
+    return dng_camera(camera.info, profile)
 
 
 def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int, dng: bool = False) -> Outcome:

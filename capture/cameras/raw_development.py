@@ -21,6 +21,13 @@ _DEMOSAIC = {
     "GBRG": cv2.COLOR_BayerGBRG2BGR,
 }
 
+_ALONG_EDGES = {
+    "RGGB": cv2.COLOR_BayerRGGB2BGR_EA,
+    "BGGR": cv2.COLOR_BayerBGGR2BGR_EA,
+    "GRBG": cv2.COLOR_BayerGRBG2BGR_EA,
+    "GBRG": cv2.COLOR_BayerGBRG2BGR_EA,
+}
+
 
 @dataclass(frozen=True)
 class RawFormat:
@@ -62,6 +69,18 @@ def develop(mosaic: Mosaic) -> Pixels:
     if not mosaic.order:
         return np.asarray(cv2.merge([encoded, encoded, encoded]))
     return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[mosaic.order]))
+
+
+def demosaic(values: NDArray[np.uint16], order: str) -> Pixels:
+    """Each pixel's three colours, BGR uint16, from values of one each: along edges rather than across them.
+
+    A constant that is added to all values, such as a black level, is added to the result.
+    """
+    if not order:
+        return np.asarray(cv2.merge([values, values, values]))
+    # OpenCV copies the outermost pixels from their neighbours: give it further ones
+    framed = cv2.copyMakeBorder(values, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.cvtColor(framed, _ALONG_EDGES[order])[2:-2, 2:-2])
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import Mosaic, Pixels
+from livemef.capture.srgb import encode
 from livemef.fusion.motion import ghost_mask, registration, temporal_noise
 from livemef.fusion.motion.compensation import grid_shape
 from livemef.fusion.motion.ghost_mask import Grid
@@ -51,10 +52,16 @@ class StillCheck:
 
     def add(self, index: int, pixels: Pixels) -> None:
         """A frame of exposure `index`: BGR, height x width x 3, uint8 or uint16, all of one size."""
-        grid = _grid(pixels)
+        self._take_in(index, _grid(pixels), pixels.shape[0])
+
+    def add_mosaic(self, index: int, mosaic: Mosaic) -> None:
+        """A raw frame of exposure `index`, all of one size."""
+        self._take_in(index, _grid_of_mosaic(mosaic), mosaic.values.shape[0])
+
+    def _take_in(self, index: int, grid: Grid, height: int) -> None:
         seen = self._seen.get(index)
         if seen is None:
-            self._seen[index] = _Seen(grid, grid, pixels.shape[0] / len(grid))
+            self._seen[index] = _Seen(grid, grid, height / len(grid))
             return
         seen.noise = temporal_noise.followed(seen.noise, grid, seen.last)
         seen.last = grid
@@ -84,3 +91,19 @@ def _grid(pixels: Pixels) -> Grid:
     down, across = grid_shape(pixels.shape[0], pixels.shape[1], SMALL_LINES)
     small = cv2.resize(pixels, (across, down), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) * np.float32(1 / np.iinfo(pixels.dtype).max)
+
+
+def _grid_of_mosaic(mosaic: Mosaic) -> Grid:
+    """The same of a raw frame: each colour's pixels reduced by themselves, then white balanced and encoded."""
+    height, width = mosaic.values.shape
+    down, across = grid_shape(height, width, SMALL_LINES)
+    sums, counts = np.zeros((down, across, 3), np.float32), np.zeros(3, np.float32)
+    for place, colour in enumerate(mosaic.order or "GGGG"):
+        plane = np.ascontiguousarray(mosaic.values[place // 2 :: 2, place % 2 :: 2])
+        sums[..., "BGR".index(colour)] += cv2.resize(plane, (across, down), interpolation=cv2.INTER_AREA)
+        counts["BGR".index(colour)] += 1
+    if not mosaic.order:
+        sums, counts = sums[..., [1, 1, 1]], counts[[1, 1, 1]]
+    gains = np.array([mosaic.blue_gain, 1.0, mosaic.red_gain], np.float32)
+    light = (sums / counts - np.float32(mosaic.black)) * (gains / np.float32(mosaic.white - mosaic.black))
+    return np.asarray(encode(np.clip(light, 0, 1)), np.float32)

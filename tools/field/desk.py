@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from livemef.tools.exits import UserError
 from livemef.tools.field import requests
 from livemef.tools.field.board import Board, Entry
 from livemef.tools.field.clock import ClockState, ClockWatch
-from livemef.tools.field.exposures import ExposureFrames
+from livemef.tools.field.exposures import ExposureFrames, RawFrames
 from livemef.tools.field.ids import checked_id, folder_name
 from livemef.tools.field.products import Standard, Subject, write_products
 from livemef.tools.field.project import Project
@@ -231,7 +232,8 @@ class Desk:
     def _frames(self) -> Take:
         self.board.doing = "taking"
         rig, capture = self._rig, self._project.capture
-        with ExposureFrames(rig.endpoint) as frames:
+        opened = ExposureFrames(rig.endpoint) if rig.origin.dng is None else RawFrames(rig.endpoint)
+        with closing(opened) as frames:
             taken = take(
                 frames.next_frame,
                 rig.plan,

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from livemef.calibration.correction import correction_of
@@ -26,7 +25,7 @@ from livemef.tools.field.ids import checked_id
 from livemef.tools.field.products import Origin, Standard, Subject, write_products
 from livemef.tools.field.project import Project, load_project
 from livemef.tools.field.session import new_session
-from livemef.tools.field.take import Take
+from livemef.tools.field.take import Take, typical_code
 
 
 def import_command(
@@ -51,7 +50,7 @@ def import_command(
     bracket = read_bracket(files)
     taken = _take(bracket, settings)
     fuser = open_fuser(replace(FusionSettings(), motion="off"), device="cpu")
-    origin = Origin("file://", "imported", kind="imported", files=tuple(files))
+    origin = Origin("file://", "imported", files=tuple(files))
 
     def write(folder: Path, name: str) -> dict[str, str]:
         when = datetime.now().astimezone().replace(microsecond=0)
@@ -82,7 +81,7 @@ def _take(bracket: BracketPictures, settings: Project) -> Take:
     correction = correction_of(load_profile(Path(profile))) if profile else SRGB
     frames = tuple(map(_frame, range(len(bracket.pixels)), bracket.exposures, bracket.pixels))
     merged = merge([exposure.light for exposure in bracket.exposures], bracket.pixels, correction)
-    brightest = float(np.median(bracket.pixels[-1]) / np.iinfo(bracket.pixels[-1].dtype).max)
+    brightest = typical_code(bracket.pixels[-1])
     records = tuple(frame.record for frame in frames)
     return Take(tuple(bracket.exposures), (frames,), merged, Stillness(), 1, brightest, records)
 

@@ -18,7 +18,7 @@ import typer
 from livemef.calibration.correction import correction_of
 from livemef.calibration.profile import load_profile, profile_in_force
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.cameras.base import CameraInfo, ask_for_mosaics
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.frame import Exposure
 from livemef.capture.session import open_session
@@ -39,6 +39,7 @@ from livemef.tools.field.rig import Rig
 from livemef.tools.field.rig_watch import RigWatch
 from livemef.tools.field.session import FieldSession, is_locked, new_session, sessions_of, utc_now
 from livemef.tools.options import JsonOption
+from livemef.tools.raw_camera import dng_camera
 from livemef.tools.run.command import preview_flags
 from livemef.tools.run.runtime_folder import runtime_folder
 
@@ -78,17 +79,18 @@ def open_command(
     say = _printer(as_json)
     with ExitStack() as stack:
         earlier = [stack.enter_context(closing(session)) for session in _left_open(project.resolve(), settings, say)]
-        info, plan = _settled(settings)
+        info, plan, gives_raw = _settled(settings)
+        dng = dng_camera(info, settings.capture.profile) if gives_raw else None
         folder = stack.enter_context(runtime_folder())
         outputs = preview_flags(preview, no_preview)
         outputs["publish.endpoint"] = publish or f"pub+bind:ipc://{folder}/fused"
         config = _configured(settings, info, plan, outputs)
-        pipeline = Pipeline(config, folder)
+        pipeline = Pipeline(config, folder, gives_raw)
         stack.callback(pipeline.stop)
         pipeline.start()
-        frozen = _frozen(settings, info, plan)
+        frozen = _frozen(settings, info, plan, gives_raw)
         field = stack.enter_context(closing(new_session(project.resolve(), settings.session.rig, frozen)))
-        rig = _rig(settings, info, plan, pipeline)
+        rig = _rig(settings, Origin.of_camera(info, dng), plan, pipeline)
         searches = not settings.target.corners
         watch = stack.enter_context(closing(RigWatch(pipeline.endpoint, plan, rig.correction, searches)))
         watch.start()
@@ -129,14 +131,16 @@ def _left_open(project: Path, settings: Project, say: Callable[[Event], None]) -
     return found
 
 
-def _settled(settings: Project) -> tuple[CameraInfo, tuple[Exposure, ...]]:
-    """The camera, and the exposures that suit what is before it, which stay for the session. Raises CaptureError."""
+def _settled(settings: Project) -> tuple[CameraInfo, tuple[Exposure, ...], bool]:
+    """The camera, the exposures that suit what is before it, which stay for the session, and whether raw frames are
+    wanted and it gives them. Raises CaptureError.
+    """
     known, _ = profile_in_force(settings.capture.profile)
     with closing(open_camera(settings.capture.camera)) as camera:
         session = open_session(camera, settings.capture.exposures, 1.0, 50, known)
         camera.start()
         session.settle(STALL_S, SETTLING_FRAMES)
-        return camera.info, session.plan
+        return camera.info, session.plan, settings.capture.raw and ask_for_mosaics(camera)
 
 
 def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], outputs: dict[str, Any]) -> Config:
@@ -150,21 +154,22 @@ def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...],
     return load_config(None, capture | outputs).config
 
 
-def _frozen(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...]) -> dict[str, Any]:
+def _frozen(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], raw: bool) -> dict[str, Any]:
     """What session.toml keeps."""
     return settings.model_dump() | {
         "plan": [describe(exposure) for exposure in plan],
         "camera": {"uri": info.uri, "name": info.name, "model": info.model, "serial": info.serial},
+        "sources": "raw" if raw else "developed",
         "opened": utc_now(),
         "clock_synchronised": str(is_synchronised()).lower(),
     }
 
 
-def _rig(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], pipeline: Pipeline) -> Rig:
+def _rig(settings: Project, origin: Origin, plan: tuple[Exposure, ...], pipeline: Pipeline) -> Rig:
     profile = settings.capture.profile
     correction = correction_of(load_profile(Path(profile))) if profile else SRGB
     fuser = open_fuser(replace(FusionSettings(), motion="off"), device="cpu")
-    return Rig(pipeline.endpoint, plan, Origin.of_camera(info), correction, fuser, lambda: pipeline.problem)
+    return Rig(pipeline.endpoint, plan, origin, correction, fuser, lambda: pipeline.problem)
 
 
 def _read_lines(desk: Desk, say: Callable[[Event], None]) -> None:

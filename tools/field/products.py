@@ -24,6 +24,7 @@ from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.files.archival_tiff import TiffMetadata, write_archival_tiff
 from livemef.capture.files.colour_space import LSTAR_RGB, SRGB, ColourSpace
+from livemef.capture.files.dng import DngCamera, write_dng
 from livemef.capture.files.icc import icc_profile
 from livemef.capture.files.image_io import to_8_bit, write_picture
 from livemef.capture.files.xmp import DigitalSource, XmpDescription, xmp_packet
@@ -50,7 +51,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the exposures came from. kind: "developed" by the camera, or "imported". files: imported ones, as they are.
+    """Where the exposures came from. files: imported ones, as they are. dng: the camera, where it gives raw frames.
 
     automatic: what the camera did by itself that should have been off.
     """
@@ -60,13 +61,18 @@ class Origin:
     model: str = ""
     serial: str = ""
     automatic: tuple[str, ...] = ()
-    kind: str = "developed"
     files: tuple[Path, ...] = ()
+    dng: DngCamera | None = None
 
     @classmethod
-    def of_camera(cls, info: CameraInfo) -> Origin:
+    def of_camera(cls, info: CameraInfo, dng: DngCamera | None = None) -> Origin:
         """A live camera."""
-        return cls(info.uri, info.name, info.model, info.serial, info.automatic)
+        return cls(info.uri, info.name, info.model, info.serial, info.automatic, dng=dng)
+
+    @property
+    def kind(self) -> str:
+        """Of the sources: "imported", "raw" (frames as the sensor gave them), or "developed" by the camera."""
+        return "imported" if self.files else "developed" if self.dng is None else "raw"
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,16 @@ def master_codes(light: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 @dataclass(frozen=True)
+class _Named:
+    """A file of the object: its path in the folder, and its document id."""
+
+    role: str
+    ending: str
+    path: str
+    document: str
+
+
+@dataclass(frozen=True)
 class _Writer:
     folder: Path
     subject: Subject
@@ -158,8 +174,14 @@ class _Writer:
         """File name and document id of an exposure, written as the camera delivered it."""
         exposure = frame.record.exposure
         time_us = None if exposure is None else exposure.exposure_us
-        ending = f"b{bracket:02d}_e{place}"
-        return self._write("source", ending, frame.pixels, b"", [], "digitalCapture", time_us, None)
+        raw = None if self.origin.dng is None else frame.mosaic
+        named = self._named("source", f"b{bracket:02d}_e{place}", "tif" if raw is None else "dng")
+        metadata = self._metadata(named, b"", [], "digitalCapture", time_us, None)
+        if raw is None or self.origin.dng is None:
+            write_archival_tiff(self.folder / named.path, frame.pixels, metadata)
+        else:
+            write_dng(self.folder / named.path, raw, self.origin.dng, metadata)
+        return named.path, named.document
 
     def tiff(
         self,
@@ -171,36 +193,38 @@ class _Writer:
         composite: tuple[int, int],
     ) -> tuple[str, str]:
         """File name and document id of a picture made of several."""
-        icc = icc_profile(space)
-        return self._write(role, ending, pixels, icc, sources, "computationalCapture", None, composite)
+        named = self._named(role, ending, "tif")
+        metadata = self._metadata(named, icc_profile(space), sources, "computationalCapture", None, composite)
+        write_archival_tiff(self.folder / named.path, pixels, metadata)
+        return named.path, named.document
 
-    def _write(
+    def _named(self, role: str, ending: str, suffix: str) -> _Named:
+        return _Named(role, ending, f"{role}/{self.subject.name}_{ending}.{suffix}", f"uuid:{uuid.uuid4()}")
+
+    def _metadata(
         self,
-        role: str,
-        ending: str,
-        pixels: Pixels,
+        named: _Named,
         icc: bytes,
         sources: list[tuple[str, str]],
         kind: DigitalSource,
         exposure_us: float | None,
         composite: tuple[int, int] | None,
-    ) -> tuple[str, str]:
-        name, document = f"{role}/{self.subject.name}_{ending}.tif", f"uuid:{uuid.uuid4()}"
+    ) -> TiffMetadata:
         tool = f"livemef {version('livemef')}"
         xmp = XmpDescription(
             identifier=self.subject.object_id,
-            document_id=document,
+            document_id=named.document,
             source=kind,
             tool=tool,
             title=self.subject.object_id,
             creator=self.subject.operator,
             rights=self.project.institution.rights,
             ingredients=sources,
-            own={"role": role, "note": self.subject.note, "camera": self.origin.name},
+            own={"role": named.role, "note": self.subject.note, "camera": self.origin.name},
         )
         when = self.subject.when
-        metadata = TiffMetadata(
-            description=f"{self.subject.name} {role} {ending}",
+        return TiffMetadata(
+            description=f"{self.subject.name} {named.role} {named.ending}",
             software=tool,
             taken=when.strftime("%Y:%m:%d %H:%M:%S"),
             offset=when.isoformat()[-6:],
@@ -212,8 +236,6 @@ class _Writer:
             composite=composite,
             pixels_per_mm=self.pixels_per_mm,
         )
-        write_archival_tiff(self.folder / name, pixels, metadata)
-        return name, document
 
 
 def _at_most(picture: Pixels, long_side: int) -> Pixels:

@@ -45,9 +45,12 @@ class Work(_Table):
 
 
 class Capture(_Table):
-    """camera: URI. exposures: plan such as "1ms,8ms,64ms". frames: of each exposure, merged. keep: brackets kept."""
+    """camera: URI. exposures: plan such as "1ms,8ms,64ms". frames: of each exposure, merged. keep: brackets kept.
+    raw: store and merge raw frames where the camera gives them.
+    """
 
     camera: str = "sim://"
+    raw: bool = True
     exposures: str = "auto"
     frames: Annotated[int, Field(ge=1, le=64)] = 8
     keep: Annotated[int, Field(ge=1, le=64)] = 1

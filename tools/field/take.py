@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource
+from livemef.capture.cameras.raw_development import develop
+from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, Pixels, RawFrame
 from livemef.fusion.correction import CameraCorrection
 from livemef.fusion.merge import LinearMerge, Merged
+from livemef.fusion.mosaic_merge import MosaicMerge
 from livemef.fusion.motion.stillness import StillCheck, Stillness
 from livemef.tools.exits import UserError
 
@@ -58,7 +60,7 @@ class Take:
 
 
 def take(
-    next_frame: Callable[[float], Frame | None],
+    next_frame: Callable[[float], Frame | RawFrame | None],
     plan: Sequence[Exposure],
     correction: CameraCorrection,
     frames: int,
@@ -68,12 +70,13 @@ def take(
 ) -> Take:
     """Collect `frames` frames of each exposure whose label and exposure are certain, and merge them.
 
-    next_frame: returns the camera's next frame, waiting so many seconds at most. plan: the exposures, darkest first;
-    frames that were asked to have another are not taken. keep: brackets whose frames are kept as sources. Raises
-    UserError after `limit_s`, naming what was missing, and CameraStalled after `stall_s` without a frame.
+    next_frame: returns the camera's next frame, or its next raw frame, waiting so many seconds at most; all of one
+    kind. plan: the exposures, darkest first; frames that were asked to have another are not taken. keep: brackets whose
+    frames are kept as sources. Raises UserError after `limit_s`, naming what was missing, and CameraStalled after
+    `stall_s` without a frame.
     """
     merging = _Merging(plan, correction)
-    kept: list[list[Frame]] = [[] for _ in plan]
+    kept: list[list[Frame | RawFrame]] = [[] for _ in plan]
     counts, records = [0] * len(plan), []
     deadline = time.monotonic() + limit_s
     try:
@@ -84,35 +87,46 @@ def take(
             index = None if frame is None else _certain_index(frame.record, plan)
             if frame is None or index is None or counts[index] >= frames or counts[index] > min(counts) + 1:
                 continue
-            owned = Frame(frame.record, frame.pixels.copy())  # a camera may use its buffer again
-            if not merging.put(index, owned):
+            if not merging.put(index, frame):
                 continue
             counts[index] += 1
             records.append(frame.record)
             if len(kept[index]) < keep:
-                kept[index].append(owned)
+                kept[index].append(frame)
+        sources = tuple(zip(*(map(_developed, some) for some in kept), strict=True))
         merged, still = merging.result()
     finally:
         merging.close()
-    brightest = float(np.median(kept[-1][0].pixels) / np.iinfo(kept[-1][0].pixels.dtype).max)
-    return Take(tuple(plan), tuple(zip(*kept, strict=True)), merged, still, frames, brightest, tuple(records))
+    return Take(tuple(plan), sources, merged, still, frames, typical_code(sources[0][-1].pixels), tuple(records))
+
+
+def typical_code(pixels: Pixels) -> float:
+    """Median code of a picture over the highest, 0..1, of every eighth row and column."""
+    return float(np.median(pixels[::8, ::8]) / np.iinfo(pixels.dtype).max)
+
+
+def _developed(frame: Frame | RawFrame) -> Frame:
+    return frame if isinstance(frame, Frame) else Frame(frame.record, develop(frame.mosaic), frame.mosaic)
 
 
 class _Merging:
     """Merges frames in a thread of its own, so that the next ones can be received meanwhile."""
 
     def __init__(self, plan: Sequence[Exposure], correction: CameraCorrection) -> None:
-        self._merge = LinearMerge([exposure.light for exposure in plan], correction)
+        lights = [exposure.light for exposure in plan]
+        self._of_pictures, self._of_mosaics = LinearMerge(lights, correction), MosaicMerge(lights, correction)
+        self._raw = False
         self._check = StillCheck()
         self._thread = ThreadPoolExecutor(1, "merging")
         self._waiting: list[Future[None]] = []
 
-    def put(self, index: int, frame: Frame) -> bool:
+    def put(self, index: int, frame: Frame | RawFrame) -> bool:
         """Have a frame merged; False if too many wait. Raises what merging an earlier one failed with."""
         for future in [future for future in self._waiting if future.done()]:
             future.result()
             self._waiting.remove(future)
-        if self._waiting and len(self._waiting) * frame.pixels.nbytes > MOST_WAITING_BYTES:
+        size = frame.pixels.nbytes if isinstance(frame, Frame) else frame.mosaic.values.nbytes
+        if self._waiting and len(self._waiting) * size > MOST_WAITING_BYTES:
             return False
         self._waiting.append(self._thread.submit(self._add, index, frame))
         return True
@@ -121,15 +135,20 @@ class _Merging:
         """The merge of all frames, and whether they were of a scene that stood still."""
         for future in self._waiting:
             future.result()
-        return self._merge.result(), self._check.result()
+        return (self._of_mosaics if self._raw else self._of_pictures).result(), self._check.result()
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _add(self, index: int, frame: Frame) -> None:
-        self._merge.add(index, frame.pixels)
-        self._check.add(index, frame.pixels)
+    def _add(self, index: int, frame: Frame | RawFrame) -> None:
+        if isinstance(frame, Frame):
+            self._of_pictures.add(index, frame.pixels)
+            self._check.add(index, frame.pixels)
+        else:
+            self._raw = True
+            self._of_mosaics.add(index, frame.mosaic)
+            self._check.add_mosaic(index, frame.mosaic)
 
 
 def _certain_index(record: FrameRecord, plan: Sequence[Exposure]) -> int | None:

@@ -97,8 +97,9 @@ def test_every_object_is_a_valid_bag_with_three_kinds_of_picture(project: Path) 
     for name in names:
         place = objects(project) / name
         assert bagit.Bag(str(place)).is_valid()
-        kinds = {path.relative_to(place / "data").parts[0] for path in (place / "data").rglob("*.tif")}
-        assert kinds == {"source", "master", "access"}
+        files = [path.relative_to(place / "data") for path in (place / "data").rglob("*.*")]
+        assert {file.parts[0] for file in files if file.suffix == ".tif"} == {"master", "access"}
+        assert {file.parts[0] for file in files if file.suffix == ".dng"} == {"source"}
     sidecar = json.loads((objects(project) / "KR_2" / "data" / "KR_2.json").read_text())
     assert sidecar["object"] == "KR 2"
     assert sidecar["note"] == "파란 표지"
