@@ -47,8 +47,8 @@ class WireError(FusionError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only (of a raw frame its values,
-    height x width); also `image`, and what `numpy.asarray` makes of the message.
+    """A decoded message. `pixels`: BGR, height x width x 3, uint8 or uint16, maybe read-only (of a raw frame its
+    values, height x width); also `image`, and what `numpy.asarray` makes of the message.
 
     Set by the subscriber: received_wall_ns, Unix time of receipt (ns), 0 = not set; missed, pictures of this topic
     missing just before it (those before a publisher's restart are not known, and not counted).
