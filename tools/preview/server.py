@@ -107,22 +107,24 @@ class Preview:
         for door in doors:
             door.start()
 
+    def routes(self) -> list[web.RouteDef]:
+        """All that is served. Each but the page's own files is behind the lock."""
+        return [
+            web.get("/", page_files.index),
+            web.get(page_files.PREFIX + "{name}", page_files.page_file),
+            web.route("*", f"{API_PREFIX}/{{rest:.*}}", self._http.answer),
+            web.get("/ws", self._live),
+            web.get("/stream.mjpeg", self._mjpeg),
+            web.get("/healthz", self._health),
+            web.get("/metrics", self._metrics),
+            web.get("/snapshot.jpg", self._snapshot_jpg),
+            web.get("/snapshot.png", self._snapshot_png),
+        ]
+
     async def _listen(self) -> None:
         app = web.Application(middlewares=[self._http.lock])
         app.on_response_prepare.append(_add_headers)
-        app.add_routes(
-            [
-                web.get("/", page_files.index),
-                web.get(page_files.PREFIX + "{name}", page_files.page_file),
-                web.route("*", f"{API_PREFIX}/{{rest:.*}}", self._http.answer),
-                web.get("/ws", self._live),
-                web.get("/stream.mjpeg", self._mjpeg),
-                web.get("/healthz", self._health),
-                web.get("/metrics", self._metrics),
-                web.get("/snapshot.jpg", self._snapshot_jpg),
-                web.get("/snapshot.png", self._snapshot_png),
-            ]
-        )
+        app.add_routes(self.routes())
         app.on_shutdown.append(self._hang_up)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()

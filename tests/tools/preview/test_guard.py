@@ -6,6 +6,7 @@ import json
 import pytest
 
 from livemef.tools.preview.api import ROUTES
+from livemef.tools.preview.field_api import FIELD_ROUTES
 from livemef.tools.preview.guard import MOST_WRONG, WRONG_WITHIN_S, Guard, Refusal, Sent
 
 VIEW, CONTROL = "v" * 43, "c" * 43
@@ -40,7 +41,7 @@ def wanted(method: str, needed: str, token: str | None, host: str, origin: str |
     return 415 if unsafe and kind != "application/json" else 200
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", [*ROUTES, *FIELD_ROUTES], ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("way", ["bearer", "cookie"])
 def test_every_route_by_role_host_origin_site_and_content_type(route, way):
     hosts = (OURS, "evil.example", "192.168.1.2:8080")

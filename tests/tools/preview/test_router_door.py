@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from livemef.fusion.stream.control import Control, control
 from livemef.fusion.stream.control_doors import ControlError, ZeroMqDoor
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.tools.config.schema import Config
-from livemef.tools.preview.api import Api
+from livemef.tools.preview.api import ROUTES, Api
+from livemef.tools.preview.field_api import FIELD_ROUTES
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.router_door import RouterDoor, control_endpoint
 from livemef.tools.run.live_state import LiveState
@@ -41,7 +43,7 @@ class Served:
         link.settings = LiveState(Config()).snapshot()
         still = {"id": "one", "state": "done", "files": ["still-1.png"], "folder": str(self.folder)}
         link.status = {"stills": [still], "recording": None}
-        self.door = RouterDoor(Api(link), control_endpoint("tcp://0.0.0.0:*"), self.keys)
+        self.door = RouterDoor(Api(link, more_routes=FIELD_ROUTES), control_endpoint("tcp://0.0.0.0:*"), self.keys)
         self.door.start()
         self._ready.set()
         while not self._over.is_set():
@@ -108,6 +110,17 @@ def test_a_key_that_may_control_does_and_one_that_may_receive_only_looks(served,
     assert [one["do"] for one in served.line.asked] == ["change"]
     assert served.line.asked[0]["who"] == "python with key laptop"
     assert len(camera.grants()) == 1
+
+
+def test_every_route_that_changes_something_needs_a_key_that_may_control(served, camera, laptop) -> None:
+    camera.allow(public(laptop))
+    with opened(served, laptop) as looking:
+        for route in (*ROUTES, *FIELD_ROUTES):
+            path = re.sub(r"\{\w+\}", "x", route.path.replace("{table}", "runtime"))
+            body = {"wait_s": 0} if path == "/events" else {}
+            status, _ = looking._door.ask(route.method, path, body, LIMIT_S)
+            assert (status == 403) == (route.role == "control"), route
+    assert served.line.asked == []
 
 
 def test_a_key_that_was_taken_back_does_nothing_more_on_its_open_connection(served, camera, laptop) -> None:
