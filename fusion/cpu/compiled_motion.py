@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
+from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
 from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
 from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
 from livemef.fusion.motion.cycle_means import Planes
@@ -114,10 +115,11 @@ def _library() -> ctypes.CDLL:
     loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
     loops.find_move.restype = c_int
     declare_cycle(loops)
+    declare_evidence(loops)
     return loops
 
 
-class CompiledGridLoops(CompiledCycle):
+class CompiledGridLoops(CompiledCycle, CompiledEvidence):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self) -> None:
@@ -215,8 +217,7 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     codes = other.dtype != np.float32
     top = codes_of(other) - 1 if codes else 1
     clips = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
-    table = intensity_mapping.code_tables(todo.curves, other.dtype) if codes else todo.curves
-    table = np.ascontiguousarray(table, np.float32)
+    table = code_tables(todo.curves, top + 1) if codes else np.ascontiguousarray(todo.curves, np.float32)
     mask = np.ascontiguousarray(todo.mask, np.float32)
     call = CompensationCall(
         reference=picture_of(reference),

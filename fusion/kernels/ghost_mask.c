@@ -231,21 +231,30 @@ void count_levels(const float *grid, int32_t cells, int32_t knots, int32_t *coun
     }
 }
 
-static float median_of(float a, float b, float c)
+VECTORISED static void medians_of(const float *restrict blue, const float *restrict green, const float *restrict red, int32_t count,
+                                  float *restrict out)
 {
-    float low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c < high ? c : high;
+    for (int32_t i = 0; i < count; i++) {
+        float low = blue[i] < green[i] ? blue[i] : green[i], high = blue[i] < green[i] ? green[i] : blue[i];
+        float least = red[i] < high ? red[i] : high;
+        out[i] = low > least ? low : least;
+    }
 }
 
 /* The median over a cell's channels of what a table for each (3 x knots + 1) holds at its values. */
 void median_levels(const float *grid, const float *table, int32_t knots, int32_t cells, float *out)
 {
     int32_t places[3 * BLOCK_CELLS];
+    float values[3][BLOCK_CELLS];
     const float *blue = table, *green = table + knots + 1, *red = green + knots + 1;
     for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
         int32_t count = cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS;
         places_of_row(grid + 3 * (size_t)first, (float)knots, 3 * count, places);
-        for (int32_t i = 0; i < count; i++)
-            out[first + i] = median_of(blue[places[3 * i]], green[places[3 * i + 1]], red[places[3 * i + 2]]);
+        for (int32_t i = 0; i < count; i++) {
+            values[0][i] = blue[places[3 * i]];
+            values[1][i] = green[places[3 * i + 1]];
+            values[2][i] = red[places[3 * i + 2]];
+        }
+        medians_of(values[0], values[1], values[2], count, out + first);
     }
 }

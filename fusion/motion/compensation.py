@@ -123,7 +123,8 @@ def at_one_moment(
     memory: of the stream that the bracket belongs to, which it then is part of; it needs `moments.place`.
     """
     loops, cell = loops or DefinedLoops(), size[0] / len(grids[0])
-    views = [_View(grid, downscale.mean_cells(grid, *downscale.small_shape(*size, small_lines))) for grid in grids]
+    small = downscale.small_shape(*size, small_lines)
+    views = [_View(grid, loops.mean_cells(grid, *small)) for grid in grids]
     if memory is not None and moments.place is not None:
         memory.follow(moments.place, size)
         memory.observe(moments.place, grids, cell, loops)
@@ -162,13 +163,13 @@ def _of_stream(
     chain = _Chain(views, reference, cell, loops)
     for other in outward(reference, len(views)):
         dark, bright = sorted((towards(reference, other), other))
-        maps = memory.maps(dark, bright, moments.known_maps(dark, bright))
+        maps = memory.maps(dark, bright, moments.known_maps(dark, bright), loops)
         pair, there = chain.pair(other, maps)
         mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
         gate = memory.gate(range(min(reference, other), max(reference, other) + 1), chain.moves, loops)
         if mode == "full" and (gate is None or gate.any()):
             under, over = pair.dark_first(there)
-            allowed = memory.allowed(dark, bright, under, over)
+            allowed = memory.allowed(dark, bright, under, over, loops)
             mask = soft_mask(loops.disagreement(under, over, allowed, gate))
             if not pair.over_is_reference and mask.any():
                 tells, belief = information(pair.reference.grid, allowed, loops)
@@ -257,4 +258,4 @@ def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
 
 def _moved(view: _View, move: Move, loops: GridLoops) -> _View:
     grid = loops.moved(view.grid, move)
-    return _View(grid, downscale.mean_cells(grid, *view.small.shape[:2]))
+    return _View(grid, loops.mean_cells(grid, *view.small.shape[:2]))

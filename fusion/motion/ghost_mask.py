@@ -96,6 +96,11 @@ def allowed_by_channel(
     return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt)
 
 
+def sampling_step(samples: int) -> int:
+    """Every so many cells down and across are measured, of so many samples."""
+    return max(1, int(np.sqrt(samples / MOST_SAMPLES)))
+
+
 def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, Curve]:
     """Expected value and variance by level: median and spread (from the median of deviations) of the difference between
     the expected and the seen brighter values at each level of the darker one.
@@ -104,7 +109,7 @@ def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, C
     coarse codes and a response not quite known can bring about, so that a level where all has moved does not pass for
     noise.
     """
-    step = max(1, int(np.sqrt(under.size / MOST_SAMPLES)))
+    step = sampling_step(under.size)
     down, across = (slice(min(step // 2, side - 1), None, step) for side in under.shape[:2])  # of a line, the line
     levels, seen = under[down, across].ravel(), over[down, across].ravel()
     parts = min(LEVELS, len(levels))

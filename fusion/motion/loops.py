@@ -8,11 +8,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.motion import cycle_means, exposure_synthesis, ghost_mask, intensity_mapping, registration
+from livemef.fusion.method import downscale
+from livemef.fusion.motion import (
+    cycle_means,
+    exposure_synthesis,
+    ghost_mask,
+    intensity_mapping,
+    registration,
+    temporal_noise,
+)
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
-from livemef.fusion.motion.intensity_mapping import Curve
+from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve, ExposureMap
 from livemef.fusion.motion.registration import Move
 
 
@@ -41,6 +49,30 @@ class GridLoops(Protocol):
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See exposure_synthesis.small_picture."""
+        ...
+
+    def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
+        """See downscale.mean_cells."""
+        ...
+
+    def measured_noise(self, grid: Grid, old: Grid) -> NDArray[np.float64]:
+        """See temporal_noise.measured_noise."""
+        ...
+
+    def least_variance(
+        self, exposures: ExposureMap, dark: NDArray[np.float32] | None, bright: NDArray[np.float32] | None
+    ) -> Curve:
+        """See temporal_noise.least_variance."""
+        ...
+
+    def learned(self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+        """See intensity_mapping.learned."""
+        ...
+
+    def allowed_by_channel(
+        self, under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve]
+    ) -> Allowed:
+        """See ghost_mask.allowed_by_channel."""
         ...
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
@@ -73,6 +105,11 @@ class DefinedLoops:
     median_level = staticmethod(intensity_mapping.median_level)
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
+    mean_cells = staticmethod(downscale.mean_cells)
+    measured_noise = staticmethod(temporal_noise.measured_noise)
+    least_variance = staticmethod(temporal_noise.least_variance)
+    learned = staticmethod(intensity_mapping.learned)
+    allowed_by_channel = staticmethod(ghost_mask.allowed_by_channel)
     find_move = staticmethod(registration.find_move)
     moved_planes = staticmethod(cycle_means.moved_planes)
     still = staticmethod(cycle_means.still)

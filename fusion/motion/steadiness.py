@@ -16,12 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.method import downscale
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import ghost_mask, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
-from livemef.fusion.motion.intensity_mapping import KNOTS, ChannelMaps, Curve
+from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
 from livemef.fusion.motion.registration import NO_MOVE, Move
@@ -137,7 +136,7 @@ class StreamMemory:
         if before is not None:
             move = _same_exposure_move(grid, before.grid, cell, loops)
             old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
-            self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old)
+            self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old, loops.measured_noise)
             changed = loops.changes(grid, old, self.noise[index])
         self.seen[index] = Seen(frame, grid, changed, before is not None)
         found = loops.histograms(grid)
@@ -148,28 +147,22 @@ class StreamMemory:
 
     # ---- what one exposure says of another
 
-    def maps(self, dark: int, bright: int, known: ChannelMaps | None) -> ChannelMaps:
+    def maps(self, dark: int, bright: int, known: ChannelMaps | None, loops: GridLoops) -> ChannelMaps:
         """Between two exposures, learned anew every few frames. known: by the ratio of their light."""
         pair = self._pairs.get((dark, bright))
         early = self._observed < EARLY * len(self.seen)
         if pair is None or early or self._observed >= pair.learned + LEARN_EVERY:
             cells = self.seen[dark].changed.size
-            maps = intensity_mapping.learned(self.histograms[dark], self.histograms[bright], known, cells)
-            pair = self._pairs[dark, bright] = _Pair(self._observed, maps, self._least_variance(dark, bright, maps))
+            maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells)
+            noises = self.noise.get(dark), self.noise.get(bright)
+            least = [loops.least_variance(one, *noises) for one in maps]
+            pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
         return pair.maps
 
-    def _least_variance(self, dark: int, bright: int, maps: ChannelMaps) -> list[Curve]:
-        """What the noise of two exposures, measured over time, brings about between them, by channel."""
-        knots, least = np.linspace(0, 1, KNOTS + 1), []
-        for one in maps:
-            enlarged = intensity_mapping.smooth(one.slope) * temporal_noise.at(self.noise.get(dark), knots)
-            least.append(np.square(enlarged) + np.square(temporal_noise.at(self.noise.get(bright), one.brighter)))
-        return least
-
-    def allowed(self, dark: int, bright: int, under: Grid, over: Grid) -> Allowed:
+    def allowed(self, dark: int, bright: int, under: Grid, over: Grid, loops: GridLoops) -> Allowed:
         """What the two exposures, whose maps have been asked for, may differ by."""
         pair = self._pairs[dark, bright]
-        return ghost_mask.allowed_by_channel(under, over, pair.maps, pair.least)
+        return loops.allowed_by_channel(under, over, pair.maps, pair.least)
 
     def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
         """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
@@ -238,7 +231,7 @@ def _same_exposure_move(grid: Grid, before: Grid, cell: float, loops: GridLoops)
     planes = []
     for picture in (grid, before):
         height, width = picture.shape[0] // factor, picture.shape[1] // factor
-        fewer = downscale.mean_cells(picture[: height * factor, : width * factor], height, width)
+        fewer = loops.mean_cells(picture[: height * factor, : width * factor], height, width)
         luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
         planes.append(np.minimum(luma, np.float32(registration.CEILING)))
     return registration.worthwhile(loops.find_move(*planes).scaled(factor), cell, grid.shape)

@@ -1,0 +1,124 @@
+"""The compiled loops that measure exposures against each other (kernels/evidence.c) from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import CDLL, POINTER, Structure, byref, c_double, c_int, c_int32, c_void_p
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.kernels.shared_library import check, library
+from livemef.fusion.method import downscale
+from livemef.fusion.motion import ghost_mask, temporal_noise
+from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
+from livemef.fusion.motion.intensity_mapping import CLIPS, KNOTS, NEAR, PRIOR, ChannelMaps, Curve, ExposureMap
+from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
+
+_NO_NOISE = np.full(LEVELS, FIRST, np.float32)
+
+
+class _Measure(Structure):
+    _fields_ = [
+        ("brighter", c_void_p),
+        ("slope", c_void_p),
+        ("least", c_void_p),
+        ("knots", c_int32),
+        ("levels", c_int32),
+        ("step", c_int32),
+        ("code", c_double),
+        ("spread_of_mad", c_double),
+    ]
+
+
+def declare_evidence(loops: CDLL) -> None:
+    """Types of the functions' arguments."""
+    shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
+    loops.mean_cells.argtypes = [c_void_p, *shape, c_int32, c_int32, c_int32, *arrays]
+    loops.mean_cells.restype = None
+    loops.median_differences.argtypes = [*arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
+    loops.median_differences.restype = c_int
+    loops.allowed_of_channel.argtypes = [POINTER(_Measure), *arrays, *shape, *arrays]
+    loops.allowed_of_channel.restype = c_int
+    loops.learned_maps.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_double, *arrays]
+    loops.learned_maps.restype = c_int
+    loops.least_variance.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_void_p]
+    loops.least_variance.restype = None
+    loops.code_tables.argtypes = [c_void_p, c_int32, c_int32, c_void_p]
+    loops.code_tables.restype = None
+
+
+def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
+    """See intensity_mapping.code_tables; 256 or 65536 codes."""
+    curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
+    library().code_tables(curves.ctypes.data, KNOTS, codes, result.ctypes.data)
+    return result
+
+
+class CompiledEvidence:
+    """The GridLoops that measure, compiled."""
+
+    _grids: CDLL
+
+    def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
+        """See GridLoops."""
+        down, across = plane.shape[0] // height, plane.shape[1] // width
+        if plane.shape[:2] == (height, width) or plane.shape[:2] != (down * height, across * width):
+            return downscale.mean_cells(plane, height, width)
+        plane, channels = np.ascontiguousarray(plane, np.float32), 1 if plane.ndim == 2 else plane.shape[2]
+        result = np.empty((height, width, *plane.shape[2:]), np.float32)
+        row = np.empty(plane.shape[1] * channels, np.float32)
+        shape = height, width, channels, down, across
+        self._grids.mean_cells(plane.ctypes.data, *shape, row.ctypes.data, result.ctypes.data)
+        return result
+
+    def measured_noise(self, grid: Grid, old: Grid) -> NDArray[np.float64]:
+        """See GridLoops."""
+        grid, old = (np.ascontiguousarray(picture, np.float32) for picture in (grid, old))
+        found = np.empty(LEVELS, np.float32)
+        limits = temporal_noise.sampling_step(grid), LEVELS, temporal_noise.FEWEST_OF_LEVEL
+        data = grid.ctypes.data, old.ctypes.data, *grid.shape[:2], *limits, found.ctypes.data
+        check(self._grids.median_differences(*data))
+        return np.where(found < 0, np.nan, temporal_noise.OF_MEDIAN * found.astype(np.float64))
+
+    def least_variance(self, exposures: ExposureMap, dark: NoiseLevels | None, bright: NoiseLevels | None) -> Curve:
+        """See GridLoops."""
+        curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope)]
+        noises = [_NO_NOISE if noise is None else np.ascontiguousarray(noise) for noise in (dark, bright)]
+        result = np.empty(KNOTS + 1)
+        data = *(curve.ctypes.data for curve in curves), *(noise.ctypes.data for noise in noises)
+        self._grids.least_variance(*data, KNOTS, LEVELS, NEAR, result.ctypes.data)
+        return result
+
+    def learned(self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+        """See GridLoops."""
+        dark, bright = np.ascontiguousarray(dark), np.ascontiguousarray(bright)
+        blue, green, red = (
+            self._learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells) for c in range(3)
+        )
+        return blue, green, red
+
+    def _learned(self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
+        curves = [] if known is None else [np.ascontiguousarray(curve) for curve in (known.brighter, known.darker)]
+        data = [curve.ctypes.data if curves else None for curve in curves or (dark, bright)]
+        found = np.empty((2, KNOTS + 1))
+        limits = KNOTS, round(CLIPS * KNOTS), NEAR, prior
+        results = found[0].ctypes.data, found[1].ctypes.data
+        check(self._grids.learned_maps(dark.ctypes.data, bright.ctypes.data, *data, *limits, *results))
+        return ExposureMap(found[0], found[1])
+
+    def allowed_by_channel(
+        self, under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve]
+    ) -> Allowed:
+        """See GridLoops."""
+        under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
+        found = np.empty((2, 3, KNOTS + 1))
+        step = ghost_mask.sampling_step(under.size // 3)
+        for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
+            curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
+            data = [curve.ctypes.data for curve in curves]
+            measure = _Measure(*data, KNOTS, LEVELS, step, ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD)
+            grids = (grid.ctypes.data + channel * grid.itemsize for grid in (under, over))
+            results = found[0, channel].ctypes.data, found[1, channel].ctypes.data
+            check(self._grids.allowed_of_channel(byref(measure), *grids, *under.shape[:2], *results))
+        return Allowed(found[0], found[1], ghost_mask.SPOILT)

@@ -1,0 +1,293 @@
+/* What grids show of their exposures: intensity mapping functions (fusion/motion/intensity_mapping.py), what two exposures may
+ * differ by (ghost_mask.py), noise over time (temporal_noise.py). No state. */
+#include "rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The value of rank `rank` (0 = smallest) among `count`, which are reordered: Hoare's selection. */
+static float ranked(float *values, int32_t count, int32_t rank)
+{
+    int32_t low = 0, high = count - 1;
+    while (low < high) {
+        float middle = values[rank];
+        int32_t i = low, j = high;
+        while (i <= j) {
+            while (values[i] < middle)
+                i++;
+            while (middle < values[j])
+                j--;
+            if (i <= j) {
+                float swap = values[i];
+                values[i++] = values[j];
+                values[j--] = swap;
+            }
+        }
+        if (j < rank)
+            low = i;
+        if (rank < i)
+            high = j;
+    }
+    return values[rank];
+}
+
+/* ---- noise over time ---- */
+
+/* The median difference of two grids (height x width x 3) at each of `levels` intervals of the larger value, among the samples of
+ * every `step`-th cell; -1 for a level that fewer than `fewest` samples have. 0, or 1 if out of memory. */
+int median_differences(const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
+                       int32_t fewest, float *out)
+{
+    size_t most = 3 * ((size_t)height / step + 1) * ((size_t)width / step + 1);
+    char *memory = malloc(most * (2 * sizeof(float) + 1) + ((size_t)levels + 1) * sizeof(int32_t));
+    if (!memory)
+        return 1;
+    int32_t *edges = (int32_t *)memory, count = 0;
+    float *differences = (float *)(edges + levels + 1), *sorted = differences + most;
+    uint8_t *level = (uint8_t *)(sorted + most);
+    memset(edges, 0, ((size_t)levels + 1) * sizeof *edges);
+    for (int32_t y = step / 2; y < height; y += step)
+        for (int32_t x = step / 2; x < width; x += step) {
+            size_t first = 3 * ((size_t)y * width + x);
+            for (size_t i = first; i < first + 3; i++, count++) {
+                float larger = grid[i] > old[i] ? grid[i] : old[i];
+                int32_t place = (int32_t)(larger * (float)levels);
+                place = place < levels - 1 ? place : levels - 1;
+                level[count] = (uint8_t)place;
+                differences[count] = fabsf(grid[i] - old[i]);
+                edges[place + 1]++;
+            }
+        }
+    for (int32_t l = 0; l < levels; l++)
+        edges[l + 1] += edges[l];
+    for (int32_t i = count - 1; i >= 0; i--)
+        sorted[--edges[level[i] + 1]] = differences[i]; /* afterwards edges[l + 1] is where level l begins */
+    for (int32_t l = 0; l < levels; l++) {
+        int32_t first = edges[l + 1], seen = (l + 1 < levels ? edges[l + 2] : count) - first;
+        out[l] = seen >= fewest ? ranked(sorted + first, seen, seen / 2) : -1;
+    }
+    free(memory);
+    return 0;
+}
+
+/* ---- what two exposures may differ by ---- */
+
+/* numpy's interp: `values` at `count` places that do not fall, at each of knots + 1 equal steps of 0..1. */
+static void interpolate(const double *places, const double *values, int32_t count, int32_t knots, double *out)
+{
+    int32_t at = 0;
+    for (int32_t k = 0; k <= knots; k++) {
+        double x = (double)k / knots;
+        while (at + 1 < count && places[at + 1] <= x)
+            at++;
+        if (x < places[0] || at + 1 == count)
+            out[k] = values[at];
+        else
+            out[k] = values[at] + (values[at + 1] - values[at]) / (places[at + 1] - places[at]) * (x - places[at]);
+    }
+}
+
+/* See the constants of fusion/motion/ghost_mask.py. */
+typedef struct {
+    const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance (or NULL) */
+    int32_t knots, levels, step;
+    double code, spread_of_mad;
+} Measure;
+
+/* Samples of one channel of every step-th cell, in the order of the knot nearest to the darker value; ties as they come. */
+typedef struct {
+    int32_t count;
+    float *levels, *differences, *room;
+    uint16_t *knots;
+} Samples;
+
+static void take_samples(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width, Samples *samples)
+{
+    int32_t step = measure->step, top = step / 2 < height - 1 ? step / 2 : height - 1, left = step / 2 < width - 1 ? step / 2 : width - 1;
+    int32_t count = 0;
+    float *levels = samples->room, *seen = samples->differences;
+    for (int32_t y = top; y < height; y += step)
+        for (int32_t x = left; x < width; x += step, count++) {
+            size_t place = 3 * ((size_t)y * width + x);
+            levels[count] = under[place];
+            seen[count] = over[place];
+        }
+    for (int32_t i = 0; i < count; i++)
+        samples->knots[i] = (uint16_t)(levels[i] * (float)measure->knots + 0.5f);
+    samples->count = count;
+}
+
+/* Sorted by counting; `counts`: knots + 2. */
+static void sort_samples(const Measure *measure, Samples *samples, int32_t *counts)
+{
+    float *seen = samples->differences, *levels = samples->levels, *sorted = levels + samples->count;
+    memset(counts, 0, ((size_t)measure->knots + 2) * sizeof *counts);
+    for (int32_t i = 0; i < samples->count; i++)
+        counts[samples->knots[i] + 1]++;
+    for (int32_t k = 0; k <= measure->knots; k++)
+        counts[k + 1] += counts[k];
+    for (int32_t i = 0; i < samples->count; i++) {
+        int32_t knot = samples->knots[i], to = counts[knot]++;
+        levels[to] = samples->room[i];
+        sorted[to] = (float)measure->brighter[knot] - seen[i];
+    }
+    samples->differences = sorted;
+}
+
+static double held(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
+
+/* By level: median and spread of the difference between the expected and the seen brighter values; `at`: the middle level. */
+static int32_t spreads_of_parts(const Measure *measure, Samples *samples, double *at, double *medians, double *spreads)
+{
+    int32_t parts = samples->count < measure->levels ? samples->count : measure->levels;
+    int32_t each = samples->count / parts, first = samples->count % parts;
+    for (int32_t p = 0; p < parts; p++, first += each) {
+        float *differences = samples->differences + first;
+        float median = ranked(differences, each, each / 2);
+        for (int32_t i = 0; i < each; i++)
+            differences[i] = fabsf(differences[i] - median);
+        at[p] = (double)samples->levels[first + each / 2];
+        medians[p] = (double)median;
+        spreads[p] = measure->spread_of_mad * (double)ranked(differences, each, each / 2);
+    }
+    return parts;
+}
+
+/* Expected value and variance (knots + 1 each) of one channel of the brighter grid, by the level of the darker one (both height x
+ * width x 3, from that channel on): `_measured` of fusion/motion/ghost_mask.py. 0, or 1 if out of memory. */
+int allowed_of_channel(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width, double *expected,
+                       double *noise)
+{
+    size_t most = ((size_t)height / measure->step + 1) * ((size_t)width / measure->step + 1), knots = (size_t)measure->knots + 2;
+    double *memory = malloc(3 * (size_t)measure->levels * sizeof(double) + most * (4 * sizeof(float) + 2) + knots * sizeof(int32_t));
+    if (!memory)
+        return 1;
+    double *at = memory, *medians = at + measure->levels, *spreads = medians + measure->levels;
+    int32_t *counts = (int32_t *)(spreads + measure->levels);
+    float *floats = (float *)(counts + knots);
+    Samples samples = {0, floats, floats + 2 * most, floats + 3 * most, (uint16_t *)(floats + 4 * most)};
+    take_samples(measure, under, over, height, width, &samples);
+    sort_samples(measure, &samples, counts);
+    int32_t parts = spreads_of_parts(measure, &samples, at, medians, spreads);
+    interpolate(at, medians, parts, measure->knots, expected);
+    interpolate(at, spreads, parts, measure->knots, noise);
+    for (int32_t k = 0; k <= measure->knots; k++) {
+        double code = measure->code * measure->slope[k], bias = 0.05 + code;
+        double spread = held(noise[k], measure->code + 0.25 * code, 0.03 + 2 * code);
+        expected[k] = held(measure->brighter[k] - held(expected[k], -bias, bias), 0, 1);
+        spread *= spread;
+        noise[k] = measure->least && measure->least[k] > spread ? measure->least[k] : spread;
+    }
+    free(memory);
+    return 0;
+}
+
+/* ---- intensity mapping functions ---- */
+
+/* The value with the same rank in `target` for each of `source`, both histograms over knots + 1 knots. `room`: 2 (knots + 1). */
+static void match(const double *source, const double *target, int32_t knots, double *room, double *out)
+{
+    double *ranks = room, *places = room + knots + 1, sum = 0, below = 0, most = 0;
+    int32_t count = 0, at = 0;
+    memset(out, 0, ((size_t)knots + 1) * sizeof *out);
+    for (int32_t k = 0; k <= knots; k++) {
+        sum += target[k];
+        if (target[k] != 0) {
+            ranks[count] = sum - target[k] / 2;
+            places[count++] = (double)k / knots;
+        }
+    }
+    for (int32_t k = 0; k <= knots && count; k++) {
+        below += source[k];
+        double rank = below - source[k] / 2, value;
+        while (at + 1 < count && ranks[at + 1] <= rank)
+            at++;
+        if (rank < ranks[0] || at + 1 == count)
+            value = places[at];
+        else
+            value = places[at] + (places[at + 1] - places[at]) / (ranks[at + 1] - ranks[at]) * (rank - ranks[at]);
+        out[k] = most = value > most ? value : most;
+    }
+}
+
+/* The mean of `near` (odd) knots about each, the first and last repeated beyond the ends. */
+static void smooth(const double *curve, int32_t knots, int32_t near, double *out)
+{
+    double sum = 0;
+    for (int32_t k = -near / 2; k < near / 2; k++)
+        sum += curve[k < 0 ? 0 : k > knots ? knots : k];
+    for (int32_t k = 0; k <= knots; k++) {
+        int32_t last = k + near / 2, first = k - near / 2;
+        sum += curve[last > knots ? knots : last];
+        out[k] = sum / near;
+        sum -= curve[first < 0 ? 0 : first];
+    }
+}
+
+/* `matched` goes towards `known` where few of `seen` are near; `share`: room for knots + 1. */
+static void blend_known(const double *known, const double *seen, int32_t knots, int32_t near, double prior, double *share, double *matched)
+{
+    double most = 0;
+    smooth(seen, knots, near, share);
+    for (int32_t k = 0; k <= knots; k++) {
+        double count = share[k] * near, value = known[k] + count / (count + prior) * (matched[k] - known[k]);
+        matched[k] = most = value > most || k == 0 ? value : most;
+    }
+}
+
+/* Maps of one channel, from the darker exposure's values to the brighter one's and the reverse, from their histograms and what is
+ * known (or NULL): `learned` of fusion/motion/intensity_mapping.py. All knots + 1. clips: the knot from which values clip; near,
+ * prior: see there. 0, or 1 if out of memory. */
+int learned_maps(const double *dark, const double *bright, const double *known_brighter, const double *known_darker, int32_t knots,
+                 int32_t clips, int32_t near, double prior, double *brighter, double *darker)
+{
+    size_t count = (size_t)knots + 1;
+    double *memory = malloc(3 * count * sizeof *memory), *scaled = memory + 2 * count, darks = 0, brights = 0;
+    if (!memory)
+        return 1;
+    for (size_t k = 0; k < count; k++)
+        darks += dark[k], brights += bright[k];
+    for (size_t k = 0; k < count; k++)
+        scaled[k] = bright[k] * (darks / (brights > 1e-9 ? brights : 1e-9));
+    match(dark, scaled, knots, memory, brighter);
+    match(scaled, dark, knots, memory, darker);
+    double top = darker[clips];
+    for (size_t k = 0; k < count; k++)
+        darker[k] = darker[k] < top ? darker[k] : top;
+    if (known_brighter) {
+        blend_known(known_brighter, dark, knots, near, prior, memory, brighter);
+        blend_known(known_darker, scaled, knots, near, prior, memory, darker);
+    }
+    free(memory);
+    return 0;
+}
+
+static double noise_at(const float *noise, int32_t levels, double value)
+{
+    int32_t place = (int32_t)(value * levels);
+    return (double)noise[place < levels - 1 ? place : levels - 1];
+}
+
+/* What the noise of two exposures (deviation at `levels` intervals) brings about between them: the variance at knots + 1 knots. */
+void least_variance(const double *brighter, const double *slope, const float *dark, const float *bright, int32_t knots, int32_t levels,
+                    int32_t near, double *out)
+{
+    smooth(slope, knots, near, out);
+    for (int32_t k = 0; k <= knots; k++) {
+        double enlarged = out[k] * noise_at(dark, levels, (double)k / knots), own = noise_at(bright, levels, brighter[k]);
+        out[k] = enlarged * enlarged + own * own;
+    }
+}
+
+/* Curves (3 x knots + 1) as whole codes for every one of `codes`: 3 x codes. */
+void code_tables(const double *curves, int32_t knots, int32_t codes, float *out)
+{
+    for (int c = 0; c < 3; c++, curves += knots + 1)
+        for (int32_t code = 0; code < codes; code++) {
+            double place = (double)code * knots / (codes - 1);
+            int32_t first = (int32_t)place < knots - 1 ? (int32_t)place : knots - 1;
+            double value = curves[first] + (place - first) * (curves[first + 1] - curves[first]);
+            *out++ = (float)(int32_t)(held(value, 0, 1) * (codes - 1) + 0.5);
+        }
+}

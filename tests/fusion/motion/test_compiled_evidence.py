@@ -1,0 +1,82 @@
+"""The compiled measurements of grids against their definitions."""
+
+import numpy as np
+import pytest
+
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.cpu.compiled_evidence import code_tables
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.motion import intensity_mapping, temporal_noise
+from livemef.fusion.motion.intensity_mapping import KNOTS, ExposureMap
+from livemef.fusion.motion.loops import DefinedLoops
+
+pytestmark = pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
+SHAPES = [(1, 1), (1, 40), (7, 13), (45, 80), (120, 160)]
+RNG = np.random.default_rng(5)
+NOISE = np.linspace(0.002, 0.02, temporal_noise.LEVELS).astype(np.float32)
+
+
+def grids(shape, clipped=False):
+    """Two exposures of one scene, 3 EV apart, whose values tie in places."""
+    light = RNG.random((*shape, 3)) ** 3
+    light[: shape[0] // 2] = np.round(light[: shape[0] // 2], 2)
+    under, over = light**0.45 * 0.4, np.minimum(light**0.45, 1)
+    noisy = [np.clip(grid + RNG.normal(0, 0.004, grid.shape), 0, 1) for grid in (under, over)]
+    return [np.ones_like(grid, np.float32) if clipped else grid.astype(np.float32) for grid in noisy]
+
+
+def both(name, *arguments):
+    return getattr(CompiledLoops(), name)(*arguments), getattr(DefinedLoops, name)(*arguments)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_noise_over_time(shape):
+    grid, _ = grids(shape)
+    old = np.clip(grid + RNG.normal(0, 0.01, grid.shape), 0, 1).astype(np.float32)
+    np.testing.assert_allclose(*both("measured_noise", grid, old), rtol=1e-7)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("clipped", [False, True])
+def test_what_two_exposures_may_differ_by(shape, clipped):
+    under, over = grids(shape, clipped)
+    maps = intensity_mapping.learned(*map(intensity_mapping.histograms, (under, over)), None, under.size // 3)
+    least = [np.full(KNOTS + 1, variance) for variance in (0, 1e-5, 1e-3)]
+    found, wanted = both("allowed_by_channel", under, over, maps, least)
+    np.testing.assert_allclose(found.expected, wanted.expected, atol=1e-6)
+    np.testing.assert_allclose(found.noise, wanted.noise, atol=1e-8)
+    assert found.spoilt == wanted.spoilt
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+@pytest.mark.parametrize("known", [None, (intensity_mapping.of_light_ratio(8.0),) * 3])
+def test_maps_learned_from_histograms(clipped, known):
+    dark, bright = map(intensity_mapping.histograms, grids((45, 80), clipped))
+    for found, wanted in zip(*both("learned", dark, 1.7 * bright, known, 45 * 80), strict=True):
+        np.testing.assert_allclose(found.brighter, wanted.brighter, atol=1e-9)
+        np.testing.assert_allclose(found.darker, wanted.darker, atol=1e-9)
+
+
+@pytest.mark.parametrize("noises", [(None, None), (NOISE, None), (None, NOISE), (NOISE, NOISE[::-1].copy())])
+def test_what_noise_brings_about_between_exposures(noises):
+    exposures = intensity_mapping.of_light_ratio(8.0)
+    np.testing.assert_allclose(*both("least_variance", exposures, *noises), rtol=1e-6)
+
+
+def test_the_slope_of_a_map():
+    exposures = ExposureMap(np.linspace(0, 1, KNOTS + 1) ** 0.5, np.zeros(KNOTS + 1))
+    np.testing.assert_allclose(exposures.slope, np.gradient(exposures.brighter, 1 / KNOTS))
+
+
+@pytest.mark.parametrize("shape", [(6, 12), (6, 12, 3)])
+@pytest.mark.parametrize("size", [(6, 12), (3, 6), (2, 4), (6, 3), (1, 1), (4, 5)])
+def test_means_of_cells(shape, size):
+    np.testing.assert_allclose(*both("mean_cells", RNG.random(shape).astype(np.float32), *size), atol=3e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tables_of_codes(dtype):
+    curves = np.sort(RNG.random((3, KNOTS + 1)), axis=1)
+    curves[:, -200:] = 1
+    found, wanted = code_tables(curves, np.iinfo(dtype).max + 1), intensity_mapping.code_tables(curves, np.dtype(dtype))
+    assert np.abs(found - wanted).max() <= (0 if dtype is np.uint8 else 1)
