@@ -17,8 +17,8 @@ from livemef.fusion.stream.local_runs import LocalRun, local_runs
 
 @dataclass(frozen=True)
 class ControlEvent:
-    """Something that has happened. event: "settings", "plan", "process", "still" or "recording". data: what
-    docs/control.md says of it.
+    """Something that has happened. event: "settings", "plan", "process", "still", "recording", "session" or
+    "session_event". data: what docs/control.md says of it.
     """
 
     event: str

@@ -31,6 +31,7 @@ from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.clock import is_synchronised
 from livemef.tools.field.desk import Desk
 from livemef.tools.field.link import SessionDoor
+from livemef.tools.field.news import EVENT, SessionNews, for_everybody
 from livemef.tools.field.pipeline import Pipeline
 from livemef.tools.field.products import Origin
 from livemef.tools.field.project import Project, load_project
@@ -95,7 +96,9 @@ def open_command(
         watch = stack.enter_context(closing(RigWatch(pipeline.endpoint, plan, rig.correction, searches)))
         watch.start()
         watch.wait_for_bracket(FIRST_BRACKET_S)
+        say = _both(say, lambda event: pipeline.tell(EVENT, for_everybody(event)))
         desk = Desk(field, earlier, settings, rig, watch, say)
+        stack.enter_context(closing(SessionNews(pipeline.tell, desk.board.snapshot)))
         stack.enter_context(closing(SessionDoor(folder, desk.ask)))
         stack.enter_context(_ending_on_signals(desk))
         say({"event": "open", "session": str(field.folder), "exposures": frozen["plan"], "page": pipeline.page})
@@ -212,6 +215,14 @@ def _printer(as_json: bool) -> Callable[[Event], None]:
         text = json.dumps(event, ensure_ascii=False) if as_json else _in_words(event)
         with lock, suppress(OSError):
             print(text, flush=True)
+
+    return say
+
+
+def _both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Callable[[Event], None]:
+    def say(event: Event) -> None:
+        first(event)
+        second(event)
 
     return say
 

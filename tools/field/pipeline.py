@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ class Pipeline:
         self._run = run.Pipeline(config, place, None, Saver(lambda: config), (outlet,), mosaics)
         self._supervisor = self._run.supervisor
         self._ending = threading.Event()
+        self._news: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
         self._failed: StartFailed | None = None
         self._thread = threading.Thread(target=self._watch, name="pipeline", daemon=True)
 
@@ -75,6 +77,10 @@ class Pipeline:
         """Latest figures of the fusion process: fps, latency_ms and counters."""
         return dict(self._supervisor.children["fusion"].values)
 
+    def tell(self, event: str, data: Mapping[str, Any]) -> None:
+        """Send an event to everybody who listens to the control API. From any thread; never waits."""
+        self._news.put((event, data))
+
     def stop(self) -> None:
         """End all processes."""
         self._ending.set()
@@ -85,7 +91,14 @@ class Pipeline:
             self._supervisor.start()
             while not self._ending.is_set():
                 self._run.step(TURN_S)
+                self._send_news()
         except StartFailed as error:
             self._failed = error
         finally:
+            self._send_news()
             self._supervisor.stop()
+
+    def _send_news(self) -> None:
+        while not self._news.empty():
+            event, data = self._news.get()
+            self._run.control.event(event, **data)

@@ -167,19 +167,26 @@ class RigWatch:
             except (CaptureError, FusionError) as error:
                 self._seen = replace(self._seen, problem=str(error), rig=None)
             else:
-                self._seen = self._found(bracket)
+                if isinstance(bracket, str):
+                    self._seen = replace(self._seen, problem="", exposure=bracket, rig=None)
+                else:
+                    self._seen = self._found(bracket)
                 self._begun.set()
             self._ending.wait(max(0.05, began + PERIOD_S - time.monotonic()))
 
-    def _bracket(self) -> list[Frame]:
-        """The next frame of each exposure. Raises CameraStalled."""
+    def _bracket(self) -> list[Frame] | str:
+        """The next frame of each exposure; how one departs from the plan, if it does. Raises CameraStalled."""
         found: dict[int, Frame] = {}
         deadline = time.monotonic() + BRACKET_LIMIT_S
         with ExposureFrames(self._endpoint) as frames:
             while len(found) < len(self._plan):
                 frame = frames.next_frame(max(0.01, deadline - time.monotonic()))
-                if frame.record.index is not None and frame.record.index < len(self._plan):
-                    found[frame.record.index] = frame
+                index = frame.record.index
+                if index is None or index >= len(self._plan):
+                    continue
+                if departure := _departure(frame, self._plan[index]):
+                    return departure
+                found[index] = frame
         return [found[index] for index in sorted(found)]
 
     def _found(self, bracket: list[Frame]) -> Seen:
@@ -191,7 +198,6 @@ class RigWatch:
             rig = self._compared(self._target, bracket)
         return Seen(
             problem="",
-            exposure=_departure(bracket, self._plan),
             clipped=float(np.count_nonzero(clips)) / clips.size,
             picture_bytes=sum(frame.pixels.nbytes for frame in bracket),
             pixels=clips.size,
@@ -248,13 +254,12 @@ class RigWatch:
         return merge(exposures, pictures, cropped).light
 
 
-def _departure(bracket: list[Frame], plan: Sequence[Exposure]) -> str:
-    """How the exposures of the frames depart from the plan; "" = they do not."""
-    for frame, wanted in zip(bracket, plan, strict=True):
-        exposure = frame.record.exposure
-        if exposure is not None and departs(frame.record, wanted):
-            return f"an exposure is {describe(exposure)} where the session has {describe(wanted)}: who changed it?"
-    return ""
+def _departure(frame: Frame, wanted: Exposure) -> str:
+    """How a frame's exposure departs from the wanted one; "" = it does not."""
+    exposure = frame.record.exposure
+    if exposure is None or not departs(frame.record, wanted):
+        return ""
+    return f"an exposure is {describe(exposure)} where the session has {describe(wanted)}: who changed it?"
 
 
 def _mtf50(light: Light, corners: Sequence[tuple[float, float]]) -> float | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 KEPT = 256
+STATES = ("session",)
+"""Events that hold a whole state: only the newest is kept, and who begins to listen gets it at once."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,22 @@ class Event:
     event: str
     data: dict[str, Any]
 
-    def as_sse(self) -> bytes:
+    def as_sse(self, with_id: bool = True) -> bytes:
         """As text/event-stream has it."""
-        return f"id: {self.id}\nevent: {self.event}\ndata: {json.dumps(self.data)}\n\n".encode()
+        number = f"id: {self.id}\n" if with_id else ""
+        return f"{number}event: {self.event}\ndata: {json.dumps(self.data)}\n\n".encode()
 
 
 class EventLog:
-    """The newest KEPT events. For one asyncio loop."""
+    """The newest KEPT events, and of STATES the newest. For one asyncio loop."""
 
     def __init__(self) -> None:
         self._life = secrets.token_hex(4)
         self._count = 0
-        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[int, Event]] = deque()
+        self._states: dict[str, tuple[int, Event]] = {}
+        self._forgotten = 0
+        """Number of the newest event that is no longer kept, states apart."""
         self._changed = asyncio.Event()
 
     @property
@@ -42,7 +48,13 @@ class EventLog:
     def add(self, event: str, data: dict[str, Any]) -> None:
         """Add an event, and wake all who wait."""
         self._count += 1
-        self._kept.append(Event(self.last_id, event, data))
+        entry = self._count, Event(self.last_id, event, data)
+        if event in STATES:
+            self._states[event] = entry
+        else:
+            self._kept.append(entry)
+            if len(self._kept) > KEPT:
+                self._forgotten, _ = self._kept.popleft()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -51,10 +63,14 @@ class EventLog:
         life, _, number = known.rpartition("-")
         if life != self._life or not number.isdecimal() or len(number) > 12:
             return None
-        missed = self._count - int(number)
-        if missed < 0 or missed > len(self._kept):
+        if not self._forgotten <= int(number) <= self._count:
             return None
-        return list(self._kept)[len(self._kept) - missed :]
+        entries = sorted((*self._kept, *self._states.values()), key=lambda entry: entry[0])
+        return [event for count, event in entries if count > int(number)]
+
+    def states(self) -> list[Event]:
+        """The newest event of each of STATES, for who begins to listen."""
+        return [event for _, event in sorted(self._states.values(), key=lambda entry: entry[0])]
 
     async def wait(self, known: str, timeout_s: float) -> None:
         """Wait until there is an event after `known`, `timeout_s` at most."""

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from livemef.tools.exits import UserError
 from livemef.tools.field.link import NAME, ask
+from livemef.tools.field.news import for_everybody
 from livemef.tools.preview.api import Api, Body, Request, Route
 from livemef.tools.run.outcome import Outcome, problem
 
@@ -36,7 +37,10 @@ class NoteBody(Body):
 
 async def session(api: Api, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:
     """GET /session."""
-    return await _asked(api, {"do": "status"})
+    outcome = await _asked(api, {"do": "status"})
+    if outcome.refused or request.role == "control":
+        return outcome
+    return Outcome(outcome.status, for_everybody(outcome.body))
 
 
 async def objects(api: Api, request: Request, body: Any, names: Mapping[str, str]) -> Outcome:

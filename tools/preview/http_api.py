@@ -11,6 +11,7 @@ from aiohttp import web
 
 from livemef.tools.preview import page_files
 from livemef.tools.preview.api import LONGEST_BODY, LONGEST_CLIENT, Api, Request
+from livemef.tools.preview.event_log import Event
 from livemef.tools.preview.guard import Guard, Refusal, Role, Sent
 from livemef.tools.run.outcome import Outcome, problem
 
@@ -103,7 +104,8 @@ class HttpApi:
                 missed = log.after(known)
                 if missed is None:
                     known, hello = log.last_id, {"revision": self._api.link.settings.get("revision")}
-                    await response.write(f"id: {known}\nevent: hello\ndata: {json.dumps(hello)}\n\n".encode())
+                    await response.write(Event(known, "hello", hello).as_sse())
+                    await response.write(b"".join(event.as_sse(with_id=False) for event in log.states()))
                 elif missed:
                     known = missed[-1].id
                     await response.write(b"".join(event.as_sse() for event in missed))

@@ -355,7 +355,7 @@ class Control:
             self.event("settings", revision=self.state.revision, who=who, changed={}, action="save")
         return outcome
 
-    def event(self, event: str, **data: Any) -> None:
+    def event(self, event: str, /, **data: Any) -> None:
         """Tell everybody."""
         self._tell_gate(EVENT, {"event": event, "data": data})
         self._pipeline.tell("fusion", Command(0, EVENT, {"event": event, "data": data}))  # which publishes it

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,18 @@ class Session:
         status, found = self.call("GET", "session")
         assert status == 200, found
         return found
+
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and data of each server-sent event."""
+        request = urllib.request.Request(f"{self.page}api/v1/events", headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            name = ""
+            for line in answer:
+                field, _, value = line.decode().rstrip("\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
 
     def until(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """The state once the condition holds."""

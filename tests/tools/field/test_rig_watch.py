@@ -1,7 +1,6 @@
-"""The watch of the rig: a knock, a fading lamp, an object over the target, an exposure that somebody changed."""
+"""The watch of the rig: a knock, a fading lamp, a lens that slips, an object over the target."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from livemef.calibration.quality.sheet import measure_sheet
 from livemef.calibration.quality.targets import find_target, shipped_targets
 from livemef.capture.bracketing.plan import parse_plan
 from livemef.capture.cameras.registry import open_camera
-from livemef.capture.frame import Exposure, Frame
+from livemef.capture.frame import Frame
 from livemef.capture.session import CaptureSession
 from livemef.fusion.correction import SRGB, CameraCorrection
 from livemef.fusion.merge import merge
@@ -61,7 +60,7 @@ def test_an_undisturbed_rig_has_no_warning() -> None:
         assert seen.rig.warning == ""
         assert seen.rig.moved_px == pytest.approx(0, abs=0.2)
         assert seen.rig.mtf50_share == pytest.approx(1, abs=0.02)
-        assert (seen.exposure, seen.clipping) == ("", "")
+        assert seen.clipping == ""
 
 
 @pytest.mark.parametrize("pixels", [2.0, 5.0])
@@ -126,13 +125,6 @@ def test_an_object_over_the_target_is_no_fault_of_the_rig() -> None:
     assert rig is not None
     assert not rig.in_view
     assert rig.warning == ""
-
-
-def test_an_exposure_that_is_not_the_sessions_shows() -> None:
-    first = next(brackets(""))
-    other = replace(first[1].record, measured=Exposure(7000.0))
-    seen = watching(first)._found([first[0], Frame(other, first[1].pixels), first[2]])
-    assert "an exposure is 7 ms where the session has 5 ms" in seen.exposure
 
 
 def test_what_clips_in_the_darkest_exposure_is_marked() -> None:

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+import livemef
+from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.cli import main
-from tests.tools.field.session_rig import Session, make_project
+from tests.tools.field.session_rig import LIMIT_S, Session, make_project
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,14 @@ def test_only_who_has_the_token_takes(session: Session) -> None:
     assert session.call("POST", "session/take", {"id": 7})[0] == 422
     assert session.call("POST", "session/take", {"id": "KR-1", "path": "/etc"})[0] == 422
     assert session.call("GET", "session/objects/..%2f..%2fetc/thumb")[0] == 404
+
+
+def test_the_state_is_an_event_for_who_begins_to_listen(session: Session) -> None:
+    events = session.events()
+    assert [next(events)[0], next(events)[0]] == ["hello", "session"]
+    _, state = next(event for event in events if event[0] == "session")  # and again, as it changes or stays
+    assert state["red"] == session.state()["red"]
+    assert "project" not in state
 
 
 def test_a_target_then_objects(session: Session) -> None:
@@ -114,6 +124,30 @@ def test_verbs_from_another_terminal(session: Session, capsys: pytest.CaptureFix
         assert says in line
 
 
+def test_ctl_and_the_client_reach_the_pipeline_of_a_session(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = [run for run in local_runs() if run.pid == session.process.pid]
+    assert run.page == session.page
+    assert main(["ctl", "set", "fusion.gamma=0.8", "--at", run.control]) == 0
+    capsys.readouterr()
+    assert main(["ctl", "get", "fusion.gamma", "--at", run.control]) == 0
+    assert capsys.readouterr().out == "0.8\n"
+    with livemef.control(run.control) as camera:
+        events = camera.events(LIMIT_S)
+        first = next(event for event in events if event.event == "session")
+        assert first.data["objects"] == session.state()["objects"]
+        session.call("POST", "session/take", {"part": True})
+        stored = next(event for event in events if event.event == "session_event")
+    assert (stored.data["event"], stored.data["part"]) == ("stored", 2)
+    assert stored.data["folder"] == "KR-2_p0002"  # where that lies on the machine is nobody's business
+    assert main(["ctl", "set", "capture.exposures=1ms,7ms,25ms", "--at", run.control]) == 0
+    (red,) = session.until(lambda state: state["red"])["red"]
+    assert "an exposure is 7 ms where the session has 5 ms" in red
+    assert main(["ctl", "set", "capture.exposures=1ms,5ms,25ms", "--at", run.control]) == 0
+    session.until(lambda state: not state["red"])
+
+
 def children(pid: int) -> dict[str, int]:
     """Process ids of the pipeline under a session, by name."""
     pids = Path(f"/proc/{pid}/task").glob("*/children")
@@ -135,9 +169,9 @@ def test_a_signal_closes_what_is_whole(session: Session, capsys: pytest.CaptureF
     events = session.close()
     assert session.process.returncode == 0
     assert events[-1]["event"] == "closed"
-    assert events[-1]["objects"] == 6
+    assert events[-1]["objects"] == 7
     names = sorted(path.name for path in (session.folder / "objects").iterdir())
-    assert names == ["KR-1", "KR-1_p0002", "KR-2", "KR-2.r2", "KR-400", "KR-500"]
+    assert names == ["KR-1", "KR-1_p0002", "KR-2", "KR-2.r2", "KR-2_p0002", "KR-500", "KR-600"]
     assert all(bagit.Bag(str(session.folder / "objects" / name)).is_valid() for name in names)
     assert main(["shoot", "status", str(session.folder.parent), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)

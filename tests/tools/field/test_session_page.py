@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tools.field.session_rig import Session, make_project
-from tests.tools.preview.browser import needs_browser, open_browser, set_size
+from tests.tools.preview.browser import complaints, needs_browser, open_browser, set_size
 
 pytestmark = needs_browser
 LIMIT_S = 60
@@ -52,6 +52,7 @@ def scan(page: Any, text: str) -> None:
 
 
 def test_red_bar_and_no_take_before_a_target(page: Any) -> None:
+    assert complaints(page) == []
     until(lambda: page.find_element("id", "field").is_displayed())
     until(lambda: words(page, "field-red").startswith("no target yet"))
     assert words(page, "field-now") == "Not ready"
@@ -99,6 +100,18 @@ def test_the_clipping_overlay_comes_and_goes(page: Any) -> None:
     assert overlay.is_displayed()
     page.find_element("id", "clipping").click()
     until(lambda: not overlay.is_displayed())
+
+
+def test_the_state_comes_by_events_and_nothing_is_asked_for_again_and_again(page: Any) -> None:
+    is_state = "new URL(entry.name).pathname === '/api/v1/session'"
+    asked = f"return performance.getEntriesByType('resource').filter(entry => {is_state}).length"
+    until(lambda: page.find_element("id", "take").is_enabled())
+    time.sleep(1)  # the click before this test asks once
+    before, ages = page.execute_script(asked), {words(page, "badge")}
+    time.sleep(5)
+    assert page.execute_script(asked) == before
+    until(lambda: ages.add(words(page, "badge")) or len(ages) > 1)
+    assert [text for text in complaints(page) if "409" not in text] == []  # what was refused, the page has shown
 
 
 def test_who_only_looks_cannot_take(session: Session, tmp_path: Path) -> None:

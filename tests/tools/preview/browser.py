@@ -94,6 +94,5 @@ def colours(browser, *places, canvas: str = "screen"):
 
 
 def complaints(browser) -> list:
-    """What the browser's console says is wrong since the last call; where there is no control API, it says 404."""
-    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    return [message for message in severe if "/api/v1/" not in message]
+    """What the browser's console says is wrong since the last call."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -1,19 +1,32 @@
 // Field capture: the panel of an open session (livemef shoot open). Without one it stays hidden.
 
-import { call, Refused } from "./api.js";
+import { call } from "./api.js";
 import { byId, isPressed, make, setPressed, since, toast } from "./dom.js";
 
-const PERIOD_MS = 500;
-const NO_SESSION_MS = 5000;
+const ENDED = "The session has ended.";
 const THUMB_RETRY_MS = 3000;
 const DOING = { taking: "Taking …", storing: "Storing …", "measuring the target": "Measuring the target …" };
 
 export class Field {
   constructor() {
     this._state = null;
+    this._ended = false;
     this._thumbs = new Map();
     this._build();
-    this._poll();
+  }
+
+  /** The session's state, and what its terminal prints: there is a session only where these come. */
+  heard(name, data) {
+    if (name === "session") this._show(data);
+    else if (data.event === "closed") this.lost(ENDED);
+  }
+
+  /** Nothing can be taken, since no state comes any more. */
+  lost(words = "The camera cannot be reached.") {
+    if (!this._state || this._ended) return;
+    this._ended = words === ENDED;
+    this._showRed([words]);
+    this._enable(false);
   }
 
   _build() {
@@ -43,6 +56,7 @@ export class Field {
     this._clipping.addEventListener("click", () => {
       setPressed(this._clipping, !isPressed(this._clipping));
       this._overlay.hidden = true;
+      this._refresh();
     });
     // A scanner types into whatever has the focus: so it comes back to the id after every click elsewhere.
     document.addEventListener("click", event => {
@@ -61,26 +75,9 @@ export class Field {
     if (!document.querySelector("dialog[open]")) this._id.focus({ preventScroll: true });
   }
 
-  async _poll() {
-    let wait = PERIOD_MS;
-    try {
-      if (!document.hidden) this._show(await call("GET", "session"));
-      if (this._state && isPressed(this._clipping)) await this._showClipping();
-    } catch (error) {
-      if (error instanceof Refused && error.status === 0 && this._state) this._lost(error.message);
-      else if (this._state) this._lost("The session has ended.");
-      else wait = NO_SESSION_MS;
-    }
-    setTimeout(() => this._poll(), wait);
-  }
-
-  _lost(words) {
-    this._showRed([words]);
-    this._enable(false);
-  }
-
   async _showClipping() {
     const { png } = await call("GET", "session/clipping");
+    if (!isPressed(this._clipping)) return;  // it was switched off meanwhile
     this._overlay.hidden = !png;
     if (png) this._overlay.src = `data:image/png;base64,${png}`;
   }
@@ -113,7 +110,7 @@ export class Field {
   }
 
   async _refresh() {
-    try { this._show(await call("GET", "session")); } catch { /* the next poll says it */ }
+    try { this._show(await call("GET", "session")); } catch { /* the next event says it */ }
   }
 
   _enable(ready) {
@@ -127,6 +124,7 @@ export class Field {
     const first = this._state === null;
     const refused = state.refused && state.refused !== this._state?.refused ? state.refused : "";
     this._state = state;
+    this._ended = false;
     byId("field").hidden = false;
     this._title.replaceChildren("Session ", make("small", {}, [state.rig, state.operator].filter(Boolean).join(", ")));
     this._showRed(state.red);
@@ -140,6 +138,7 @@ export class Field {
     this._space.textContent = spaceWords(state);
     this._showLast(state.last);
     if (refused) toast(refused);
+    if (isPressed(this._clipping)) this._showClipping().catch(() => { /* with the next state */ });
     if (first) this._focus();
   }
 

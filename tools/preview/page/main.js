@@ -1,6 +1,6 @@
 // The page: what each part does is in a module of its own; here they are put together.
 
-import { address } from "./api.js";
+import { address, call } from "./api.js";
 import { Codec } from "./codec.js";
 import { Controls } from "./controls.js";
 import { byId, setPressed, toast } from "./dom.js";
@@ -30,6 +30,7 @@ const controls = new Controls(settings);
 const files = new Files(settings);
 const views = new Views(() => feed.wish("large", `large ${views.large.join(" ")}`));
 const strip = new Strip(views);
+const field = new Field();
 let everSeen = false;
 
 const codec = new Codec();
@@ -78,18 +79,23 @@ async function fullscreen() {
 
 async function startControl() {
   try {
+    if (!(await call("GET", "status")).control) return;  // it belongs to no pipeline: the page only looks
     await settings.read();
   } catch (error) {
     if (error.status === 0 || error.status === 503) setTimeout(startControl, STATUS_PERIOD_MS);
-    return;  // no such API here: the page only looks
+    return;
   }
-  follow(heard);
+  follow(heard, () => field.lost());
   setInterval(() => {
     if (!document.hidden) settings.readStatus().catch(() => {});
   }, STATUS_PERIOD_MS);
 }
 
 function heard(name, data) {
+  if (name === "session" || name === "session_event") {
+    field.heard(name, data);
+    return;
+  }
   if (name === "still" || name === "recording") files.heard(name, data);
   else if (name === "settings") controls.note(data);
   if (name === "hello" || name === "settings") settings.read().catch(() => {});
@@ -138,4 +144,3 @@ codec.start(feed);
 wishScopes();
 addEventListener("resize", wishScopes);
 startControl();
-new Field();
