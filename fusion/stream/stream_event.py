@@ -18,8 +18,8 @@ Word = Annotated[str, Field(min_length=1, max_length=64)]
 class StreamEvent:
     """Something that has happened to the pipeline that publishes a stream.
 
-    event: "settings", "plan", "process", "still" or "recording"; data: what docs/control.md says of it. seq: its
-    number in `stream`, from 0. published_wall_ns: Unix time (ns).
+    event: its name, data: what belongs to it, both as docs/control.md says. seq: its number in `stream`, from 0.
+    published_wall_ns: Unix time (ns).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, revalidate_instances="always")
