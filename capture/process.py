@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from livemef.capture.bracketing.plan import describe
-from livemef.capture.cameras.base import CameraInfo, KnownCamera, ask_for_mosaics
+from livemef.capture.cameras.base import CameraInfo, KnownCamera, ask_for_mosaics, give_room
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
-from livemef.capture.frame import Frame, Mosaic
+from livemef.capture.frame import Frame, Mosaic, Pixels
 from livemef.capture.live_plan import control_state, described, obey
 from livemef.capture.session import CaptureSession, open_session
 from livemef.capture.transport.frame_json import mosaic_to_dict, record_to_dict
@@ -78,6 +78,8 @@ class _Outbox:
         self._link = LinkServer(job.link, greeting, self._ring.fileno())
         self._not_sent = 0
         self._steps_done = 0
+        self._lent: int | None = None
+        """The slot that `room` returned, until a frame is put into it."""
 
     @property
     def not_taken(self) -> int:
@@ -99,15 +101,24 @@ class _Outbox:
                     self._not_sent += 1
         return self._link.connected
 
+    def room(self) -> Pixels | None:
+        """Memory for the next frame, so that `put` need not copy it; None without a consumer. See Room."""
+        if self._lent is None and self._link.connected:
+            self._lent = self._pool.acquire()
+        return None if self._lent is None else self._view(self._lent)
+
     def put(self, frame: Frame, counters: Mapping[str, int]) -> None:
-        """Take a copy of the frame and hand it over as soon as somebody can have it. Never waits."""
+        """Hand the frame over as soon as somebody can have it; it is copied unless it lies in `room`. Never waits."""
         if not self.attend():
             self._not_sent += 1
             return
-        slot = self._pool.acquire()
+        slot = self._pool.acquire() if self._lent is None else self._lent
         if slot is None:
             return
-        np.copyto(self._ring.view(slot, self._shape, self._dtype), frame.pixels)
+        self._lent = None
+        view = self._view(slot)
+        if view.ctypes.data != frame.pixels.ctypes.data:
+            np.copyto(view, frame.pixels)
         note = {"record": record_to_dict(frame.record), "counters": counters}
         if frame.mosaic is not None:
             self._put_mosaic(slot, frame.mosaic)
@@ -122,6 +133,9 @@ class _Outbox:
             height, width = values.shape
             raise CaptureError(f"the camera's raw frames are {width}x{height}, its pictures are not")
         np.copyto(self._ring.view(slot, values.shape, values.dtype, self._mosaic_at), values)
+
+    def _view(self, slot: int) -> Pixels:
+        return self._ring.view(slot, self._shape, self._dtype)
 
     @property
     def step_done(self) -> bool:
@@ -159,6 +173,7 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
             session = open_session(camera, job.exposures, job.gain, job.mains_hz, job.known, job.first_epoch)
             mosaics = job.mosaics and ask_for_mosaics(camera)
         outbox = _Outbox(job, session.info, session.most_exposures, mosaics)
+        give_room(camera, outbox.room)
         try:
             _wait_for_consumer(outbox, session, lifeline)
             if not lifeline.stopping:

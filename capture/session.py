@@ -19,7 +19,7 @@ from livemef.capture.bracketing.plan import (
 )
 from livemef.capture.cameras.base import Camera, CameraInfo, KnownCamera
 from livemef.capture.errors import CameraStalled, CaptureError
-from livemef.capture.frame import Exposure, Frame, FrameRecord, brightness
+from livemef.capture.frame import Exposure, Frame, brightness
 
 STALL_ADVICE = "is it plugged in and free? If it stops by itself, try other exposures or a lower frame rate"
 
@@ -88,6 +88,8 @@ class CaptureSession:
             raise CaptureError(f"{info.uri}: does not alternate between exposures: a bracket needs two or more")
         room = (LIVE_EXPOSURES, self._auto.most if self._auto else 0) if info.can_request else ()
         self._most_exposures = max(len(self.plan), *room, 0)
+        self._unseen: Frame | None = None
+        """The last frame, by which the plan has not been adapted yet."""
 
     @property
     def info(self) -> CameraInfo:
@@ -132,14 +134,17 @@ class CaptureSession:
     def next_frame(self, timeout_s: float) -> Frame | None:
         """Read one frame and request the exposure that is due; None if the frame belongs in no bracket.
 
-        Raises CameraStalled, with advice, after `timeout_s`; EndOfStream at the end of a finite source.
+        Automatic exposures are adapted by a frame at the next call, so that whoever waits for it need not wait for
+        that. Raises CameraStalled, with advice, after `timeout_s`; EndOfStream at the end of a finite source.
         """
+        self._adapt_plan()
         frame = self._read(timeout_s)
         decision = self._controller.on_frame(frame.record, self._brightness(frame))
         if decision.request is not None:
             self._camera.request(decision.request)
-        self._adapt_plan(decision.record, frame)
-        return replace(frame, record=decision.record) if decision.keep else None
+        labelled = replace(frame, record=decision.record)
+        self._unseen = labelled
+        return labelled if decision.keep else None
 
     def change(self, exposures: str, gain: float, mains_hz: int) -> None:
         """Use other exposures from now on: a plan as text, as for `open_session`, of at most `most_exposures`.
@@ -147,6 +152,7 @@ class CaptureSession:
         "auto" goes on from the present exposures. A new plan is a new epoch, also of another number of exposures.
         Raises CaptureError, and leaves everything as it is, for exposures that this camera cannot do.
         """
+        self._adapt_plan()
         plan = planned_exposures(exposures, gain)
         auto = _automatic(self.info, exposures, mains_hz, self._known)
         if max(len(plan), auto.most if auto else 0) > self._most_exposures:
@@ -164,19 +170,23 @@ class CaptureSession:
 
     def hold(self) -> None:
         """Keep the exposures as they are."""
+        self._adapt_plan()
         self._auto = None
 
     def settle(self, timeout_s: float, frames: int) -> None:
         """Read up to `frames` frames until the exposures suit the scene, and then leave them as they are."""
         for _ in range(frames):
+            self._adapt_plan()
             if self._auto is None or self._auto.settled:
                 break
             self.next_frame(timeout_s)
         self.hold()
 
-    def _adapt_plan(self, record: FrameRecord, frame: Frame) -> None:
-        if self._auto is None or record.exposure is None:
+    def _adapt_plan(self) -> None:
+        frame, self._unseen = self._unseen, None
+        if self._auto is None or frame is None or frame.record.exposure is None:
             return
+        record = frame.record
         measured = None if self._known is None else self._known.response
         better = self._auto.observe(frame_statistics(frame.pixels, record.exposure.light, record, measured), self.plan)
         if better is not None:

@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import gi
 import numpy as np
 
-from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera, Room, no_room
 from livemef.capture.cameras.modes import suggested_plan
+from livemef.capture.cameras.pixel_formats import bgrx
 from livemef.capture.cameras.timeouts import NoAnswer, call_within
 from livemef.capture.errors import CameraStalled, CaptureError
 from livemef.capture.frame import Exposure, Frame, FrameRecord, Pixels
@@ -88,6 +88,7 @@ class ArgusCamera:
         self._uri = uri
         self._settings = settings
         self._started = False
+        self._room: Room = no_room
         self._sequence = -1
         self._last_ns = 0
         self._pipeline: Any = None
@@ -121,6 +122,10 @@ class ArgusCamera:
         """Begin delivering frames; the pipeline has been running since it was opened."""
         self._opened()
         self._started = True
+
+    def write_into(self, room: Room) -> None:
+        """See WritingCamera."""
+        self._room = room
 
     def request(self, exposure: Exposure) -> None:
         """Set the exposure range to one value; the source repeats its capture request with it."""
@@ -183,8 +188,9 @@ class ArgusCamera:
         if not readable or mapped.size < 4 * width * height:
             raise CaptureError(f"camera '{self._uri}': its pictures are not {width}x{height} in BGRx")
         try:
-            padded = np.frombuffer(mapped.data, np.uint8, 4 * width * height).reshape(height, width, 4)
-            return np.asarray(cv2.cvtColor(padded, cv2.COLOR_BGRA2BGR))
+            pixels = bgrx(np.frombuffer(mapped.data, np.uint8), width, height, 4 * width, self._room())
+            assert pixels is not None
+            return pixels
         finally:
             buffer.unmap(mapped)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from livemef.capture.errors import CaptureError
-from livemef.capture.frame import Exposure, Frame
+from livemef.capture.frame import Exposure, Frame, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,38 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Free the device. May be called twice."""
+
+
+Room = Callable[[], "Pixels | None"]
+"""Returns memory for the camera's next picture (of its shape and dtype, packed, writable), None = allocate your own.
+
+The same memory is returned until the picture in it has been handed over: what a camera wrote there for a frame that was
+damaged, or that nobody wanted, is overwritten.
+"""
+
+
+def no_room() -> Pixels | None:
+    """The Room of a camera that was given none."""
+    return None
+
+
+@runtime_checkable
+class WritingCamera(Protocol):
+    """A camera that converts its pictures straight into memory that it is given: no copy follows."""
+
+    def write_into(self, room: Room) -> None:
+        """Convert each picture into the memory that `room` returns, from the next frame on.
+
+        A frame's pixels then lie there, and are valid until the next `read`.
+        """
+
+
+def give_room(camera: Camera, room: Room) -> bool:
+    """Let the camera write its pictures into `room`. False: it cannot, and its frames have memory of their own."""
+    if not isinstance(camera, WritingCamera):
+        return False
+    camera.write_into(room)
+    return True
 
 
 @runtime_checkable

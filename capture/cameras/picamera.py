@@ -19,8 +19,9 @@ import libcamera
 import numpy as np
 from picamera2 import Picamera2
 
-from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera, Room, no_room
 from livemef.capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
+from livemef.capture.cameras.picamera_agc import refuse_skipping_agc
 from livemef.capture.cameras.picamera_frames import PROCESSED, Delivered, Stream, exposure_in, native_plan, to_frame
 from livemef.capture.cameras.raw_development import parse_raw_format, unpacked
 from livemef.capture.cameras.timeouts import NoAnswer, call_within
@@ -36,7 +37,6 @@ CALL_LIMIT_S = 10.0
 FRAME_LIMIT_S = 5.0
 SETTLING_FRAMES = 4
 BALANCING_FRAMES = 30
-AGC_LIMIT_FPS = 33.0
 UVC_STEP_US = 100.0
 """Unit of the exposure time of USB cameras, which libcamera supports too."""
 DEFAULT_SIZE = (1280, 720)
@@ -82,6 +82,7 @@ class PicameraCamera:
         self._changed = threading.Condition()
         self._failure: Exception | None = None
         self._started = False
+        self._room: Room = no_room
         self._camera: Any = self._limited(lambda: _acquire(uri, index))
         try:
             self._limited(self._configure)
@@ -117,6 +118,10 @@ class PicameraCamera:
         with self._changed:
             self._wanted = controls
 
+    def write_into(self, room: Room) -> None:
+        """See WritingCamera. What arrived was copied before: libcamera is to have its request back at once."""
+        self._room = room
+
     def deliver_mosaics(self) -> bool:
         """Whether the stream is the raw one: its frames have the sensor's values in any case."""
         return self._settings.stream == "raw"
@@ -128,7 +133,7 @@ class PicameraCamera:
             raise CaptureError(f"camera '{self._uri}': is not started")
         deadline = time.monotonic() + timeout_s
         while True:
-            frame = to_frame(self._next(deadline, timeout_s), self._stream)
+            frame = to_frame(self._next(deadline, timeout_s), self._stream, self._room())
             if frame is not None:
                 return frame
 
@@ -165,7 +170,7 @@ class PicameraCamera:
         if settings.fps and "FrameDurationLimits" not in camera.camera_controls:
             raise CaptureError(f"camera '{self._uri}': its frame rate cannot be set: leave fps out")
         if self._is_pi:
-            _refuse_skipping_agc(self._uri, settings.fps or 30.0, os.environ)
+            refuse_skipping_agc(self._uri, settings.fps or 30.0, os.environ)
         main = self._main_stream()
         raw = None
         if settings.stream == "raw":
@@ -342,26 +347,6 @@ def _tuning_without_adaptive_contrast(model: str) -> dict[str, Any] | None:
     except (RuntimeError, StopIteration, KeyError, OSError):
         return None
     return tuning
-
-
-def _refuse_skipping_agc(uri: str, fps: float, environment: Mapping[str, str]) -> None:
-    """Raise CaptureError above about 33 fps, where the Pi's software skips frames when it sets exposures.
-
-    A setting in its configuration file allows higher rates.
-    """
-    if fps <= AGC_LIMIT_FPS:
-        return
-    path = environment.get("LIBCAMERA_RPI_CONFIG_FILE", "")
-    try:
-        with open(path, encoding="utf-8") as file:
-            allowed = "controller_min_frame_duration_us" in file.read()
-    except OSError:
-        allowed = False
-    if not allowed:
-        raise CaptureError(
-            f"camera '{uri}': above {AGC_LIMIT_FPS:.0f} fps a Pi skips exposures; lower fps, or set "
-            f"controller_min_frame_duration_us below {1e6 / fps:.0f} in the file that LIBCAMERA_RPI_CONFIG_FILE names"
-        )
 
 
 def _as_capture_error(uri: str, error: BaseException) -> CaptureError:

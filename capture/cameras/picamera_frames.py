@@ -13,7 +13,7 @@ from livemef.capture.cameras.pixel_formats import FORMATS, bgr
 from livemef.capture.cameras.raw_development import RawFormat, develop
 from livemef.capture.frame import Exposure, Frame, FrameRecord, Mosaic, Pixels
 
-PROCESSED = {"RGB888": bgr} | {name: FORMATS[name].decode for name in ("NV12", "YUYV", "MJPEG")}
+PROCESSED = {"RGB888": bgr} | {name: FORMATS[name].decode for name in ("NV12", "YUV420", "YUYV", "MJPEG")}
 """Decoders by libcamera's name of the format (its RGB888 has blue first in memory), best first."""
 CHANNELS = (1, 2, 3)
 """libcamera's HdrChannel of a short, a medium and a long exposure."""
@@ -67,11 +67,14 @@ def _channel(metadata: Mapping[str, Any]) -> int:
     return int(metadata.get("HdrChannel", 0))
 
 
-def to_frame(delivered: Delivered, stream: Stream) -> Frame | None:
-    """Picture and record of a frame, of a raw stream with its mosaic; None if its data is damaged."""
+def to_frame(delivered: Delivered, stream: Stream, out: Pixels | None = None) -> Frame | None:
+    """Picture and record of a frame, of a raw stream with its mosaic; None if its data is damaged.
+
+    out: memory for the picture, of its shape and dtype; None = new memory.
+    """
     metadata = delivered.metadata
     mosaic = None if stream.raw is None else _mosaic(delivered, stream, stream.raw)
-    pixels = _pixels(delivered, stream) if mosaic is None else develop(mosaic)
+    pixels = _pixels(delivered, stream, out) if mosaic is None else develop(mosaic, out)
     if pixels is None:
         return None
     record = FrameRecord(
@@ -86,9 +89,9 @@ def to_frame(delivered: Delivered, stream: Stream) -> Frame | None:
     return Frame(record, pixels, mosaic)
 
 
-def _pixels(delivered: Delivered, stream: Stream) -> Pixels | None:
+def _pixels(delivered: Delivered, stream: Stream, out: Pixels | None) -> Pixels | None:
     width, height = stream.size
-    return PROCESSED[stream.pixel_format](delivered.data, width, height, stream.stride)
+    return PROCESSED[stream.pixel_format](delivered.data, width, height, stream.stride, out)
 
 
 def _mosaic(delivered: Delivered, stream: Stream, raw: RawFormat) -> Mosaic:

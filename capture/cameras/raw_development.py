@@ -56,19 +56,28 @@ def unpacked(name: str) -> str:
     return name.removesuffix("_CSI2P")
 
 
-def develop(mosaic: Mosaic) -> Pixels:
-    """The developed picture of a raw frame: BGR, height x width x 3, uint16, sRGB-encoded."""
-    scale = np.float32(65535 / (mosaic.white - mosaic.black))
-    linear = (mosaic.values.astype(np.float32) - np.float32(mosaic.black)) * scale
-    for place, colour in enumerate(mosaic.order):
+def develop(mosaic: Mosaic, out: Pixels | None = None) -> Pixels:
+    """The developed picture of a raw frame: BGR, height x width x 3, uint16, sRGB-encoded.
+
+    Each value is looked up once, in a table for its colour; then the mosaic becomes a picture. out: memory for that,
+    packed, of its shape and dtype; None = new memory.
+    """
+    encoded = np.empty(mosaic.values.shape, np.uint16)
+    for place, colour in enumerate(mosaic.order or " "):
+        cell = (slice(place // 2, None, 2), slice(place % 2, None, 2)) if mosaic.order else (slice(None), slice(None))
         gain = {"R": mosaic.red_gain, "B": mosaic.blue_gain}.get(colour, 1.0)
-        if gain != 1.0:
-            linear[place // 2 :: 2, place % 2 :: 2] *= np.float32(gain)
-    levels = np.clip(linear + np.float32(0.5), 0, 65535).astype(np.uint16)
-    encoded = _srgb_table().take(levels)
+        encoded[cell] = _code_table(mosaic.black, mosaic.white, gain)[mosaic.values[cell]]
     if not mosaic.order:
-        return np.asarray(cv2.merge([encoded, encoded, encoded]))
-    return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[mosaic.order]))
+        return np.asarray(cv2.merge([encoded, encoded, encoded], dst=out))
+    return np.asarray(cv2.cvtColor(encoded, _DEMOSAIC[mosaic.order], dst=out))
+
+
+@lru_cache(maxsize=8)
+def _code_table(black: float, white: float, gain: float) -> NDArray[np.uint16]:
+    """sRGB code of each raw value: black level, scale and white balance, then the curve."""
+    linear = (np.arange(65536, dtype=np.float32) - np.float32(black)) * np.float32(65535 / (white - black))
+    levels = np.clip(linear * np.float32(gain) + np.float32(0.5), 0, 65535).astype(np.uint16)
+    return _srgb_table().take(levels)
 
 
 def demosaic(values: NDArray[np.uint16], order: str) -> Pixels:

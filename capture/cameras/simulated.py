@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from livemef.capture.cameras.base import CameraInfo
+from livemef.capture.cameras.base import CameraInfo, Room, no_room
 from livemef.capture.cameras.pacing import oldest_kept, wait_for
 from livemef.capture.cameras.simulation.controls import DelayedControls
 from livemef.capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
@@ -82,6 +82,7 @@ class SimulatedCamera:
             self._defocused = View(blurred, height, width, settings.full_well, lamps)
         self._period_ns = settings.period_us * 1e3
         self._with_mosaics = False
+        self._room: Room = no_room
         self.truth: deque[Truth] = deque(maxlen=_TRUTHS)
         self._started_ns: int | None = None
 
@@ -109,6 +110,10 @@ class SimulatedCamera:
         """Frames have the sensor's values beside the picture; always possible."""
         self._with_mosaics = True
         return True
+
+    def write_into(self, room: Room) -> None:
+        """See WritingCamera. A frame that is delivered twice has memory of its own."""
+        self._room = room
 
     def request(self, exposure: Exposure) -> None:
         """Request an exposure, clipped to the limits. It is in force `delay + 1` frames later."""
@@ -199,7 +204,8 @@ class SimulatedCamera:
             white_level=float(self._sensor.model.white_code),
             response="unknown" if self._settings.response == "curve" else self._settings.response,
         )
-        frame = Frame(record, self._sensor.develop(raw), self._sensor.mosaic(raw) if self._with_mosaics else None)
+        room = None if faults.duplicated else self._room()
+        frame = Frame(record, self._sensor.develop(raw, room), self._sensor.mosaic(raw) if self._with_mosaics else None)
         return frame, Truth(number, exposure, shutter.start_s, faults)
 
     def _due_ns(self, started_ns: int, number: int) -> int:

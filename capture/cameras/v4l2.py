@@ -21,11 +21,12 @@ from linuxpy.video.device import (
     ControlID,
     Device,
     FrameSizeType,
+    MemorySource,
     PixelFormat,
     VideoCapture,
 )
 
-from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera
+from livemef.capture.cameras.base import CameraInfo, CameraLimits, FoundCamera, Room, no_room
 from livemef.capture.cameras.modes import Mode, WantedMode, choose_mode, suggested_plan
 from livemef.capture.cameras.pixel_formats import FORMATS
 from livemef.capture.errors import CameraStalled, CaptureError
@@ -94,6 +95,7 @@ class V4l2Camera:
         self._device: Any = Device(path)
         self._capture: Any = None
         self._started = False
+        self._room: Room = no_room
         try:
             with _with_advice(uri):
                 self._device.open()
@@ -123,6 +125,10 @@ class V4l2Camera:
             self._opened().stream_on()
         self._started = True
 
+    def write_into(self, room: Room) -> None:
+        """See WritingCamera."""
+        self._room = room
+
     def request(self, exposure: Exposure) -> None:
         """Write the exposure time; the driver sends it to the camera at once."""
         self._opened()
@@ -142,15 +148,9 @@ class V4l2Camera:
                 left_s = max(0.0, deadline - time.monotonic())
                 if not select.select([self._device.fileno()], [], [], left_s)[0]:
                     raise CameraStalled(f"camera '{self._uri}': no frame within {timeout_s:.3g} s")
-                raw = capture.buffer.raw_read()
-            received_ns = time.monotonic_ns()
-            if BufferFlag.ERROR not in raw.flags:
-                mode = self._mode
-                data = np.frombuffer(raw.data, np.uint8)
-                stride = raw.format.bytes_per_line
-                pixels = FORMATS[mode.pixel_format].decode(data, mode.width, mode.height, stride)
-                if pixels is not None:
-                    return Frame(self._record(raw, received_ns), pixels)
+                frame = self._take(capture.buffer)
+            if frame is not None:
+                return frame
             damaged += 1
 
     def close(self) -> None:
@@ -158,10 +158,27 @@ class V4l2Camera:
         capture, self._capture = self._capture, None
         if capture is not None and capture.buffer is not None:
             for give_back in (capture.stream_off, capture.disarm):
-                with suppress(OSError):
+                with suppress(OSError, BufferError):  # BufferError: an error's traceback still holds a buffer
                     give_back()
         with suppress(OSError):
             self._device.close()
+
+    def _take(self, source: Any) -> Frame | None:
+        """The frame in the driver's next full buffer, converted from there; None if it is damaged."""
+        if not isinstance(source, MemorySource):  # a driver that only knows read(2), which copies
+            raw = source.raw_read()
+            return self._frame(raw.buff, raw.data, raw.format.bytes_per_line)
+        with source.queue as buffer:
+            return self._frame(buffer, source.buffers[buffer.index], source.format.bytes_per_line)
+
+    def _frame(self, buffer: Any, memory: Any, stride: int) -> Frame | None:
+        received_ns = time.monotonic_ns()
+        if BufferFlag.ERROR in BufferFlag(buffer.flags):
+            return None
+        mode = self._mode
+        data = np.frombuffer(memory, np.uint8, min(buffer.bytesused, len(memory)))
+        pixels = FORMATS[mode.pixel_format].decode(data, mode.width, mode.height, stride, self._room())
+        return None if pixels is None else Frame(self._record(buffer, received_ns), pixels)
 
     def _opened(self) -> Any:
         if self._capture is None:
@@ -231,13 +248,13 @@ class V4l2Camera:
             automatic=automatic,
         )
 
-    def _record(self, raw: Any, received_ns: int) -> FrameRecord:
-        flags = BufferFlag(raw.buff.flags)
-        stamp = raw.buff.timestamp
+    def _record(self, buffer: Any, received_ns: int) -> FrameRecord:
+        flags = BufferFlag(buffer.flags)
+        stamp = buffer.timestamp
         monotonic = flags & BufferFlag.TIMESTAMP_MASK == BufferFlag.TIMESTAMP_MONOTONIC
         starts = flags & BufferFlag.TSTAMP_SRC_MASK == BufferFlag.TSTAMP_SRC_SOE
         return FrameRecord(
-            sequence=raw.frame_nb,
+            sequence=buffer.sequence,
             timestamp_ns=stamp.secs * 1_000_000_000 + stamp.usecs * 1000,
             clock="monotonic" if monotonic else "unknown",
             received_ns=received_ns,

@@ -185,13 +185,13 @@ def _joined(parts: dict[int, bytes]) -> bytes:
     return b"".join(parts[number] for number in sorted(parts))
 
 
-def decode_jpeg(data: bytes | memoryview, header: JpegHeader) -> Pixels:
+def decode_jpeg(data: bytes | memoryview, header: JpegHeader, out: Pixels | None = None) -> Pixels:
     """The picture of an 8-bit JPEG of one or three components as BGR uint8, height x width x 3; not rotated.
 
-    Raises CaptureError for damaged data, in a few words. What leaves the rest a valid picture (a changed value, some
-    tens of bytes lost) is not found: JPEG has no checksum.
+    out: memory for it, packed and of its size; None = new memory. Raises CaptureError for damaged data, in a few words.
+    What leaves the rest a valid picture (a changed value, some tens of bytes lost) is not found: JPEG has no checksum.
     """
-    return _decoded(data, header, "BGR", 3)
+    return _decoded(data, header, "BGR", 3, out)
 
 
 def decode_cmyk(data: bytes | memoryview, header: JpegHeader) -> Pixels:
@@ -202,12 +202,14 @@ def decode_cmyk(data: bytes | memoryview, header: JpegHeader) -> Pixels:
     return np.asarray(255 - _decoded(data, header, "CMYK", 4))
 
 
-def _decoded(data: bytes | memoryview, header: JpegHeader, colours: str, samples: int) -> Pixels:
+def _decoded(
+    data: bytes | memoryview, header: JpegHeader, colours: str, samples: int, out: Pixels | None = None
+) -> Pixels:
     import simplejpeg
 
     if header.fault:
         raise CaptureError(header.fault)
-    pixels = np.empty((header.height, header.width, samples), np.uint8)
+    pixels = np.empty((header.height, header.width, samples), np.uint8) if out is None else out
     try:
         simplejpeg.decode_jpeg(data[: header.end], colorspace=colours, buffer=pixels)
     except ValueError as error:

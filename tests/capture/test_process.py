@@ -1,12 +1,18 @@
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from livemef.capture import process
+from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CameraStalled
+from livemef.capture.frame import Frame, FrameRecord
 from livemef.capture.process import least_slots
-from livemef.capture.transport.ring import SlotPool
+from livemef.capture.transport.ring import Ring, SlotPool
+from livemef.capture.transport.slot_link import Caller, meeting_point
 
 
 @pytest.mark.parametrize("exposures", [2, 3, 5])
@@ -22,6 +28,43 @@ def test_a_consumer_with_its_hands_full_is_still_given_the_next_frame(exposures:
     pool.fill(slot, 99)
     assert [note for _, note in pool.hand_over()] == [99]
     assert pool.acquire() is not None  # and the camera has where to write
+
+
+def test_frames_are_written_where_fusion_reads_them() -> None:
+    """Frames in the outbox's room are not copied; one that nobody wanted gives way; others are copied as before."""
+    ours, theirs = meeting_point()
+    info = open_camera("sim://?size=32x16").info
+    outbox = process._Outbox(process.CaptureJob(ours, "x"), info, 2)
+    assert outbox.room() is None  # nobody is there to take frames
+    with ThreadPoolExecutor(1) as pool:
+        connected = pool.submit(Caller(theirs).connect, 5.0)
+        while not outbox.attend():
+            time.sleep(0.001)
+        client = connected.result()
+    assert client is not None
+    ring = Ring.attach(client.ring_fd, client.greeting["slots"], client.greeting["slot_bytes"])
+    record = FrameRecord(0, 0, "monotonic", 0)
+    received, memories = [], []
+    for value in range(20):  # more than there are slots
+        room = outbox.room()
+        again = outbox.room()
+        assert room is not None
+        assert again is not None
+        assert room.ctypes.data == again.ctypes.data  # until it has been put
+        room[:] = value
+        own = np.full((16, 32, 3), 100 + value, np.uint8)
+        outbox.put(Frame(record, own if value % 4 == 3 else room), {})
+        message = client.receive(1.0)
+        assert message is not None
+        received.append(int(ring.view(message["slot"], (16, 32, 3), "uint8")[0, 0, 0]))
+        memories.append(room.ctypes.data)
+        client.send({"release": [message["slot"]]})
+    assert received == [100 + value if value % 4 == 3 else value for value in range(20)]
+    assert len(set(memories)) <= client.greeting["slots"]
+    assert outbox.not_taken == 0
+    ring.close()
+    client.close()
+    outbox.close()
 
 
 class SilentSession:

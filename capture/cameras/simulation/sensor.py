@@ -126,11 +126,14 @@ class Sensor:
             cv2.threshold(band, model.white, 0, cv2.THRESH_TRUNC, dst=raw[rows])
         return raw
 
-    def develop(self, raw: Raw) -> Pixels:
-        """The developed picture of a raw frame: BGR, encoded by the model's response, uint8 or uint16."""
+    def develop(self, raw: Raw, out: Pixels | None = None) -> Pixels:
+        """The developed picture of a raw frame: BGR, encoded by the model's response, uint8 or uint16.
+
+        out: memory for it, of its shape and dtype, used unless the response is linear.
+        """
         mosaic = _look_up(self._tone, raw)
         if self.model.response != "linear":
-            return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA)
+            return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA, dst=out)
         # raw values must be kept, and this demosaicking loses those of the outermost pixels
         framed = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
         return cv2.cvtColor(framed, cv2.COLOR_BayerRGGB2BGR_EA)[2:-2, 2:-2]

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from livemef.capture.cameras.base import WritingCamera, give_room
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CameraStalled, CaptureError
 from livemef.capture.frame import Exposure, LabelSource
@@ -58,6 +60,19 @@ def test_info_has_the_accepted_settings(source: Rig) -> None:
     assert all(after > before for before, after in itertools.pairwise(sequences))
     rates = [1e9 * (n1 - n0) / (t1 - t0) for n0, n1, t0, t1 in zip(sequences, sequences[1:], stamps, stamps[1:])]  # noqa: B905
     assert sorted(rates)[len(rates) // 2] == pytest.approx(info.fps, rel=0.1)
+
+
+def test_pictures_are_converted_into_given_memory(source: Rig) -> None:
+    """What all cameras with a conversion of their own do; those that play files decode into memory of their own."""
+    with closing(open_camera(source.uri)) as camera:
+        info = camera.info
+        memory = np.zeros((info.height, info.width, 3), info.dtype)
+        assert give_room(camera, lambda: memory) != source.uri.startswith("file")
+        if isinstance(camera, WritingCamera):
+            camera.start()
+            frame = camera.read(WAIT_S)
+            assert frame.pixels.ctypes.data == memory.ctypes.data
+            assert memory.any()
 
 
 def test_all_that_is_automatic_is_off(source: Rig) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livemef.capture.cameras.pixel_formats import FORMATS, bgr
+from livemef.capture.cameras.pixel_formats import FORMATS, bgr, bgrx
 from livemef.capture.frame import Pixels
 from tests.vm.usb_camera.__main__ import encode
 
@@ -21,7 +21,8 @@ def smooth(width: int = 64, height: int = 48) -> Pixels:
 
 
 def stride(name: str, width: int) -> int:
-    return {"NV12": width, "YUYV": 2 * width}.get(name, 0)
+    sizes = {"NV12": 1, "YUV420": 1, "YUYV": 2, "GREY": 1, "Y10": 2, "Y12": 2, "Y16": 2}
+    return sizes.get(name, 0) * width
 
 
 def padded(data: bytes, line: int, padding: int) -> np.ndarray:
@@ -94,3 +95,50 @@ def test_deep_grey_reaches_its_white(name: str, highest: int) -> None:
 def test_bgr_is_taken_as_it_is() -> None:
     picture = smooth()
     assert np.array_equal(bgr(padded(picture.tobytes(), 192, 5), 64, 48, 197), picture)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@given(padding=st.sampled_from((0, 2, 16)))
+def test_pictures_are_converted_into_given_memory(name: str, padding: int) -> None:
+    picture = smooth()
+    line = stride(name, 64)
+    data = np.frombuffer(encoded(picture, name), np.uint8)
+    if name == "YUV420":
+        padding = 0  # its planes differ in padding: see below
+    if line:
+        data = padded(data.tobytes(), line, padding)
+    plain = FORMATS[name].decode(data, 64, 48, line + padding)
+    given_memory = np.zeros((48, 64, 3), FORMATS[name].dtype)
+    written = FORMATS[name].decode(data, 64, 48, line + padding, given_memory)
+    assert plain is not None
+    assert written is not None
+    assert written.ctypes.data == given_memory.ctypes.data
+    assert np.array_equal(plain, given_memory)
+
+
+def test_four_bytes_a_pixel() -> None:
+    picture = smooth()
+    four = np.dstack([picture, np.full((48, 64), 9, np.uint8)]).tobytes()
+    given_memory = np.zeros((48, 64, 3), np.uint8)
+    bgrx(padded(four, 256, 12), 64, 48, 268, given_memory)
+    assert np.array_equal(given_memory, picture)
+
+
+def encoded(picture: Pixels, name: str) -> bytes:
+    """A picture as a camera sends it, also in the formats that the virtual machine's camera lacks."""
+    if name == "YUV420":
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes()
+    if name in ("GREY", "Y10", "Y12"):
+        grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        return grey.tobytes() if name == "GREY" else (grey.astype("<u2") << (int(name[1:]) - 8)).tobytes()
+    return encode(picture, name)
+
+
+def test_planes_with_padding() -> None:
+    """Lines of the planes for colour are half as long as those of luma, padding included."""
+    data = encoded(smooth(), "YUV420")
+    luma, colour = data[: 64 * 48], data[64 * 48 :]
+    apart = np.concatenate([padded(luma, 64, 16), padded(colour, 32, 8)])
+    plain = FORMATS["YUV420"].decode(np.frombuffer(data, np.uint8), 64, 48, 64)
+    assert np.array_equal(plain, FORMATS["YUV420"].decode(apart, 64, 48, 80))
+    assert np.abs(plain.astype(int) - smooth()).max() <= 6  # type: ignore[union-attr]
