@@ -184,11 +184,11 @@ class CaptureSession:
 
     def _adapt_plan(self) -> None:
         frame, self._unseen = self._unseen, None
-        if self._auto is None or frame is None or frame.record.exposure is None:
+        exposure = None if frame is None else frame.record.exposure
+        if self._auto is None or frame is None or exposure is None:
             return
-        record = frame.record
         measured = None if self._known is None else self._known.response
-        better = self._auto.observe(frame_statistics(frame.pixels, record.exposure.light, record, measured), self.plan)
+        better = self._auto.observe(frame_statistics(frame.pixels, exposure.light, frame.record, measured), self.plan)
         if better is not None:
             self._controller.set_plan(better)
 

@@ -77,7 +77,7 @@ def _code_table(black: float, white: float, gain: float) -> NDArray[np.uint16]:
     """sRGB code of each raw value: black level, scale and white balance, then the curve."""
     linear = (np.arange(65536, dtype=np.float32) - np.float32(black)) * np.float32(65535 / (white - black))
     levels = np.clip(linear * np.float32(gain) + np.float32(0.5), 0, 65535).astype(np.uint16)
-    return _srgb_table().take(levels)
+    return np.asarray(_srgb_table().take(levels), np.uint16)
 
 
 def demosaic(values: NDArray[np.uint16], order: str) -> Pixels:

@@ -34,7 +34,7 @@ def test_frames_are_written_where_fusion_reads_them() -> None:
     """Frames in the outbox's room are not copied; one that nobody wanted gives way; others are copied as before."""
     ours, theirs = meeting_point()
     info = open_camera("sim://?size=32x16").info
-    outbox = process._Outbox(process.CaptureJob(ours, "x"), info, 2)
+    outbox = process._Outbox(process.CaptureJob(ours, "x"), info, 2, False)
     assert outbox.room() is None  # nobody is there to take frames
     with ThreadPoolExecutor(1) as pool:
         connected = pool.submit(Caller(theirs).connect, 5.0)
