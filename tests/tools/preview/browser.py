@@ -1,9 +1,12 @@
 """A real browser, and what tests ask of the page in it."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.tools.preview.firefox import Firefox
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -47,23 +50,39 @@ return [Number(canvas.dataset.seq), canvas.width, canvas.height, rgb];
 """[number of the picture, width, height, [red, green, blue] at each place]; a place is a share of width and height."""
 
 
-def open_browser(folder: Path) -> "webdriver.Chrome":
-    """A new browser whose profile is in `folder`."""
+def open_browser(folder: Path, service=None, bidi: bool = False) -> "webdriver.Chrome":
+    """A new browser whose profile is in `folder`: Chromium, or what TEST_BROWSER names. bidi: to be driven by
+    WebDriver BiDi as well.
+    """
+    if os.environ.get("TEST_BROWSER") == "firefox":
+        return Firefox(folder)
     options = webdriver.ChromeOptions()
+    options.enable_bidi = bidi
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, f"--user-data-dir={folder}"):
         options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    driver = webdriver.Chrome(options=options, service=service or webdriver.ChromeService(CHROMEDRIVER))
     driver.set_page_load_timeout(30)
     driver.set_script_timeout(30)
     return driver
 
 
 def set_size(browser, width: int, height: int) -> None:
-    """The size of what the page sees, in CSS pixels; touch below 900."""
+    """The size of what the page sees, in CSS pixels; in Chromium touch below 900."""
+    if isinstance(browser, Firefox):
+        browser.set_size(width, height)
+        return
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 900}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def clear_size(browser) -> None:
+    """The window's own size again."""
+    if isinstance(browser, Firefox):
+        browser.set_size(1400, 900)
+    else:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def shown(browser):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.fusion.stream.test_publisher import until
-from tests.tools.preview.browser import click, colours, needs_browser, press, set_size, shown, text
+from tests.tools.preview.browser import clear_size, click, colours, needs_browser, press, set_size, shown, text
 from tests.tools.preview.preview_rig import Show, colour_of, get, serving
 
 pytestmark = needs_browser
@@ -187,10 +187,16 @@ def test_drops_say_why_and_what_helps(page):
     assert "33 ms" in said
     assert "a lower number of network lines" in helps
     assert "for a moment" in words({"dropped": 2}, 12)[0]
+    assert "driver" in words({"dropped": 2}, 12)[0], "who lost them is not known"
+    assert "driver" not in words({"dropped": 2, "byCamera": 0}, 12)[0]
+    assert "before livemef had them" in words({"dropped": 2, "byCamera": 1}, 12)[0]
+    assert "50 %" in words({"dropped": 150}, 12)[0]
+    assert "too little time" in words({"dropped": 150}, 12)[0]
+    assert words({"dropped": 50, "restarted": ["fusion"]}, 12)[0].startswith("fusion started again")
     assert "did not reach" in words({"gaps": 4}, 12)[0]
     assert "exposure changes" in words({"transitional": 90}, 12)[0]
     click(browser, "drops")
-    assert "lost between camera and fusion" in text(browser, "drops-rows")
+    assert "lost or left out before fusion" in text(browser, "drops-rows")
 
 
 SIZES = ((390, 844), (844, 390), (320, 640), (768, 1024), (1400, 900), (3840, 2160))
@@ -220,7 +226,7 @@ def test_nothing_covers_or_leaves_the_page_at_any_size(page, size):
         return [covered, wide, root.scrollWidth - innerWidth, buttons, at.top < innerHeight && at.bottom > 0];
         """)
     finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        clear_size(browser)
     covered, wide, over, buttons, can_be_reached = found
     assert covered == []
     assert wide == []

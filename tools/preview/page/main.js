@@ -24,6 +24,7 @@ const drops = new Drops();
 const settings = new Settings(() => {
   controls.refresh();
   files.refresh();
+  drops.note(settings.status);
   describeProcesses(settings);
 });
 const controls = new Controls(settings);
