@@ -21,7 +21,7 @@ from livemef.fusion.cpu.compiled_steering import CompiledSteering, declare_steer
 from livemef.fusion.cpu.compiled_tone import has_tone_pass, tone_pass
 from livemef.fusion.cpu.row_kernels import Job, Plane, Rows
 from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
+from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
 from livemef.fusion.method import colour
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.exposure_synthesis import Compensation
@@ -108,7 +108,7 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         picture, (height, width) = picture_of(pixels), shrunk.shape[:2]
 
         def rows(top: int, bottom: int) -> None:
-            check(self._library.shrink_rows(byref(picture), shrunk.ctypes.data, height, width, top, bottom))
+            check(self._library.shrink_rows(byref(picture), address(shrunk), height, width, top, bottom))
 
         return rows
 
@@ -116,9 +116,9 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         """See PixelLoops."""
         lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
         numbers, tables = constants(settings.shoulder), _tables(256)
-        outputs = lightness.ctypes.data, chroma.ctypes.data
+        outputs = address(lightness), address(chroma)
         self._library.small_lab(
-            byref(numbers), byref(tables), settings.colour == "tone", shrunk.ctypes.data, lightness.size, *outputs
+            byref(numbers), byref(tables), settings.colour == "tone", address(shrunk), lightness.size, *outputs
         )
         return lightness, chroma
 
@@ -128,7 +128,7 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         numbers, tables, picture = constants(settings.shoulder), _tables(codes_of(pixels)), picture_of(pixels)
 
         def rows(top: int, bottom: int) -> None:
-            data = lightness.ctypes.data
+            data = address(lightness)
             self._library.lightness_rows(byref(numbers), byref(tables), tone, byref(picture), data, top, bottom)
 
         return rows
@@ -150,12 +150,12 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
             inputs=addressof(inputs),
             count=len(inputs),
             reference=job.reference,
-            out=job.out.ctypes.data,
+            out=address(job.out),
             out_stride=job.out.strides[0],
-            steering=steering.ctypes.data,
+            steering=address(steering),
             small_height=steering.shape[0],
             small_width=steering.shape[2],
-            lightness=None if job.lightness is None else job.lightness.ctypes.data,
+            lightness=None if job.lightness is None else address(job.lightness),
             select=job.settings.chroma == "select",
             transfer=_TRANSFERS.index(job.settings.colour),
             planes=steering.shape[1],
@@ -172,7 +172,7 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         call = compensation_call(other, reference, todo)
 
         def rows(top: int, bottom: int) -> None:
-            check(self._library.compensate_rows(byref(call), out.ctypes.data, out.strides[0], top, bottom))
+            check(self._library.compensate_rows(byref(call), address(out), out.strides[0], top, bottom))
 
         return rows
 
@@ -212,7 +212,7 @@ def _tables(codes: int) -> _Tables:
         "encode8": encode8,
         "encode16": (colour.encode_table(ENCODE16_STEPS) * 65535).astype(np.float32),
     }
-    pointers = {name: array.ctypes.data for name, array in arrays.items()}
+    pointers = {name: address(array) for name, array in arrays.items()}
     tables = _Tables(
         **pointers, fine_steps=FINE_STEPS, encode8_first=first, encode8_shift=shift, encode16_steps=ENCODE16_STEPS
     )

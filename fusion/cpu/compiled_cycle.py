@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.kernels.shared_library import check
+from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.motion import cycle_means
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Mask
@@ -30,7 +30,7 @@ def planes_of(rows: Rows) -> Rows:
 
 def addresses(arrays: Sequence[NDArray[Any]]) -> Array[c_void_p]:
     """Of arrays that the caller keeps alive."""
-    return (c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    return (c_void_p * len(arrays))(*(address(array) for array in arrays))
 
 
 def declare_cycle(loops: CDLL) -> None:
@@ -54,7 +54,7 @@ class CompiledCycle:
         masks = [np.ascontiguousarray(mask, np.float32) for mask in changed]
         cells, result = len(masks[0]) // height, np.empty((height, width), np.float32)
         window = cells, radius, cycle_means.STILL_GAIN
-        check(self._grids.still_planes(addresses(masks), len(masks), height, width, *window, result.ctypes.data))
+        check(self._grids.still_planes(addresses(masks), len(masks), height, width, *window, address(result)))
         return result
 
     def towards_mean(self, newest: Planes, past: Sequence[Planes], part: Mask) -> Planes:
@@ -62,14 +62,14 @@ class CompiledCycle:
         others = [rows_of(planes) for planes in past]
         rows, part = rows_of(newest), np.ascontiguousarray(part, np.float32)
         result = np.empty_like(rows)
-        data = rows.ctypes.data, addresses(others), len(others), part.ctypes.data
-        self._grids.towards_mean(*data, *result.shape, result.ctypes.data)
+        data = address(rows), addresses(others), len(others), address(part)
+        self._grids.towards_mean(*data, *result.shape, address(result))
         return planes_of(result)
 
     def mean_lightness(self, affine: Planes, lights: Sequence[Mask]) -> float:
         """See GridLoops."""
         rows, planes = rows_of(affine), [np.ascontiguousarray(light, np.float32) for light in lights]
         height, _, width = rows.shape
-        found = self._grids.mean_lightness(rows.ctypes.data, addresses(planes), len(planes), height, width)
+        found = self._grids.mean_lightness(address(rows), addresses(planes), len(planes), height, width)
         check(found < 0)
         return float(found)

@@ -8,7 +8,7 @@ from ctypes import CDLL, POINTER, Structure, byref, c_double, c_int, c_int32, c_
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.kernels.shared_library import check, library
+from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import ghost_mask, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
@@ -51,7 +51,7 @@ def declare_evidence(loops: CDLL) -> None:
 def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
     """See intensity_mapping.code_tables; 256 or 65536 codes."""
     curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
-    library().code_tables(curves.ctypes.data, KNOTS, codes, result.ctypes.data)
+    library().code_tables(address(curves), KNOTS, codes, address(result))
     return result
 
 
@@ -69,7 +69,7 @@ class CompiledEvidence:
         result = np.empty((height, width, *plane.shape[2:]), np.float32)
         row = np.empty(plane.shape[1] * channels, np.float32)
         shape = height, width, channels, down, across
-        self._grids.mean_cells(plane.ctypes.data, *shape, row.ctypes.data, result.ctypes.data)
+        self._grids.mean_cells(address(plane), *shape, address(row), address(result))
         return result
 
     def measured_noise(self, grid: Grid, old: Grid) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ class CompiledEvidence:
         grid, old = (np.ascontiguousarray(picture, np.float32) for picture in (grid, old))
         found = np.empty(LEVELS, np.float32)
         limits = temporal_noise.sampling_step(grid), LEVELS, temporal_noise.FEWEST_OF_LEVEL
-        data = grid.ctypes.data, old.ctypes.data, *grid.shape[:2], *limits, found.ctypes.data
+        data = address(grid), address(old), *grid.shape[:2], *limits, address(found)
         check(self._grids.median_differences(*data))
         return np.where(found < 0, np.nan, temporal_noise.OF_MEDIAN * found.astype(np.float64))
 
@@ -86,8 +86,8 @@ class CompiledEvidence:
         curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope)]
         noises = [_NO_NOISE if noise is None else np.ascontiguousarray(noise) for noise in (dark, bright)]
         result = np.empty(KNOTS + 1)
-        data = *(curve.ctypes.data for curve in curves), *(noise.ctypes.data for noise in noises)
-        self._grids.least_variance(*data, KNOTS, LEVELS, NEAR, result.ctypes.data)
+        data = *(address(curve) for curve in curves), *(address(noise) for noise in noises)
+        self._grids.least_variance(*data, KNOTS, LEVELS, NEAR, address(result))
         return result
 
     def learned(self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
@@ -100,11 +100,11 @@ class CompiledEvidence:
 
     def _learned(self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
         curves = [] if known is None else [np.ascontiguousarray(curve) for curve in (known.brighter, known.darker)]
-        data = [curve.ctypes.data if curves else None for curve in curves or (dark, bright)]
+        data = [address(curve) if curves else None for curve in curves or (dark, bright)]
         found = np.empty((2, KNOTS + 1))
         limits = KNOTS, round(CLIPS * KNOTS), NEAR, prior
-        results = found[0].ctypes.data, found[1].ctypes.data
-        check(self._grids.learned_maps(dark.ctypes.data, bright.ctypes.data, *data, *limits, *results))
+        results = address(found[0]), address(found[1])
+        check(self._grids.learned_maps(address(dark), address(bright), *data, *limits, *results))
         return ExposureMap(found[0], found[1])
 
     def allowed_by_channel(
@@ -116,9 +116,9 @@ class CompiledEvidence:
         step = ghost_mask.sampling_step(under.size // 3)
         for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
             curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
-            data = [curve.ctypes.data for curve in curves]
+            data = [address(curve) for curve in curves]
             measure = _Measure(*data, KNOTS, LEVELS, step, ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD)
-            grids = (grid.ctypes.data + channel * grid.itemsize for grid in (under, over))
-            results = found[0, channel].ctypes.data, found[1, channel].ctypes.data
+            grids = (address(grid) + channel * grid.itemsize for grid in (under, over))
+            results = address(found[0, channel]), address(found[1, channel])
             check(self._grids.allowed_of_channel(byref(measure), *grids, *under.shape[:2], *results))
         return Allowed(found[0], found[1], ghost_mask.SPOILT)

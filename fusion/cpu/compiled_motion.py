@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
-from livemef.fusion.kernels.shared_library import Picture, check, codes_of, library, picture_of
+from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
 from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
@@ -131,11 +131,11 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         levels = np.stack([allowed.expected, allowed.noise], axis=-1).astype(np.float32)
         limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
         clips = ghost_mask.CLIPS_START, 1 / (ghost_mask.CLIPS_END - ghost_mask.CLIPS_START)
-        call = _Allowed(levels.ctypes.data, intensity_mapping.KNOTS, *limits, *clips, allowed.spoilt)
+        call = _Allowed(address(levels), intensity_mapping.KNOTS, *limits, *clips, allowed.spoilt)
         result = np.empty(under.shape[:2], np.float32)
         gate = None if gate is None else np.ascontiguousarray(gate, np.float32)
-        data = under.ctypes.data, over.ctypes.data, None if gate is None else gate.ctypes.data
-        self._grids.disagreement(byref(call), *data, *result.shape, result.ctypes.data)
+        data = address(under), address(over), None if gate is None else address(gate)
+        self._grids.disagreement(byref(call), *data, *result.shape, address(result))
         return result
 
     def changes(self, grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
@@ -143,26 +143,24 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         grid, before = (np.ascontiguousarray(picture, np.float32) for picture in (grid, before))
         variance = (2 * np.square(noise)).astype(np.float32)
         limits = ghost_mask.CONTRAST_PART, ghost_mask.CHANGE_SURE, ghost_mask.CHANGE_CERTAIN
-        call = _Noise(variance.ctypes.data, len(variance), *limits)
+        call = _Noise(address(variance), len(variance), *limits)
         result = np.empty(grid.shape[:2], np.float32)
-        self._grids.changes(byref(call), grid.ctypes.data, before.ctypes.data, *result.shape, result.ctypes.data)
+        self._grids.changes(byref(call), address(grid), address(before), *result.shape, address(result))
         return result
 
     def histograms(self, grid: Grid) -> Curve:
         """See GridLoops."""
         grid = np.ascontiguousarray(grid, np.float32)
         counts = np.zeros((3, intensity_mapping.KNOTS + 1), np.int32)
-        self._grids.count_levels(
-            grid.ctypes.data, grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS, counts.ctypes.data
-        )
+        self._grids.count_levels(address(grid), grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS, address(counts))
         return counts.astype(np.float64)
 
     def median_level(self, values: Grid, curves: Curve) -> Mask:
         """See GridLoops."""
         values, table = np.ascontiguousarray(values, np.float32), np.ascontiguousarray(curves, np.float32)
         result = np.empty(values.shape[:2], np.float32)
-        data = values.ctypes.data, table.ctypes.data
-        self._grids.median_levels(*data, intensity_mapping.KNOTS, result.size, result.ctypes.data)
+        data = address(values), address(table)
+        self._grids.median_levels(*data, intensity_mapping.KNOTS, result.size, address(result))
         return result
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -170,8 +168,8 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         picture = np.ascontiguousarray(picture, np.float32)
         height, width, channels = picture.shape
         result = np.empty_like(picture)
-        call = _Moved(picture.ctypes.data, height, width, channels, width * channels, *_offsets(move, height, width))
-        check(self._grids.moved_cells(byref(call), 1, result.ctypes.data))
+        call = _Moved(address(picture), height, width, channels, width * channels, *_offsets(move, height, width))
+        check(self._grids.moved_cells(byref(call), 1, address(result)))
         return result
 
     def moved_planes(self, planes: Planes, move: Move) -> Planes:
@@ -179,14 +177,14 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         rows = rows_of(planes)
         height, count, width = rows.shape
         result = np.empty_like(rows)
-        call = _Moved(rows.ctypes.data, height, width, 1, count * width, *_offsets(move, height, width))
-        check(self._grids.moved_cells(byref(call), count, result.ctypes.data))
+        call = _Moved(address(rows), height, width, 1, count * width, *_offsets(move, height, width))
+        check(self._grids.moved_cells(byref(call), count, address(result)))
         return planes_of(result)
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
         result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
-        check(self._grids.remake_means(byref(call), len(there) // len(small), result.ctypes.data))
+        check(self._grids.remake_means(byref(call), len(there) // len(small), address(result)))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
@@ -203,7 +201,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         )
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
         found = (c_double * 3)()
-        check(self._grids.find_move(byref(call), *[plane.ctypes.data for plane in planes], *other.shape, found))
+        check(self._grids.find_move(byref(call), *[address(plane) for plane in planes], *other.shape, found))
         return Move(*found)
 
 
@@ -222,9 +220,9 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     call = CompensationCall(
         reference=picture_of(reference),
         other=picture_of(other),
-        table=table.ctypes.data,
+        table=address(table),
         codes=table.shape[1],
-        mask=mask.ctypes.data,
+        mask=address(mask),
         grid_height=mask.shape[0],
         grid_width=mask.shape[1],
         clip_start=clips[0],
@@ -238,14 +236,14 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     call.arrays = [table, mask]
     if todo.belief is not None:
         belief = np.ascontiguousarray(todo.belief, np.float32)
-        call.belief = belief.ctypes.data
+        call.belief = address(belief)
         call.arrays.append(belief)
     if todo.move != NO_MOVE:
         across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
-        call.across, call.down = across.ctypes.data, down.ctypes.data
+        call.across, call.down = address(across), address(down)
         call.arrays += [across, down]
     if todo.fill is not None:
         fill = np.ascontiguousarray(todo.fill * top, np.float32)
-        call.fill, call.fill_height, call.fill_width = fill.ctypes.data, *fill.shape[:2]
+        call.fill, call.fill_height, call.fill_width = address(fill), *fill.shape[:2]
         call.arrays.append(fill)
     return call

@@ -12,7 +12,7 @@ import numpy as np
 from livemef.fusion.cpu.compiled_cycle import Rows, addresses, planes_of, rows_of
 from livemef.fusion.cpu.row_kernels import Job, Plane, Planes
 from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.kernels.shared_library import check
+from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.method import chroma_map, drift, gamma, guide_planes
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
@@ -49,7 +49,7 @@ class CompiledSteering:
         planes = [np.ascontiguousarray(chroma, np.float32) for chroma in chromas]
         height, width = planes[0].shape
         result = np.empty((height, len(planes) - 1, width), np.float32)
-        window = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET, result.ctypes.data
+        window = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET, address(result)
         check(self._library.chroma_parts(addresses(planes), len(planes), height, width, *window))
         return planes_of(result)
 
@@ -59,7 +59,7 @@ class CompiledSteering:
         planes = [np.ascontiguousarray(plane, np.float32) for plane in smalls]
         result = np.empty((len(smalls) - 1, height, 6, width), np.float32)
         for (dark, bright), shown in zip(itertools.pairwise(planes), result, strict=True):
-            data = dark.ctypes.data, bright.ctypes.data, height, width, shown.ctypes.data
+            data = address(dark), address(bright), height, width, address(shown)
             self._library.drift_evidence(byref(numbers), *data)
         return result.transpose(0, 1, 3, 2)
 
@@ -70,7 +70,7 @@ class CompiledSteering:
         (radius,) = drift.RADII
         result = np.empty((height, 3, width), np.float32)
         weights = drift.FALL, drift.prior(), drift.STRENGTH / log(2)
-        check(self._library.drift_factors(rows.ctypes.data, height, width, radius, *weights, result.ctypes.data))
+        check(self._library.drift_factors(address(rows), height, width, radius, *weights, address(result)))
         return planes_of(result)
 
     def target_lightness(self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> Plane:
@@ -78,15 +78,15 @@ class CompiledSteering:
         fused = np.ascontiguousarray(fused, np.float32)
         exponent = gamma.exponent(settings.gamma, fused, settings.adaptive_target)
         result = np.empty_like(fused)
-        self._library.compensate_lightness(fused.ctypes.data, fused.size, exponent, result.ctypes.data)
+        self._library.compensate_lightness(address(fused), fused.size, exponent, address(result))
         gain = means.white_with(gamma.white_gain(result, brightest, settings.white, self._top_lightness))
         if gain != 1:
-            self._library.whiten_lightness(result.ctypes.data, result.size, gain)
+            self._library.whiten_lightness(address(result), result.size, gain)
         return result
 
     def _top_lightness(self, lightness: gamma.Plane) -> float:
         lightness, counts = np.ascontiguousarray(lightness, np.float32), np.empty(gamma.NODES)
-        data = lightness.ctypes.data, lightness.size, gamma.TOP_STEP, counts.size, counts.ctypes.data
+        data = address(lightness), lightness.size, gamma.TOP_STEP, counts.size, address(counts)
         check(self._library.count_lightness(*data))
         return gamma.top_of_counts(counts)
 
@@ -95,7 +95,7 @@ class CompiledSteering:
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (*lights, target)]
         height, width = target.shape
         room, result = np.empty((2, height, len(planes), width), np.float32)
-        window = settings.window_radius, settings.window_eps, room.ctypes.data, result.ctypes.data
+        window = settings.window_radius, settings.window_eps, address(room), address(result)
         check(self._library.affine_coefficients(addresses(planes), len(lights), height, width, *window))
         return planes_of(result)
 
@@ -106,6 +106,6 @@ class CompiledSteering:
         affine = np.zeros((height, width, others + 2), np.float32) if job.affine is None else job.affine
         planes, drifts = [rows_of(affine), rows_of(job.parts)], [rows_of(one) for one in job.drifts]
         result = np.empty((height, 2 * others + 2 + 3 * len(drifts), width), np.float32)
-        data = *(one.ctypes.data for one in planes), addresses(drifts) if drifts else None
-        self._library.steering_rows(*data, others + 1, height, width, result.ctypes.data)
+        data = *(address(one) for one in planes), addresses(drifts) if drifts else None
+        self._library.steering_rows(*data, others + 1, height, width, address(result))
         return result

@@ -123,12 +123,13 @@ def at_one_moment(
     memory: of the stream that the bracket belongs to, which it then is part of; it needs `moments.place`.
     """
     loops, cell = loops or DefinedLoops(), size[0] / len(grids[0])
-    small = downscale.small_shape(*size, small_lines)
-    views = [_View(grid, loops.mean_cells(grid, *small)) for grid in grids]
+    shape = downscale.small_shape(*size, small_lines)
     if memory is not None and moments.place is not None:
+        views = [_View(grid, memory.small(index, grid, shape, loops)) for index, grid in enumerate(grids)]
         memory.follow(moments.place, size)
         memory.observe(moments.place, grids, cell, loops)
         return _of_stream(views, memory, mode, moments, cell, loops)
+    views = [_View(grid, loops.mean_cells(grid, *shape)) for grid in grids]
     if moments.reference is not None:
         return _of_stills(views, moments.reference, mode, moments, cell, loops)
     found = _of_stills(views, best_exposed(grids), mode, moments, cell, loops)

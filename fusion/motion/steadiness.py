@@ -23,7 +23,7 @@ from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
-from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.registration import NO_MOVE, Move, Plane
 from livemef.fusion.motion.temporal_noise import NoiseLevels
 
 Lightness = NDArray[np.floating[Any]]
@@ -52,11 +52,14 @@ class Place:
 class Seen:
     """The newest frame of an exposure, small, and how surely each cell has changed since the frame before it.
 
+    luma: of the grid on fewer cells, short of clipping, in which moves are searched.
+
     known: whether there was one.
     """
 
     frame: int
     grid: Grid
+    luma: Plane
     changed: Mask
     known: bool
 
@@ -83,6 +86,7 @@ class StreamMemory:
     colour: StreamMeans = field(default_factory=StreamMeans)
     _planes: dict[int, tuple[Planes, Planes]] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
+    _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
     _observed: int = 0
     _key: tuple[Any, ...] = ()
     _newest: int = 0
@@ -120,6 +124,13 @@ class StreamMemory:
         self._planes, self.mean, self.colour = {}, MeanLightness(), StreamMeans()
         return self
 
+    def small(self, index: int, grid: Grid, shape: tuple[int, int], loops: GridLoops) -> Grid:
+        """The small picture, of height x width = shape, of an exposure's grid; made once for each frame."""
+        kept = self._smalls.get(index)
+        if kept is None or kept[0] is not grid or kept[1].shape[:2] != shape:
+            kept = self._smalls[index] = grid, loops.mean_cells(grid, *shape)
+        return kept[1]
+
     @property
     def newest(self) -> int:
         """The exposure whose frame is the newest."""
@@ -132,13 +143,16 @@ class StreamMemory:
                 self._observe(index, place.frames[index], grids[index], cell, loops)
 
     def _observe(self, index: int, frame: int, grid: Grid, cell: float, loops: GridLoops) -> None:
-        before, changed = self.seen.get(index), np.ones(grid.shape[:2], np.float32)
-        if before is not None:
-            move = _same_exposure_move(grid, before.grid, cell, loops)
+        before, factor = self.seen.get(index), max(1, round(max(grid.shape) / registration.LARGEST_SIDE))
+        luma = _luma(grid, factor, loops)
+        if before is None:
+            changed = np.ones(grid.shape[:2], np.float32)
+        else:
+            move = registration.worthwhile(loops.find_move(luma, before.luma).scaled(factor), cell, grid.shape)
             old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
             self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old, loops.measured_noise)
             changed = loops.changes(grid, old, self.noise[index])
-        self.seen[index] = Seen(frame, grid, changed, before is not None)
+        self.seen[index] = Seen(frame, grid, luma, changed, before is not None)
         found = loops.histograms(grid)
         if index in self.histograms:
             found += (1 - intensity_mapping.FORGET) * self.histograms[index]
@@ -225,13 +239,9 @@ def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Ma
     return tells, colour
 
 
-def _same_exposure_move(grid: Grid, before: Grid, cell: float, loops: GridLoops) -> Move:
-    """The camera's move between two frames of one exposure, in cells."""
-    factor = max(1, round(max(grid.shape) / registration.LARGEST_SIDE))
-    planes = []
-    for picture in (grid, before):
-        height, width = picture.shape[0] // factor, picture.shape[1] // factor
-        fewer = loops.mean_cells(picture[: height * factor, : width * factor], height, width)
-        luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
-        planes.append(np.minimum(luma, np.float32(registration.CEILING)))
-    return registration.worthwhile(loops.find_move(*planes).scaled(factor), cell, grid.shape)
+def _luma(grid: Grid, factor: int, loops: GridLoops) -> Plane:
+    """See Seen. factor: cells of the grid, down and across, of which one is made."""
+    height, width = grid.shape[0] // factor, grid.shape[1] // factor
+    fewer = loops.mean_cells(grid[: height * factor, : width * factor], height, width)
+    luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
+    return np.minimum(luma, np.float32(registration.CEILING))
