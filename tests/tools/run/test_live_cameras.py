@@ -7,7 +7,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 
 import livemef
+from livemef.calibration.profile import ColourSection, new_profile, now, save_profile
+from livemef.capture.cameras.registry import open_camera
+from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.subscriber import Subscriber
 from tests.tools.run.test_live_control import Controlled, ctl, header_when, times_us
@@ -30,7 +34,18 @@ endpoint = "tcp://127.0.0.1:{port}"
 [control.cameras]
 wide = "sim://?size=400x300&fps=30"
 gone = "v4l2:///dev/video99"
+macro = {{ camera = "{macro}", profile = "{profile}" }}
 """
+MACRO = "sim://?size=360x200&fps=30"
+
+
+def save_macro_profile(path: Path) -> None:
+    """Of a camera that shows too much green and red."""
+    with closing(open_camera(MACRO)) as camera:
+        identity = camera.info.identity
+    tint = ((1.0, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 0.6))
+    colour = ColourSection(date=now(), matrix=tint, de00_patches=(), de00_mean=0.0, de00_p90=0.0, de00_max=0.0)
+    save_profile(path, new_profile(identity).with_section(colour=colour))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +53,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
     folder = tmp_path_factory.mktemp("cameras")
     runs = Path(tempfile.mkdtemp(prefix="livemef-"))  # a socket's path is short
     file, port = folder / "livemef.toml", free_port()
-    file.write_text(CONFIG.format(port=port))
+    save_macro_profile(folder / "macro.toml")
+    file.write_text(CONFIG.format(port=port, macro=MACRO, profile=folder / "macro.toml"))
     with pytest.MonkeyPatch.context() as environment:
         for name in ("STATE", "DATA", "CONFIG"):
             environment.setenv(f"XDG_{name}_HOME", str(folder))
@@ -62,7 +78,7 @@ def test_a_camera_is_chosen_by_name_over_tcp_and_outlives_a_kill(run: Controlled
     with Subscriber(endpoint, on_event=events.append) as subscriber, livemef.control(address) as control:
         first = header_when(subscriber, lambda header: True)
         assert first.width == 320
-        assert run.ask("GET", "/settings")[1]["keys"]["control.camera"]["words"] == ["", "wide", "gone"]
+        assert run.ask("GET", "/settings")[1]["keys"]["control.camera"]["words"] == ["", "wide", "gone", "macro"]
         revision = control.set({"control.camera": "wide"})
         wide = header_when(subscriber, lambda header: header.width == 400)
         assert (wide.height, wide.settings_rev, wide.stream) == (300, revision, first.stream)
@@ -142,6 +158,26 @@ def test_the_ros_example_s_parameters_change_the_run(run: Controlled, monkeypatc
             header = header_when(subscriber, lambda header: header.fusion["gamma"] == "adaptive")
             assert header_when(subscriber, lambda header: times_us(header) == [2000.0, 8000.0]).epoch >= header.epoch
         control.revert()
+
+
+@pytest.mark.slow
+def test_a_camera_s_profile_changes_its_pixels_and_no_other_camera_s(run: Controlled) -> None:
+    seen: list[tuple[int, str, tuple[str, ...]]] = []
+
+    def size_is(width: int) -> Callable[[Header], bool]:
+        def fits(header: Header) -> bool:
+            seen.append((header.width, header.profile.partition("@")[0], header.correction))
+            return header.width == width
+
+        return fits
+
+    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+        for name, width in (("macro", 360), ("wide", 400), ("macro", 360), ("", 320)):
+            assert run.ask("PATCH", "/settings/control", {"camera": name})[0] == 200
+            header_when(subscriber, size_is(width))
+    for width, profile, correction in seen:
+        assert (profile, correction) == (("macro.toml", ("colour",)) if width == 360 else ("", ())), seen
+    assert {width for width, _, _ in seen} == {320, 360, 400}
 
 
 def test_threads_and_device_start_fusion_again(run: Controlled) -> None:
