@@ -205,6 +205,8 @@ def _control_seeds() -> list[bytes]:
         ("PATCH", "/settings/capture", {"exposures": "1ms,4ms@2,16ms", "gain": 2.0, "mains_hz": 60}),
         ("PATCH", "/settings/capture", {"exposures": "auto:3", "bracket_mode": "disjoint"}),
         ("PATCH", "/settings/publish", {"codec": "jpeg"}),
+        ("PATCH", "/settings/runtime", {"device": "cpu", "threads": 2}),
+        ("PATCH", "/settings/control", {"camera": "front"}),
         ("POST", "/exposures/hold", {}),
         ("POST", "/stills", {"count": 2, "format": "png8"}),
         ("PUT", "/recording", {"name": "night-1", "seconds": 10.5, "brackets": 100}),
@@ -219,7 +221,7 @@ def _control_seeds() -> list[bytes]:
 
 
 def _read_control(data: bytes, folder: Path) -> object:
-    request = parsed(data, "control")
+    request = parsed(data)
     outcome = request if isinstance(request, Outcome) else asyncio.run(Api(GateLink(None)).answer(request))
     text = json.dumps(outcome.body)
     if outcome.status == 409:  # sound: only a pipeline is lacking

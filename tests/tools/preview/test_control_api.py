@@ -14,7 +14,7 @@ from livemef.tools.config.live_keys import LIVE_KEYS, check_change
 from livemef.tools.config.schema import Config
 from livemef.tools.preview.api import ROUTES, Api, Request
 from livemef.tools.preview.gate_link import GateLink
-from livemef.tools.preview.router_door import parsed
+from livemef.tools.preview.router_door import Sender, parsed
 from livemef.tools.run.live_state import LiveState
 from livemef.tools.run.outcome import Outcome
 
@@ -119,11 +119,19 @@ def test_whatever_is_sent_is_answered(method: str, path: str, body: bytes, if_ma
 
 @given(st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_whatever_comes_through_the_socket_is_a_request_or_refused(body: bytes) -> None:
-    request = parsed(body, "control")
+    request = parsed(body)
     if isinstance(request, Outcome):
         assert request.status == 422
     else:
         assert answered(Request("GET", "/nothing", request.body))[0].status in (404, 413)
+
+
+def test_a_message_that_is_a_request_becomes_one() -> None:
+    body = b'{"method": "PATCH", "path": "/settings/fusion", "body": {"gamma": 0.8}, "if_match": 3, "client": "me"}'
+    request = parsed(body, Sender("view", "with key laptop", True))
+    assert request == Request(
+        "PATCH", "/settings/fusion", b'{"gamma": 0.8}', "3", "view", "me with key laptop", encrypted=True
+    )
 
 
 @pytest.mark.parametrize("text", ["12", '"12"', 'W/"12"', " 12 "])
