@@ -20,13 +20,15 @@ PAYLOAD = "data"
 CHUNK = 1 << 20
 
 
-def make_bag(folder: Path, info: Mapping[str, str]) -> None:
+def make_bag(folder: Path, info: Mapping[str, str], stated: Mapping[Path, Mapping[str, str]] | None = None) -> None:
     """Make a folder whose payload lies in its `data` a bag, all of it on the disk when this returns.
 
-    info: for bag-info.txt. Raises UserError if the bag is not valid right after: a disk that does not give back what
-    was written to it; OSError as the disk does.
+    info: for bag-info.txt. stated: checksums of files that are known already. Raises UserError if the bag is not valid
+    right after: a disk that does not give back what was written to it, or a file that is not as stated; OSError as the
+    disk does.
     """
-    digests = {path: _digests(path) for path in sorted((folder / PAYLOAD).rglob("*")) if path.is_file()}
+    files = [path for path in sorted((folder / PAYLOAD).rglob("*")) if path.is_file()]
+    digests = {path: (stated or {}).get(path) or _digests(path) for path in files}
     octets = sum(path.stat().st_size for path in digests)
     agent = f"livemef {version('livemef')}"
     fields = {"Bag-Software-Agent": agent, "Bagging-Date": date.today().isoformat(), **info}

@@ -11,10 +11,11 @@ import typer
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.field.asking import close_command, open_sessions, take_command, target_command
 from livemef.tools.field.bag import bag_problem
+from livemef.tools.field.deliver import deliver_command
 from livemef.tools.field.imports import import_command
 from livemef.tools.field.ledger import accept_ledger, read_ledger
 from livemef.tools.field.opening import open_command
-from livemef.tools.field.outlet import deliver_command, export_command
+from livemef.tools.field.outlet import export_command
 from livemef.tools.field.project import FILE, load_project, template
 from livemef.tools.field.session import ABANDONED, LEDGER, OBJECTS, TARGETS, is_locked, sessions_of, utc_now
 from livemef.tools.options import JsonOption

@@ -118,7 +118,7 @@ class SecondCopy:
             place.parent.mkdir(exist_ok=True)
             shutil.copytree(bag, staging)
             sync_tree(staging)
-            _forget_pages(staging)
+            forget_pages(staging)
             if problem := _difference(bag, staging):
                 return problem
             commit(staging, place)
@@ -147,7 +147,7 @@ def _device(root: Path) -> int | None:
         return None
 
 
-def _forget_pages(folder: Path) -> None:
+def forget_pages(folder: Path) -> None:
     """Have the files read back from the disk, not from memory. To be called after they are on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():

@@ -154,7 +154,7 @@ def test_they_are_verified_exported_delivered_and_imported_again(
     assert main(["shoot", "export", str(project), "-o", str(tmp_path / "web")]) == 0
     assert (tmp_path / "web" / "KR-1.jpg").is_file()
     assert main(["shoot", "deliver", str(project), "-o", str(tmp_path / "deposit")]) == 0
-    (delivered,) = (tmp_path / "deposit").glob("*/objects/KR-1")
+    (delivered,) = (tmp_path / "deposit").glob("museum/data/*/objects/KR-1")
     sources = sorted((delivered / "data" / "source").iterdir())
     again = tmp_path / "again"
     assert main(["shoot", "new", str(again)]) == 0
