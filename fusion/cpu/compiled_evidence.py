@@ -1,4 +1,4 @@
-"""The compiled loops that measure exposures against each other (kernels/evidence.c) from Python."""
+"""The compiled loops that measure exposures against each other (kernels/evidence.c, masks.c) from Python."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ctypes import CDLL, POINTER, Structure, byref, c_double, c_int, c_int32, c_
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import ghost_mask, temporal_noise
@@ -36,6 +37,10 @@ def declare_evidence(loops: CDLL) -> None:
     shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
     loops.mean_cells.argtypes = [c_void_p, *shape, c_int32, c_int32, c_int32, *arrays]
     loops.mean_cells.restype = None
+    loops.soft_mask.argtypes = [c_void_p, *shape, *shape, c_void_p]
+    loops.soft_mask.restype = c_int
+    loops.wider_mask.argtypes = [POINTER(c_void_p), c_int32, *shape, c_int32, c_void_p]
+    loops.wider_mask.restype = c_int
     loops.median_differences.argtypes = [*arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
     loops.allowed_of_channel.argtypes = [POINTER(_Measure), *arrays, *shape, *arrays]
@@ -70,6 +75,20 @@ class CompiledEvidence:
         row = np.empty(plane.shape[1] * channels, np.float32)
         shape = height, width, channels, down, across
         self._grids.mean_cells(address(plane), *shape, address(row), address(result))
+        return result
+
+    def soft_mask(self, disagreement: Mask) -> Mask:
+        """See GridLoops."""
+        mask = np.ascontiguousarray(disagreement, np.float32)
+        result = np.empty_like(mask)
+        check(self._grids.soft_mask(address(mask), *mask.shape, ghost_mask.GAP, ghost_mask.WIDER, address(result)))
+        return result
+
+    def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
+        """See GridLoops."""
+        masks = [np.ascontiguousarray(mask, np.float32) for mask in masks]
+        result = np.empty_like(masks[0])
+        check(self._grids.wider_mask(addresses(masks), len(masks), *result.shape, cells, address(result)))
         return result
 
     def measured_noise(self, grid: Grid, old: Grid) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ import numpy as np
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import intensity_mapping, registration
 from livemef.fusion.motion.exposure_synthesis import Compensation
-from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences, soft_mask
+from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
@@ -150,7 +150,7 @@ def _of_stills(
         mask = np.zeros(there.grid.shape[:2], np.float32)
         if mode == "full":
             under, over = pair.dark_first(there)
-            mask = soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
+            mask = loops.soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
         chain.compensate(other, pair, there, mask, None)
     return chain.result()
 
@@ -171,7 +171,7 @@ def _of_stream(
         if mode == "full" and (gate is None or gate.any()):
             under, over = pair.dark_first(there)
             allowed = memory.allowed(dark, bright, under, over, loops)
-            mask = soft_mask(loops.disagreement(under, over, allowed, gate))
+            mask = loops.soft_mask(loops.disagreement(under, over, allowed, gate))
             if not pair.over_is_reference and mask.any():
                 tells, belief = information(pair.reference.grid, allowed, loops)
                 mask = mask * tells

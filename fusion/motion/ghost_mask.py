@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ CLIPS_START, CLIPS_END = 0.90, 0.97
 """Encoded values from which, and at which surely, a channel that is so bright in both exposures may clip: then a
 camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
 SPOILT = 0.04
+GAP, WIDER = 2, 1
+"""Cells: gaps of a mask of up to 2 GAP are closed, then it is so much wider."""
 SPREAD_OF_MAD = 1.4826
 LEVEL = np.linspace(0, 1, intensity_mapping.KNOTS + 1)
 
@@ -138,5 +141,12 @@ def contrast(grid: Grid) -> Grid:
 def soft_mask(disagreement: Mask) -> Mask:
     """Where the reference exposure shall stand alone, 0..1 in 255ths: disagreements, without gaps and a cell wider."""
     codes = cv2.convertScaleAbs(disagreement, alpha=255)  # ten times as quick as floats
-    whole = cv2.morphologyEx(codes, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    return cv2.dilate(whole, np.ones((3, 3), np.uint8)) * np.float32(1 / 255)
+    whole = cv2.morphologyEx(codes, cv2.MORPH_CLOSE, np.ones((2 * GAP + 1,) * 2, np.uint8))
+    return cv2.dilate(whole, np.ones((2 * WIDER + 1,) * 2, np.uint8)) * np.float32(1 / 255)
+
+
+def wider_mask(masks: Sequence[Mask], cells: int) -> Mask:
+    """The largest of some masks, so many cells wider, 0..1 in 255ths."""
+    codes = cv2.convertScaleAbs(reduce(np.maximum, masks), alpha=255)
+    wider = cv2.dilate(codes, np.ones((2 * cells + 1,) * 2, np.uint8))
+    return np.asarray(wider * np.float32(1 / 255), np.float32)

@@ -51,6 +51,14 @@ class GridLoops(Protocol):
         """See exposure_synthesis.small_picture."""
         ...
 
+    def soft_mask(self, disagreement: Mask) -> Mask:
+        """See ghost_mask.soft_mask."""
+        ...
+
+    def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
+        """See ghost_mask.wider_mask."""
+        ...
+
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
         """See downscale.mean_cells."""
         ...
@@ -105,6 +113,8 @@ class DefinedLoops:
     median_level = staticmethod(intensity_mapping.median_level)
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
+    soft_mask = staticmethod(ghost_mask.soft_mask)
+    wider_mask = staticmethod(ghost_mask.wider_mask)
     mean_cells = staticmethod(downscale.mean_cells)
     measured_noise = staticmethod(temporal_noise.measured_noise)
     least_variance = staticmethod(temporal_noise.least_variance)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 import cv2
@@ -187,9 +186,7 @@ class StreamMemory:
         if not all(self.seen[index].known for index in exposures):
             return None
         there = [self._changed(index, moves.get(index, NO_MOVE), loops) for index in exposures]
-        codes = cv2.convertScaleAbs(reduce(np.maximum, there), alpha=255)
-        wider = cv2.dilate(codes, np.ones((GATE_CELLS, GATE_CELLS), np.uint8))
-        return np.asarray(wider * np.float32(1 / 255), np.float32)
+        return loops.wider_mask(there, GATE_CELLS // 2)
 
     def _changed(self, index: int, move: Move, loops: GridLoops) -> Mask:
         changed = self.seen[index].changed

@@ -80,3 +80,12 @@ def test_tables_of_codes(dtype):
     curves[:, -200:] = 1
     found, wanted = code_tables(curves, np.iinfo(dtype).max + 1), intensity_mapping.code_tables(curves, np.dtype(dtype))
     assert np.abs(found - wanted).max() <= (0 if dtype is np.uint8 else 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (3, 2), (45, 80)])
+@pytest.mark.parametrize("part", [0, 0.02, 0.4])
+def test_masks_made_whole_and_wider(shape, part):
+    masks = [(RNG.random(shape) * (RNG.random(shape) < part)).astype(np.float32) for _ in range(3)]
+    np.testing.assert_allclose(*both("soft_mask", masks[0]), atol=1e-6)
+    np.testing.assert_allclose(*both("wider_mask", masks, 2), atol=1e-6)
+    np.testing.assert_allclose(*both("wider_mask", masks[:1], 1), atol=1e-6)
