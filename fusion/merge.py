@@ -145,7 +145,8 @@ def _small(light: Light, codes: NDArray[np.float32]) -> tuple[Light, NDArray[np.
     cell = max(1, min(height, width) // SAMPLE_LINES)
     shape = width // cell, height // cell
     cut = slice(0, shape[1] * cell), slice(0, shape[0] * cell)
-    highest = codes[cut].reshape(shape[1], cell, shape[0], cell).max(axis=(1, 3))
+    highest = codes[cut].reshape(shape[1], cell, -1).max(axis=1)  # along whole rows first: much faster than both axes
+    highest = highest.reshape(shape[1], shape[0], cell).max(axis=2)
     return np.asarray(cv2.resize(light[cut], shape, interpolation=cv2.INTER_AREA), np.float32), highest
 
 

@@ -22,7 +22,7 @@ PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"}
 """Formats that are written."""
 SUFFIXES_16_BIT = frozenset({".png", ".tif", ".tiff"})
 
-_JPEG_QUALITY = 95
+JPEG_QUALITY = 95
 _TIFF_DEFLATE = 6
 _IHDR_END = len(SIGNATURE) + 25
 
@@ -31,7 +31,9 @@ SRGB_ALONE = Embedded(icc=srgb_profile())
 """A profile that says that the picture is sRGB, and nothing else."""
 
 
-def encode_picture(pixels: Pixels, suffix: str, png_compression: int, embedded: Embedded) -> bytes:
+def encode_picture(
+    pixels: Pixels, suffix: str, png_compression: int, embedded: Embedded, jpeg_quality: int = JPEG_QUALITY
+) -> bytes:
     """A whole file. pixels: BGR or grey, uint8, or uint16 for PNG and TIFF. embedded: profile, EXIF and XMP.
 
     Grey pictures carry no profile: it would be one of RGB. Raises ValueError, OSError or cv2.error where the encoder
@@ -45,7 +47,7 @@ def encode_picture(pixels: Pixels, suffix: str, png_compression: int, embedded: 
     if suffix == ".png":
         return with_metadata(_png(pixels, png_compression, embedded.icc), suffix, size, embedded)
     picture = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
-    return with_metadata(_by_pillow(picture, suffix, embedded.icc), suffix, size, embedded)
+    return with_metadata(_by_pillow(picture, suffix, embedded.icc, jpeg_quality), suffix, size, embedded)
 
 
 def _png(pixels: Pixels, compression: int, profile: bytes) -> bytes:
@@ -67,7 +69,7 @@ def _tiff(pixels: Pixels, embedded: Embedded) -> bytes:
     return b"".join(tiff_bytes(pixels[..., ::-1] if colour else pixels, tags, None if embedded.exif else _TIFF_DEFLATE))
 
 
-def _by_pillow(picture: NDArray[Any], suffix: str, profile: bytes) -> bytes:
+def _by_pillow(picture: NDArray[Any], suffix: str, profile: bytes, quality: int) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -75,5 +77,5 @@ def _by_pillow(picture: NDArray[Any], suffix: str, profile: bytes) -> bytes:
     if suffix == ".webp":
         image.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=profile)
     else:
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, icc_profile=profile)
+        image.save(buffer, "JPEG", quality=quality, subsampling=0, icc_profile=profile)
     return buffer.getvalue()

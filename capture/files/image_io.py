@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from livemef.capture.errors import CaptureError
 from livemef.capture.files import colour_space
 from livemef.capture.files.embedding import Embedded
-from livemef.capture.files.encoding import PICTURE_SUFFIXES, SRGB_ALONE, SUFFIXES_16_BIT, encode_picture
+from livemef.capture.files.encoding import JPEG_QUALITY, PICTURE_SUFFIXES, SRGB_ALONE, SUFFIXES_16_BIT, encode_picture
 from livemef.capture.files.exif import NO_EXIF, Exif, comparable_exposures, read_exif
 from livemef.capture.files.heif import read_heif
 from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb, matrix_space
@@ -283,11 +283,12 @@ def write_picture(
     png_compression: int = 3,
     srgb: bool = False,
     embedded: Embedded | None = None,
+    jpeg_quality: int = JPEG_QUALITY,
 ) -> None:
     """Write a picture (BGR or grey, uint8 or uint16) in the format that the suffix names, atomically.
 
     srgb: tag it as sRGB by an ICC profile. embedded: profile, EXIF and XMP to be written instead. PNG and TIFF keep 16
-    bits; JPEG (quality 95, full-resolution chroma) and WebP (lossless) take 16-bit pictures rounded to 8. Raises
+    bits; JPEG (full-resolution chroma) and WebP (lossless) take 16-bit pictures rounded to 8. Raises
     CaptureError for an unknown suffix or an unwritable place; nothing half-written is left.
     """
     path = Path(path)
@@ -298,7 +299,8 @@ def write_picture(
     if pixels.dtype == np.uint16 and suffix not in SUFFIXES_16_BIT:
         pixels = to_8_bit(pixels)
     try:
-        data = encode_picture(pixels, suffix, png_compression, embedded or (SRGB_ALONE if srgb else Embedded()))
+        embedded = embedded or (SRGB_ALONE if srgb else Embedded())
+        data = encode_picture(pixels, suffix, png_compression, embedded, jpeg_quality)
     except (cv2.error, ValueError, OSError):
         raise CaptureError(f"cannot write {path}: the {suffix} encoder refused a picture of {pixels.shape}") from None
     write_atomically(path, data)

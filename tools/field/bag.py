@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from livemef.tools.exits import UserError
 CHECKSUMS = ("sha256", "sha512")
 PAYLOAD = "data"
 CHUNK = 1 << 20
+HASHERS = 2
 
 
 def make_bag(folder: Path, info: Mapping[str, str], stated: Mapping[Path, Mapping[str, str]] | None = None) -> None:
@@ -28,7 +30,9 @@ def make_bag(folder: Path, info: Mapping[str, str], stated: Mapping[Path, Mappin
     disk does.
     """
     files = [path for path in sorted((folder / PAYLOAD).rglob("*")) if path.is_file()]
-    digests = {path: (stated or {}).get(path) or _digests(path) for path in files}
+    known = dict(stated or {})
+    known |= _digests_of(path for path in files if path not in known)
+    digests = {path: known[path] for path in files}
     octets = sum(path.stat().st_size for path in digests)
     agent = f"livemef {version('livemef')}"
     fields = {"Bag-Software-Agent": agent, "Bagging-Date": date.today().isoformat(), **info}
@@ -37,7 +41,7 @@ def make_bag(folder: Path, info: Mapping[str, str], stated: Mapping[Path, Mappin
     _write(folder / "bag-info.txt", "".join(f"{name}: {' '.join(text.split())}\n" for name, text in fields.items()))
     _write_manifests(folder, "manifest", digests)
     tags = sorted(path for path in folder.iterdir() if path.is_file())
-    _write_manifests(folder, "tagmanifest", {path: _digests(path) for path in tags})
+    _write_manifests(folder, "tagmanifest", _digests_of(tags))
     sync_tree(folder)
     if problem := bag_problem(folder):
         raise UserError(f"{folder.name}: what was written is not what is read back: {problem}")
@@ -53,6 +57,12 @@ def _write_manifests(folder: Path, kind: str, digests: Mapping[Path, Mapping[str
 def _write(path: Path, text: str) -> None:
     with path.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+def _digests_of(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
+    files = list(paths)
+    with ThreadPoolExecutor(HASHERS, "checksums") as threads:
+        return dict(zip(files, threads.map(_digests, files), strict=True))
 
 
 def _digests(path: Path) -> dict[str, str]:

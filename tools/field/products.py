@@ -10,7 +10,9 @@ import hashlib
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +37,7 @@ from livemef.tools.field.project import Project
 from livemef.tools.field.take import Take
 
 _LSTAR_STEPS = 1 << 16
+WRITERS = 2
 
 
 @dataclass(frozen=True)
@@ -102,21 +105,22 @@ def write_products(
     """
     for role in ("source", "master", "access"):
         (folder / role).mkdir()
-    writer = _Writer(folder, subject, project, origin, standard.pixels_per_mm)
-    sources = [writer.copied(file) for file in origin.files] or [
-        writer.source(frame, bracket, place)
-        for bracket, frames in enumerate(taken.sources, 1)
-        for place, frame in enumerate(frames, 1)
-    ]
-    composite = len(taken.records), len(taken.records)
     light = taken.merged.light * np.float32(standard.scale)
-    master = writer.tiff("master", "merged", master_codes(light), LSTAR_RGB, sources, composite)
     first = taken.sources[0]
-    fused = fuser.fuse([frame.pixels for frame in first]).pixels
-    composite = len(first), len(first)
-    access = writer.tiff("access", "fused", fused, SRGB, sources[: len(first)], composite)
-    jpeg = f"access/{subject.name}_fused.jpg"
-    write_picture(folder / jpeg, _at_most(to_8_bit(fused), project.access.jpeg_long_side))
+    with ThreadPoolExecutor(WRITERS, "writing") as threads:
+        writer = _Writer(folder, subject, project, origin, standard.pixels_per_mm, threads)
+        sources = [writer.copied(file) for file in origin.files] or [
+            writer.source(frame, bracket, place)
+            for bracket, frames in enumerate(taken.sources, 1)
+            for place, frame in enumerate(frames, 1)
+        ]
+        master = writer.tiff("master", "merged", lambda: master_codes(light), LSTAR_RGB, sources, len(taken.records))
+        fused = fuser.fuse([frame.pixels for frame in first]).pixels
+        access = writer.tiff("access", "fused", lambda: fused, SRGB, sources[: len(first)], len(first))
+        jpeg = f"access/{subject.name}_fused.jpg"
+        small = _at_most(to_8_bit(fused), project.access.jpeg_long_side)
+        write_picture(folder / jpeg, small, srgb=True, jpeg_quality=project.access.jpeg_quality)
+        writer.finish()
     sidecar = _sidecar(subject, taken, fuser, project, origin) | {
         "clock": {"synchronised": clock.synchronised, "stepped_s": clock.stepped_s},
         "files": {"source": [name for name, _ in sources], "master": master[0], "access": [access[0], jpeg]},
@@ -126,11 +130,16 @@ def write_products(
             "pixels_per_mm": standard.pixels_per_mm,
             "target": standard.target,
             "clipped_in_darkest": round(taken.merged.clipped, 6),
-            "above_white": round(float(np.mean((light > 1).any(axis=2))), 6),
+            "above_white": round(_share_above_white(light), 6),
         },
     }
     (folder / f"{subject.name}.json").write_text(json.dumps(sidecar, indent=1, ensure_ascii=False), encoding="utf-8")
     return sidecar
+
+
+def _share_above_white(light: NDArray[np.float32]) -> float:
+    blue, green, red = cv2.split(light)
+    return float(np.count_nonzero(cv2.max(cv2.max(blue, green), red) > 1)) / blue.size
 
 
 def master_codes(light: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -158,11 +167,20 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Writer:
+    """Writes the files of an object in threads: while one waits for the disk, another prepares its pixels."""
+
     folder: Path
     subject: Subject
     project: Project
     origin: Origin
     pixels_per_mm: float | None
+    threads: ThreadPoolExecutor
+    under_way: list[Future[None]] = field(default_factory=list)
+
+    def finish(self) -> None:
+        """Wait until all files are written. Raises what writing any of them failed with."""
+        for future in self.under_way:
+            future.result()
 
     def copied(self, file: Path) -> tuple[str, str]:
         """File name and document id of an imported picture, copied byte for byte."""
@@ -177,25 +195,31 @@ class _Writer:
         raw = None if self.origin.dng is None else frame.mosaic
         named = self._named("source", f"b{bracket:02d}_e{place}", "tif" if raw is None else "dng")
         metadata = self._metadata(named, b"", [], "digitalCapture", time_us, None)
-        if raw is None or self.origin.dng is None:
-            write_archival_tiff(self.folder / named.path, frame.pixels, metadata)
-        else:
-            write_dng(self.folder / named.path, raw, self.origin.dng, metadata)
+        path, dng = self.folder / named.path, self.origin.dng
+
+        def write() -> None:
+            if raw is None or dng is None:
+                write_archival_tiff(path, frame.pixels, metadata)
+            else:
+                write_dng(path, raw, dng, metadata)
+
+        self.under_way.append(self.threads.submit(write))
         return named.path, named.document
 
     def tiff(
         self,
         role: str,
         ending: str,
-        pixels: Pixels,
+        pixels: Callable[[], Pixels],
         space: ColourSpace,
         sources: list[tuple[str, str]],
-        composite: tuple[int, int],
+        frames: int,
     ) -> tuple[str, str]:
-        """File name and document id of a picture made of several."""
+        """File name and document id of a picture made of several. pixels: computes them, in the thread that writes."""
         named = self._named(role, ending, "tif")
-        metadata = self._metadata(named, icc_profile(space), sources, "computationalCapture", None, composite)
-        write_archival_tiff(self.folder / named.path, pixels, metadata)
+        metadata = self._metadata(named, icc_profile(space), sources, "computationalCapture", None, (frames, frames))
+        path = self.folder / named.path
+        self.under_way.append(self.threads.submit(lambda: write_archival_tiff(path, pixels(), metadata)))
         return named.path, named.document
 
     def _named(self, role: str, ending: str, suffix: str) -> _Named:
