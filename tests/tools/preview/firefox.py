@@ -5,6 +5,7 @@
 """
 
 import base64
+import os
 import shutil
 import subprocess
 
@@ -33,7 +34,8 @@ class Firefox:
         folder.mkdir(exist_ok=True)
         port = free_port()
         (folder / "user.js").write_text(PREFERENCES.format(port=port))
-        command = [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
+        headless = [] if "DISPLAY" in os.environ else ["--headless"]  # there it may have no WebGL
+        command = [FIREFOX, *headless, "--marionette", "--no-remote", "--profile", str(folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._client = Marionette(host="127.0.0.1", port=port, socket_timeout=120, startup_timeout=60)
         try:

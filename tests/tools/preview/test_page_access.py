@@ -4,7 +4,7 @@ import pytest
 
 from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.axe import SCRIPT, findings
-from tests.tools.preview.browser import click, needs_browser, press, set_size, shown
+from tests.tools.preview.browser import clear_size, click, needs_browser, press, set_size, shown
 from tests.tools.preview.preview_rig import Show, serving
 
 pytestmark = [
@@ -34,7 +34,7 @@ def test_axe_finds_nothing_at_any_size(page, size):
             press(page, key)
         assert findings(page) == []
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        clear_size(page)
 
 
 @pytest.mark.parametrize("name", ["help", "drops"])

@@ -167,6 +167,17 @@ def test_who_only_looks_sees_all_and_changes_nothing(browser, run):
     browser.get("about:blank")
 
 
+def test_a_token_of_another_run_is_named_and_locks_nobody_out(browser, run):
+    browser.delete_all_cookies()
+    for _ in range(3):
+        browser.get(f"http://127.0.0.1:{run.page}/?token=of-yesterday")
+        until(lambda: "the token of this address is not this run's" in text(browser, "looking-words"), LIMIT_S)
+    assert "token" not in browser.current_url
+    time.sleep(4)  # the page asks again and again
+    assert run.ask("GET", "/status")[1]["role"] == "control", "ten wrong tokens a minute would refuse all from here"
+    browser.get("about:blank")
+
+
 def test_a_restarted_process_comes_back_and_the_page_says_so(page, run):
     restart = "[...document.querySelectorAll('#processes button')].find(one => /fusion/.test(one.ariaLabel)).click()"
     until(lambda: page.find_elements("css selector", "#processes button"), LIMIT_S)

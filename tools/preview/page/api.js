@@ -1,11 +1,13 @@
 // The HTTP API (docs/control.md), beside the page: a proxy may have put both below another path.
 
-const token = new URLSearchParams(location.search).get("token");
+/** Whether the page's address has a token that this run does not know: the right one becomes a cookie, and leaves the address. */
+export const cameWithWrongToken = new URLSearchParams(location.search).has("token");
+if (cameWithWrongToken) history.replaceState(null, "", location.pathname);  // nor must a reload count as one more wrong token
 
-/** Address of `path`, relative to the page. A token in the page's own address is passed on; else the cookie counts. */
+/** Address of `path`, relative to the page. */
 export function address(path, parameters = {}) {
   const url = new URL(path, new URL(".", location.href));
-  for (const [name, value] of Object.entries({ ...parameters, ...(token ? { token } : {}) })) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   return url;
 }
 

@@ -1,5 +1,6 @@
 // The panels "Exposure" and "Look", save and revert: all of it built from GET /settings and GET /status.
 
+import { cameWithWrongToken } from "./api.js";
 import { byId, duration, make, percent, setPressed, toast } from "./dom.js";
 import { field, scaleOf } from "./fields.js";
 import { exposureName } from "./views.js";
@@ -212,7 +213,9 @@ export class Controls {
     const { status } = this._settings;
     let words = "";
     if (!status.control) words = "This page shows another machine's or program's stream: it can look, not change.";
-    else if (status.role !== "control") words = "Looking only. To change something, open the page by the address that livemef run printed at its start.";
+    else if (status.role !== "control" && cameWithWrongToken) {
+      words = "Looking only: the token of this address is not this run's, which makes a new one at each start. livemef ctl page, on the camera's machine, prints the present address.";
+    } else if (status.role !== "control") words = "Looking only. To change something, open the page by the address that livemef ctl page prints on the camera's machine.";
     byId("looking-words").textContent = words;
     byId("looking").hidden = !words;
     const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
