@@ -18,6 +18,7 @@ from livemef.tools.field.opening import open_command
 from livemef.tools.field.outlet import export_command
 from livemef.tools.field.project import FILE, load_project, template
 from livemef.tools.field.session import ABANDONED, LEDGER, OBJECTS, TARGETS, is_locked, sessions_of, utc_now
+from livemef.tools.field.sidecar import sidecar_problem
 from livemef.tools.options import JsonOption
 from livemef.tools.verb_group import HELP_OPTIONS
 
@@ -119,7 +120,7 @@ def verify_command(
         bool, typer.Option("--accept", help="Enter into each broken ledger that you have looked at it; then go on.")
     ] = False,
 ) -> int:
-    """Check every bag of a project against its checksums, and every ledger against its chain.
+    """Check every bag of a project against its checksums, sidecars against their schema, ledgers against their chain.
 
     Example: livemef shoot verify archive-2026 --fast
     """
@@ -133,13 +134,19 @@ def verify_command(
             for session in sessions:
                 _accept(session, operator)
         faults = [fault for session in sessions if (fault := _ledger_fault(session))]
-    faults += [f"{bag}: {problem}" for bag in bags if (problem := bag_problem(bag, fast))]
+    faults += [f"{bag}: {problem}" for bag in bags if (problem := _problem(bag, fast))]
     for fault in faults:
         print(fault)
     if faults:
         return SURROUNDINGS
     print(f"{path}: {len(bags)} bags valid")
     return DONE
+
+
+def _problem(bag: Path, fast: bool) -> str:
+    """Of a bag, and of the sidecar of an object's or target's bag."""
+    problem = bag_problem(bag, fast)
+    return problem if problem or fast or bag.parent.name not in (OBJECTS, TARGETS) else sidecar_problem(bag)
 
 
 def _accept(session: Path, operator: str) -> None:
