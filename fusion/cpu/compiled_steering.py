@@ -31,8 +31,8 @@ def declare_steering(loops: CDLL) -> None:
     loops.drift_factors.restype = c_int
     loops.compensate_lightness.argtypes = [c_void_p, c_int32, c_float, c_void_p]
     loops.compensate_lightness.restype = None
-    loops.count_lightness.argtypes = [c_void_p, c_int32, c_float, c_int32, c_void_p]
-    loops.count_lightness.restype = c_int
+    loops.top_lightness.argtypes = [c_void_p, c_int32, c_float, c_int32, c_double]
+    loops.top_lightness.restype = c_double
     loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
     loops.whiten_lightness.restype = None
     loops.steering_rows.argtypes = [c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
@@ -85,10 +85,11 @@ class CompiledSteering:
         return result
 
     def _top_lightness(self, lightness: gamma.Plane) -> float:
-        lightness, counts = np.ascontiguousarray(lightness, np.float32), np.empty(gamma.NODES)
-        data = address(lightness), lightness.size, gamma.TOP_STEP, counts.size, address(counts)
-        check(self._library.count_lightness(*data))
-        return gamma.top_of_counts(counts)
+        lightness = np.ascontiguousarray(lightness, np.float32)
+        nodes = gamma.TOP_STEP, gamma.NODES, gamma.TOP_PART
+        found = self._library.top_lightness(address(lightness), lightness.size, *nodes)
+        check(found < 0)
+        return float(found)
 
     def affine_planes(self, lights: Sequence[Plane], target: Plane, settings: FusionSettings) -> Planes:
         """See PixelLoops."""

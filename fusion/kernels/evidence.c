@@ -76,15 +76,17 @@ int median_differences(const float *grid, const float *old, int32_t height, int3
 /* numpy's interp: `values` at `count` places that do not fall, at each of knots + 1 equal steps of 0..1. */
 static void interpolate(const double *places, const double *values, int32_t count, int32_t knots, double *out)
 {
-    int32_t at = 0;
+    int32_t at = -1; /* the last place that has been reached */
+    double rise = 0, part = 1.0 / knots, reached = places[0], value = values[0];
     for (int32_t k = 0; k <= knots; k++) {
-        double x = (double)k / knots;
-        while (at + 1 < count && places[at + 1] <= x)
+        double x = part * k;
+        while (at + 1 < count && places[at + 1] <= x) {
             at++;
-        if (x < places[0] || at + 1 == count)
-            out[k] = values[at];
-        else
-            out[k] = values[at] + (values[at + 1] - values[at]) / (places[at + 1] - places[at]) * (x - places[at]);
+            reached = places[at], value = values[at], rise = 0;
+            if (at + 1 < count && places[at + 1] > reached)
+                rise = (values[at + 1] - value) / (places[at + 1] - reached);
+        }
+        out[k] = value + rise * (x - reached);
     }
 }
 

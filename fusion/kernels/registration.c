@@ -44,6 +44,17 @@ VECTORISED static void between_cells(const float *restrict above, const float *r
     }
 }
 
+/* The same where all lie equally far below. */
+VECTORISED static void between_rows(const float *restrict above, const float *restrict below, int32_t step, float along, float down,
+                                    int32_t count, float *restrict out)
+{
+    for (int32_t i = 0; i < count; i++) {
+        float top = above[i] + along * (above[i + step] - above[i]);
+        float bottom = below[i] + along * (below[i + step] - below[i]);
+        out[i] = top + down * (bottom - top);
+    }
+}
+
 /* Columns first..last of row y, all of which lie between the same two rows of the picture; beyond its border the nearest cell. */
 static void moved_span(const Moved *plane, const float *columns, int32_t y, int32_t first, int32_t last, double place, float *out)
 {
@@ -56,8 +67,11 @@ static void moved_span(const Moved *plane, const float *columns, int32_t y, int3
     int32_t end = begin + limited(plane->width - 1 - left - begin, last - begin);
     if (end > begin) {
         ptrdiff_t from = ((ptrdiff_t)left + begin) * channels, to = (ptrdiff_t)begin * channels;
-        between_cells(above + from, below + from, channels, (float)(shift - left), start, slope, columns + to,
-                      (end - begin) * channels, out + to);
+        float along = (float)(shift - left);
+        if (slope == 0)
+            between_rows(above + from, below + from, channels, along, part(start), (end - begin) * channels, out + to);
+        else
+            between_cells(above + from, below + from, channels, along, start, slope, columns + to, (end - begin) * channels, out + to);
     }
     for (int32_t x = first; x < last; x++) {
         if (x == begin)
@@ -189,6 +203,16 @@ static void refine(const Search *search, const Still *still, Moved *other, doubl
     }
 }
 
+/* Slopes where there are cells on all sides. */
+VECTORISED static void slopes_of_row(const float *restrict above, const float *restrict row, const float *restrict below,
+                                     int32_t count, float *restrict along, float *restrict down)
+{
+    for (int32_t x = 0; x < count; x++) {
+        along[x] = ((above[x + 1] - above[x - 1]) + 2 * (row[x + 1] - row[x - 1]) + (below[x + 1] - below[x - 1])) * 0.125f;
+        down[x] = ((below[x - 1] - above[x - 1]) + 2 * (below[x] - above[x]) + (below[x + 1] - above[x + 1])) * 0.125f;
+    }
+}
+
 /* Slopes by Sobel's weights, over the place mirrored at the border (the border's own cells once). */
 static void find_slopes(const Still *still, int32_t height, int32_t width)
 {
@@ -197,7 +221,9 @@ static void find_slopes(const Still *still, int32_t height, int32_t width)
         const float *above = y > 0 ? row - width : height > 1 ? row + width : row;
         const float *below = y < height - 1 ? row + width : height > 1 ? row - width : row;
         float *along = still->along + (size_t)y * width, *down = still->down + (size_t)y * width;
-        for (int32_t x = 0; x < width; x++) {
+        if (width > 2)
+            slopes_of_row(above + 1, row + 1, below + 1, width - 2, along + 1, down + 1);
+        for (int32_t x = 0; x < width; x += width > 2 ? width - 1 : 1) {
             int32_t left = x > 0 ? x - 1 : width > 1 ? 1 : 0, right = x < width - 1 ? x + 1 : width > 1 ? width - 2 : 0;
             along[x] = ((above[right] - above[left]) + 2 * (row[right] - row[left]) + (below[right] - below[left])) / 8;
             down[x] = ((below[left] - above[left]) + 2 * (below[x] - above[x]) + (below[right] - above[right])) / 8;
@@ -205,13 +231,16 @@ static void find_slopes(const Still *still, int32_t height, int32_t width)
     }
 }
 
+VECTORISED static void halve_rows(const float *restrict above, const float *restrict below, int32_t count, float *restrict out)
+{
+    for (int32_t x = 0; x < count; x++)
+        out[x] = (above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]) * 0.25f;
+}
+
 static void halve(const float *plane, int32_t height, int32_t width, float *out)
 {
-    for (int32_t y = 0; y < height / 2; y++) {
-        const float *above = plane + 2 * (size_t)y * width, *below = above + width;
-        for (int32_t x = 0; x < width / 2; x++)
-            *out++ = (above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]) / 4;
-    }
+    for (int32_t y = 0; y < height / 2; y++, out += width / 2)
+        halve_rows(plane + 2 * (size_t)y * width, plane + (2 * (size_t)y + 1) * width, width / 2, out);
 }
 
 /* From coarse to fine: at each level, made from the one below, the move found so far is refined. */

@@ -23,13 +23,15 @@ VECTORISED void compensate_lightness(const float *restrict lightness, int32_t co
 
 #define COUNTERS 4 /* in turn, so that no addition waits for the one before */
 
-/* Histogram of L* (0..100) over nodes `step` apart (100 / step + 1 of them); each value counts for the two nodes about it. 0, or 1
- * if out of memory. */
-int count_lightness(const float *lightness, int32_t count, float step, int32_t nodes, double *counts)
+/* The L* (0..100) above which `part` of the values lies, by a histogram over nodes `step` apart (100 / step + 1 of them) in which
+ * each value counts for the two nodes about it: top_lightness of fusion/method/gamma.py. -1 if out of memory. */
+double top_lightness(const float *lightness, int32_t count, float step, int32_t nodes, double part_above)
 {
     float *parts = calloc((size_t)COUNTERS * nodes, sizeof *parts), scale = 1.0f / step;
+    double wanted = part_above * count, above = 0;
+    int32_t top = nodes;
     if (!parts)
-        return 1;
+        return -1;
     for (int32_t i = 0; i < count; i++) {
         float light = lightness[i], place = scale * (light < 0 ? 0 : light < 100 ? light : 100);
         int32_t node = (int32_t)place;
@@ -38,13 +40,17 @@ int count_lightness(const float *lightness, int32_t count, float step, int32_t n
         part[0] += 1 - upper;
         part[1] += upper;
     }
-    for (int32_t node = 0; node < nodes; node++) {
-        counts[node] = 0;
+    double at_top = 0;
+    while (top > 0 && above < wanted) {
+        top--;
+        at_top = 0;
         for (int p = 0; p < COUNTERS; p++)
-            counts[node] += (double)parts[p * nodes + node];
+            at_top += (double)parts[p * nodes + top];
+        above += at_top;
     }
     free(parts);
-    return 0;
+    double found = ((double)top - 0.5 + (above - wanted) / at_top) * (double)step; /* a node's count is spread about it */
+    return found < 1 ? 1 : found < 100 ? found : 100;
 }
 
 /* L* with its lightest end raised by `gain`, in place. */

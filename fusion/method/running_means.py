@@ -44,7 +44,10 @@ class RunningMeans:
         if self.drift is None or self.drift.shape != evidence.shape or self.share == 1:
             self.drift = evidence
         else:
-            self.drift = self.drift + self.share * (evidence - self.drift)
+            mean = evidence - self.drift
+            mean *= self.share
+            mean += self.drift
+            self.drift = mean
         return self.drift
 
     def white_with(self, gain: float) -> float:

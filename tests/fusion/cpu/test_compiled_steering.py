@@ -66,7 +66,13 @@ def test_the_lightness_wanted(exponent, white):
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-def test_the_histogram_of_lightness():
+@pytest.mark.parametrize("level", [0, 37.2, 100])
+def test_the_lightest_of_an_even_plane(level):
+    lightness = np.full((7, 9), level, np.float32)
+    assert CompiledLoops()._top_lightness(lightness) == pytest.approx(gamma.top_lightness(lightness), abs=1e-4)
+
+
+def test_the_lightest_part():
     lightness = np.append(planes(1, (45, 80))[0].ravel(), [-1, 0, 0.5, 99.9, 100, 101]).astype(np.float32)
     assert CompiledLoops()._top_lightness(lightness) == pytest.approx(gamma.top_lightness(lightness), abs=1e-4)
 
