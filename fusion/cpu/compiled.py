@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
 from livemef.fusion.cpu.compiled_steering import CompiledSteering, declare_steering
-from livemef.fusion.cpu.compiled_tone import has_tone_pass, tone_pass
+from livemef.fusion.cpu.compiled_tone import curves, is_quick
 from livemef.fusion.cpu.row_kernels import Job, Plane, Rows
 from livemef.fusion.kernels.constants import Constants, constants
 from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
@@ -88,6 +88,9 @@ def _library() -> ctypes.CDLL:
     loops.lightness_rows.restype = None
     loops.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
     loops.fuse_rows.restype = c_int
+    if loops.tone_lanes():
+        loops.tone_rows.argtypes = [POINTER(Constants), c_void_p, POINTER(_Job), *rows]
+        loops.tone_rows.restype = c_int
     loops.compensate_rows.argtypes = [POINTER(CompensationCall), c_void_p, c_ssize_t, *rows]
     loops.compensate_rows.restype = c_int
     declare_steering(loops)
@@ -135,11 +138,8 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
 
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
-        numbers, tables, steering = constants(job.settings.shoulder), _tables(codes_of(job.out)), self._steering(job)
+        numbers, steering = constants(job.settings.shoulder), self._steering(job)
         motions = [_motion(job, index) for index in range(len(job.inputs))]
-        if _is_quick(job):
-            pictures = [exposure.pixels for exposure in job.inputs]
-            return tone_pass(pictures, motions, job.out, steering, job.settings.shoulder)
         inputs = (_Input * len(motions))(
             *(
                 _Input(picture_of(exposure.pixels), None if motion is None else addressof(motion))
@@ -162,10 +162,14 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         )
         call.arrays = [motions, inputs, steering, job]
 
+        def quick_rows(top: int, bottom: int) -> None:
+            check(self._library.tone_rows(byref(numbers), curves(codes_of(job.out)), byref(call), top, bottom))
+
         def rows(top: int, bottom: int) -> None:
+            tables = _tables(codes_of(job.out))
             check(self._library.fuse_rows(byref(numbers), byref(tables), byref(call), top, bottom))
 
-        return rows
+        return quick_rows if is_quick(job) else rows
 
     def remake(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
         """See PixelLoops."""
@@ -175,12 +179,6 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
             check(self._library.compensate_rows(byref(call), address(out), out.strides[0], top, bottom))
 
         return rows
-
-
-def _is_quick(job: Job) -> bool:
-    """Whether the quick pass does it."""
-    usual = job.settings.colour == "tone" and job.out.dtype == np.uint8 and job.lightness is None
-    return usual and len(job.inputs) == 2 and has_tone_pass()
 
 
 def _motion(job: Job, index: int) -> CompensationCall | None:

@@ -1,128 +1,108 @@
-"""The quick pass over the pixels (kernels/tone.c) from Python: two exposures, 8 bits, colour transfer `tone`."""
+"""The quick pass over the pixels (kernels/tone.c) from Python: colour transfer `tone`, two to four exposures."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
-from ctypes import POINTER, Array, Structure, addressof, byref, c_float, c_int, c_int32, c_ssize_t, c_void_p
+from collections.abc import Callable
+from ctypes import Array, c_float
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import Pixels
-from livemef.fusion.cpu.compiled_motion import CompensationCall
-from livemef.fusion.cpu.row_kernels import Rows
-from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.kernels.shared_library import Picture, check, library, picture_of
+from livemef.capture.srgb import ENCODE_KNEE
+from livemef.fusion.cpu.row_kernels import Job
+from livemef.fusion.kernels.shared_library import library
 from livemef.fusion.method import colour
 
 Values = NDArray[np.floating[Any]]
 
-LOWEST, HIGHEST = 16.0, 255.99
-"""Where lumas of 0 and 1 lie in the range of `f_of_luma`: four octaves, so that pieces are shortest near black."""
+MOST = 4
+"""QUICK_MOST in kernels/tone.c."""
+
+FIRST, SECOND = 1.5, 2.0
+"""Where the knees of the curves lie, that of sRGB and that of L*: between pieces, which end at 1, 1.5, 2, 3, 4, 6 and
+so on at least. So no polynomial has to follow a bend."""
 
 
-class _ToneJob(Structure):
-    _fields_ = [
-        ("under", Picture),
-        ("over", Picture),
-        ("under_motion", c_void_p),
-        ("over_motion", c_void_p),
-        ("out", c_void_p),
-        ("out_stride", c_ssize_t),
-        ("steering", c_void_p),
-        ("small_height", c_int32),
-        ("small_width", c_int32),
-    ]
+@dataclass(frozen=True)
+class Curve:
+    """A function of low..high, and where it bends. The place of x in it is start + scale x."""
+
+    function: Callable[[Values], Values]
+    low: float
+    high: float
+    knees: tuple[float, float]
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Start and scale of a place in the curve."""
+        scale = (SECOND - FIRST) / (self.knees[1] - self.knees[0])
+        return FIRST - self.knees[0] * scale, scale
 
 
-@lru_cache(maxsize=1)
-def _loops() -> ctypes.CDLL | None:
-    """The library; None where it has no such pass for this processor."""
-    loops = library()
-    if loops.tone_lanes() == 0:
-        return None
-    loops.tone_rows.argtypes = [POINTER(Constants), c_void_p, POINTER(_ToneJob), c_int32, c_int32]
-    loops.tone_rows.restype = c_int
-    return loops
+def _f_of_luma(luma: Values) -> Values:
+    return colour.lab_f(colour.decode(np.clip(luma, 0, 1)))
+
+
+def _luma_of_f(f: Values) -> Values:
+    return colour.encode(np.clip(colour.lab_f_inverse(f), 0, 1))
+
+
+_KNEES = np.array([ENCODE_KNEE, colour.LAB_DELTA**3])
+_FIRST_LUMA, _SECOND_LUMA = (float(luma) for luma in colour.encode(_KNEES))
+_FIRST_F, _SECOND_F = (float(f) for f in colour.lab_f(_KNEES))
+F_OF_LUMA = Curve(_f_of_luma, 0, 1, (_FIRST_LUMA, _SECOND_LUMA))
+LUMA_OF_F = Curve(_luma_of_f, 4 / 29, 1, (_FIRST_F, _SECOND_F))
+
+
+def is_quick(job: Job) -> bool:
+    """Whether the quick pass can do it, on this processor."""
+    return job.settings.colour == "tone" and job.lightness is None and len(job.inputs) <= MOST and has_tone_pass()
 
 
 def has_tone_pass() -> bool:
     """Whether this processor has the vectors that the pass is made for."""
-    return _loops() is not None
+    return bool(library().tone_lanes())
 
 
-def tone_pass(
-    exposures: Sequence[Pixels],
-    motions: Sequence[CompensationCall | None],
-    out: Pixels,
-    steering: NDArray[np.float32],
-    shoulder: float,
-) -> Rows:
-    """A function that fuses rows of the exposures, dark and bright, into `out`: all H x W x 3 uint8.
-
-    motions: what is to be done to each. steering: h x 7 x w, see kernels/tone.c. Only where `has_tone_pass`.
-    """
-    loops, numbers, curves = _loops(), constants(shoulder), _curves()
-    assert loops is not None
-    under, over = (picture_of(pixels) for pixels in exposures)
-    call = _ToneJob(
-        under=under,
-        over=over,
-        out=out.ctypes.data,
-        out_stride=out.strides[0],
-        steering=steering.ctypes.data,
-        small_height=steering.shape[0],
-        small_width=steering.shape[2],
-    )
-    call.under_motion, call.over_motion = (None if one is None else addressof(one) for one in motions)
-
-    def rows(top: int, bottom: int) -> None:
-        assert steering.size  # kept alive, as the motions are
-        assert len(motions) == 2
-        check(loops.tone_rows(byref(numbers), curves, byref(call), top, bottom))
-
-    return rows
-
-
-@lru_cache(maxsize=1)
-def _curves() -> Array[c_float]:
-    """The structure Curves of kernels/tone.c."""
-    scale = HIGHEST - LOWEST
-
-    def f_of_luma(place: Values) -> Values:
-        return colour.lab_f(colour.decode(np.clip((place - LOWEST) / scale, 0, 1)))
-
-    def luma_of_f(f: Values) -> Values:
-        return colour.encode(np.clip(colour.lab_f_inverse(f), 0, 1))
-
-    values = [np.array([LOWEST, scale]), _pieces(f_of_luma, LOWEST, HIGHEST), _pieces(luma_of_f, 16 / 116, 1.0)]
-    flat = np.concatenate([part.ravel() for part in values])
+@lru_cache(maxsize=2)
+def curves(codes: int) -> Array[c_float]:
+    """The structure Curves of kernels/tone.c, for pictures of `codes` codes (256 or 65536)."""
+    fine, highest = codes > 256, codes - 1
+    start, scale = F_OF_LUMA.place
+    f_start, f_scale = LUMA_OF_F.place
+    places = np.array([start, scale / highest, f_start, f_scale])
+    tables = [pieces_of(F_OF_LUMA, fine), highest * pieces_of(LUMA_OF_F, fine)]
+    flat = np.concatenate([places, *(table.ravel() for table in tables)])
     return (c_float * len(flat))(*flat)
 
 
-def _pieces(function: Callable[[Values], Values], low: float, high: float) -> Values:
-    """Terms of the polynomials of a function of low..high, lowest power first: (degree + 1) x pieces."""
+def pieces_of(curve: Curve, fine: bool) -> Values:
+    """Terms of the polynomials of a curve, lowest power first: Terms in kernels/lanes.h."""
     loops = library()
-    count, degree, shift = loops.tone_pieces(), loops.tone_degree(), loops.tone_piece_shift()
-    first, last = (int(np.float32(x).view(np.int32)) >> shift for x in (low, high))
+    count, degree, shift = loops.tone_pieces(), loops.tone_degree(fine), loops.tone_piece_shift()
+    start, scale = curve.place
+    low, high = start + scale * curve.low, start + scale * curve.high
+
+    def function(place: Values) -> Values:
+        return curve.function((place - start) / scale)
+
+    first, last = (int(np.float32(place).view(np.int32)) >> shift for place in (low, high))
     assert last - first < count, "the range has more pieces than a register holds"
-    terms = np.zeros((degree + 1, count))
+    terms = np.zeros((loops.tone_terms(), count))
     for piece in range(first, last + 1):
-        start, end = (float(np.int32(leading << shift).view(np.float32)) for leading in (piece, piece + 1))
-        start, end = max(start, low), min(end, max(high, start + 1e-3))
-        terms[:, piece % count] = _polynomial(function, start, end, degree)
+        begin, end = (float(np.int32(number << shift).view(np.float32)) for number in (piece, piece + 1))
+        origin = begin if fine else 0.0
+        terms[: degree + 1, piece % count] = _polynomial(function, max(begin, low), min(end, high), origin, degree)
     return terms
 
 
-def _polynomial(function: Callable[[Values], Values], start: float, end: float, degree: int) -> Values:
-    """Terms of the polynomial in x that goes through the function at Chebyshev's points of start..end."""
-    middle, half = (start + end) / 2, (end - start) / 2
-    fitted = np.polynomial.Chebyshev.interpolate(lambda place: function(middle + half * place), degree)
-    place = np.polynomial.Polynomial([-middle / half, 1 / half])
+def _polynomial(function: Callable[[Values], Values], begin: float, end: float, origin: float, degree: int) -> Values:
+    """Terms of the polynomial in x - origin that goes through the function at Chebyshev's points of begin..end."""
+    fitted = np.polynomial.Chebyshev.interpolate(function, degree, domain=[begin, end])
     found = np.zeros(degree + 1)
-    coefficients = fitted.convert(kind=np.polynomial.Polynomial)(place).coef
-    found[: len(coefficients)] = coefficients
+    terms = fitted.convert(kind=np.polynomial.Polynomial, domain=[origin - 1, origin + 1], window=[-1, 1]).coef
+    found[: len(terms)] = terms
     return found

@@ -4,7 +4,7 @@
  * is done in blocks that stay in the first-level cache: table look-ups one by one, everything between in loops that the
  * compiler vectorises. No result depends on how rows are cut into calls.
  */
-#include "motion.h"
+#include "job.h"
 #include "pixels.h"
 
 #include <math.h>
@@ -14,12 +14,6 @@
 #ifdef SOURCES_DIGEST
 const char *sources_digest(void) { return SOURCES_DIGEST; }
 #endif
-
-/* Planes interpolated for each pixel, of n exposures: A of each and C of the lightness, the parts of the chroma of all but the
- * brightest, and for the colour transfer `tone` the drift of B, G, R of as many. */
-#define STEERING(n) (5 * (n) - 3)
-#define PARTS(n) ((n) + 1)
-#define DRIFTS(n) (2 * (n))
 
 enum { LAB, CHROMATICITY, TONE };
 
@@ -36,23 +30,6 @@ typedef struct {
     const float *encode16;    /* 0..65535 before rounding, at encode16_steps + 1 square roots of linear light 0..1 */
     int32_t fine_steps, encode8_first, encode8_shift, encode16_steps;
 } Tables;
-
-/* An exposure, and what makes it one of the reference's moment; NULL: it is taken as it is. */
-typedef struct {
-    Picture picture;
-    const Compensation *motion;
-} Input;
-
-typedef struct {
-    const Input *inputs; /* dark to bright, each compensated by its neighbour towards `reference` */
-    int32_t count, reference;
-    void *out;
-    ptrdiff_t out_stride;
-    const float *steering; /* small_height x planes x small_width; the coefficients map fy to fy */
-    int32_t small_height, small_width;
-    const float *lightness; /* height x width fused L*, 0..100, or NULL: then from the coefficients */
-    int32_t select, transfer, planes;
-} Job;
 
 /* ---- blocks of a row ---- */
 
