@@ -5,7 +5,9 @@ A thread receives every message at once, so that ring slots are released even du
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -62,6 +64,8 @@ class Inbox:
         self._superseded = 0
         self._closing = False
         self._fault: Exception | None = None
+        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Readable when there is something new to take, or no more will come."""
         self.ended = False
         """The source has ended: no frame follows."""
         self.lost = False
@@ -86,6 +90,15 @@ class Inbox:
     def memory(self) -> NDArray[np.uint8]:
         """The ring's memory, uint8, in which all pixels lie."""
         return self._ring.memory()
+
+    def wait(self, other: int, timeout_s: float) -> None:
+        """Wait until there may be something to take, `other` (a file descriptor) is readable, or `timeout_s` is over."""
+        poll = select.poll()
+        poll.register(self._news, select.POLLIN)
+        poll.register(other, select.POLLIN)
+        poll.poll(timeout_s * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._news)
 
     def take(self, timeout_s: float) -> Delivery | None:
         """The newest bracket not taken yet; None after `timeout_s`, or when `ended` or `lost` and none is left.
@@ -116,6 +129,8 @@ class Inbox:
         """Close the connection. The pixels of all deliveries must no longer be used."""
         self._closing = True
         self._thread.join(timeout=2 * TURN_S)
+        if not self._thread.is_alive():
+            os.close(self._news)
         self._client.close()
         self._ring.close()
 
@@ -126,7 +141,7 @@ class Inbox:
                 if message is not None:
                     with self._changed:
                         self._take_in(message)
-                        self._changed.notify_all()
+                        self._announce()
         except ConnectionError:
             self._finish(lost=True)
         except Exception as error:  # raised again by `take`
@@ -135,7 +150,11 @@ class Inbox:
     def _finish(self, lost: bool = False, fault: Exception | None = None) -> None:
         with self._changed:
             self.lost, self._fault = lost, fault
-            self._changed.notify_all()
+            self._announce()
+
+    def _announce(self) -> None:
+        self._changed.notify_all()
+        os.eventfd_write(self._news, 1)
 
     def _take_in(self, message: Mapping[str, Any]) -> None:
         if message.get("end"):

@@ -36,8 +36,7 @@ from livemef.fusion.stream.wire import EVENT, MOTION, exposure_topic, mosaic_top
 from livemef.fusion.tally import Tally
 
 TURN_S = 0.2
-COMMAND_TURN_S = 0.05
-"""Longest wait for a bracket before commands are looked at again."""
+"""Longest wait for a bracket or a command."""
 QUICK_S, FIRST_STEP_S, SLOWER = 1.0, 60.0, 4.0
 """A step of fusing below QUICK_S needs no patience; the first may take FIRST_STEP_S, others SLOWER times the longest.
 """
@@ -368,7 +367,9 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
             _obey(lifeline, stage, waiting)
             waiting.clear()
             inbox.group_by(stage.bracket_mode)
-        delivery = None if waiting else inbox.take(0 if under_way else COMMAND_TURN_S)
+        if not waiting and not under_way:
+            inbox.wait(lifeline.fileno(), TURN_S)
+        delivery = None if waiting else inbox.take(0)
         stage.tally.superseded += inbox.take_superseded()
         if delivery is not None:
             with patience.step():

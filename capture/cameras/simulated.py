@@ -102,6 +102,9 @@ class SimulatedCamera:
         self._delivered = -1
         self._requests = 0
         self._again: Frame | None = None
+        self._rendered: tuple[Frame, Truth] | None = None
+        self._rendered_for = 0
+        """Number of requests that had been made when it was rendered."""
         self._stall_left_s = 0.0
         self._may_stall = True
         self.truth.clear()
@@ -130,11 +133,14 @@ class SimulatedCamera:
             return replace(again, record=replace(again.record, received_ns=time.monotonic_ns()))
         called_ns = time.monotonic_ns()
         number, faults = self._next_frame(started_ns, timeout_s)
-        frame, truth = self._take(number, faults, started_ns)  # before it is due: a real sensor needs no time to render
+        frame, truth = self._taken(
+            number, faults, started_ns
+        )  # before it is due: a real sensor needs no time to render
         if self._info.paced == "realtime":
             wait_for(self._due_ns(started_ns, number), timeout_s, f"camera '{self._info.uri}'", called_ns)
         frame = replace(frame, record=replace(frame.record, received_ns=time.monotonic_ns()))
         self.truth.append(truth)
+        self._rendered = None
         self._next = number + 1
         self._may_stall = True
         self._delivered = number
@@ -186,6 +192,12 @@ class SimulatedCamera:
         view = self._view if slip_us is None or shutter.start_s * 1e6 < slip_us else self._defocused
         assert view is not None
         return view
+
+    def _taken(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:
+        """The frame; if a read gave up waiting until it was due, the one rendered then."""
+        if self._rendered is None or self._rendered[1].sequence != number or self._rendered_for != self._requests:
+            self._rendered, self._rendered_for = self._take(number, faults, started_ns), self._requests
+        return self._rendered
 
     def _take(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:
         assert self._sensor is not None
