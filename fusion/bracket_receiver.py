@@ -92,7 +92,7 @@ class Inbox:
         return self._ring.memory()
 
     def wait(self, other: int, timeout_s: float) -> None:
-        """Wait until there may be something to take, `other` (a file descriptor) is readable, or `timeout_s` is over."""
+        """Wait up to `timeout_s` until there may be something to take, or `other`, a file descriptor, is readable."""
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
         poll.register(other, select.POLLIN)
