@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import CDLL, POINTER, Structure, byref, c_double, c_int, c_int32, c_void_p
+from ctypes import CDLL, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import ghost_mask, temporal_noise
+from livemef.fusion.motion import ghost_mask, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import CLIPS, KNOTS, NEAR, PRIOR, ChannelMaps, Curve, ExposureMap
 from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
@@ -41,6 +41,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.soft_mask.restype = c_int
     loops.wider_mask.argtypes = [POINTER(c_void_p), c_int32, *shape, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
+    loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
+    loops.behind_clipping.restype = c_int
     loops.median_differences.argtypes = [*arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
     loops.allowed_of_channel.argtypes = [POINTER(_Measure), *arrays, *shape, *arrays]
@@ -58,6 +60,21 @@ def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
     curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
     library().code_tables(address(curves), KNOTS, codes, address(result))
     return result
+
+
+class _Clipping(Structure):
+    _fields_ = [
+        ("reference", c_void_p),
+        ("other", c_void_p),
+        ("mask", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("cells", c_int32),
+        ("down", c_int32),
+        ("across", c_int32),
+        ("clip_start", c_float),
+        ("farther", c_float),
+    ]
 
 
 class CompiledEvidence:
@@ -90,6 +107,20 @@ class CompiledEvidence:
         result = np.empty_like(masks[0])
         check(self._grids.wider_mask(addresses(masks), len(masks), *result.shape, cells, address(result)))
         return result
+
+    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+        """See GridLoops."""
+        (height, width), grid = reference.shape[:2], mask.shape
+        lines, columns = downscale.small_shape(height, width, saturation_fill.LINES)
+        if height % lines or width % columns or grid[0] % height or grid[1] * height != width * grid[0]:
+            return saturation_fill.behind_clipping(reference, other, mask)
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other, mask)]
+        parts = height, width, grid[0] // height, height // lines, width // columns
+        call = _Clipping(*map(address, planes), *parts, saturation_fill.CLIP_START, saturation_fill.FARTHER)
+        result = np.empty((lines, columns, 3), np.float32)
+        needed = self._grids.behind_clipping(byref(call), address(result))
+        check(needed < 0)
+        return result if needed else None
 
     def measured_noise(self, grid: Grid, old: Grid) -> NDArray[np.float64]:
         """See GridLoops."""

@@ -1,5 +1,6 @@
 /* Means over windows of small planes, and what is made of them: the local affine model (fusion/method/guided_upsampling.py), the
- * exposures' parts of the chroma (fusion/method/chroma_map.py), colour drift (fusion/method/drift.py). No state.
+ * exposures' parts of the chroma (fusion/method/chroma_map.py), colour drift (fusion/method/drift.py), what lies behind clipping
+ * (fusion/motion/saturation_fill.py). No state.
  *
  * Small planes lie row by row: a row of the first, one of the second, ..., then their next rows (height x planes x width). */
 #include "pixels.h"
@@ -375,4 +376,107 @@ int drift_factors(const float *evidence, int32_t height, int32_t width, int32_t 
     }
     free(memory);
     return 0;
+}
+
+/* ---- behind clipping ---- */
+
+#define SEEN 4       /* planes: B, G, R where known, and the part that is */
+#define FARTHEST 9   /* the last radius; as in saturation_fill.py, which a test holds them against */
+static const int32_t RADII[] = {1, 3, FARTHEST};
+
+/* See `behind_clipping` of fusion/motion/saturation_fill.py: pictures of height x width, of `cells` x `cells` of the mask each, and
+ * a fill of 1 / across as many columns, 1 / down as many rows. */
+typedef struct {
+    const float *reference, *other, *mask;
+    int32_t height, width, cells, down, across;
+    float clip_start, farther;
+} Clipping;
+
+static int any_masked(const Clipping *job, int32_t y, int32_t x)
+{
+    for (int32_t row = y * job->cells; row < (y + 1) * job->cells; row++)
+        for (int32_t cell = x * job->cells; cell < (x + 1) * job->cells; cell++)
+            if (job->mask[(size_t)row * job->width * job->cells + cell] > 0)
+                return 1;
+    return 0;
+}
+
+/* Adds row y of the pictures to a row of `seen` (SEEN x wide), whose first FARTHEST columns lie left of the picture. Returns whether
+ * a pixel clips where something moved. */
+static int add_seen(const Clipping *job, int32_t y, int32_t wide, float part, float *seen)
+{
+    int needed = 0;
+    for (int32_t x = 0; x < job->width; x++) {
+        const float *pixel = job->reference + 3 * ((size_t)y * job->width + x);
+        const float *other = job->other + 3 * ((size_t)y * job->width + x);
+        if (!(pixel[0] > job->clip_start || pixel[1] > job->clip_start || pixel[2] > job->clip_start))
+            continue;
+        if (any_masked(job, y, x)) {
+            needed = 1;
+            continue;
+        }
+        float *sums = seen + FARTHEST + x / job->across;
+        for (int c = 0; c < 3; c++)
+            sums[c * wide] += part * other[c];
+        sums[3 * wide] += part;
+    }
+    return needed;
+}
+
+static void repeat_borders(float *row, int32_t width)
+{
+    for (int32_t i = 0; i < FARTHEST; i++) {
+        row[i] = row[FARTHEST];
+        row[FARTHEST + width + i] = row[FARTHEST + width - 1];
+    }
+}
+
+static const float *seen_row(const float *seen, int32_t row, int32_t height, int32_t wide)
+{
+    return seen + (size_t)(row < 0 ? 0 : row < height ? row : height - 1) * SEEN * wide;
+}
+
+/* Adds the means within `radius`, times `weight`, to `total` (height x SEEN x width). */
+static void add_means(const float *seen, int32_t height, int32_t width, int32_t radius, float weight, double *room, float *total)
+{
+    int32_t wide = width + 2 * FARTHEST, row = SEEN * wide, window = 2 * radius + 1;
+    double *sums = room, *prefix = room + row, *means = prefix + SEEN * (wide + 1);
+    memset(sums, 0, (size_t)row * sizeof *sums);
+    for (int32_t y = -radius; y < radius; y++)
+        add_row(sums, seen_row(seen, y, height, wide), 1.0, row);
+    for (int32_t y = 0; y < height; y++) {
+        add_row(sums, seen_row(seen, y + radius, height, wide), 1.0, row);
+        scan_row(sums, wide, SEEN, prefix);
+        for (int p = 0; p < SEEN; p++, total += width) {
+            differences(prefix + p * (wide + 1) + FARTHEST - radius, window, (double)weight / (window * window), width, means);
+            for (int32_t x = 0; x < width; x++)
+                total[x] += (float)means[x];
+        }
+        add_row(sums, seen_row(seen, y - radius, height, wide), -1.0, row);
+    }
+}
+
+/* out: fill (height / down x width / across x 3). 1, or 0 if no fill is needed, or -1 if out of memory. */
+int behind_clipping(const Clipping *job, float *out)
+{
+    int32_t height = job->height / job->down, width = job->width / job->across, wide = width + 2 * FARTHEST, needed = 0;
+    size_t doubles = SEEN * (2 * (size_t)wide + 1) + (size_t)width, seen = (size_t)height * SEEN * wide, total = (size_t)height * SEEN * width;
+    double *room = calloc(doubles + (seen + total + 1) / 2, sizeof *room);
+    float *planes = (float *)(room + doubles), *sums = planes + seen, weight = 1;
+    if (!room)
+        return -1;
+    for (int32_t y = 0; y < height * job->down; y++)
+        needed |= add_seen(job, y, wide, 1.0f / (float)(job->down * job->across), planes + (size_t)(y / job->down) * SEEN * wide);
+    if (needed) {
+        for (int32_t row = 0; row < SEEN * height; row++)
+            repeat_borders(planes + (size_t)row * wide, width);
+        for (size_t r = 0; r < sizeof RADII / sizeof *RADII; r++, weight *= job->farther)
+            add_means(planes, height, width, RADII[r], weight, room, sums);
+        for (int32_t y = 0; y < height; y++, sums += SEEN * width)
+            for (int32_t x = 0; x < width; x++)
+                for (int c = 0; c < 3; c++)
+                    *out++ = sums[c * width + x] / (sums[3 * width + x] > 1e-6f ? sums[3 * width + x] : 1e-6f);
+    }
+    free(room);
+    return needed;
 }

@@ -21,7 +21,7 @@ from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
-from livemef.fusion.motion.saturation_fill import CLIP_START, behind_clipping
+from livemef.fusion.motion.saturation_fill import CLIP_START
 from livemef.fusion.motion.steadiness import Place, StreamMemory, information
 from livemef.fusion.settings import MotionMode
 
@@ -235,7 +235,7 @@ class _Chain:
         curves, fill = np.stack([one.brighter for one in pair.maps]), None
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
-            fill = behind_clipping(pair.reference.small, there.small, mask)
+            fill = self.loops.behind_clipping(pair.reference.small, there.small, mask)
         todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, belief)
         self.compensations[other] = todo
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid

@@ -15,6 +15,7 @@ from livemef.fusion.motion import (
     ghost_mask,
     intensity_mapping,
     registration,
+    saturation_fill,
     temporal_noise,
 )
 from livemef.fusion.motion.cycle_means import Planes
@@ -57,6 +58,10 @@ class GridLoops(Protocol):
 
     def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
         """See ghost_mask.wider_mask."""
+        ...
+
+    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+        """See saturation_fill.behind_clipping."""
         ...
 
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
@@ -115,6 +120,7 @@ class DefinedLoops:
     remade = staticmethod(exposure_synthesis.small_picture)
     soft_mask = staticmethod(ghost_mask.soft_mask)
     wider_mask = staticmethod(ghost_mask.wider_mask)
+    behind_clipping = staticmethod(saturation_fill.behind_clipping)
     mean_cells = staticmethod(downscale.mean_cells)
     measured_noise = staticmethod(temporal_noise.measured_noise)
     least_variance = staticmethod(temporal_noise.least_variance)

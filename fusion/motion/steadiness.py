@@ -229,11 +229,16 @@ def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Ma
     By the spread, where nothing moved, of what it said: near black a code of the reference is many of the other's.
     """
     noise = cv2.blur(loops.median_level(reference, np.sqrt(allowed.noise)), (TELLS_BLUR, TELLS_BLUR))
-    tells, colour = (
-        np.clip((np.float32(start) - noise) * np.float32(1 / (start - end)), 0, 1)
-        for start, end in ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO))
-    )
-    return tells, colour
+    return _falling(noise, TELLS_FROM, TELLS_TO), _falling(noise, COLOUR_FROM, COLOUR_TO)
+
+
+def _falling(noise: NDArray[Any], start: float, end: float) -> Mask:
+    """0 at `start` and above, 1 at `end` and below."""
+    part = np.asarray(np.float32(start) - noise, np.float32)
+    part *= np.float32(1 / (start - end))
+    np.maximum(part, 0, out=part)
+    np.minimum(part, 1, out=part)
+    return part
 
 
 def _luma(grid: Grid, factor: int, loops: GridLoops) -> Plane:

@@ -89,3 +89,16 @@ def test_masks_made_whole_and_wider(shape, part):
     np.testing.assert_allclose(*both("soft_mask", masks[0]), atol=1e-6)
     np.testing.assert_allclose(*both("wider_mask", masks, 2), atol=1e-6)
     np.testing.assert_allclose(*both("wider_mask", masks[:1], 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (45, 60), (90, 160), (135, 90), (67, 91)])
+@pytest.mark.parametrize("cells", [1, 2])
+@pytest.mark.parametrize("part", [0, 0.3])
+def test_what_lies_behind_clipping(shape, cells, part):
+    other, reference = grids(shape)
+    mask = np.zeros((shape[0] * cells, shape[1] * cells), np.float32)
+    mask[: len(mask) // 2] = RNG.random(mask[: len(mask) // 2].shape) < part
+    found, wanted = both("behind_clipping", np.minimum(1.5 * reference, 1), other, mask)
+    assert (found is None) == (wanted is None)
+    if wanted is not None:
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
