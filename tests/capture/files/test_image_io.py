@@ -152,3 +152,15 @@ def test_exif_exposure(tmp_path: Path) -> None:
     assert exif_exposure(tmp_path / "text.jpg") is None
     with pytest.raises(CaptureError):
         exif_exposure(tmp_path / "missing.jpg")
+
+
+def test_a_jpeg_has_the_quality_that_was_asked_for(tmp_path: Path) -> None:
+    sizes = {}
+    light = np.random.default_rng(3).integers(0, 256, (60, 80, 3), np.uint8)
+    for quality in (50, 92):
+        path = tmp_path / f"{quality}.jpg"
+        write_picture(path, light, srgb=True, jpeg_quality=quality)
+        with Image.open(path) as picture:
+            assert b"sRGB" in picture.info["icc_profile"]
+        sizes[quality] = path.stat().st_size
+    assert sizes[50] < 0.7 * sizes[92]

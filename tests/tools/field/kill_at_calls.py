@@ -12,10 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bagit
+import numpy as np
 
+from livemef.capture.files.archival_tiff import TiffMetadata, write_archival_tiff
+from livemef.capture.files.dng import DngCamera, write_dng
+from livemef.capture.frame import Mosaic
 from livemef.tools.field.second_copy import SecondCopy
 from livemef.tools.field.session import OBJECTS, STAGING, FieldSession, new_session
 
@@ -24,9 +29,19 @@ CALLS += " copy_file_range sendfile"
 
 
 def write(folder: Path, name: str) -> dict[str, str]:
-    """Two files, as an object has."""
+    """A raw source, a master, and a record, as an object has, by the writers that a session uses, two at a time."""
     (folder / "source").mkdir()
-    (folder / "source" / f"{name}.tif").write_bytes(os.urandom(3000))
+    (folder / "master").mkdir()
+    metadata = TiffMetadata(f"{name} source", "livemef", "2026:01:02 03:04:05", "+00:00", exposure_us=1000.0)
+    mosaic = Mosaic(np.random.default_rng().integers(0, 4096, (24, 32), np.uint16), "RGGB", 64, 4095)
+    master = np.full((24, 32, 3), 70, np.uint16)
+    with ThreadPoolExecutor(2) as threads:
+        done = [
+            threads.submit(write_dng, folder / "source" / f"{name}.dng", mosaic, DngCamera("camera"), metadata),
+            threads.submit(write_archival_tiff, folder / "master" / f"{name}.tif", master, metadata),
+        ]
+        for future in done:
+            future.result()
     (folder / f"{name}.json").write_text("{}")
     return {"Source-Organization": "ours"}
 

@@ -91,11 +91,11 @@ def test_objects_are_valid_bags_and_nothing_is_overwritten(tmp_path: Path) -> No
     assert session.store("KR-1", True, write).name == "KR-1.r2"
     session.close()
     assert [event["event"] for event in read_ledger(session.folder / LEDGER)] == ["stored", "stored", "closed"]
-    changed = place / "data" / "source" / "KR-1.tif"
+    changed = place / "data" / "source" / "KR-1.dng"
     data = bytearray(changed.read_bytes())
     data[1234] ^= 1
     changed.write_bytes(data)
-    assert "KR-1.tif" in bag_problem(place)
+    assert "KR-1.dng" in bag_problem(place)
     assert bag_problem(place, fast=True) == ""
 
 

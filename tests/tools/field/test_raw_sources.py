@@ -11,6 +11,7 @@ import bagit
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from livemef.calibration.quality.chart import find_chart, patch_pixels
 from livemef.capture.cameras.raw_development import develop
@@ -81,6 +82,8 @@ def test_sources_are_raw_and_the_record_says_so(data: Path) -> None:
     assert bagit.Bag(str(data.parent)).is_valid()
     settings = (project_of(data) / data.parents[2].name / "session.toml").read_text()
     assert 'sources = "raw"' in settings
+    with Image.open(data / "access" / "KR-1_fused.jpg") as picture:
+        assert b"sRGB" in picture.info["icc_profile"]
 
 
 def test_the_master_is_the_merge_of_the_very_values_in_the_files(data: Path) -> None:
