@@ -54,7 +54,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Case:
-    """A scene, and how it is taken: even frames short, odd ones long."""
+    """A scene, and how it is taken: in cycles of so many exposures, shortest first, ev_gap between the two ends."""
 
     name: str
     scene: Scene
@@ -62,13 +62,19 @@ class Case:
     height: int
     width: int
     seed: int
+    exposures: int = 2
 
     @property
-    def lights(self) -> tuple[float, float]:
-        return LONG_US / 2**self.ev_gap, LONG_US
+    def lights(self) -> tuple[float, ...]:
+        last = self.exposures - 1
+        return tuple(LONG_US / 2 ** (self.ev_gap * (last - index) / last) for index in range(self.exposures))
 
     def exposure_us(self, number: int) -> float:
-        return self.lights[number % 2]
+        return self.lights[number % self.exposures]
+
+    def frames(self, newest: int) -> tuple[int, ...]:
+        """The frames of the bracket with this newest one, dark to bright."""
+        return tuple(newest - (newest - index) % self.exposures for index in range(self.exposures))
 
     def shutter(self, number: int) -> Shutter:
         exposure_s = self.exposure_us(number) / 1e6
@@ -95,20 +101,18 @@ class Stage:
         return self._sensor.develop(self._sensor.expose(view.bands(case.shutter(number)), 1.0, number)).copy()
 
     def bracket(self, newest: int):
-        """Exposures dark to bright of frames newest - 1 and newest, and the index of the newest."""
-        pair = {number % 2: self.take(number) for number in (newest - 1, newest)}
-        return [pair[0], pair[1]], newest % 2
+        """Exposures dark to bright of the bracket with this newest frame, and the index of the newest."""
+        return [self.take(number) for number in self.case.frames(newest)], newest % self.case.exposures
 
     def truth(self, newest: int):
         """The same with the world stopped at the newest frame's moment: same noise."""
         moment = self.case.centre_s(newest)
-        pair = {number % 2: self.take(number, moment) for number in (newest - 1, newest)}
-        return [pair[0], pair[1]]
+        return [self.take(number, moment) for number in self.case.frames(newest)]
 
     def moving(self, newest: int):
-        """Where anything moves from the start of the older frame to the end of the newest: HxW bool."""
+        """Where anything moves from the start of the oldest frame to the end of the newest: HxW bool."""
         case = self.case
-        start, end = case.shutter(newest - 1).start_s, (newest + 1) / FPS + READOUT_S
+        start, end = case.shutter(min(case.frames(newest))).start_s, (newest + 1) / FPS + READOUT_S
         moves = np.subtract(case.scene.window.at(start), case.scene.window.at(end))
         if np.hypot(*moves) > 1e-6:
             return np.ones((case.height, case.width), bool)

