@@ -9,7 +9,7 @@ long bracket have nothing in common: one clips where the other is black.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -172,9 +172,11 @@ def _of_stream(
             under, over = pair.dark_first(there)
             allowed = memory.allowed(dark, bright, under, over, loops)
             mask = loops.soft_mask(loops.disagreement(under, over, allowed, gate))
-            if not pair.over_is_reference and mask.any():
-                tells, belief = information(pair.reference.grid, allowed, loops)
-                mask = mask * tells
+            if mask.any():
+                pair = replace(pair, maps=memory.moving_maps(dark, bright, (under, over), mask, loops))
+                if not pair.over_is_reference:
+                    tells, belief = information(pair.reference.grid, allowed, loops)
+                    mask = mask * tells
         chain.compensate(other, pair, there, mask, belief)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()

@@ -146,6 +146,15 @@ def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cel
     return blue, green, red
 
 
+def near(one: ExposureMap, other: ExposureMap, most: float) -> ExposureMap:
+    """The map, but at most so far (encoded) from another one."""
+    brighter, darker = (
+        np.clip(curve, around - most, around + most)
+        for curve, around in ((one.brighter, other.brighter), (one.darker, other.darker))
+    )
+    return ExposureMap(brighter, darker)
+
+
 def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
     bright = bright * (dark.sum() / max(bright.sum(), 1e-9))  # one may have been seen once more than the other
     matched = _between(dark, bright)

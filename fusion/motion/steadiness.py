@@ -31,6 +31,14 @@ EARLY, LEARN_EVERY = 8, 4
 """Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
 GATE_CELLS = 5
 """Cells about a change of one exposure in which a disagreement between exposures is believed."""
+MOVES = 0.5
+"""Mask from which a cell counts as moving."""
+MOVING_PRIOR, MOVING_FORGET = 8, 1 / 96
+"""How many times as many of such cells as of others the pictures must have shown (`intensity_mapping.PRIOR`), and the
+part of their running histograms that each bracket takes away: things come, go and blur, so that few prove little."""
+MOST_ASTRAY = 0.05
+"""Encoded difference of the maps of what moves from those of all, at most: a lamp that one exposure missed would teach
+that black is bright."""
 TELLS_FROM, TELLS_TO = 0.08, 0.04
 """Encoded deviation of what a darker reference says of a brighter exposure, where nothing moved: from which the
 reference replaces nothing, and to which it replaces what it should."""
@@ -73,6 +81,18 @@ class _Pair:
 
 
 @dataclass
+class _Moving:
+    """What was learned of two exposures where things move: running histograms of the cells that were masked, and maps
+    of so many frames.
+    """
+
+    dark: Curve
+    bright: Curve
+    maps: ChannelMaps
+    learned: int = -LEARN_EVERY
+
+
+@dataclass
 class StreamMemory:
     """Of one stream. `follow` begins anew with another exposure plan, size or number of exposures, and where frame
     numbers do not go on.
@@ -86,6 +106,7 @@ class StreamMemory:
     _planes: dict[int, tuple[Planes, Planes]] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
+    _moving: dict[tuple[int, int], _Moving] = field(default_factory=dict)
     _observed: int = 0
     _key: tuple[Any, ...] = ()
     _newest: int = 0
@@ -102,7 +123,7 @@ class StreamMemory:
 
     def _restart(self, key: tuple[Any, ...]) -> None:
         self.seen, self.histograms, self.noise, self.mean = {}, {}, {}, MeanLightness()
-        self._planes, self._pairs, self._observed, self._key = {}, {}, 0, key
+        self._planes, self._pairs, self._moving, self._observed, self._key = {}, {}, {}, 0, key
 
     def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
         """Begin a bracket as `follow`, and return the grids of its frames that have been observed already."""
@@ -176,6 +197,35 @@ class StreamMemory:
         """What the two exposures, whose maps have been asked for, may differ by."""
         pair = self._pairs[dark, bright]
         return loops.allowed_by_channel(under, over, pair.maps, pair.least)
+
+    def moving_maps(
+        self, dark: int, bright: int, grids: tuple[Grid, Grid], mask: Mask, loops: GridLoops
+    ) -> ChannelMaps:
+        """Maps for what moves, of two exposures whose maps have been asked for. grids: theirs; mask: where it moves.
+
+        A camera's colours do not follow one curve a channel: the maps of the whole picture may be wrong for the shirt
+        that moves, which then pulses as each exposure in turn is the reference. The mask covers both where things were
+        and where they are, so about the same things lie in it in both exposures, and their histograms can be matched.
+        """
+        maps, where = self._pairs[dark, bright].maps, mask >= MOVES
+        moving = self._moving.get((dark, bright))
+        if where.any():
+            under, over = (loops.histograms(grid[where][None]) for grid in grids)
+            if moving is None:
+                moving = self._moving[dark, bright] = _Moving(under, over, maps)
+            else:
+                moving.dark = (1 - MOVING_FORGET) * moving.dark + under
+                moving.bright = (1 - MOVING_FORGET) * moving.bright + over
+        if moving is None:
+            return maps
+        if self._observed >= moving.learned + LEARN_EVERY:
+            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * mask.size)
+            blue, green, red = (
+                intensity_mapping.near(one, of_all, MOST_ASTRAY) for one, of_all in zip(found, maps, strict=True)
+            )
+            moving.maps = blue, green, red
+            moving.learned = self._observed
+        return moving.maps
 
     def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
         """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.

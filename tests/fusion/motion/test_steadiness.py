@@ -216,6 +216,40 @@ def test_the_noise_is_found_and_motion_does_not_enlarge_it_at_once():
     assert (moved <= temporal_noise.MOST).all()
 
 
+def moving_maps_of(under, over, mask, brackets=100):
+    """What is learned of two exposures (grids) of which the mask moves; the maps of all, and those of what moves."""
+    memory, loops = StreamMemory(), DefinedLoops()
+    for number in range(1, brackets):
+        place = Place(0, (number - number % 2, number - (number + 1) % 2))
+        memory.follow(place, under.shape[:2])
+        memory.observe(place, [under, over], 1.0, loops)
+        maps = memory.maps(0, 1, None, loops)
+        moving = memory.moving_maps(0, 1, (under, over), mask, loops)
+    return maps[1], moving[1]
+
+
+def test_what_moves_is_mapped_as_it_was_seen_and_not_as_the_rest():
+    """A shirt's colour rises more from exposure to exposure than the wall's of the same level."""
+    under = np.random.default_rng(0).uniform(0.1, 0.4, (90, 160, 3)).astype(np.float32)
+    over, mask = 2 * under, np.zeros((90, 160), np.float32)
+    mask[20:60, 40:90] = 1
+    under[20:60, 40:90] = np.random.default_rng(1).uniform(0.22, 0.28, (40, 50, 3))
+    over[20:60, 40:90] = np.flip(2 * under[20:60, 40:90] + 0.04, axis=1)  # it is elsewhere
+    maps, moving = moving_maps_of(under, over, mask)
+    level = np.float32([0.25])
+    assert intensity_mapping.at(maps.brighter, level) < 0.525
+    assert intensity_mapping.at(moving.brighter, level) == pytest.approx(0.54, abs=0.008)
+    assert intensity_mapping.at(moving.darker, np.float32([0.54])) == pytest.approx(0.25, abs=0.008)
+
+
+def test_a_lamp_that_one_exposure_missed_teaches_little():
+    under = np.random.default_rng(0).uniform(0.0, 0.4, (90, 160, 3)).astype(np.float32)
+    over, mask = 2 * under, np.zeros((90, 160), np.float32)
+    mask[20:60, 40:90], under[20:60, 40:90], over[20:60, 40:90] = 1, 0.02, 1
+    maps, moving = moving_maps_of(under, over, mask)
+    assert np.abs(moving.brighter - maps.brighter).max() < 0.051
+
+
 def test_a_border_that_comes_into_view_has_not_changed_for_that():
     """A hand moves every frame: then a window's width along all borders would never be averaged over a cycle."""
     y, x = np.mgrid[0:100, 0:170][..., None] / 20.0
