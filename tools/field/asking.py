@@ -29,6 +29,7 @@ def take_command(
     part: Annotated[bool, typer.Option("--part", help="The next part of the object.")] = False,
     retake: Annotated[bool, typer.Option("--retake", help="Once more; what is there stays.")] = False,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Goes into the object's record.")] = "",
+    code: Annotated[bool, typer.Option("--code", help="The id is in a code (QR, ...) in the picture.")] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -36,9 +37,9 @@ def take_command(
 
     Example: livemef shoot take KR-2026-000123
     """
-    if object_id is None and not (part or retake):
-        raise UserError("which object? give its id, or --part or --retake for the last one")
-    request = {"do": "take", "id": object_id, "part": part, "retake": retake, "note": note}
+    if object_id is None and not (part or retake or code):
+        raise UserError("which object? give its id, --code, or --part or --retake for the last one")
+    request = {"do": "take", "id": object_id, "part": part, "retake": retake, "note": note, "code": code}
     answer = ask(open_session_folder(project), request)
     warned = "".join(f"; warning: {warning}" for warning in answer["warnings"])
     _print(answer, f"{answer['object']}: stored in {answer['folder']} ({answer['seconds']:.1f} s){warned}", as_json)

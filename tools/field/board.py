@@ -124,6 +124,7 @@ class Board:
             "pattern": self._project.object.pattern,
             "plan": [describe(exposure) for exposure in self._rig.plan],
             "frames": self._project.capture.frames,
+            "codes": self._project.object.codes,
             "doing": self.doing,
             "refused": self.refused,
             "red": list(red),

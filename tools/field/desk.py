@@ -20,6 +20,7 @@ from livemef.tools.exits import UserError
 from livemef.tools.field import requests
 from livemef.tools.field.board import Board, Entry
 from livemef.tools.field.clock import ClockState, ClockWatch
+from livemef.tools.field.codes import Code, contradiction, id_of, read_codes
 from livemef.tools.field.exposures import ExposureFrames, RawFrames
 from livemef.tools.field.ids import checked_id, folder_name
 from livemef.tools.field.products import Standard, Subject, write_products
@@ -59,6 +60,7 @@ class Desk:
         self._clock = ClockWatch()
         self._said_clock = ""
         self._retake, self._note = False, ""
+        self._doubted = ""
         self._last: tuple[str, int] | None = None
         self._standard = Standard()
         second = project.store.second
@@ -154,16 +156,24 @@ class Desk:
 
     def _take_object(self, request: requests.TakeRequest) -> Event:
         retake, note = request.retake or self._retake, request.note or self._note
-        object_id, part = self._piece(request, retake)
-        self._field.refuse_taken(object_id, retake, self._part_name(part))
+        if request.code and not self._project.object.codes:
+            raise UserError("codes in the picture are not read in this session: open it with --codes")
+        if not request.code:
+            self._refuse_taken(request, retake)
         self._refuse_red(())
         began = time.monotonic()
         taken = self._frames()
+        codes = self._codes(taken)
+        if request.code:
+            found = id_of(codes, self._project.object.pattern)
+            request = request.model_copy(update={"id": found})
+        object_id, part = self._refuse_taken(request, retake)
+        self._doubt(object_id, codes)
         when = datetime.now().astimezone().replace(microsecond=0)
         clock = self._clock.state()
 
         def write(folder: Path, name: str) -> Mapping[str, str]:
-            subject = Subject(object_id, name, self._project.session.operator, when, note, part)
+            subject = Subject(object_id, name, self._project.session.operator, when, note, part, codes)
             return self._write(folder, subject, taken, self._standard, clock)
 
         place = self._field.store(object_id, retake, write, part=self._part_name(part))
@@ -179,6 +189,25 @@ class Desk:
             "warnings": warnings,
             "seconds": seconds,
         }
+
+    def _refuse_taken(self, request: requests.TakeRequest, retake: bool) -> tuple[str, int]:
+        """Object id and part of a request. Raises UserError if that is there already and this is no retake."""
+        object_id, part = self._piece(request, retake)
+        self._field.refuse_taken(object_id, retake, self._part_name(part))
+        return object_id, part
+
+    def _codes(self, taken: Take) -> tuple[Code, ...]:
+        if not self._project.object.codes:
+            return ()
+        return read_codes(frame.pixels for frame in taken.sources[0])
+
+    def _doubt(self, object_id: str, codes: tuple[Code, ...]) -> None:
+        """Raise UserError the first time that an id is given which a code in the picture contradicts."""
+        doubted, self._doubted = self._doubted, ""
+        problem = contradiction(object_id, codes, self._project.object.pattern)
+        if problem and doubted != object_id:
+            self._doubted = object_id
+            raise UserError(problem)
 
     def _piece(self, request: requests.TakeRequest, retake: bool) -> tuple[str, int]:
         """Object id and number of the part that is meant."""

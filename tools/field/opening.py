@@ -29,6 +29,7 @@ from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.clock import is_synchronised
+from livemef.tools.field.codes import refuse_without_reader
 from livemef.tools.field.desk import Desk
 from livemef.tools.field.link import SessionDoor
 from livemef.tools.field.news import EVENT, SessionNews, for_everybody
@@ -60,6 +61,9 @@ def open_command(
     publish: Annotated[
         str | None, typer.Option("--publish", metavar="ENDPOINT", help="Where the live picture goes as well.")
     ] = None,
+    codes: Annotated[
+        bool, typer.Option("--codes", help="Read codes (QR, Code 128, ...) in the picture: ids from them, or checked.")
+    ] = False,
     no_input: Annotated[
         bool, typer.Option("--no-input", help="Read no lines: page and other verbs ask. For a service.")
     ] = False,
@@ -68,7 +72,8 @@ def open_command(
     """Open a session and take objects: each line on the standard input is an object's id, so a barcode scanner works.
 
     An empty line takes the next part of the same object. Lines that begin with a colon: ":t" a target (a ColorChecker)
-    lies in the object's place, ":r" the next one is a retake, ":n TEXT" a note for the next object, ":q" close.
+    lies in the object's place, ":r" the next one is a retake, ":n TEXT" a note for the next object, ":q" close. With
+    --codes ":c" takes the object whose id is in a code in the picture, and a code that says another id asks back.
     On the page, and from another terminal (livemef shoot take, target, close), the same can be done.
     Ctrl-C closes as well, after what is being stored. Where the input is no terminal, its end closes too.
 
@@ -77,6 +82,10 @@ def open_command(
     settings = load_project(project)
     if operator is not None:
         settings = settings.model_copy(update={"session": settings.session.model_copy(update={"operator": operator})})
+    if codes:
+        settings = settings.model_copy(update={"object": settings.object.model_copy(update={"codes": True})})
+    if settings.object.codes:
+        refuse_without_reader()
     say = _printer(as_json)
     with ExitStack() as stack:
         earlier = [stack.enter_context(closing(session)) for session in _left_open(project.resolve(), settings, say)]

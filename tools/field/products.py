@@ -12,7 +12,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ from livemef.capture.files.xmp import DigitalSource, XmpDescription, xmp_packet
 from livemef.capture.frame import Frame, FrameRecord, Pixels
 from livemef.fusion.fuser import Fuser
 from livemef.tools.field.clock import ClockState
+from livemef.tools.field.codes import Code
 from livemef.tools.field.project import Project
 from livemef.tools.field.take import Take
 
@@ -42,7 +43,10 @@ WRITERS = 2
 
 @dataclass(frozen=True)
 class Subject:
-    """What is pictured, by whom, and when: goes into every file. when: with its time zone. part: of the object."""
+    """What is pictured, by whom, and when: goes into every file. when: with its time zone. part: of the object.
+
+    codes: that were read in the picture.
+    """
 
     object_id: str
     name: str
@@ -50,6 +54,7 @@ class Subject:
     when: datetime
     note: str = ""
     part: int = 1
+    codes: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -278,6 +283,7 @@ def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, orig
         "object": subject.object_id,
         "part": subject.part,
         "note": subject.note,
+        "codes": [asdict(code) for code in subject.codes],
         "operator": subject.operator,
         "taken": subject.when.isoformat(),
         "software": f"livemef {version('livemef')}",

@@ -29,11 +29,12 @@ class Institution(_Table):
 
 class Objects(_Table):
     """pattern: regular expression that a whole object id must match. parts: how the folder's name of a further part of
-    an object ends; {} stands for its number.
+    an object ends; {} stands for its number. codes: read codes in the picture of each take.
     """
 
     pattern: str = "[A-Za-z0-9][A-Za-z0-9 ._/-]*"
     parts: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*\{(:0[1-9]d)?\}[A-Za-z0-9._-]*$")] = "_p{:04d}"
+    codes: bool = False
 
 
 class Work(_Table):

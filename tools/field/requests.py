@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.tools.exits import UserError
 
-KEYS = ":t target, :r retake, :n TEXT note, :q close"
+KEYS = ":c id by the code in the picture, :t target, :r retake, :n TEXT note, :q close"
 
 
 class _Request(BaseModel):
@@ -17,7 +17,7 @@ class _Request(BaseModel):
 
 class TakeRequest(_Request):
     """Take an object. id: None = the object that was taken last. part: the next part of it. retake: again what is there
-    already. note: goes into its record.
+    already. note: goes into its record. code: its id is in a code in the picture.
     """
 
     do: Literal["take"] = "take"
@@ -25,6 +25,7 @@ class TakeRequest(_Request):
     part: bool = False
     retake: bool = False
     note: Annotated[str, Field(max_length=4000)] = ""
+    code: bool = False
 
 
 class TargetRequest(_Request):
@@ -95,7 +96,12 @@ def typed_request(line: str) -> Request:
     if not text.startswith(":"):
         return TakeRequest(id=text)
     command, _, rest = text.partition(" ")
-    simple: dict[str, Request] = {":t": TargetRequest(), ":r": RetakeRequest(), ":q": CloseRequest()}
+    simple: dict[str, Request] = {
+        ":c": TakeRequest(code=True),
+        ":t": TargetRequest(),
+        ":r": RetakeRequest(),
+        ":q": CloseRequest(),
+    }
     if command in simple and not rest:
         return simple[command]
     if command == ":n" and rest.strip():

@@ -36,6 +36,13 @@ class Camera(_Part):
     serial: str = _is("serial number")
 
 
+class ReadCode(_Part):
+    """A code in the picture."""
+
+    format: str = _is("its kind, such as QR Code")
+    text: str = _is("what it says")
+
+
 class MergedFrame(_Part):
     """One frame that was merged."""
 
@@ -103,6 +110,7 @@ class Sidecar(_Part):
     object: Annotated[str, Field(min_length=1)] = _is("the object's id, as scanned or typed")
     part: Annotated[int, Field(ge=1)] = _is("part of the object, from 1")
     note: str = _is("the operator's note")
+    codes: list[ReadCode] = Field([], description="codes that were read in the picture, where the session reads them")
     operator: str = _is("who worked at the camera")
     taken: str = _is("date and time with zone, ISO 8601")
     software: str = _is("name and version of the program")

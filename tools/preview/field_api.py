@@ -21,12 +21,16 @@ AT_ONCE_S = 0.4
 
 
 class TakeBody(Body):
-    """id: as scanned or typed, null = the object that was taken last. part: its next part. retake: once more."""
+    """id: as scanned or typed, null = the object that was taken last. part: its next part. retake: once more.
+
+    code: the id is in a code in the picture.
+    """
 
     id: Annotated[str, Field(max_length=400)] | None = None
     part: bool = False
     retake: bool = False
     note: Annotated[str, Field(max_length=4000)] = ""
+    code: bool = False
 
 
 class NoteBody(Body):

@@ -33,6 +33,7 @@ export class Field {
     this._id = make("input", { type: "text", id: "object-id", autocomplete: "off", spellcheck: false, maxLength: 400, placeholder: "scan or type" });
     this._take = make("button", { type: "submit", id: "take", title: "Take (Enter). With no id: the next part of the last object" }, "Take");
     this._retake = make("button", { type: "button", id: "retake", "aria-pressed": "false", title: "Once more; what is there stays" }, "Retake");
+    this._code = make("button", { type: "button", id: "code", hidden: true, title: "Take the object whose id is in a code (QR, Code 128, ...) in the picture" }, "By code");
     this._target = make("button", { type: "button", id: "target", title: "A ColorChecker lies in the object's place" }, "Target");
     this._clipping = make("button", { type: "button", id: "clipping", "aria-pressed": "false", title: "Red where even the darkest exposure clips" }, "Clipping");
     this._note = make("input", { type: "text", id: "object-note", autocomplete: "off", maxLength: 4000, placeholder: "goes into the object's record" });
@@ -47,12 +48,13 @@ export class Field {
     const form = make("form", { id: "take-form" },
       make("label", { for: "object-id" }, "Object"), this._id,
       make("label", { for: "object-note" }, "Note"), this._note,
-      this._take, make("div", { className: "row buttons" }, this._retake, this._target, this._clipping));
+      this._take, make("div", { className: "row buttons" }, this._code, this._retake, this._target, this._clipping));
     byId("field").append(this._title, this._red, form, this._now, this._badge, this._warnings, this._space, this._last);
     byId("picture").append(this._overlay);
     form.addEventListener("submit", event => { event.preventDefault(); this._submit(); });
     this._retake.addEventListener("click", () => setPressed(this._retake, !isPressed(this._retake)));
     this._target.addEventListener("click", () => this._ask("session/target"));
+    this._code.addEventListener("click", () => this._submit(true));
     this._clipping.addEventListener("click", () => {
       setPressed(this._clipping, !isPressed(this._clipping));
       this._overlay.hidden = true;
@@ -82,10 +84,10 @@ export class Field {
     if (png) this._overlay.src = `data:image/png;base64,${png}`;
   }
 
-  async _submit() {
+  async _submit(code = false) {
     if (this._take.disabled) return;
-    const id = this._id.value.trim();
-    const body = { id: id || null, part: !id && !isPressed(this._retake), retake: isPressed(this._retake), note: this._note.value.trim() };
+    const id = code ? "" : this._id.value.trim();
+    const body = { id: id || null, code, part: !id && !code && !isPressed(this._retake), retake: isPressed(this._retake), note: this._note.value.trim() };
     if (await this._ask("session/take", body)) {
       this._id.value = "";
       this._note.value = "";
@@ -116,7 +118,7 @@ export class Field {
   _enable(ready) {
     const red = this._state?.red ?? [];
     const onlyTarget = red.length === 0 || red.every(reason => reason.startsWith("no target yet"));
-    this._take.disabled = !ready || red.length > 0;
+    this._take.disabled = this._code.disabled = !ready || red.length > 0;
     this._target.disabled = !ready || !onlyTarget;
   }
 
@@ -126,6 +128,7 @@ export class Field {
     this._state = state;
     this._ended = false;
     byId("field").hidden = false;
+    this._code.hidden = !state.codes;
     this._title.replaceChildren("Session ", make("small", {}, [state.rig, state.operator].filter(Boolean).join(", ")));
     this._showRed(state.red);
     this._enable(!state.doing);
