@@ -19,7 +19,7 @@ import zmq.asyncio
 
 from livemef.fusion.stream.endpoint import parse_endpoint
 from livemef.fusion.stream.header import Header
-from livemef.fusion.stream.latency import after_arrival_ms
+from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
 from livemef.fusion.stream.subscriber import GapCounter, open_sub
 from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
 
@@ -62,7 +62,7 @@ class Feed:
         self._began_s = self._heard_s = time.monotonic()
         self._arrivals: deque[float] = deque()
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._after_readout_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._after_readout_ms: dict[int, deque[float]] = {}  # by the newest frame's place in the bracket, 0 = darkest
         self._pictures: dict[str, Received] = {}
         self._changed = asyncio.Event()
         self._watchers = 0
@@ -111,9 +111,9 @@ class Feed:
     def _note_latency(self, header: Header) -> None:
         now_ns = time.time_ns()
         self._latencies_ms.append((now_ns - header.timestamp_wall_ns) / 1e6)
-        after_ms = after_arrival_ms(header, now_ns)
-        if after_ms is not None:
-            self._after_readout_ms.append(after_ms)
+        after_ms, exposure = after_arrival_ms(header, now_ns), newest_exposure(header)
+        if after_ms is not None and exposure is not None:
+            self._after_readout_ms.setdefault(exposure, deque(maxlen=LATENCIES_KEPT)).append(after_ms)
 
     @property
     def silent_s(self) -> float:
@@ -136,7 +136,13 @@ class Feed:
     @property
     def after_readout_ms(self) -> float | None:
         """Median over the newest frames, from the last row read to here; None where that is not known."""
-        return float(np.median(np.array(self._after_readout_ms))) if self._after_readout_ms else None
+        spent = [ms for kept in self._after_readout_ms.values() for ms in kept]
+        return float(np.median(np.array(spent))) if spent else None
+
+    @property
+    def after_readout_by_exposure_ms(self) -> dict[int, float]:
+        """The same for each exposure that completed a bracket, by its place there, 0 = darkest."""
+        return {index: float(np.median(np.array(kept))) for index, kept in sorted(self._after_readout_ms.items())}
 
     @property
     def watchers(self) -> int:
@@ -204,6 +210,9 @@ class Feed:
             "fps": round(self.fps, 2),
             "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 2),
             "after_readout_ms": None if self.after_readout_ms is None else round(self.after_readout_ms, 2),
+            "after_readout_by_exposure_ms": {
+                str(index): round(spent, 2) for index, spent in self.after_readout_by_exposure_ms.items()
+            },
             "gaps": self.counter.gaps,
             "restarts": self.counter.restarts,
             "malformed": self.malformed,

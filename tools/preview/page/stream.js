@@ -10,7 +10,8 @@ const SILENT_S = 2;
 export function describe({ stats, header }) {
   show("rate", stats.fps.toFixed(stats.fps < 9.95 ? 1 : 0), "fps");
   show("latency", stats.latency_ms === null ? "–" : stats.latency_ms.toFixed(0), stats.latency_ms === null ? "" : "ms");
-  byId("latency").title = stats.after_readout_ms == null ? "" : `${stats.after_readout_ms.toFixed(1)} ms of it after the last row was read`;
+  const spent = Object.values(stats.after_readout_by_exposure_ms).map((ms) => ms.toFixed(1));
+  byId("latency").title = spent.length ? `${spent.join(" / ")} ms of it after the last row was read, by the newest frame's exposure, dark to bright` : "";
   if (!header) return;
   show("gap", header.ev_gap === null ? "unknown" : header.ev_gap.toFixed(1), header.ev_gap === null ? "" : "EV");
   const [word, kind] = VERDICTS[header.verdict] || [header.verdict, "warn"];
