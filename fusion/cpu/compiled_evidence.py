@@ -43,6 +43,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.wider_mask.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
+    loops.falling_ramps.argtypes = [c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
+    loops.falling_ramps.restype = c_int
     loops.median_differences.argtypes = [*arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
     loops.allowed_of_channel.argtypes = [POINTER(_Measure), *arrays, *shape, *arrays]
@@ -107,6 +109,14 @@ class CompiledEvidence:
         result = np.empty_like(masks[0])
         check(self._grids.wider_mask(addresses(masks), len(masks), *result.shape, cells, address(result)))
         return result
+
+    def falling_ramps(self, plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
+        """See GridLoops."""
+        plane, places = np.ascontiguousarray(plane, np.float32), np.array(ramps, np.float32)
+        result = np.empty((len(places), *plane.shape), np.float32)
+        data = address(plane), *plane.shape, radius, address(places), len(places), address(result)
+        check(self._grids.falling_ramps(*data))
+        return list(result)
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
         """See GridLoops."""

@@ -1,4 +1,4 @@
-/* Masks of a grid, made whole and wider (soft_mask of fusion/motion/ghost_mask.py, gate of steadiness.py), in 255ths. No state. */
+/* Masks of a grid (fusion/motion/ghost_mask.py): made whole and wider, in 255ths; ramps of window means. No state. */
 #include "rows.h"
 
 #include <stdlib.h>
@@ -94,5 +94,65 @@ int wider_mask(const float *const *masks, int32_t count, int32_t height, int32_t
         widen(most, height, width, wider, room);
     to_shares(most, cells, out);
     free(most);
+    return 0;
+}
+
+/* ---- ramps of means ---- */
+
+/* The place that is mirrored there, the border's own once. */
+static int32_t mirrored(int32_t place, int32_t size)
+{
+    while (size > 1 && (place < 0 || place >= size))
+        place = place < 0 ? -place : 2 * size - 2 - place;
+    return size > 1 ? place : 0;
+}
+
+VECTORISED static void add_cells(float *restrict sums, const float *restrict more, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        sums[i] += more[i];
+}
+
+/* Sums of 2 radius + 1 cells of a row. */
+static void sum_across(const float *row, int32_t width, int32_t radius, float *out)
+{
+    int32_t inner = width - 2 * radius > 0 ? width - 2 * radius : 0;
+    memset(out, 0, (size_t)width * sizeof *out);
+    for (int32_t i = 0; inner && i <= 2 * radius; i++)
+        add_cells(out + radius, row + i, inner);
+    for (int32_t x = 0; x < width; x = inner && x + 1 == radius ? radius + inner : x + 1)
+        for (int32_t i = -radius; i <= radius && (!inner || x < radius || x >= radius + inner); i++)
+            out[x] += row[mirrored(x + i, width)];
+}
+
+VECTORISED static void ramp_of_sums(const float *restrict sums, int32_t count, float start, float scale, float *restrict out)
+{
+    for (int32_t i = 0; i < count; i++) {
+        float part = start - scale * sums[i];
+        out[i] = part < 0 ? 0 : part < 1 ? part : 1;
+    }
+}
+
+/* Means of a plane over windows of 2 radius + 1 cells, on `count` ramps (start, end): 0 from the start up, 1 from the end down; out:
+ * count x height x width. 0, or 1 if out of memory. */
+int falling_ramps(const float *plane, int32_t height, int32_t width, int32_t radius, const float (*ramps)[2], int32_t count, float *out)
+{
+    size_t cells = (size_t)height * width;
+    float *rows = malloc((cells + width) * sizeof *rows), *sums = rows + cells;
+    float part = 1.0f / (float)((2 * radius + 1) * (2 * radius + 1));
+    if (!rows)
+        return 1;
+    for (int32_t y = 0; y < height; y++)
+        sum_across(plane + (size_t)y * width, width, radius, rows + (size_t)y * width);
+    for (int32_t y = 0; y < height; y++) {
+        memcpy(sums, rows + (size_t)mirrored(y - radius, height) * width, (size_t)width * sizeof *sums);
+        for (int32_t i = 1 - radius; i <= radius; i++)
+            add_cells(sums, rows + (size_t)mirrored(y + i, height) * width, width);
+        for (int32_t r = 0; r < count; r++) {
+            float scale = 1.0f / (ramps[r][0] - ramps[r][1]);
+            ramp_of_sums(sums, width, ramps[r][0] * scale, part * scale, out + r * cells + (size_t)y * width);
+        }
+    }
+    free(rows);
     return 0;
 }

@@ -64,6 +64,10 @@ class GridLoops(Protocol):
         """See saturation_fill.behind_clipping."""
         ...
 
+    def falling_ramps(self, plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
+        """See ghost_mask.falling_ramps."""
+        ...
+
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
         """See downscale.mean_cells."""
         ...
@@ -121,6 +125,7 @@ class DefinedLoops:
     soft_mask = staticmethod(ghost_mask.soft_mask)
     wider_mask = staticmethod(ghost_mask.wider_mask)
     behind_clipping = staticmethod(saturation_fill.behind_clipping)
+    falling_ramps = staticmethod(ghost_mask.falling_ramps)
     mean_cells = staticmethod(downscale.mean_cells)
     measured_noise = staticmethod(temporal_noise.measured_noise)
     least_variance = staticmethod(temporal_noise.least_variance)

@@ -278,17 +278,9 @@ def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Ma
 
     By the spread, where nothing moved, of what it said: near black a code of the reference is many of the other's.
     """
-    noise = cv2.blur(loops.median_level(reference, np.sqrt(allowed.noise)), (TELLS_BLUR, TELLS_BLUR))
-    return _falling(noise, TELLS_FROM, TELLS_TO), _falling(noise, COLOUR_FROM, COLOUR_TO)
-
-
-def _falling(noise: NDArray[Any], start: float, end: float) -> Mask:
-    """0 at `start` and above, 1 at `end` and below."""
-    part = np.asarray(np.float32(start) - noise, np.float32)
-    part *= np.float32(1 / (start - end))
-    np.maximum(part, 0, out=part)
-    np.minimum(part, 1, out=part)
-    return part
+    noise = loops.median_level(reference, np.sqrt(allowed.noise))
+    tells, colour = loops.falling_ramps(noise, TELLS_BLUR // 2, ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO)))
+    return tells, colour
 
 
 def _luma(grid: Grid, factor: int, loops: GridLoops) -> Plane:

@@ -102,3 +102,11 @@ def test_what_lies_behind_clipping(shape, cells, part):
     assert (found is None) == (wanted is None)
     if wanted is not None:
         np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (4, 3), (5, 5), (45, 80)])
+@pytest.mark.parametrize("radius", [1, 2])
+def test_ramps_of_means(shape, radius):
+    plane = (0.1 * RNG.random(shape)).astype(np.float32)
+    for found, wanted in zip(*both("falling_ramps", plane, radius, ((0.06, 0.05), (0.05, 0.02))), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
