@@ -110,7 +110,8 @@ def open_command(
         stack.enter_context(closing(SessionNews(pipeline.tell, desk.board.snapshot)))
         stack.enter_context(closing(SessionDoor(folder, desk.ask)))
         stack.enter_context(_ending_on_signals(desk))
-        say({"event": "open", "session": str(field.folder), "exposures": frozen["plan"], "page": pipeline.page})
+        kept = {"exposures": frozen["plan"], "sources": frozen["sources"]}
+        say({"event": "open", "session": str(field.folder), **kept, "page": pipeline.page})
         if not no_input:
             threading.Thread(target=_read_lines, args=(desk, say), name="standard input", daemon=True).start()
         desk.work()
@@ -240,7 +241,9 @@ def _in_words(event: Event) -> str:
     kind = event["event"]
     if kind == "open":
         page = f"; page at {event['page']}" if event["page"] else ""
-        return f"{event['session']}: open, exposures {', '.join(event['exposures'])}{page}; scan or type an id"
+        sources = "raw frames" if event["sources"] == "raw" else "pictures as the camera develops them"
+        exposures = ", ".join(event["exposures"])
+        return f"{event['session']}: open, exposures {exposures}, sources are {sources}{page}; scan or type an id"
     if kind == "closed":
         behind = f", {event['not_copied']} without a second copy" if event["not_copied"] else ""
         return f"{event['session']}: closed, {event['objects']} objects{behind}"

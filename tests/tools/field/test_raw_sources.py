@@ -31,6 +31,9 @@ EXPOSURES_US = (1000.0, 5000.0, 25000.0)
 def taken_object(project: Path) -> Path:
     """The payload of an object taken in a session of its own."""
     session = Session(project, "--operator", "김")
+    assert session.opened["sources"] == (
+        "raw" if "raw = true" in (project / "project.toml").read_text() else "developed"
+    )
     try:
         assert session.call("POST", "session/take", {"id": "KR-1"})[0] in (200, 202)
         session.until(lambda state: state["objects"] == 1 and not state["doing"])
