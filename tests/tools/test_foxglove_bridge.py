@@ -1,8 +1,10 @@
 """`livemef foxglove`: what a WebSocket client of Foxglove's protocol and the readers of MCAP see of it."""
 
 import asyncio
+import base64
 import json
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,6 +27,7 @@ from tests.tools.video.pictures_source import HEIGHT, LEFT, WIDTH, Source, pictu
 
 pytest.importorskip("foxglove", reason="needs the extra foxglove")
 LIMIT_S = 60
+NODE_FOLDER = Path(__file__).parents[2] / "build" / "mcap"
 GEOMETRY = GeometrySection(
     date="2026-01-01",
     camera_matrix=((900.0, 0.0, 80.0), (0.0, 901.0, 60.0), (0.0, 0.0, 1.0)),
@@ -122,6 +126,26 @@ def test_a_recording_is_read_by_mcaps_own_reader(endpoint, tmp_path):
     calibration = next(data for topic, _, data in found if topic == "/livemef/calibration")
     np.testing.assert_array_equal(calibration.K, np.ravel(GEOMETRY.camera_matrix))
     np.testing.assert_array_equal(calibration.D, GEOMETRY.distortion)
+
+
+@pytest.mark.full
+@pytest.mark.skipif(
+    not (NODE_FOLDER / "node_modules" / "@mcap").is_dir() or shutil.which("node") is None,
+    reason=f"needs node 20 and: npm install --prefix {NODE_FOLDER} @mcap/core",
+)
+def test_a_recording_is_read_by_foxgloves_own_reader(endpoint, tmp_path):
+    bridged(endpoint, "--mcap", tmp_path / "take.mcap", "--frames", 5, "--port", 0)
+    script = Path(__file__).with_name("mcap_reader.mjs")
+    command = ["node", script, NODE_FOLDER / "node_modules", tmp_path / "take.mcap"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    topics = json.loads(done.stdout)
+    fused = topics["/livemef/fused"]
+    assert (fused["schema"], fused["encoding"], len(fused["times"])) == ("foxglove.CompressedImage", "protobuf", 5)
+    assert sorted(fused["times"], key=int) == fused["times"]
+    payload = base64.b64decode(fused["last"])
+    jpeg = np.frombuffer(payload[payload.index(b"\xff\xd8") :], np.uint8)
+    np.testing.assert_allclose(cv2.imdecode(jpeg, 1)[60, 20], LEFT, atol=6)
+    assert json.loads(base64.b64decode(topics["/livemef/header"]["last"]))["width"] == WIDTH
 
 
 def test_raw_pictures_are_exact(tmp_path):
