@@ -60,6 +60,9 @@ class Firefox:
     def find_element(self, by, name):
         return self._client.find_element(by, name)
 
+    def find_elements(self, by, name):
+        return self._client.find_elements(by, name)
+
     @property
     def current_url(self):
         return self._client.get_url()
