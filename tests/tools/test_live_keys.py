@@ -70,6 +70,8 @@ def test_a_camera_is_one_of_those_that_the_configuration_names() -> None:
         with pytest.raises(ChangeRefused, match=r"'front'|a camera's name") as caught:
             changed_config(CAMERAS, "control", {"camera": name})
         assert caught.value.errors[0].key == "control.camera"
+    with pytest.raises(ChangeRefused, match="names no camera"):
+        changed_config(Config(), "control", {"camera": "front"})
     with pytest.raises(ChangeRefused, match=r"cannot be changed while|is no setting"):
         changed_config(CAMERAS, "control", {"cameras": {"front": "csi://1"}})
     assert described_keys_of(CAMERAS)["control.camera"]["words"] == ["", "front", "0"]

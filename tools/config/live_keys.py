@@ -140,7 +140,8 @@ def changed_config(config: Config, table: str, change: Mapping[str, Any]) -> Con
         _check_exposures(after)
     if isinstance(after, ControlConfig) and after.camera not in camera_names(config):
         names = ", ".join(repr(name) for name in camera_names(config))
-        raise ChangeRefused([Wrong(CAMERA, f"is {after.camera!r}; it must be one of {names}", names)])
+        what = f"it must be one of {names}" if config.control.cameras else "[control.cameras] names no camera"
+        raise ChangeRefused([Wrong(CAMERA, f"is {after.camera!r}; {what}", names)])
     return config.model_copy(update={table: after})
 
 

@@ -246,7 +246,7 @@ def test_the_same_from_a_shell_and_a_program(run: Controlled, monkeypatch: pytes
         assert here.settings["fusion.gamma"] == 0.9
         assert here.status["role"] == there.status["role"] == "control"
         with pytest.raises(livemef.ControlError, match="no setting") as caught:
-            here.set(camera="x")
+            here.set(model="x")
         assert caught.value.status == 422
         with pytest.raises(livemef.ControlError) as caught:
             here.set({"capture.camera": "x"})
