@@ -106,7 +106,7 @@ def _library() -> ctypes.CDLL:
     loops.disagreement.restype = None
     loops.changes.argtypes = [POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
     loops.changes.restype = None
-    loops.count_levels.argtypes = [c_void_p, *shape, c_void_p]
+    loops.count_levels.argtypes = [c_void_p, *shape, c_void_p, c_float, c_void_p]
     loops.count_levels.restype = None
     loops.median_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p]
     loops.median_levels.restype = None
@@ -148,11 +148,14 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         self._grids.changes(byref(call), address(grid), address(before), *result.shape, address(result))
         return result
 
-    def histograms(self, grid: Grid) -> Curve:
+    def histograms(self, grid: Grid, mask: Mask | None = None, least: float = 0.0) -> Curve:
         """See GridLoops."""
         grid = np.ascontiguousarray(grid, np.float32)
         counts = np.zeros((3, intensity_mapping.KNOTS + 1), np.int32)
-        self._grids.count_levels(address(grid), grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS, address(counts))
+        mask = None if mask is None else np.ascontiguousarray(mask, np.float32)
+        where = None if mask is None else address(mask), least
+        data = address(grid), grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS
+        self._grids.count_levels(*data, *where, address(counts))
         return counts.astype(np.float64)
 
     def median_level(self, values: Grid, curves: Curve) -> Mask:

@@ -216,14 +216,17 @@ void changes(const Noise *noise, const float *grid, const float *before, int32_t
         }
 }
 
-/* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. */
-void count_levels(const float *grid, int32_t cells, int32_t knots, int32_t *counts)
+/* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. mask: of those where
+ * it is at least `least`, or NULL. */
+void count_levels(const float *grid, int32_t cells, int32_t knots, const float *mask, float least, int32_t *counts)
 {
     int32_t places[3 * BLOCK_CELLS];
     for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
         int32_t samples = 3 * (cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS);
         places_of_row(grid + 3 * (size_t)first, (float)knots, samples, places);
         for (int32_t i = 0; i < samples; i += 3) {
+            if (mask && mask[first + i / 3] < least)
+                continue;
             counts[places[i]]++;
             counts[knots + 1 + places[i + 1]]++;
             counts[2 * (knots + 1) + places[i + 2]]++;

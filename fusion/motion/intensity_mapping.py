@@ -176,8 +176,13 @@ def smooth(curve: Curve) -> Curve:
     return np.asarray((sums[NEAR:] - sums[:-NEAR]) / NEAR)
 
 
-def histograms(grid: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cells at each knot, by channel (3 x KNOTS + 1), of a grid (h x w x 3, encoded 0..1)."""
+def histograms(
+    grid: NDArray[np.float32], mask: NDArray[np.float32] | None = None, least: float = 0.0
+) -> NDArray[np.float64]:
+    """Cells at each knot, by channel (3 x KNOTS + 1), of a grid (h x w x 3, encoded 0..1); of those where the mask (h x
+    w) is at least `least`."""
+    if mask is not None:
+        grid = grid[mask >= np.float32(least)]
     return np.stack([_histogram(grid[..., c]) for c in range(3)])
 
 

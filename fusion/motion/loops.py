@@ -36,7 +36,7 @@ class GridLoops(Protocol):
         """See ghost_mask.changes."""
         ...
 
-    def histograms(self, grid: Grid) -> Curve:
+    def histograms(self, grid: Grid, mask: Mask | None = None, least: float = 0.0) -> Curve:
         """See intensity_mapping.histograms."""
         ...
 

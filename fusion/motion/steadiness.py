@@ -207,10 +207,10 @@ class StreamMemory:
         that moves, which then pulses as each exposure in turn is the reference. The mask covers both where things were
         and where they are, so about the same things lie in it in both exposures, and their histograms can be matched.
         """
-        maps, where = self._pairs[dark, bright].maps, mask >= MOVES
+        maps = self._pairs[dark, bright].maps
         moving = self._moving.get((dark, bright))
-        if where.any():
-            under, over = (loops.histograms(grid[where][None]) for grid in grids)
+        under, over = (loops.histograms(grid, mask, MOVES) for grid in grids)
+        if under.any():
             if moving is None:
                 moving = self._moving[dark, bright] = _Moving(under, over, maps)
             else:

@@ -110,3 +110,9 @@ def test_ramps_of_means(shape, radius):
     plane = (0.1 * RNG.random(shape)).astype(np.float32)
     for found, wanted in zip(*both("falling_ramps", plane, radius, ((0.06, 0.05), (0.05, 0.02))), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("least", [0.0, 0.5, 2.0])
+def test_histograms_of_what_is_masked(least):
+    grid, _ = grids((45, 80))
+    np.testing.assert_array_equal(*both("histograms", grid, RNG.random((45, 80)).astype(np.float32), least))
