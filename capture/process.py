@@ -65,6 +65,7 @@ class _Outbox:
         self._shape, self._dtype = (info.height, info.width, 3), np.dtype(info.dtype)
         slots = max(job.ring_slots, least_slots(exposures))
         self._mosaic_at = -(-info.height * info.width * 3 * self._dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        self._mosaics = mosaics
         room = info.height * info.width * MOSAIC_BYTES if mosaics else 0
         self._ring = Ring.create(slots, self._mosaic_at + room)
         self._pool = SlotPool[dict[str, Any]](slots)
@@ -120,7 +121,7 @@ class _Outbox:
         if view.ctypes.data != frame.pixels.ctypes.data:
             np.copyto(view, frame.pixels)
         note = {"record": record_to_dict(frame.record), "counters": counters}
-        if frame.mosaic is not None:
+        if self._mosaics and frame.mosaic is not None:  # some cameras have them unasked
             self._put_mosaic(slot, frame.mosaic)
             note["mosaic"] = mosaic_to_dict(frame.mosaic) | {"at": self._mosaic_at}
         self._pool.fill(slot, note)

@@ -8,21 +8,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
+import pytest
+
 from livemef.capture import process
 from livemef.capture.cameras.registry import open_camera
-from livemef.capture.frame import Exposure, Frame, FrameRecord
+from livemef.capture.errors import CaptureError
+from livemef.capture.frame import Exposure, Frame, FrameRecord, Mosaic
 from livemef.capture.transport.slot_link import Caller, meeting_point
-from livemef.fusion.bracket_receiver import Inbox
+from livemef.fusion.bracket_receiver import Delivery, Inbox
 
 LIMIT_S = 30.0
 """Far longer than any wait here is to take: one that is not ended by an event fails by its time."""
 
 
 @contextmanager
-def connected() -> Iterator[tuple[process._Outbox, Inbox]]:
+def connected(mosaics: bool = False) -> Iterator[tuple[process._Outbox, Inbox]]:
     ours, theirs = meeting_point()
-    info = open_camera("sim://?size=32x16").info
-    outbox = process._Outbox(process.CaptureJob(ours, "x"), info, 2, False)
+    info = open_camera("sim://?size=64x48").info
+    outbox = process._Outbox(process.CaptureJob(ours, "x"), info, 2, mosaics)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(Inbox.connect, Caller(theirs), "sliding", LIMIT_S)
         while not outbox.attend():
@@ -36,13 +40,17 @@ def connected() -> Iterator[tuple[process._Outbox, Inbox]]:
         outbox.close()
 
 
-def put(outbox: process._Outbox, number: int) -> None:
+def raw(number: int, width: int = 64) -> Mosaic:
+    return Mosaic(np.full((48, width), 1000 + number, np.uint16), "GRBG", 64, 4095, 1.5 + number, 1.25)
+
+
+def put(outbox: process._Outbox, number: int, mosaic: Mosaic | None = None) -> None:
     exposure = Exposure(1000.0 if number % 2 == 0 else 16000.0)
     record = FrameRecord(number, number, "monotonic", 0, measured=exposure, index=number % 2, bracket_size=2)
     room = outbox.room()
     assert room is not None
     room[:] = number
-    outbox.put(Frame(record, room), {})
+    outbox.put(Frame(record, room, mosaic), {})
 
 
 def test_a_bracket_ends_the_wait() -> None:
@@ -57,6 +65,47 @@ def test_a_bracket_ends_the_wait() -> None:
         assert time.monotonic() - began < LIMIT_S
         assert [int(pixels[0, 0, 0]) for pixels in delivery.pixels] == [0, 1]
         inbox.give_back(delivery)
+
+
+def delivered(inbox: Inbox) -> Delivery:
+    never, _ = os.pipe()
+    while (delivery := inbox.take(0)) is None:
+        inbox.wait(never, LIMIT_S)
+    return delivery
+
+
+def test_raw_frames_travel_with_their_pictures_and_go_with_them() -> None:
+    with connected(mosaics=True) as (outbox, inbox):
+        for number in range(6):
+            put(outbox, number, raw(number))
+            if number == 0:
+                continue
+            delivery = delivered(inbox)
+            for record, pixels, mosaic in zip(delivery.bracket.records, delivery.pixels, delivery.mosaics, strict=True):
+                assert mosaic is not None
+                assert np.array_equal(mosaic.values, raw(record.sequence).values)
+                assert (mosaic.order, mosaic.black, mosaic.white) == ("GRBG", 64, 4095)
+                assert (mosaic.red_gain, mosaic.blue_gain) == (1.5 + record.sequence, 1.25)
+                assert np.all(pixels == record.sequence)
+            inbox.give_back(delivery)
+        assert len(inbox._mosaics) <= 2  # of the frames that wait for their partners
+        put(outbox, 6)  # a frame without one, in a slot that had one
+        put(outbox, 7)
+        while (delivery := delivered(inbox)).bracket.newest.sequence != 7:
+            inbox.give_back(delivery)
+        assert delivery.mosaics == (None, None)
+        with pytest.raises(CaptureError, match="raw frames are 16x48"):
+            put(outbox, 8, raw(8, width=16))
+
+
+def test_raw_frames_that_nobody_asked_for_stay_with_the_camera() -> None:
+    with connected() as (outbox, inbox):
+        slot_bytes = outbox._ring.slot_bytes
+        for number in range(2):
+            put(outbox, number, raw(number))
+        assert delivered(inbox).mosaics == (None, None)
+    with connected(mosaics=True) as (outbox, _):
+        assert outbox._ring.slot_bytes > slot_bytes
 
 
 def test_something_else_ends_the_wait() -> None:
