@@ -234,3 +234,26 @@ def test_nothing_covers_or_leaves_the_page_at_any_size(page, size):
     assert can_be_reached
     least = 44 if size[0] < 861 else 24
     assert [one for one in buttons if one[1] < least] == []
+
+
+@pytest.mark.parametrize("width", [1400, 1000])
+def test_no_state_moves_the_picture(page, width):
+    browser, show, _ = page
+    until(lambda: text(browser, "state") == "live")
+    top = "return document.getElementById('picture').getBoundingClientRect().top"
+    set_size(browser, width, 900)
+    for name in ("still", "record", "revision-item"):  # as on the page of a pipeline
+        browser.execute_script("document.getElementById(arguments[0]).hidden = false", name)
+    try:
+        time.sleep(0.3)
+        before = browser.execute_script(top)
+        show.still.set()
+        until(lambda: text(browser, "state") == "no frames", 10)
+        assert browser.execute_script(top) == before
+        browser.execute_script("document.getElementById('state').textContent = 'reconnecting'")
+        assert browser.execute_script(top) == before
+        words = "return ['bar', 'state'].map(name => document.getElementById(name).getBoundingClientRect().right)"
+        bar, state = browser.execute_script(words)
+        assert state <= bar
+    finally:
+        clear_size(browser)
