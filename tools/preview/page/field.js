@@ -163,7 +163,7 @@ export class Field {
       ? `Now: ΔE00 ${live.de00_mean}, white ${signed(live.white_dl)} L*, moved ${live.moved_px} px` + (live.mtf50_share === null ? "" : `, MTF50 ${percent(live.mtf50_share)}`)
       : live.moved_px === null ? "Now: the target is not in view" : `Now: the target lies ${live.moved_px} px away`;
     fill(this._badge, JSON.stringify([target, live]), () => [
-      make("p", {}, make("b", {}, "Indicative quality"), make("small", {}, ` ${target.name}, ${since(target.age_s)} ago`)),
+      make("p", {}, make("b", {}, "Indicative quality"), make("small", {}, ` ${target.name}, ${since(target.age_s).replace(".0", "")} ago`)),
       make("ul", {}, ...levels), make("p", {}, facts.join(" · ")), make("p", { className: "quiet" }, now),
     ]);
   }
