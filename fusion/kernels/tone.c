@@ -26,6 +26,7 @@ int32_t tone_terms(void) { return FINE_DEGREE + 1; }
 #define TILE 128
 #define ALIGNED _Alignas(64) /* a vector that lies across two cache lines costs a third more */
 #define ROOM (TILE + LANES)  /* floats of a plane of a tile's steering: whole vectors are written */
+#define AHEAD 5              /* so many rows of a tile, a microsecond or two, before it is needed memory is asked for */
 #define BAND 16              /* rows at most that are done together where small pixels are large */
 
 typedef struct {
@@ -356,15 +357,16 @@ static void fuse_band(const Pass *pass, int32_t small_row, int32_t top, int32_t 
 {
     ALIGNED float wide[2 * STEERING(QUICK_MOST) * ROOM];
     const Job *job = pass->job;
-    int32_t width = job->inputs->picture.width;
+    int32_t width = job->inputs->picture.width, rows = bottom - top;
     for (int32_t x = 0; x < width; x += TILE) {
         int32_t count = width - x < TILE ? width - x : TILE;
         widen(pass, small_row, x, count, wide);
         for (int32_t y = top; y < bottom; y++) {
             Steering steering = {wide, job->planes, 0};
             between(y, job->inputs->picture.height, job->small_height, &steering.down);
-            int32_t next = y + 1 < bottom ? x : x + TILE < width ? x + TILE : x, row = y + 1 < bottom ? y + 1 - top : 0;
-            fetch(pass, pass->rows[row], next, width - next < TILE ? width - next : TILE, (char *)job->out + (top + row) * job->out_stride);
+            int32_t ahead = y - top + AHEAD, row = ahead % rows, next = x + ahead / rows * TILE;
+            if (next < width)
+                fetch(pass, pass->rows[row], next, width - next < TILE ? width - next : TILE, (char *)job->out + (top + row) * job->out_stride);
             tile_row_of_any_width(pass, pass->rows[y - top], x, &steering, count, (char *)job->out + y * job->out_stride);
         }
     }
