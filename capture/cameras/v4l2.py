@@ -35,7 +35,8 @@ from livemef.capture.uri import CameraUri, Reader, number, one_of, picture_size,
 
 EXPOSURE_UNIT_US = 100.0
 """Unit of V4L2_CID_EXPOSURE_ABSOLUTE."""
-BUFFERS = 4
+BUFFERS = 5
+"""One is converted from while four wait to be filled."""
 
 PARAMETERS: dict[str, Reader] = {
     "size": picture_size,
