@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -164,7 +165,7 @@ class CpuFuser:
         """reference: see Job. steered: whether the stream's memory steers."""
         settings, loops = self.settings, self._loops_for(inputs)
         with _timed(stages, "shrink"):
-            labs = list(self._pool.map(self.loops.small_lab, smalls, [settings] * len(smalls)))
+            labs = [self.loops.small_lab(small, settings) for small in smalls]
             lights = [lightness for lightness, _ in labs]
             parts = loops.chroma_parts([chroma for _, chroma in labs])
             drifts = self._pool.submit(self._drifts, smalls, means)  # beside the network
@@ -220,12 +221,30 @@ class CpuFuser:
         return result
 
     def _rows(self, rows: int, *works: Rows, strips_per_thread: int = STRIPS_PER_THREAD) -> None:
-        """Run each of `works` over all rows, in strips on all threads."""
+        """Run each of `works` over all rows, in strips on all threads, of which the caller's is one: a sleeping one may
+        take longer to wake up than a strip takes.
+        """
         count = max(1, min(rows, self.threads * strips_per_thread // len(works)))
         edges = [rows * index // count for index in range(count + 1)]
-        waiting = [self._pool.submit(work, *strip) for work in works for strip in itertools.pairwise(edges)]
-        for done in waiting:
-            done.result()
+        strips = deque((work, strip) for work in works for strip in itertools.pairwise(edges))
+        others = [self._pool.submit(_take, strips) for _ in range(min(self.threads, len(strips)) - 1)]
+        try:
+            _take(strips)
+        finally:
+            strips.clear()
+            for other in others:
+                if not other.cancel():
+                    other.result()
+
+
+def _take(strips: deque[tuple[Rows, tuple[int, int]]]) -> None:
+    """Work on strips until none is left."""
+    while True:
+        try:
+            work, strip = strips.popleft()
+        except IndexError:
+            return
+        work(*strip)
 
 
 def usable_cores() -> int:
