@@ -63,7 +63,7 @@ def test_a_server_that_stood_still_then_exposures_that_change_then_a_killed_proc
         look(browser, run)
         gate = process_named(run, "preview")
         os.kill(gate, signal.SIGSTOP)
-        time.sleep(5)
+        time.sleep(3)  # after 5 s it would be killed as one that hangs
         os.kill(gate, signal.SIGCONT)
         until(lambda: "did not reach this page's server" in said(browser), 20)
         for step in range(24):
