@@ -157,10 +157,11 @@ def _stated(bags: list[Path]) -> dict[Path, dict[str, str]]:
             inner.validate(completeness_only=True)
         except bagit.BagError as error:
             raise UserError(f"{bag}: {' '.join(str(error).split())}") from None
-        found |= {bag / name: dict(digests) for name, digests in inner.entries.items()}
-        missing = [path for path in found if not path.is_file()]
+        stated = {bag / name: dict(digests) for name, digests in inner.entries.items()}
+        missing = [path for path in stated if not path.is_file()]
         if missing:
             raise UserError(f"{missing[0]} is missing")
+        found |= stated
     return {path: digests for path, digests in found.items() if digests.keys() >= set(CHECKSUMS)}
 
 
