@@ -18,12 +18,15 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class SessionNews:
-    """Sends the session's state whenever it has changed, until `close`."""
+    """Sends the session's state at once, then whenever it has changed, until `close`."""
 
     def __init__(self, tell: Tell, snapshot: Callable[[], dict[str, Any]]) -> None:
         """tell: takes an event's name and data; may not wait. snapshot: the state."""
         self._tell, self._snapshot = tell, snapshot
         self._ending = threading.Event()
+        self._sent: dict[str, Any] = {}
+        self._sent_s = 0.0
+        self._send()  # before the first event, so that nobody gets an event of a session whose state is not known
         self._thread = threading.Thread(target=self._run, name="session news", daemon=True)
         self._thread.start()
 
@@ -33,13 +36,14 @@ class SessionNews:
         self._thread.join(PERIOD_S + 5)
 
     def _run(self) -> None:
-        sent: dict[str, Any] = {}
-        sent_s = 0.0
         while not self._ending.wait(PERIOD_S):
-            state = for_everybody(self._snapshot())
-            if state != sent or time.monotonic() - sent_s > REPEAT_S:
-                sent, sent_s = state, time.monotonic()
-                self._tell(STATE, state)
+            self._send()
+
+    def _send(self) -> None:
+        state = for_everybody(self._snapshot())
+        if state != self._sent or time.monotonic() - self._sent_s > REPEAT_S:
+            self._sent, self._sent_s = state, time.monotonic()
+            self._tell(STATE, state)
 
 
 def for_everybody(values: Mapping[str, Any]) -> dict[str, Any]:
