@@ -26,9 +26,10 @@ from livemef.engine.unet_graph import LEVELS, PLACES, is_unet, layers
 
 MOST_KEPT = 1 << 26
 """Bytes of memory that are kept from call to call; large pictures take more, and give it back."""
-LEAST_ROWS = 96
-"""Rows of a picture for each thread: fewer are not worth waiting for each other after every layer. (The 90 lines of
-live use are one thread's work; fusion has others beside it.)"""
+MOST_MEMBERS = 16
+"""As in kernels/threads.h."""
+LEAST_ROWS = 32
+"""Rows of a picture for each thread: fewer are not worth waiting for each other after every layer."""
 
 
 class _Layer(Structure):
@@ -49,7 +50,7 @@ class _Picture(Structure):
 
 
 class _Team(Structure):
-    _fields_ = [("members", c_int32), ("here", c_int32), ("met", c_int32)]
+    _fields_ = [("members", c_int32), ("done", c_int32), ("sleepers", c_int32), ("taken", c_int32 * MOST_MEMBERS)]
 
 
 @lru_cache(maxsize=1)
@@ -99,17 +100,17 @@ class CompiledLightnessNet:
 
     def _run(self, picture: _Picture, height: int, width: int) -> None:
         memory = self._memory_for(height, width)
-        team = _Team(max(1, min(self._threads, height // LEAST_ROWS)))
+        team = _Team(max(1, min(self._threads, height // LEAST_ROWS, MOST_MEMBERS)))
 
-        def work(part: int) -> None:
+        def work(member: int) -> None:
             self._library.network_run(
-                byref(self._kept.network), byref(picture), height, width, memory.ctypes.data, byref(team), part
+                byref(self._kept.network), byref(picture), height, width, memory.ctypes.data, byref(team), member
             )
 
-        others = [self._pool.submit(work, part) for part in range(1, team.members)] if self._pool is not None else []
+        if self._pool is not None:
+            for member in range(1, team.members):
+                self._pool.submit(work, member)  # not waited for: who comes late finds nothing left to do
         work(0)
-        for other in others:
-            other.result()
 
     def _memory_for(self, height: int, width: int) -> NDArray[np.float32]:
         """Zeros, or what the last call of the same size has left: the borders of its planes are zero still."""

@@ -292,16 +292,21 @@ size_t network_floats(const Network *network, int32_t height, int32_t width)
 
 #define ROWS(COUNT, WORK)                                                                                                       \
     do {                                                                                                                        \
-        int32_t rows_ = (COUNT);                                                                                                \
-        for (int32_t y = rows_ * part / team->members, end_ = rows_ * (part + 1) / team->members; y < end_; y++)               \
-            WORK;                                                                                                               \
-        meet(team);                                                                                                             \
+        int32_t y, end_;                                                                                                        \
+        begin_step(&member, COUNT);                                                                                             \
+        while (begin_batch(&member, &y, &end_)) {                                                                               \
+            for (; y < end_; y++)                                                                                               \
+                WORK;                                                                                                           \
+            end_batch(team);                                                                                                    \
+        }                                                                                                                       \
     } while (0)
 
-/* The fused lightness, 0..1. Called once by each member of the team, with its number `part`; padded: the size of the planes. */
+/* The fused lightness, 0..1, is there on return. Called once by each member of the team, with its number; padded: the size of the
+ * planes. A member that comes when all is done touches nothing but `team` and `network`. */
 void network_run(const Network *network, const Picture *picture, int32_t padded_height, int32_t padded_width, float *memory, Team *team,
-                 int32_t part)
+                 int32_t own)
 {
+    Member member = {.team = team, .own = own};
     Planes planes;
     lay_out(network, padded_height, padded_width, memory, &planes);
     planes.pooled[0] = planes.blocks;
@@ -317,4 +322,5 @@ void network_run(const Network *network, const Picture *picture, int32_t padded_
         ROWS(planes.outer[l].height, plain_row(network->up + 2 * l + 1, planes.inner + l, planes.outer + l, y));
     }
     ROWS(planes.blocks.height, last_row(network, planes.outer, &planes.blocks, picture, y));
+    wait_for(team, (member.before + member.batches) * team->members);
 }

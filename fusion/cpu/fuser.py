@@ -6,10 +6,11 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
+
+_Result = TypeVar("_Result")
 
 STRIPS_PER_THREAD = 4
 """Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
@@ -166,25 +169,32 @@ class CpuFuser:
         settings, loops = self.settings, self._loops_for(inputs)
         with _timed(stages, "shrink"):
             labs = [self.loops.small_lab(small, settings) for small in smalls]
-            lights = [lightness for lightness, _ in labs]
-            parts = loops.chroma_parts([chroma for _, chroma in labs])
-            drifts = self._pool.submit(self._drifts, smalls, means)  # beside the network
+            lights, chromas = [lightness for lightness, _ in labs], [chroma for _, chroma in labs]
         affine, lightness = None, None
-        if settings.network_lines:
-            with _timed(stages, "network"):
+        with _timed(stages, "network"):  # which has all threads
+            if settings.network_lines:
                 fused = guide_planes.network_lightness(self._net, lights)
-            with _timed(stages, "affine"):
+            else:
+                curve = guide_planes.full_curve(lights, self._net, settings, means)
+                lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
+        with _timed(stages, "affine"):
+            drifts = self._beside(lambda: self._drifts(smalls, means))
+            parts = loops.chroma_parts(chromas)
+            if settings.network_lines:
                 target = loops.target_lightness(fused, lights[-1], settings, means)
                 affine = loops.affine_planes(lights, target, settings)
                 if steered:
                     affine, parts = self._memory.steer(affine, parts, lights, settings.window_radius, self.loops)
-        else:
-            with _timed(stages, "network"):
-                curve = guide_planes.full_curve(lights, self._net, settings, means)
-                lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts.result())
+            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts())
             self._rows(out.shape[0], loops.fuse(job))
+
+    def _beside(self, work: Callable[[], _Result]) -> Callable[[], _Result]:
+        """Begin work on another thread. Returns what waits for its result, and does the work if no thread was free."""
+        if self.threads == 1:
+            return work
+        begun = self._pool.submit(work)
+        return lambda: work() if begun.cancel() else begun.result()
 
     def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:
         """The loops, or, for more exposures than the compiled ones take, the definition's."""

@@ -25,6 +25,16 @@ def planes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((height, width), np.float32), rng.random((height, width), np.float32)
 
 
+class Late:
+    """A pool all of whose threads are busy elsewhere."""
+
+    def __init__(self) -> None:
+        self.works: list[tuple[Callable[[int], None], int]] = []
+
+    def submit(self, work: Callable[[int], None], member: int) -> None:
+        self.works.append((work, member))
+
+
 @compiled
 @pytest.mark.parametrize("model", shipped_models())
 @pytest.mark.parametrize("size", [(90, 160), (160, 90), (1, 1), (16, 16), (17, 33), (7, 200), (135, 241), (90, 1)])
@@ -38,11 +48,26 @@ def test_it_gives_what_onnxruntime_gives(model: str, size: tuple[int, int]) -> N
 
 @compiled
 def test_threads_and_order_of_sizes_change_no_bit() -> None:
-    nets = [open_net("cbm", threads=threads) for threads in (1, 2, 3)]
-    for size in ((160, 90), (96, 160), (160, 90), (200, 33)):
+    nets = [open_net("cbm", threads=threads) for threads in (1, 2, 3, 20)]
+    for size in ((160, 90), (96, 160), (160, 90), (200, 33), (600, 40)):
         first, *others = [net(*planes(*size)) for net in nets]
         for other in others:
             np.testing.assert_array_equal(first, other)
+
+
+@compiled
+def test_threads_that_come_late_are_not_waited_for_and_change_nothing() -> None:
+    net, late = open_net("cbm", threads=4), Late()
+    wanted = open_net("cbm", threads=1)(*planes(160, 160))
+    net._pool = late
+    fused = net(*planes(160, 160))
+    np.testing.assert_array_equal(fused, wanted)
+    net(*planes(160, 96))
+    assert len(late.works) == 6
+    for work, member in late.works:
+        work(member)
+    np.testing.assert_array_equal(fused, wanted)
+    np.testing.assert_array_equal(net(*planes(160, 160)), wanted)
 
 
 @compiled
