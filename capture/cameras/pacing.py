@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from livemef.capture.errors import CameraStalled
 
@@ -11,6 +13,28 @@ BUFFERS = 4
 """Finished frames kept for a late reader, as in a driver's queue; older ones are lost."""
 
 PACES = ("realtime", "fast", "stepped")
+
+RENDERINGS = 16
+"""How many renderings the time of the next one is judged by."""
+SPARE_NS = 2_000_000
+
+
+@dataclass
+class RenderLead:
+    """How long before a frame is due its rendering has to begin."""
+
+    _taken_ns: deque[int] = field(default_factory=lambda: deque(maxlen=RENDERINGS))
+
+    def note(self, taken_ns: int) -> None:
+        """A rendering has taken so long, nanoseconds."""
+        self._taken_ns.append(taken_ns)
+
+    @property
+    def ns(self) -> int:
+        """Half as long again as the longest rendering of late, and SPARE_NS; nanoseconds. As long as anybody waits,
+        while there was none.
+        """
+        return 3 * max(self._taken_ns) // 2 + SPARE_NS if self._taken_ns else 1 << 62
 
 
 def wait_for(due_ns: int, timeout_s: float, what: str, since_ns: int | None = None) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from livemef.capture.cameras.base import CameraInfo, Room, no_room
-from livemef.capture.cameras.pacing import oldest_kept, wait_for
+from livemef.capture.cameras.pacing import RenderLead, oldest_kept, wait_for
 from livemef.capture.cameras.simulation.controls import DelayedControls
 from livemef.capture.cameras.simulation.faults import FrameFaults, frame_faults, request_ignored
 from livemef.capture.cameras.simulation.room import room_scene
@@ -103,6 +103,7 @@ class SimulatedCamera:
         self._requests = 0
         self._again: Frame | None = None
         self._rendered: tuple[Frame, Truth] | None = None
+        self._lead = RenderLead()
         self._rendered_for = 0
         """Number of requests that had been made when it was rendered."""
         self._stall_left_s = 0.0
@@ -133,11 +134,12 @@ class SimulatedCamera:
             return replace(again, record=replace(again.record, received_ns=time.monotonic_ns()))
         called_ns = time.monotonic_ns()
         number, faults = self._next_frame(started_ns, timeout_s)
-        frame, truth = self._taken(
-            number, faults, started_ns
-        )  # before it is due: a real sensor needs no time to render
         if self._info.paced == "realtime":
-            wait_for(self._due_ns(started_ns, number), timeout_s, f"camera '{self._info.uri}'", called_ns)
+            # a real sensor needs no time to render: before the frame is due, but not while the last one is fused
+            self._wait_until(self._due_ns(started_ns, number) - self._lead.ns, timeout_s, called_ns)
+        frame, truth = self._taken(number, faults, started_ns)
+        if self._info.paced == "realtime":
+            self._wait_until(self._due_ns(started_ns, number), timeout_s, called_ns)
         frame = replace(frame, record=replace(frame.record, received_ns=time.monotonic_ns()))
         self.truth.append(truth)
         self._rendered = None
@@ -151,6 +153,9 @@ class SimulatedCamera:
     def close(self) -> None:
         """Free scene and sensor."""
         self._sensor = self._view = self._defocused = self._started_ns = None
+
+    def _wait_until(self, due_ns: int, timeout_s: float, called_ns: int) -> None:
+        wait_for(due_ns, timeout_s, f"camera '{self._info.uri}'", called_ns)
 
     def _running(self) -> int:
         if self._started_ns is None:
@@ -196,7 +201,9 @@ class SimulatedCamera:
     def _taken(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:
         """The frame; if a read gave up waiting until it was due, the one rendered then."""
         if self._rendered is None or self._rendered[1].sequence != number or self._rendered_for != self._requests:
+            began_ns = time.monotonic_ns()
             self._rendered, self._rendered_for = self._take(number, faults, started_ns), self._requests
+            self._lead.note(time.monotonic_ns() - began_ns)
         return self._rendered
 
     def _take(self, number: int, faults: FrameFaults, started_ns: int) -> tuple[Frame, Truth]:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livemef.capture.cameras.base import CameraLimits
+from livemef.capture.cameras.pacing import RENDERINGS, SPARE_NS, RenderLead
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulated import SimulatedCamera
 from livemef.capture.cameras.simulation.controls import DelayedControls
@@ -145,12 +146,32 @@ def test_a_reader_who_looks_again_and_again_has_a_frame_rendered_once() -> None:
             source.read(0.01)
     assert len(rendered) == 1
     source.request(Exposure(2000.0))  # may be of effect: the frame is rendered anew
-    with pytest.raises(CameraStalled):
-        source.read(0.01)
-    assert len(rendered) == 2
     frame = source.read(5.0)
     assert len(rendered) == 2 or frame.record.sequence > 0  # on a machine so slow that the frame was lost
     assert source.truth[-1].sequence == frame.record.sequence
+
+
+def test_a_frame_is_rendered_shortly_before_it_is_due() -> None:
+    source = camera("fps=2", "realtime")
+    source.read(5.0)
+    began = []
+    assert source._sensor is not None
+    expose = source._sensor.expose
+    source._sensor.expose = lambda *given: began.append(time.monotonic_ns()) or expose(*given)  # type: ignore[method-assign, func-returns-value]
+    for _ in range(3):
+        number = source.read(5.0).record.sequence
+        assert source._started_ns is not None
+        assert began[-1] >= source._due_ns(source._started_ns, number) - source._lead.ns
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40))
+def test_rendering_begins_earlier_than_the_longest_of_late_took(taken: list[int]) -> None:
+    lead = RenderLead()
+    assert lead.ns > 10**18  # at once, while nothing is known
+    for one in taken:
+        lead.note(one)
+    assert lead.ns > max(taken[-RENDERINGS:])
+    assert lead.ns <= 3 * max(taken[-RENDERINGS:]) // 2 + SPARE_NS
 
 
 def test_a_stall_at_realtime_pace_lasts_its_time() -> None:
