@@ -30,9 +30,7 @@ HIGH_WATER = 16
 """Messages that may wait: about four brackets. All are taken at once and the newest kept, so none of it is delay."""
 
 STALE_S = 2.0
-"""A picture older than this is no longer shown beside newer ones, and a pipeline silent for so long is not
-healthy.
-"""
+"""A picture older by this is no longer shown beside the fused one, and a pipeline silent for so long is not healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,13 @@ class Feed:
         self._arrivals.append(now_s)
         if not self._watchers:
             self._note_latency(header)
+            self._forget_older_than(header)
+
+    def _forget_older_than(self, header: Header | None) -> None:
+        """What nobody looks at is kept as long as no newer picture was made: whoever looks next sees it at once."""
+        fused = self.newest_fused
+        if fused is None or header is None or fused.key != (header.stream, header.seq):
+            self._pictures.clear()
 
     def _note_latency(self, header: Header) -> None:
         now_ns = time.time_ns()
@@ -161,7 +166,7 @@ class Feed:
         finally:
             self._watchers -= 1
             if self._watchers == 0:
-                self._pictures.clear()
+                self._forget_older_than(self.header)
                 for topic in PICTURE_TOPICS:
                     self._socket.unsubscribe(topic.encode())
 
@@ -197,10 +202,12 @@ class Feed:
         return await self._after(topic, None if newest is None else newest.key, timeout_s)
 
     def beside(self) -> list[Received]:
-        """What is shown beside the fused picture, without what has fallen behind: the newest source frames, dark to
+        """What is shown beside the fused picture, without what has fallen behind it: the newest source frames, dark to
         bright, then the motion mask."""
-        now_s = time.monotonic()
-        found = [one for topic, one in self._pictures.items() if topic != FUSED and now_s - one.at_s < STALE_S]
+        fused = self.newest_fused
+        if fused is None:
+            return []
+        found = [one for topic, one in self._pictures.items() if topic != FUSED and fused.at_s - one.at_s < STALE_S]
         return sorted(found, key=lambda one: (one.topic == MOTION, len(one.topic), one.topic))
 
     def stats(self) -> dict[str, Any]:

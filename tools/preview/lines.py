@@ -126,9 +126,10 @@ class Lines:
     async def _view_for(self, line: _Line, key: tuple[str, int] | None) -> tuple[View, bytes] | None:
         """The newest view, if it is another than `key`, and its message for this browser; None if none came in time."""
         end_s = time.monotonic() + IDLE_PERIOD_S
+        lacking: View | None = None
         while (left_s := end_s - time.monotonic()) > 0:
             try:
-                view = await self._views.after(key, left_s)
+                view = await (self._views.after(key, left_s) if lacking is None else self._views.again(lacking, left_s))
             except WireError:
                 self._feed.malformed += 1
                 return None
@@ -139,7 +140,7 @@ class Lines:
                 return view, message
             if line.h264:
                 self._views.want_key_frame()
-            key = view.received.key
+            lacking = view
         return None
 
 

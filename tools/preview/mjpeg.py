@@ -8,6 +8,7 @@ from aiohttp import web
 
 from livemef.fusion.stream.wire import WireError
 from livemef.tools.preview.feed import Feed
+from livemef.tools.preview.view_message import View
 from livemef.tools.preview.views import ViewMaker, Wishes
 
 WAIT_S = 0.5
@@ -48,16 +49,20 @@ class MjpegStreams:
 
     async def _send_all(self, response: web.StreamResponse) -> None:
         key: tuple[str, int] | None = None
+        lacking: View | None = None
         with self._feed.watching():
             while True:
                 try:
-                    view = await self._views.after(key, WAIT_S)
+                    view = await (
+                        self._views.after(key, WAIT_S) if lacking is None else self._views.again(lacking, WAIT_S)
+                    )
                 except WireError:
                     self._feed.malformed += 1
                     continue
                 if view is None:
                     continue
                 key, jpeg = view.received.key, view.fused_jpeg
-                if jpeg is not None:  # else the view was made before this client came
+                lacking = view if jpeg is None else None  # it was made before this client came
+                if jpeg is not None:
                     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.nbytes}\r\n\r\n"
                     await response.write(b"".join([head.encode(), jpeg.data, b"\r\n"]))

@@ -177,8 +177,21 @@ class ViewMaker:
         if self._made is not None and self._made.received.key != key and self._is_newest(self._made.received.key):
             return self._made
         received = await self._feed.fused_after(key, timeout_s)
-        if received is None:
-            return None
+        return None if received is None else await self._made_of(received)
+
+    async def again(self, lacking: View, timeout_s: float) -> View | None:
+        """A view made after `lacking`, which was made without what somebody takes: of the same picture if there is no
+        newer one, since a camera may stand still. None if none was made in time.
+        """
+        wait_s = max(self._not_before_s, self._no_key_before_s if self._key_wanted else 0.0) - time.monotonic()
+        await asyncio.sleep(min(wait_s, timeout_s))
+        if self._made is not lacking:
+            return self._made
+        newest = self._feed.newest_fused
+        return None if newest is None or wait_s > timeout_s else await self._made_of(newest)
+
+    async def _made_of(self, received: Received) -> View | None:
+        """The view that is being made, else one of `received`."""
         if self._making is None:
             self._making = asyncio.get_running_loop().create_task(self._make(received))
             self._making.add_done_callback(self._finished)

@@ -197,6 +197,109 @@ def test_late_and_slow_browsers_get_a_key_frame_and_disturb_nobody(served):
     looking(served[1], talk)
 
 
+async def first_view(connect, words, browser):
+    """The first answer's pictures: (type, number) by topic; decoded by `browser` where they are H.264."""
+    async with connect() as ws:
+        await ws.send_str(words)
+        await ws.send_str("next")
+        message = await ws.receive(timeout=10)
+        assert message.type == aiohttp.WSMsgType.BINARY, message.data
+        description = json.loads(message.data[4 : 4 + int.from_bytes(message.data[:4], "big")])
+        if words == "h264":
+            _, pictures = browser.take(message.data)
+            assert np.abs(pictures["fused"][60, 80].astype(int) - colour_of(description["header"]["seq"])).max() <= 6
+        return {one["topic"]: (one["type"], one["seq"]) for one in description["pictures"]}
+
+
+async def stand_still(show):
+    show.still.set()
+    await asyncio.sleep(
+        2.3
+    )  # longer than a picture counts as fresh, and than between two key frames that are asked for
+
+
+@pytest.mark.parametrize("there", ["jpeg", "h264"])
+@pytest.mark.parametrize("joins", ["jpeg", "h264"])
+def test_who_joins_while_the_camera_stands_still_sees_the_last_picture(served, there, joins):
+    show, port = served
+
+    async def talk(connect):
+        async with connect() as ws:
+            await ws.send_str(there)
+            browser = Browser()
+            for _ in range(10):
+                data = await next_view(ws)
+                if there == "h264":
+                    browser.take(data)
+            await ws.send_str("next")
+            await stand_still(show)
+            found = await first_view(connect, joins, Browser())
+            kind = {"jpeg": JPEG, "h264": H264}[joins]
+            assert found == dict.fromkeys(("fused", "exposure/0", "exposure/1", "motion"), (kind, show.seq))
+            await ws.receive(timeout=10)
+            show.still.clear()
+            for _ in range(10):  # the first one goes on, with every chunk that it needs
+                data = await next_view(ws)
+                if there == "h264":
+                    browser.take(data)
+
+    looking(port, talk)
+
+
+def test_who_comes_back_while_the_camera_stands_still_sees_the_last_picture(served):
+    show, port = served
+
+    async def talk(connect):
+        async with connect() as ws:
+            for _ in range(3):
+                await next_view(ws)
+            await stand_still(show)
+            while (await ask(ws)).type == aiohttp.WSMsgType.BINARY:
+                pass
+        await asyncio.sleep(0.2)
+        for words in ("h264", "jpeg"):
+            found = await first_view(connect, words, Browser())
+            assert found["fused"][1] == found["exposure/0"][1] == show.seq
+
+    looking(port, talk)
+
+
+async def ask(ws):
+    await ws.send_str("next")
+    return await ws.receive(timeout=10)
+
+
+def test_what_was_seen_last_is_not_shown_once_the_camera_went_on_with_nobody_looking(served):
+    show, port = served
+
+    async def talk(connect):
+        async with connect() as ws:
+            await next_view(ws)
+        before = show.seq
+        await asyncio.sleep(0.3)
+        found = await first_view(connect, "jpeg", Browser())
+        assert found["fused"][1] > before + 5
+
+    looking(port, talk)
+
+
+def test_a_program_that_takes_jpeg_alone_joins_while_the_camera_stands_still(served):
+    show, port = served
+
+    async def talk(connect):
+        async with connect() as ws:
+            await ws.send_str("h264")
+            await next_view(ws)
+            await stand_still(show)
+            while (await ask(ws)).type == aiohttp.WSMsgType.BINARY:
+                pass
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/stream.mjpeg") as got:
+                data = await asyncio.wait_for(got.content.readuntil(b"\xff\xd9"), 5)
+            assert b"image/jpeg" in data
+
+    looking(port, talk)
+
+
 def test_jpeg_and_h264_at_once(served):
     async def talk(connect):
         async with connect() as video, connect() as plain:

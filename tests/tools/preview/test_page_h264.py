@@ -179,3 +179,18 @@ def test_where_h264_cannot_be_shown_jpeg_is_and_the_page_says_why(show, tmp_path
         assert browser.find_element("id", "codec").get_attribute("disabled")
     finally:
         browser.quit()
+
+
+def test_a_page_that_is_opened_while_the_camera_stands_still_shows_the_last_picture(browser, tmp_path):
+    place = f"ipc://{tmp_path}/s"
+    with Show(place, picture, 0.05) as show, serving(place) as port:
+        open_page(browser, port)
+        until(lambda: sent_as(browser) == "H.264")
+        show.still.set()
+        until(lambda: shown(browser) == show.seq)
+        open_page(browser, port)  # the only page, so that for a moment nobody looks
+        until(lambda: sent_as(browser) == "H.264")
+        seq, drawn = screen(browser)
+        assert seq == show.seq
+        assert psnr(drawn, picture(seq)) > LEAST_PSNR
+        browser.get("about:blank")
