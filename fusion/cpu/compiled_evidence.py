@@ -24,11 +24,14 @@ class _Measure(Structure):
         ("brighter", c_void_p),
         ("slope", c_void_p),
         ("least", c_void_p),
+        ("changed", c_void_p),
         ("knots", c_int32),
         ("levels", c_int32),
         ("step", c_int32),
+        ("fewest_still", c_int32),
         ("code", c_double),
         ("spread_of_mad", c_double),
+        ("still_below", c_double),
     ]
 
 
@@ -168,16 +171,24 @@ class CompiledEvidence:
         return ExposureMap(found[0], found[1])
 
     def allowed_by_channel(
-        self, under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve]
+        self,
+        under: Grid,
+        over: Grid,
+        maps: Sequence[ExposureMap],
+        least: Sequence[Curve],
+        changed: Mask | None = None,
     ) -> Allowed:
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         found = np.empty((2, 3, KNOTS + 1))
         step = ghost_mask.sampling_step(under.size // 3)
+        changed = None if changed is None else np.ascontiguousarray(changed, np.float32)
+        moving = None if changed is None else address(changed)
         for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
             curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
             data = [address(curve) for curve in curves]
-            measure = _Measure(*data, KNOTS, LEVELS, step, ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD)
+            rules = ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW
+            measure = _Measure(*data, moving, KNOTS, LEVELS, step, ghost_mask.FEWEST_STILL, *rules)
             grids = (address(grid) + channel * grid.itemsize for grid in (under, over))
             results = address(found[0, channel]), address(found[1, channel])
             check(self._grids.allowed_of_channel(byref(measure), *grids, *under.shape[:2], *results))

@@ -93,8 +93,9 @@ static void interpolate(const double *places, const double *values, int32_t coun
 /* See the constants of fusion/motion/ghost_mask.py. */
 typedef struct {
     const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance (or NULL) */
-    int32_t knots, levels, step;
-    double code, spread_of_mad;
+    const float *changed;                   /* a cell: how surely it has changed, or NULL */
+    int32_t knots, levels, step, fewest_still;
+    double code, spread_of_mad, still_below;
 } Measure;
 
 /* Samples of one channel of every step-th cell, in the order of the knot nearest to the darker value; ties as they come. */
@@ -107,13 +108,19 @@ typedef struct {
 static void take_samples(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width, Samples *samples)
 {
     int32_t step = measure->step, top = step / 2 < height - 1 ? step / 2 : height - 1, left = step / 2 < width - 1 ? step / 2 : width - 1;
-    int32_t count = 0;
+    int32_t count = 0, all = 0, still = 0;
     float *levels = samples->room, *seen = samples->differences;
+    for (int32_t y = top; y < height && measure->changed; y += step)
+        for (int32_t x = left; x < width; x += step, all++)
+            still += measure->changed[(size_t)y * width + x] < (float)measure->still_below;
+    const float *changed = measure->fewest_still * still >= all ? measure->changed : NULL;
     for (int32_t y = top; y < height; y += step)
-        for (int32_t x = left; x < width; x += step, count++) {
-            size_t place = 3 * ((size_t)y * width + x);
+        for (int32_t x = left; x < width; x += step) {
+            size_t cell = (size_t)y * width + x, place = 3 * cell;
+            if (changed && !(changed[cell] < (float)measure->still_below))
+                continue;
             levels[count] = under[place];
-            seen[count] = over[place];
+            seen[count++] = over[place];
         }
     for (int32_t i = 0; i < count; i++)
         samples->knots[i] = (uint16_t)(levels[i] * (float)measure->knots + 0.5f);

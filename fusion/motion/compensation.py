@@ -169,13 +169,14 @@ def _of_stream(
         mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
         gate = memory.gate(range(min(reference, other), max(reference, other) + 1), chain.moves, loops)
         if mode == "full" and (gate is None or gate.any()):
-            under, over = pair.dark_first(there)
-            allowed = memory.allowed(dark, bright, under, over, loops)
-            mask = loops.soft_mask(loops.disagreement(under, over, allowed, gate))
+            grids = pair.dark_first(there)
+            allowed = memory.allowed(dark, bright, grids, gate, loops)
+            mask = loops.soft_mask(loops.disagreement(*grids, allowed, gate))
             if mask.any():
-                pair = replace(pair, maps=memory.moving_maps(dark, bright, (under, over), mask, loops))
+                pair = replace(pair, maps=memory.moving_maps(dark, bright, grids, mask, loops))
                 if not pair.over_is_reference:
-                    tells, belief = information(pair.reference.grid, allowed, loops)
+                    of_all = allowed if gate is None else memory.allowed(dark, bright, grids, None, loops)
+                    tells, belief = information(pair.reference.grid, of_all, allowed, loops)
                     mask = mask * tells
         chain.compensate(other, pair, there, mask, belief)
     memory.note_step(chain.moves, moments.place.frames)

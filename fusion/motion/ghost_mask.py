@@ -23,6 +23,9 @@ LEVELS = 16
 MOST_SAMPLES = 1500
 SURE, CERTAIN = 4.0, 7.0
 """Deviations at which a difference between two exposures begins to count, and counts in full."""
+STILL_BELOW, FEWEST_STILL = 0.5, 8
+"""Sureness of a change below which a cell counts as still, and part (one in so many) of the samples that must be still
+for only these to be measured."""
 CHANGE_SURE, CHANGE_CERTAIN = 3.0, 6.0
 """The same for a difference between two frames of one exposure."""
 CONTRAST_PART = 0.08
@@ -89,12 +92,18 @@ def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allo
 
 
 def allowed_by_channel(
-    under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve], spoilt: float = SPOILT
+    under: Grid,
+    over: Grid,
+    maps: Sequence[ExposureMap],
+    least: Sequence[Curve],
+    changed: Mask | None = None,
+    spoilt: float = SPOILT,
 ) -> Allowed:
     """For frames of a stream: measured channel by channel. least: the variance, by channel, that the noise measured
-    over time brings about.
+    over time brings about. changed: how surely a cell has changed, 0..1; what has is not measured, as long as enough
+    is left: else a large thing that moves passes for noise at its own levels.
     """
-    measured = [_measured(under[..., c], over[..., c], one) for c, one in enumerate(maps)]
+    measured = [_measured(under[..., c], over[..., c], one, changed) for c, one in enumerate(maps)]
     expected, noise = (np.stack(curves) for curves in zip(*measured, strict=True))
     return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt)
 
@@ -104,7 +113,7 @@ def sampling_step(samples: int) -> int:
     return max(1, int(np.sqrt(samples / MOST_SAMPLES)))
 
 
-def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, Curve]:
+def _measured(under: Grid, over: Grid, exposures: ExposureMap, changed: Mask | None = None) -> tuple[Curve, Curve]:
     """Expected value and variance by level: median and spread (from the median of deviations) of the difference between
     the expected and the seen brighter values at each level of the darker one.
 
@@ -115,6 +124,10 @@ def _measured(under: Grid, over: Grid, exposures: ExposureMap) -> tuple[Curve, C
     step = sampling_step(under.size)
     down, across = (slice(min(step // 2, side - 1), None, step) for side in under.shape[:2])  # of a line, the line
     levels, seen = under[down, across].ravel(), over[down, across].ravel()
+    if changed is not None:
+        still = changed[down, across].ravel() < STILL_BELOW
+        if FEWEST_STILL * np.count_nonzero(still) >= len(still):
+            levels, seen = levels[still], seen[still]
     parts = min(LEVELS, len(levels))
     # stable: levels that tie would be grouped in another order on other processors, with other medians; whole numbers
     # of 16 bits are sorted several times as quickly

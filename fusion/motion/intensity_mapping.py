@@ -146,6 +146,14 @@ def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cel
     return blue, green, red
 
 
+def gained(one: ExposureMap, gain: float) -> ExposureMap:
+    """The map of a brighter exposure whose encoded values are so many times as large."""
+    knots = np.linspace(0, 1, KNOTS + 1)
+    return ExposureMap(
+        np.minimum(one.brighter * gain, 1), np.asarray(np.interp(np.minimum(knots / gain, 1), knots, one.darker))
+    )
+
+
 def near(one: ExposureMap, other: ExposureMap, most: float) -> ExposureMap:
     """The map, but at most so far (encoded) from another one."""
     brighter, darker = (

@@ -87,7 +87,12 @@ class GridLoops(Protocol):
         ...
 
     def allowed_by_channel(
-        self, under: Grid, over: Grid, maps: Sequence[ExposureMap], least: Sequence[Curve]
+        self,
+        under: Grid,
+        over: Grid,
+        maps: Sequence[ExposureMap],
+        least: Sequence[Curve],
+        changed: Mask | None = None,
     ) -> Allowed:
         """See ghost_mask.allowed_by_channel."""
         ...

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from livemef.fusion.method.running_means import StreamMeans
 from livemef.fusion.motion import intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
-from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.ghost_mask import LEVEL, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
@@ -45,6 +45,11 @@ reference replaces nothing, and to which it replaces what it should."""
 COLOUR_FROM, COLOUR_TO = 0.04, 0.02
 """The same for its colour."""
 TELLS_BLUR = 5
+DIM = 1 / 16
+"""Encoded value from which what a reference says is known at least as well as at any value from here to its own."""
+BALANCED, MOST_GAIN = 0.2, 1.5
+"""Part of a grid's cells: where so many move, half of their mean's difference between exposures is taken for light that
+flickers; and the gain at most."""
 
 
 @dataclass(frozen=True)
@@ -193,10 +198,12 @@ class StreamMemory:
             pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
         return pair.maps
 
-    def allowed(self, dark: int, bright: int, under: Grid, over: Grid, loops: GridLoops) -> Allowed:
-        """What the two exposures, whose maps have been asked for, may differ by."""
+    def allowed(
+        self, dark: int, bright: int, grids: tuple[Grid, Grid], changed: Mask | None, loops: GridLoops
+    ) -> Allowed:
+        """What the two exposures, whose maps have been asked for, may differ by, as far as cells not `changed` show."""
         pair = self._pairs[dark, bright]
-        return loops.allowed_by_channel(under, over, pair.maps, pair.least)
+        return loops.allowed_by_channel(*grids, pair.maps, pair.least, changed)
 
     def moving_maps(
         self, dark: int, bright: int, grids: tuple[Grid, Grid], mask: Mask, loops: GridLoops
@@ -210,14 +217,13 @@ class StreamMemory:
         maps = self._pairs[dark, bright].maps
         moving = self._moving.get((dark, bright))
         under, over = (loops.histograms(grid, mask, MOVES) for grid in grids)
-        if under.any():
-            if moving is None:
-                moving = self._moving[dark, bright] = _Moving(under, over, maps)
-            else:
-                moving.dark = (1 - MOVING_FORGET) * moving.dark + under
-                moving.bright = (1 - MOVING_FORGET) * moving.bright + over
+        if not under.any():
+            return maps if moving is None else moving.maps
         if moving is None:
-            return maps
+            moving = self._moving[dark, bright] = _Moving(under, over, maps)
+        else:
+            moving.dark = (1 - MOVING_FORGET) * moving.dark + under
+            moving.bright = (1 - MOVING_FORGET) * moving.bright + over
         if self._observed >= moving.learned + LEARN_EVERY:
             found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * mask.size)
             blue, green, red = (
@@ -225,7 +231,7 @@ class StreamMemory:
             )
             moving.maps = blue, green, red
             moving.learned = self._observed
-        return moving.maps
+        return _balanced(moving.maps, under, over, mask.size)
 
     def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
         """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
@@ -273,12 +279,39 @@ class StreamMemory:
         return affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts
 
 
-def information(reference: Grid, allowed: Allowed, loops: GridLoops) -> tuple[Mask, Mask]:
+def _balanced(maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
+    """The maps with a gain by which moving cells, with these histograms in the darker and the brighter exposure, are as
+    bright on the mean as they are seen; in part, if they are few of all `cells`.
+
+    Lamps flicker, and a short exposure catches more of it or less: then what moves would pulse, since it is shown by
+    each exposure in turn. But the mean of few things also changes with what they cover and uncover. What clips is left
+    out, and where much clips in only one of the exposures, there is nothing to compare.
+    """
+    brighter = np.stack([one.brighter for one in maps])
+    expected, seen = under * (brighter < intensity_mapping.CLIPS), over * (LEVEL < intensity_mapping.CLIPS)
+    counts = sorted((float(expected.sum()), float(seen.sum())))
+    moving = max(2 * counts[0] - counts[1], 0.0) / (3 * cells)
+    if moving == 0:
+        return maps
+    as_expected = float((expected * brighter).sum() / expected.sum())
+    ratio = float((seen @ LEVEL).sum() / seen.sum()) / max(as_expected, 1e-6)
+    gain = 1 + moving**2 / (moving**2 + BALANCED**2) * (ratio - 1)
+    blue, green, red = (intensity_mapping.gained(one, min(max(gain, 1 / MOST_GAIN), MOST_GAIN)) for one in maps)
+    return blue, green, red
+
+
+def information(reference: Grid, of_all: Allowed, of_still: Allowed, loops: GridLoops) -> tuple[Mask, Mask]:
     """How far a darker reference says what a brighter exposure would show, and in which colour, 0..1 a cell.
 
-    By the spread, where nothing moved, of what it said: near black a code of the reference is many of the other's.
+    By the spread of what it said, of all cells and of those that stand still: near black a code of the reference is
+    many of the other's. There all cells are asked, since what moves may have colours that nothing still has; from DIM
+    on the least spread from there to the value: a large thing that moves would make its own levels pass for unknown.
     """
-    noise = loops.median_level(reference, np.sqrt(allowed.noise))
+    spread = np.sqrt(of_all.noise)
+    dim = round(DIM * intensity_mapping.KNOTS)
+    least = np.minimum(spread, np.sqrt(of_still.noise))[:, dim:]
+    spread[:, dim:] = np.minimum.accumulate(least, axis=1)
+    noise = loops.median_level(reference, spread)
     tells, colour = loops.falling_ramps(noise, TELLS_BLUR // 2, ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO)))
     return tells, colour
 

@@ -48,6 +48,18 @@ def test_what_two_exposures_may_differ_by(shape, clipped):
     assert found.spoilt == wanted.spoilt
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("still", [0.0, 0.1, 0.125, 0.6, 1.0])
+def test_what_two_exposures_may_differ_by_where_nothing_has_changed(shape, still):
+    under, over = grids(shape)
+    maps = intensity_mapping.learned(*map(intensity_mapping.histograms, (under, over)), None, under.size // 3)
+    least = [np.full(KNOTS + 1, 1e-5)] * 3
+    changed = (RNG.uniform(0, 1, shape) >= still) * RNG.uniform(0.5, 1, shape).astype(np.float32)
+    found, wanted = both("allowed_by_channel", under, over, maps, least, changed.astype(np.float32))
+    np.testing.assert_allclose(found.expected, wanted.expected, atol=1e-6)
+    np.testing.assert_allclose(found.noise, wanted.noise, atol=1e-8)
+
+
 @pytest.mark.parametrize("clipped", [False, True])
 @pytest.mark.parametrize("known", [None, (intensity_mapping.of_light_ratio(8.0),) * 3])
 def test_maps_learned_from_histograms(clipped, known):

@@ -195,7 +195,7 @@ def test_the_compiled_disagreement_beside_clipping_is_that_of_the_definition():
     maps = tuple(intensity_mapping.of_light_ratio(ratio) for ratio in (3.0, 3.5, 4.0))
     least = [np.full(KNOTS + 1, 1e-5)] * 3
     for spoilt in (0.0, ghost_mask.SPOILT):
-        allowed = ghost_mask.allowed_by_channel(under, over, maps, least, spoilt)
+        allowed = ghost_mask.allowed_by_channel(under, over, maps, least, spoilt=spoilt)
         gate = np.zeros(under.shape[:2], np.float32)
         gate[10:30, 20:60] = 0.7
         for one in (None, gate):
@@ -250,6 +250,48 @@ def test_a_lamp_that_one_exposure_missed_teaches_little():
     assert np.abs(moving.brighter - maps.brighter).max() < 0.051
 
 
+def test_what_moves_in_light_that_flickers_is_as_bright_as_it_was():
+    """A short exposure of a few brackets has less light than the rest of the stream taught."""
+    rng = np.random.default_rng(0)
+    under = rng.uniform(0.1, 0.4, (90, 160, 3)).astype(np.float32)
+    over, mask = 2 * under, np.zeros((90, 160), np.float32)
+    mask[:, 20:140] = 1
+    memory, loops = StreamMemory(), DefinedLoops()
+    for number in range(20):
+        place = Place(0, (number - number % 2, number - (number + 1) % 2))
+        memory.follow(place, under.shape[:2])
+        memory.observe(place, [under, over], 1.0, loops)
+        memory.maps(0, 1, None, loops)
+        usual = memory.moving_maps(0, 1, (under, over), mask, loops)[1]
+    dimmed = memory.moving_maps(0, 1, (np.float32(0.8) * np.flip(under, axis=1), over), mask, loops)[1]
+    level = np.float32([0.25])
+    gain = intensity_mapping.at(dimmed.brighter, level) / intensity_mapping.at(usual.brighter, level)
+    assert 1.2 < gain < 1.26
+    assert intensity_mapping.at(dimmed.darker, gain * 0.5) == pytest.approx(0.25, abs=0.01)
+    few = np.zeros_like(mask)
+    few[:10, 20:60] = 1
+    still = memory.moving_maps(0, 1, (np.float32(0.8) * under, over), few, loops)[1]
+    np.testing.assert_allclose(still.brighter, usual.brighter, atol=0.01)
+
+
+def test_a_large_thing_that_moves_is_no_noise_of_its_levels():
+    rng = np.random.default_rng(0)
+    under = rng.normal(0.1, 0.003, (90, 160, 3)).astype(np.float32)
+    changed = np.zeros((90, 160), np.float32)
+    changed[:, :80] = 1
+    under[:, :80] = rng.uniform(0.2, 0.4, (90, 80, 3))
+    over = 2 * under
+    over[:, :80] = 2 * np.flip(under[:, :80], axis=1)  # it is elsewhere
+    maps, least = (intensity_mapping.of_light_ratio(4.6),) * 3, [np.full(KNOTS + 1, 1e-5)] * 3
+    whole = ghost_mask.allowed_by_channel(under, over, maps, least)
+    still = ghost_mask.allowed_by_channel(under, over, maps, least, changed)
+    levels = slice(round(0.22 * KNOTS), round(0.38 * KNOTS))
+    assert np.sqrt(whole.noise[:, levels]).min() > 0.03
+    assert np.sqrt(still.noise[:, levels]).max() < 0.015
+    nothing = ghost_mask.allowed_by_channel(under, over, maps, least, np.ones_like(changed))
+    np.testing.assert_array_equal(nothing.noise, whole.noise)  # where all has changed, all is measured
+
+
 def test_a_border_that_comes_into_view_has_not_changed_for_that():
     """A hand moves every frame: then a window's width along all borders would never be averaged over a cycle."""
     y, x = np.mgrid[0:100, 0:170][..., None] / 20.0
@@ -273,9 +315,25 @@ def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, : KNOTS // 10] = 0.1**2
     allowed = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
-    tells, colour = information(reference, allowed, DefinedLoops())
+    tells, colour = information(reference, allowed, allowed, DefinedLoops())
     assert tells[:, :17].min() == colour[:, :17].min() == 1
     assert tells[:, 23:].max() == colour[:, 23:].max() == 0
+
+
+def test_the_colour_of_what_moves_is_known_where_that_of_darker_things_is():
+    """Of all cells, those of its own levels differ by its move alone."""
+    reference = np.full((30, 40, 3), 0.4, np.float32)
+    noise = np.full((3, KNOTS + 1), 0.01**2)
+    of_still = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
+    noise = noise.copy()
+    noise[:, KNOTS // 4 :] = 0.1**2
+    of_all = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
+    for part in information(reference, of_all, of_all, DefinedLoops()):
+        assert part.min() == 1  # as well as at .2
+    noise[:, : KNOTS // 4] = 0.1**2
+    assert information(reference, of_all, of_all, DefinedLoops())[1].max() == 0
+    assert information(reference, of_all, of_still, DefinedLoops())[1].min() == 1
+    assert information(0 * reference, of_all, of_still, DefinedLoops())[1].max() == 0  # black says nothing
 
 
 @given(st.floats(0, 100), st.floats(-0.3, 0.3), st.floats(0, 0.4))
