@@ -47,8 +47,6 @@ class SessionNews:
 
 
 def for_everybody(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without places on the machine, which those who may only look need not know: of a folder, its name."""
+    """Without places on the machine, which those who may only look need not know: of folder and session, the name."""
     shown = {key: value for key, value in values.items() if key != "project"}
-    if "folder" in shown:
-        shown["folder"] = Path(str(shown["folder"])).name
-    return shown
+    return shown | {key: Path(str(shown[key])).name for key in ("folder", "session") if key in shown}

@@ -111,6 +111,8 @@ def open_command(
         stack.enter_context(closing(SessionDoor(folder, desk.ask)))
         stack.enter_context(_ending_on_signals(desk))
         kept = {"exposures": frozen["plan"], "sources": frozen["sources"]}
+        if pipeline.page and not as_json:
+            print(f"page at {pipeline.page_in_words}", flush=True)
         say({"event": "open", "session": str(field.folder), **kept, "page": pipeline.page})
         if not no_input:
             threading.Thread(target=_read_lines, args=(desk, say), name="standard input", daemon=True).start()
@@ -240,10 +242,9 @@ def _both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Ca
 def _in_words(event: Event) -> str:
     kind = event["event"]
     if kind == "open":
-        page = f"; page at {event['page']}" if event["page"] else ""
         sources = "raw frames" if event["sources"] == "raw" else "pictures as the camera develops them"
         exposures = ", ".join(event["exposures"])
-        return f"{event['session']}: open, exposures {exposures}, sources are {sources}{page}; scan or type an id"
+        return f"{event['session']}: open, exposures {exposures}, sources are {sources}; scan or type an id"
     if kind == "closed":
         behind = f", {event['not_copied']} without a second copy" if event["not_copied"] else ""
         return f"{event['session']}: closed, {event['objects']} objects{behind}"

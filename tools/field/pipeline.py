@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from livemef.fusion.process import Outlet
 from livemef.tools.config.schema import Config
 from livemef.tools.exits import UserError
 from livemef.tools.run import pipeline as run
+from livemef.tools.run.command import page_in_words
 from livemef.tools.run.run_files import page_address, write_run_files
 from livemef.tools.run.saving import Saver
 from livemef.tools.run.supervisor import StartFailed
@@ -22,7 +24,11 @@ START_LIMIT_S = 120.0
 
 
 class Pipeline:
-    """Camera, fusion and page as watched processes. `start`, then frames come at `endpoint` until `stop`."""
+    """Camera, fusion and page as watched processes. `start`, then frames come at `endpoint` until `stop`.
+
+    page: its address, which only shows, "" = there is none; page_in_words: with the way to take objects on it, for the
+    standard output.
+    """
 
     def __init__(self, config: Config, folder: Path, mosaics: bool = False) -> None:
         """folder: for sockets, this user's alone. mosaics: publish raw frames too, of a camera that has them."""
@@ -30,7 +36,8 @@ class Pipeline:
         outlet = Outlet(f"pub+bind:ipc://{folder}/exposures")
         place = run.Place(folder)
         write_run_files(place, config)
-        self._page = f"{page_address(config)}?token={place.control_token}" if config.preview.enabled else ""
+        self.page = page_address(config) if config.preview.enabled else ""
+        self.page_in_words = page_in_words(config, place, sys.stdout.isatty()) if config.preview.enabled else ""
         self._run = run.Pipeline(config, place, None, Saver(lambda: config), (outlet,), mosaics)
         self._supervisor = self._run.supervisor
         self._ending = threading.Event()
@@ -66,11 +73,6 @@ class Pipeline:
     def restarts(self) -> int:
         """How often a process had to be started again."""
         return sum(child.restarts for child in self._supervisor.children.values())
-
-    @property
-    def page(self) -> str:
-        """Address of the page, with the token to take objects with; "" if there is none."""
-        return self._page
 
     @property
     def rates(self) -> Mapping[str, Any]:

@@ -143,11 +143,11 @@ def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], d
     if config.control.endpoint:
         lines.append(f"control at {config.control.endpoint} for allowed keys")
     if config.preview.enabled:
-        lines.append(f"page at {_page_in_words(config, place, sys.stderr.isatty())}")
+        lines.append(f"page at {page_in_words(config, place, sys.stderr.isatty())}")
     return "; ".join(lines) + "; Ctrl-C ends it"
 
 
-def _page_in_words(config: Config, place: Place, to_a_person: bool) -> str:
+def page_in_words(config: Config, place: Place, to_a_person: bool) -> str:
     """The page's address. The control token is shown to a person only: other outputs are kept, in journals for example,
     and read by others.
     """

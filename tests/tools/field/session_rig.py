@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from livemef.capture.cameras.simulation.target_sheet import HEIGHT, WIDTH, pixels_per_side
+from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.cli import main
 from tests.tools.command import ROOT
 
@@ -57,7 +58,10 @@ class Session:
         assert self.process.stdout is not None
         self.opened = json.loads(self.process.stdout.readline() or "{}")
         assert self.opened.get("event") == "open", (self.opened, (project / "errors.txt").read_text())
-        self.page, _, self.token = self.opened["page"].partition("?token=")
+        self.page = self.opened["page"]
+        (self.run,) = [run for run in local_runs() if run.pid == self.process.pid]
+        self.page_with_token = self.run.page_with_token() or ""
+        self.token = self.page_with_token.partition("?token=")[2]
 
     @property
     def folder(self) -> Path:
@@ -83,9 +87,9 @@ class Session:
         assert status == 200, found
         return found
 
-    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Name and data of each server-sent event."""
-        request = urllib.request.Request(f"{self.page}api/v1/events", headers={"Authorization": f"Bearer {self.token}"})
+    def events(self, last: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and data of each server-sent event, for who may only look. last: id of the last event that is known."""
+        request = urllib.request.Request(f"{self.page}api/v1/events", headers={"Last-Event-ID": last} if last else {})
         with urllib.request.urlopen(request, timeout=30) as answer:
             name = ""
             for line in answer:

@@ -1,9 +1,11 @@
 """An open session, asked by its page's API and by verbs from another terminal."""
 
 import base64
+import itertools
 import json
 import os
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,6 @@ import numpy as np
 import pytest
 
 import livemef
-from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.cli import main
 from tests.tools.field.session_rig import LIMIT_S, Session, make_project
 
@@ -133,10 +134,23 @@ def test_verbs_from_another_terminal(session: Session, capsys: pytest.CaptureFix
         assert says in line
 
 
+def test_what_happens_is_told_without_token_and_places(session: Session) -> None:
+    """The token makes who looks one who takes; standard output is kept in journals."""
+    with urllib.request.urlopen(f"{session.page}api/v1/events", timeout=30) as answer:
+        life = next(line.decode().split()[1].partition("-")[0] for line in answer if line.startswith(b"id: "))
+    told = list(itertools.islice(session.events(f"{life}-0"), 8))
+    assert ("open", session.folder.name) in [(data.get("event"), data.get("session")) for _, data in told]
+    for text in (json.dumps(told), json.dumps(session.opened)):
+        assert session.token not in text
+        assert "token" not in text
+    assert str(session.folder.parent) not in json.dumps(told)
+    assert session.opened["page"] == session.page
+
+
 def test_ctl_and_the_client_reach_the_pipeline_of_a_session(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (run,) = [run for run in local_runs() if run.pid == session.process.pid]
+    run = session.run
     assert run.page == session.page
     assert main(["ctl", "set", "fusion.gamma=0.8", "--at", run.control]) == 0
     capsys.readouterr()

@@ -26,7 +26,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def page(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     browser = open_browser(tmp_path_factory.mktemp("browser"))
     set_size(browser, 1400, 900)
-    browser.get(session.opened["page"])
+    browser.get(session.page_with_token)
     yield browser
     browser.quit()
 
