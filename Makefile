@@ -3,12 +3,13 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SOURCES := pyproject.toml setup.py $(wildcard */kernels/*.c */kernels/*.h)
 QUICK := not slow and not full and not gpu and not vm
-# Processes that test beside each other.
+# Processes that test beside each other; the tests of a file stay together, since some share a session that they build up.
 JOBS ?= 2
+BESIDE := -n $(JOBS) --dist loadfile
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py tests/tools/video/test_vcam.py
 
-.PHONY: setup live fuzz soak test test-all test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
+.PHONY: setup live fuzz soak test test-all test-ci test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
 	lint format docs kernels clean
 
 comma := ,
@@ -43,10 +44,14 @@ live: .venv/.ready
 	@touch .venv/.ready .venv/.ready-test
 
 test: .venv/.ready-test
-	$(PY) -m pytest -m '$(QUICK)' -n $(JOBS)
+	$(PY) -m pytest -m '$(QUICK)' $(BESIDE)
 
 test-all: .venv/.ready-all
-	$(PY) -m pytest -n $(JOBS)
+	$(PY) -m pytest $(BESIDE)
+
+# The same for a busy machine: files with a failure are run once more, alone, and what passes then is named.
+test-ci: .venv/.ready-all
+	$(PY) -m tests.beside $(JOBS)
 
 test-slow: .venv/.ready-all
 	$(PY) -m pytest -m slow
