@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from livemef.capture.bracketing.labelling_brightness import brightness_level
+from livemef.capture.cameras.alternation import COMPARED_CYCLES, AlternationPhase, order_of
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.cameras.pacing import PACES
 from livemef.capture.errors import CaptureError, EndOfStream
 from livemef.capture.files.video import DEFAULT_FPS, Footage, open_footage
-from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, brightness
+from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, Pixels, brightness
 from livemef.capture.uri import Reader, number, one_of, switch, whole
 
+LOG = logging.getLogger("livemef.capture.footage")
+
 MOST_EXPOSURES = 8
-COMPARED_CYCLES = 4
-TELLING_BRIGHTNESS = 1.03
-"""Ratio of mean brightness from which one frame of a cycle is taken for brighter than another."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class FootageReel:
             raise CaptureError(f"camera '{uri}': {path} holds no frame that can be read")
         self._shape, self._dtype, self._uri = first.shape, first.dtype, uri
         self._known_order = alternation.order is not None
-        self._order = alternation.order or _order_by_brightness(uri, self.footage, alternation.exposures)
+        self._phase = self._found_phase(alternation)
         self._lights = alternation.lights()
         self._loop = loop
         self._lap_frames: int | None = None  # known when the end has been reached once
@@ -117,7 +118,7 @@ class FootageReel:
             raise CaptureError(
                 f"camera '{self._uri}': frame {inside} is {sizes[0]} {pixels.dtype}, the first {sizes[1]} {self._dtype}"
             )
-        index = self._order[inside % len(self._order)]
+        index = self._index(inside, pixels)
         record = FrameRecord(
             sequence=place,
             timestamp_ns=round(place * self._period_ns),
@@ -131,6 +132,34 @@ class FootageReel:
             relative_light=None if self._lights is None else self._lights[index],
         )
         return Frame(record, pixels)
+
+    def _index(self, number: int, pixels: Pixels) -> int:
+        slips = len(self._phase.slips)
+        index = self._phase.index(number, brightness(pixels))
+        if number and len(self._phase.slips) > slips:
+            LOG.warning(
+                "%s: the exposures slip at frame %d (one is missing or doubled there); followed by brightness",
+                self.footage.path.name,
+                number,
+            )
+        return index
+
+    def _found_phase(self, alternation: Alternation) -> AlternationPhase:
+        exposures = alternation.exposures
+        levels = _first_levels(self.footage, 2 * COMPARED_CYCLES * exposures)
+        if len(levels) < exposures:
+            raise CaptureError(f"camera '{self._uri}': the footage is shorter than a cycle of {exposures} exposures")
+        if alternation.order:
+            return AlternationPhase(alternation.order, levels)
+        found = order_of(levels, exposures)
+        if found is None:
+            raise CaptureError(
+                f"camera '{self._uri}': the first frames do not alternate between {exposures} exposures of different "
+                f"brightness: correct exposures=, or state the order, for instance order="
+                f"{','.join(map(str, range(exposures)))}"
+            )
+        order, start = found
+        return AlternationPhase(order, levels, start)
 
     def _describe(self, uri: str, path: Path, exposures: int) -> CameraInfo:
         lights = self._lights or tuple(2.0**index for index in range(exposures))
@@ -149,27 +178,9 @@ class FootageReel:
         )
 
 
-def _order_by_brightness(uri: str, footage: Footage, exposures: int) -> tuple[int, ...]:
-    """The order of the exposures in a cycle of as many frames, from the mean brightness of the first cycles."""
-    levels: list[list[float]] = [[] for _ in range(exposures)]
-    for number_of_frame in range(COMPARED_CYCLES * exposures):
-        pixels = footage.frame(number_of_frame)
-        if pixels is None:
-            break
-        levels[number_of_frame % exposures].append(brightness(pixels))
-    if not levels[-1]:
-        raise CaptureError(f"camera '{uri}': the footage is shorter than a cycle of {exposures} exposures")
-    means = [float(np.mean(seen)) for seen in levels]
-    order = tuple(_rank(means, mean) for mean in means)
-    cycles = zip(*levels, strict=False)  # whole ones
-    alike = any(high < TELLING_BRIGHTNESS * low for low, high in itertools.pairwise(sorted(means)))
-    if alike or any(tuple(_rank(cycle, level) for level in cycle) != order for cycle in cycles):
-        raise CaptureError(
-            f"camera '{uri}': the first frames do not alternate between {exposures} exposures of different brightness: "
-            f"correct exposures=, or state the order, for instance order={','.join(map(str, range(exposures)))}"
-        )
-    return order
-
-
-def _rank(values: Sequence[float], value: float) -> int:
-    return sorted(values).index(value)
+def _first_levels(footage: Footage, count: int) -> list[float]:
+    """Brightness levels of the first frames."""
+    levels: list[float] = []
+    while len(levels) < count and (pixels := footage.frame(len(levels))) is not None:
+        levels.append(brightness_level(brightness(pixels)))
+    return levels

@@ -57,6 +57,15 @@ def test_the_order_may_be_stated_and_the_stops_unknown_or_unequal(tmp_path: Path
     assert {frame.record.light for frame in stops} == {1.0, 2.0, 16.0}
 
 
+@pytest.mark.parametrize("order", [[0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1]])
+def test_a_frame_missing_or_doubled_turns_no_later_frame_round(
+    tmp_path: Path, order: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = f"file://{footage(tmp_path, order)}?pace=stepped&loop=on"
+    assert [frame.record.index for frame in play(uri, 2 * len(order))] == 2 * order
+    assert "slip at frame" in caplog.text
+
+
 def test_a_folder_of_numbered_pictures_keeps_its_depth(tmp_path: Path) -> None:
     for number in range(1, 12):
         write_picture(tmp_path / f"{number}.png", np.full((32, 32, 3), 4000 + 40000 * (number % 2), np.uint16))
