@@ -134,7 +134,7 @@ class AlternationPhase:
 
 
 def _level_of_each(order: Sequence[int], frames: Sequence[tuple[int, float]]) -> tuple[float, ...] | None:
-    """Median level of each exposure in the first frames (number, level); None where they do not rise clearly in the order."""
+    """Median level of each exposure in the frames (number, level); None where they do not rise clearly in the order."""
     groups: list[list[float]] = [[] for _ in range(max(order) + 1)]
     for number, level in frames:
         groups[order[number % len(order)]].append(level)

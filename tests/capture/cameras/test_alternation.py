@@ -54,7 +54,8 @@ def test_light_that_is_switched_costs_at_most_two_labels(factor: float) -> None:
         for t, (truth, light) in enumerate(shot(2, list(range(60))))
     ]
     wrong = [t for t, label in enumerate(labelled([0, 1], frames)) if label != frames[t][0]]
-    assert len(wrong) <= 2 and all(20 <= t < 23 for t in wrong)
+    assert len(wrong) <= 2
+    assert all(20 <= t < 23 for t in wrong)
 
 
 def test_a_cycle_that_comes_back_is_followed_too() -> None:
