@@ -45,7 +45,8 @@ def loops(name, folder, sources):
     ]
 
 
-pixels = ["evidence", "ghost_mask", "masks", "motion", "pixels", "registration", "small", "steering", "tone", "windows"]
+pixels = ["colour_range", "evidence", "ghost_mask", "masks", "motion", "pixels", "registration", "small", "steering"]
+pixels += ["tone", "windows"]
 setup(
     ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels)
     + loops("livemef.engine._network", "engine/kernels", ["network", "processor"])

@@ -8,10 +8,11 @@ from ctypes import CDLL, POINTER, Structure, byref, c_double, c_float, c_int, c_
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import ghost_mask, saturation_fill, temporal_noise
+from livemef.fusion.motion import colour_range, ghost_mask, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import CLIPS, KNOTS, NEAR, PRIOR, ChannelMaps, Curve, ExposureMap
 from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
@@ -35,6 +36,16 @@ class _Measure(Structure):
     ]
 
 
+class _Range(Structure):
+    _fields_ = [
+        ("curves", c_void_p),
+        ("knots", c_int32),
+        ("radius", c_int32),
+        ("luma", c_float * 3),
+        ("dim", c_float),
+    ]
+
+
 def declare_evidence(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
@@ -44,6 +55,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.soft_mask.restype = c_int
     loops.wider_mask.argtypes = [POINTER(c_void_p), c_int32, *shape, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
+    loops.strangeness.argtypes = [POINTER(_Range), *arrays, *shape, c_void_p]
+    loops.strangeness.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
     loops.falling_ramps.argtypes = [c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
@@ -120,6 +133,16 @@ class CompiledEvidence:
         data = address(plane), *plane.shape, radius, address(places), len(places), address(result)
         check(self._grids.falling_ramps(*data))
         return list(result)
+
+    def strangeness(self, reference: Grid, there: Grid, curves: Curve) -> Mask:
+        """See GridLoops."""
+        reference, there = (np.ascontiguousarray(grid, np.float32) for grid in (reference, there))
+        values, result = np.ascontiguousarray(curves, np.float32), np.empty(reference.shape[:2], np.float32)
+        luma = (c_float * 3)(*LUMA_WEIGHTS)
+        call = _Range(address(values), KNOTS, colour_range.RANGE_CELLS, luma, colour_range.DIM)
+        grids = address(reference), address(there)
+        check(self._grids.strangeness(byref(call), *grids, *result.shape, address(result)))
+        return result
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
         """See GridLoops."""

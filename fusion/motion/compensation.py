@@ -18,11 +18,12 @@ from livemef.fusion.method import downscale
 from livemef.fusion.motion import intensity_mapping, registration
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
+from livemef.fusion.motion.information import information, likely_colour
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import CLIP_START
-from livemef.fusion.motion.steadiness import Place, StreamMemory, information
+from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
@@ -178,6 +179,7 @@ def _of_stream(
                     of_all = allowed if gate is None else memory.allowed(dark, bright, grids, None, loops)
                     tells, belief = information(pair.reference.grid, of_all, allowed, loops)
                     mask = mask * tells
+                    belief = belief * likely_colour(pair.reference.grid, there.grid, pair.brighter, loops)
         chain.compensate(other, pair, there, mask, belief)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()
@@ -211,6 +213,11 @@ class _Pair:
         """The grids of the darker and the brighter exposure. there: the other one, without its move."""
         return (there.grid, self.reference.grid) if self.over_is_reference else (self.reference.grid, there.grid)
 
+    @property
+    def brighter(self) -> Curve:
+        """The brighter exposure's values for those of the darker one, by channel."""
+        return np.stack([one.brighter for one in self.maps])
+
 
 @dataclass
 class _Chain:
@@ -235,7 +242,7 @@ class _Chain:
     def compensate(self, other: int, pair: _Pair, there: _View, mask: Mask, belief: Mask | None) -> None:
         """Note what is to be done to the exposure, and how it looks then."""
         registration.cover_unseen(mask, self.moves[other])
-        curves, fill = np.stack([one.brighter for one in pair.maps]), None
+        curves, fill = pair.brighter, None
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
             fill = self.loops.behind_clipping(pair.reference.small, there.small, mask)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import (
+    colour_range,
     cycle_means,
     exposure_synthesis,
     ghost_mask,
@@ -58,6 +59,10 @@ class GridLoops(Protocol):
 
     def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
         """See ghost_mask.wider_mask."""
+        ...
+
+    def strangeness(self, reference: Grid, there: Grid, curves: Curve) -> Mask:
+        """See colour_range.strangeness."""
         ...
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
@@ -129,6 +134,7 @@ class DefinedLoops:
     remade = staticmethod(exposure_synthesis.small_picture)
     soft_mask = staticmethod(ghost_mask.soft_mask)
     wider_mask = staticmethod(ghost_mask.wider_mask)
+    strangeness = staticmethod(colour_range.strangeness)
     behind_clipping = staticmethod(saturation_fill.behind_clipping)
     falling_ramps = staticmethod(ghost_mask.falling_ramps)
     mean_cells = staticmethod(downscale.mean_cells)

@@ -39,14 +39,6 @@ part of their running histograms that each bracket takes away: things come, go a
 MOST_ASTRAY = 0.05
 """Encoded difference of the maps of what moves from those of all, at most: a lamp that one exposure missed would teach
 that black is bright."""
-TELLS_FROM, TELLS_TO = 0.08, 0.04
-"""Encoded deviation of what a darker reference says of a brighter exposure, where nothing moved: from which the
-reference replaces nothing, and to which it replaces what it should."""
-COLOUR_FROM, COLOUR_TO = 0.04, 0.02
-"""The same for its colour."""
-TELLS_BLUR = 5
-DIM = 1 / 16
-"""Encoded value from which what a reference says is known at least as well as at any value from here to its own."""
 BALANCED, MOST_GAIN = 0.2, 1.5
 """Part of a grid's cells: where so many move, half of their mean's difference between exposures is taken for light that
 flickers; and the gain at most."""
@@ -298,22 +290,6 @@ def _balanced(maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> Chann
     gain = 1 + moving**2 / (moving**2 + BALANCED**2) * (ratio - 1)
     blue, green, red = (intensity_mapping.gained(one, min(max(gain, 1 / MOST_GAIN), MOST_GAIN)) for one in maps)
     return blue, green, red
-
-
-def information(reference: Grid, of_all: Allowed, of_still: Allowed, loops: GridLoops) -> tuple[Mask, Mask]:
-    """How far a darker reference says what a brighter exposure would show, and in which colour, 0..1 a cell.
-
-    By the spread of what it said, of all cells and of those that stand still: near black a code of the reference is
-    many of the other's. There all cells are asked, since what moves may have colours that nothing still has; from DIM
-    on the least spread from there to the value: a large thing that moves would make its own levels pass for unknown.
-    """
-    spread = np.sqrt(of_all.noise)
-    dim = round(DIM * intensity_mapping.KNOTS)
-    least = np.minimum(spread, np.sqrt(of_still.noise))[:, dim:]
-    spread[:, dim:] = np.minimum.accumulate(least, axis=1)
-    noise = loops.median_level(reference, spread)
-    tells, colour = loops.falling_ramps(noise, TELLS_BLUR // 2, ((TELLS_FROM, TELLS_TO), (COLOUR_FROM, COLOUR_TO)))
-    return tells, colour
 
 
 def _luma(grid: Grid, factor: int, loops: GridLoops) -> Plane:

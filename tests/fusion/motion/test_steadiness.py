@@ -20,7 +20,7 @@ from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
-from livemef.fusion.motion.steadiness import Place, StreamMemory, information
+from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve
 from tests.fusion.motion.moving_scenes import Stage, random_case
@@ -307,33 +307,6 @@ def test_a_border_that_comes_into_view_has_not_changed_for_that():
         assert seen.known
         assert seen.changed[[0, -1]].mean() < 0.02
         assert seen.changed[:, [0, -1]].mean() < 0.02
-
-
-def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
-    reference = np.full((30, 40, 3), 0.4, np.float32)
-    reference[:, 20:] = 0.01
-    noise = np.full((3, KNOTS + 1), 0.01**2)
-    noise[:, : KNOTS // 10] = 0.1**2
-    allowed = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
-    tells, colour = information(reference, allowed, allowed, DefinedLoops())
-    assert tells[:, :17].min() == colour[:, :17].min() == 1
-    assert tells[:, 23:].max() == colour[:, 23:].max() == 0
-
-
-def test_the_colour_of_what_moves_is_known_where_that_of_darker_things_is():
-    """Of all cells, those of its own levels differ by its move alone."""
-    reference = np.full((30, 40, 3), 0.4, np.float32)
-    noise = np.full((3, KNOTS + 1), 0.01**2)
-    of_still = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
-    noise = noise.copy()
-    noise[:, KNOTS // 4 :] = 0.1**2
-    of_all = ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
-    for part in information(reference, of_all, of_all, DefinedLoops()):
-        assert part.min() == 1  # as well as at .2
-    noise[:, : KNOTS // 4] = 0.1**2
-    assert information(reference, of_all, of_all, DefinedLoops())[1].max() == 0
-    assert information(reference, of_all, of_still, DefinedLoops())[1].min() == 1
-    assert information(0 * reference, of_all, of_still, DefinedLoops())[1].max() == 0  # black says nothing
 
 
 @given(st.floats(0, 100), st.floats(-0.3, 0.3), st.floats(0, 0.4))
