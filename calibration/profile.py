@@ -23,6 +23,7 @@ from livemef.calibration.errors import CalibrationError
 from livemef.capture.cameras.base import CameraIdentity, KnownCamera, SensorNoise
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import write_atomically
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.files.toml_io import parse_toml
 
 FORMAT = "livemef-camera-profile"
@@ -250,9 +251,7 @@ def _software() -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise CalibrationError(f"profile {path}: larger than 8 MiB; is this the right file?")
-        return path.read_bytes()
+        return read_small_file(path, LIMIT_BYTES)
     except OSError as error:
         raise CalibrationError(f"profile {path}: {error.strerror}; livemef calibrate makes one") from None
 

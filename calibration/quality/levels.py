@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.calibration.errors import CalibrationError
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.files.toml_io import parse_toml
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -104,9 +105,7 @@ def shipped_levels() -> tuple[Level, ...]:
 def load_levels(path: Path) -> tuple[Level, ...]:
     """An institution's own levels, in a file like the shipped one. Raises CalibrationError."""
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise CalibrationError(f"levels {path}: larger than 1 MiB; is this the right file?")
-        return _parsed(str(path), path.read_text(encoding="utf-8"))
+        return _parsed(str(path), read_small_file(path, LIMIT_BYTES).decode())
     except OSError as error:
         raise CalibrationError(f"levels {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.calibration.errors import CalibrationError
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.files.toml_io import parse_toml
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -50,9 +51,7 @@ def shipped_targets() -> tuple[Target, ...]:
 def load_targets(path: Path) -> tuple[Target, ...]:
     """An institution's own targets, in a file like the shipped one. Raises CalibrationError."""
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise CalibrationError(f"targets {path}: larger than 1 MiB; is this the right file?")
-        return _parsed(str(path), path.read_text(encoding="utf-8"))
+        return _parsed(str(path), read_small_file(path, LIMIT_BYTES).decode())
     except OSError as error:
         raise CalibrationError(f"targets {path}: {error.strerror}") from None
     except UnicodeDecodeError:

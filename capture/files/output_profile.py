@@ -9,6 +9,7 @@ from pathlib import Path
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.colour_space import ADOBE_RGB, LSTAR_RGB, SRGB, ColourSpace, from_srgb, is_srgb
 from livemef.capture.files.icc import icc_profile, matrix_space, profile_name
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.frame import Pixels
 
 NAMED = {"srgb": SRGB, "adobe-rgb": ADOBE_RGB, "l-star": LSTAR_RGB}
@@ -41,9 +42,7 @@ def output_profile(text: str) -> OutputProfile:
         return OutputProfile(space.name, icc_profile(space), space)
     path = Path(text).expanduser()
     try:
-        if path.stat().st_size > LARGEST_PROFILE:
-            raise CaptureError(f"profile {path}: larger than 1 MiB; is this the right file?")
-        icc = path.read_bytes()
+        icc = read_small_file(path, LARGEST_PROFILE)
     except OSError as error:
         known = ", ".join(NAMED)
         raise CaptureError(f"profile {path}: {error.strerror}; name {known}, or a file.icc") from None

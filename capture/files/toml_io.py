@@ -18,6 +18,7 @@ _LONG_KEY = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){32}")
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML document. Raises ValueError (with the line where known) for what is none."""
+    text = text.removeprefix("\ufeff")  # the byte order mark that editors on Windows write
     if len(text) > MOST_CHARACTERS:
         raise ValueError("longer than 8 MiB")
     for number, line in enumerate(text.splitlines(), 1):

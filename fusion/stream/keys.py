@@ -15,6 +15,7 @@ from pathlib import Path
 
 import zmq
 
+from livemef.capture.files.small_file import read_small_file
 from livemef.fusion.errors import FusionError
 
 KIND = "livemef-key"
@@ -193,9 +194,7 @@ def decode_z85(text: bytes) -> bytes:
 def _text(path: Path) -> str | None:
     """A small text file; None if there is none. Raises FusionError."""
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise FusionError(f"{path}: larger than 1 MiB; is this the right file?")
-        return path.read_text(encoding="ascii")
+        return read_small_file(path, LIMIT_BYTES).decode("ascii")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.files.toml_io import parse_toml
 from livemef.fusion.errors import FusionError
 from livemef.tools.config.schema import Config
@@ -92,9 +93,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise UserError(f"configuration file {path}: larger than 128 KiB; is this the right file?")
-        return path.read_text(encoding="utf-8")
+        return read_small_file(path, FILE_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"configuration file {path}: not UTF-8 text; is this the right file?") from error
     except OSError as error:
@@ -110,10 +109,12 @@ def read_file(path: Path) -> list[Setting]:
         raise UserError(f"configuration file {path}: not valid TOML: {error}") from error
     lines = lines_of_keys(text)
     places = {key: f"{path}, line {lines[key]}" if key in lines else str(path) for key in flat}
-    known = known_keys()
-    for key in flat:
+    known = flatten(Config().model_dump())
+    for key, value in flat.items():
         if key not in known and not key.startswith(CAMERAS):
             raise UserError(f"{places[key]}: no setting is called {key}; the nearest is {nearest(key, known)}")
+        if isinstance(value, bool) and not isinstance(known.get(key, True), bool):  # pydantic would make it 1 or 0
+            raise UserError(f"{places[key]}: {key}: is {str(value).lower()}; it is no switch, give a value")
     return [Setting(key, value, places[key]) for key, value in flat.items()]
 
 

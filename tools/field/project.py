@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from livemef.capture.files.small_file import read_small_file
 from livemef.capture.files.toml_io import parse_toml
 from livemef.tools.exits import UserError
 
@@ -110,9 +111,7 @@ def load_project(folder: Path) -> Project:
     """Read a project's settings. Raises UserError that names the key."""
     path = folder / FILE
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise UserError(f"{path}: larger than 1 MiB; is this the right file?")
-        project = Project.model_validate(parse_toml(path.read_text(encoding="utf-8")))
+        project = Project.model_validate(parse_toml(read_small_file(path, LIMIT_BYTES).decode()))
     except FileNotFoundError:
         raise UserError(f"{folder}: is no project: it has no {FILE}; livemef shoot new {folder} makes one") from None
     except OSError as error:

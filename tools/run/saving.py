@@ -42,7 +42,7 @@ class Saver:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"configuration file {file}: cannot be read: {error}") from error
 
