@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from livemef.calibration.flat_field import vignetting_of
-from livemef.calibration.profile import CameraProfile, load_profile
-from livemef.fusion.correction import CameraCorrection
+from livemef.calibration.profile import CameraProfile, load_profile, profile_and_sum
+from livemef.fusion.correction import SRGB, CameraCorrection
 
 
 def correction_of(profile: CameraProfile) -> CameraCorrection:
@@ -34,3 +34,14 @@ def correction_in_force(setting: str, correct: bool = True) -> CameraCorrection 
         return None
     correction = correction_of(load_profile(Path(setting).expanduser()))
     return correction if correction.applied else None
+
+
+def correction_and_sum(setting: str) -> tuple[CameraCorrection, str]:
+    """What the profile at a path changes in pixels, and the SHA-256 of its file; SRGB and "" for an empty path.
+
+    Raises CalibrationError as load_profile does.
+    """
+    if not setting:
+        return SRGB, ""
+    profile, digest = profile_and_sum(Path(setting).expanduser())
+    return correction_of(profile), digest

@@ -216,7 +216,13 @@ def profile_name(identity: CameraIdentity) -> str:
 
 def load_profile(path: Path) -> CameraProfile:
     """Read a profile. Raises CalibrationError for a file that is missing, no profile, or of another version."""
-    return _parse(path, _read(path))
+    return profile_and_sum(path)[0]
+
+
+def profile_and_sum(path: Path) -> tuple[CameraProfile, str]:
+    """The same, and the SHA-256 of its file, 64 hexadecimal digits."""
+    data = _read(path)
+    return _parse(path, data), hashlib.sha256(data).hexdigest()
 
 
 def save_profile(path: Path, profile: CameraProfile) -> None:
@@ -235,9 +241,8 @@ def profile_in_force(setting: str) -> tuple[KnownCamera | None, str]:
     if not setting:
         return None, ""
     path = Path(setting).expanduser()
-    data = _read(path)
-    label = f"{path.name}@{hashlib.sha256(data).hexdigest()[:12]}"
-    return _parse(path, data).known_camera(setting), label
+    profile, digest = profile_and_sum(path)
+    return profile.known_camera(setting), f"{path.name}@{digest[:12]}"
 
 
 def now() -> str:

@@ -10,11 +10,10 @@ from typing import Annotated
 
 import typer
 
-from livemef.calibration.correction import correction_of
-from livemef.calibration.profile import load_profile
+from livemef.calibration.correction import correction_and_sum
 from livemef.capture.files.bracket_folder import BracketPictures, read_bracket
 from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, Pixels
-from livemef.fusion.correction import SRGB
+from livemef.fusion.correction import CameraCorrection
 from livemef.fusion.merge import merge
 from livemef.fusion.motion.stillness import Stillness
 from livemef.fusion.open_fuser import open_fuser
@@ -23,7 +22,7 @@ from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.clock import ClockWatch
 from livemef.tools.field.ids import checked_id
 from livemef.tools.field.products import Origin, Standard, Subject, write_products
-from livemef.tools.field.project import Project, load_project
+from livemef.tools.field.project import load_project
 from livemef.tools.field.session import new_session
 from livemef.tools.field.take import Take, typical_code
 
@@ -48,9 +47,10 @@ def import_command(
     checked = checked_id(object_id, settings.object.pattern)
     _refuse_same_names(files)
     bracket = read_bracket(files)
-    taken = _take(bracket, settings)
+    correction, digest = correction_and_sum(settings.capture.profile)
+    taken = _take(bracket, correction)
     fuser = open_fuser(replace(FusionSettings(), motion="off"), device="cpu")
-    origin = Origin("file://", "imported", files=tuple(files))
+    origin = Origin("file://", "imported", files=tuple(files), profile_sha256=digest)
 
     def write(folder: Path, name: str) -> dict[str, str]:
         when = datetime.now().astimezone().replace(microsecond=0)
@@ -73,12 +73,10 @@ def _refuse_same_names(files: list[Path]) -> None:
             raise UserError(f"{name}: two of the files have this name; rename one")
 
 
-def _take(bracket: BracketPictures, settings: Project) -> Take:
+def _take(bracket: BracketPictures, correction: CameraCorrection) -> Take:
     """The pictures as a take of one frame of each exposure. Raises UserError where EXIF gives no exposures."""
     if bracket.exposures is None:
         raise UserError("EXIF does not give the pictures different exposures: they cannot be merged")
-    profile = settings.capture.profile
-    correction = correction_of(load_profile(Path(profile))) if profile else SRGB
     frames = tuple(map(_frame, range(len(bracket.pixels)), bracket.exposures, bracket.pixels))
     merged = merge([exposure.light for exposure in bracket.exposures], bracket.pixels, correction)
     brightest = typical_code(bracket.pixels[-1])

@@ -15,14 +15,13 @@ from typing import Annotated, Any
 
 import typer
 
-from livemef.calibration.correction import correction_of
-from livemef.calibration.profile import load_profile, profile_in_force
+from livemef.calibration.correction import correction_and_sum
+from livemef.calibration.profile import profile_in_force
 from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.base import CameraInfo, ask_for_mosaics
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.frame import Exposure
 from livemef.capture.session import open_session
-from livemef.fusion.correction import SRGB
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.config.schema import Config
@@ -181,8 +180,8 @@ def _frozen(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], raw
 
 
 def _rig(settings: Project, origin: Origin, plan: tuple[Exposure, ...], pipeline: Pipeline) -> Rig:
-    profile = settings.capture.profile
-    correction = correction_of(load_profile(Path(profile))) if profile else SRGB
+    correction, digest = correction_and_sum(settings.capture.profile)
+    origin = replace(origin, profile_sha256=digest)
     fuser = open_fuser(replace(FusionSettings(), motion="off"), device="cpu")
     return Rig(pipeline.endpoint, plan, origin, correction, fuser, lambda: pipeline.problem)
 

@@ -61,7 +61,8 @@ class Subject:
 class Origin:
     """Where the exposures came from. files: imported ones, as they are. dng: the camera, where it gives raw frames.
 
-    automatic: what the camera did by itself that should have been off.
+    automatic: what the camera did by itself that should have been off. profile_sha256: of the file of the profile that
+    corrects them, "" = none does.
     """
 
     uri: str
@@ -71,6 +72,7 @@ class Origin:
     automatic: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     dng: DngCamera | None = None
+    profile_sha256: str = ""
 
     @classmethod
     def of_camera(cls, info: CameraInfo, dng: DngCamera | None = None) -> Origin:
@@ -295,6 +297,7 @@ def _sidecar(subject: Subject, taken: Take, fuser: Fuser, project: Project, orig
         "exposures": [describe(exposure) for exposure in taken.plan],
         "frames_merged": [_record(record) for record in taken.records],
         "profile": project.capture.profile,
+        "profile_sha256": origin.profile_sha256,
         "fusion": {"model_sha256": fuser.model_sha256, "settings": fuser.settings.as_dict()},
         "checks": {
             "changed": round(taken.still.changed, 6),

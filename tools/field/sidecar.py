@@ -124,6 +124,7 @@ class Sidecar(_Part):
     exposures: list[str] = _is("the exposures that were asked for, darkest first")
     frames_merged: list[MergedFrame] = _is("every frame in the master")
     profile: str = _is("file of the camera's profile that was applied; empty = none")
+    profile_sha256: Sha256 = Field("", description="SHA-256 of that file as it was applied; empty = none")
     fusion: Fusion = _is("how the fused picture was made")
     checks: Checks = _is("what was found while it was taken")
     exposure_steps: list[ExposureStep] = _is("neighbouring exposures compared, darkest first")

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from livemef.calibration.profile import CameraIdentity, new_profile, save_profile
 from livemef.capture.srgb import encode
 from livemef.fusion.method.colour import to_codes
 from livemef.tools.cli import main
+from tests.tools.field.session_rig import make_project
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,22 @@ def test_imported_files_are_sources_byte_for_byte(project: Path, pictures: list[
     assert (bag / "data" / sidecar["files"]["master"]).is_file()
     digest = hashlib.sha256(pictures[0].read_bytes()).hexdigest().encode()
     assert digest in (bag / "data" / sidecar["files"]["master"]).read_bytes()  # among the XMP's ingredients
+
+
+def test_the_sidecar_has_the_sum_of_the_profile_that_was_applied(
+    tmp_path: Path, project: Path, pictures: list[Path]
+) -> None:
+    (bag,) = project.glob("*-import/objects/KR-9")
+    assert json.loads((bag / "data" / "KR-9.json").read_text())["profile_sha256"] == ""
+    profile = tmp_path / "camera.toml"
+    identity = CameraIdentity(model="m", serial="", width=80, height=60, dtype="uint8")
+    save_profile(profile, new_profile(identity))
+    other = make_project(tmp_path / "other", profile=str(profile))
+    assert main(["shoot", "import", str(other), "KR-9", *map(str, pictures)]) == 0
+    (bag,) = other.glob("*-import/objects/KR-9")
+    sidecar = json.loads((bag / "data" / "KR-9.json").read_text())
+    assert sidecar["profile"] == str(profile)
+    assert sidecar["profile_sha256"] == hashlib.sha256(profile.read_bytes()).hexdigest()
 
 
 def test_deliver_and_export(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,7 @@ def test_what_is_no_sidecar_is_named(project: Path, tmp_path: Path) -> None:
         ({"checks": good["checks"] | {"changed": 1.5}}, "checks.changed"),
         ({"camera": {"uri": "x"}}, "camera.name"),
         ({"files": good["files"] | {"source": "one.tif"}}, "files.source"),
+        ({"profile_sha256": "c0ffee"}, "profile_sha256"),
     ):
         path.write_text(json.dumps(good | change), encoding="utf-8")
         assert says in sidecar_problem(path.parents[1])
