@@ -1,5 +1,6 @@
 """Ids, ledger, bags and sessions of field capture."""
 
+import hashlib
 import json
 import random
 import signal
@@ -77,6 +78,43 @@ def test_a_ledger_is_a_chain_and_half_a_line_is_cut_off(tmp_path: Path) -> None:
         path.write_bytes(changed_again)
         with pytest.raises(UserError, match="changed"):
             read_ledger(path)
+
+
+def ledger_of_three(path: Path) -> list[bytes]:
+    ledger = Ledger(path)
+    for text in ("one", "two", "three"):
+        ledger.append("note", text=text)
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_the_last_line_of_a_ledger_is_vouched_for(tmp_path: Path) -> None:
+    """By a file that GNU's sha256sum reads."""
+    path = tmp_path / "session.jsonl"
+    one, two, three = ledger_of_three(path)
+    subprocess.run(["sha256sum", "-c", "session.jsonl.sha256"], cwd=tmp_path, check=True, capture_output=True)
+    kept = path.with_name("session.jsonl.sha256").read_bytes()
+    for changed in ([one, two, three.replace(b"three", b"four")], [one, two], [one]):
+        path.write_bytes(b"".join(changed))
+        path.with_name("session.jsonl.sha256").write_bytes(kept)
+        with pytest.raises(UserError, match=r"does not end as session\.jsonl\.sha256 says"):
+            Ledger(path)
+        assert accept_ledger(path, "2026-01-02T03:04:05+00:00", "Kim") == 1
+        assert [event["event"] for event in Ledger(path).events] == ["note"] * len(changed) + ["accepted"]
+        assert accept_ledger(path, "2026-01-02T03:04:05+00:00", "Kim") == 0
+    path.with_name("session.jsonl.sha256").unlink()
+    with pytest.raises(UserError, match="does not end as"):
+        read_ledger(path)
+
+
+def test_a_ledger_whose_writer_was_killed_before_it_stated_the_sum_is_whole(tmp_path: Path) -> None:
+    path, sums = tmp_path / "session.jsonl", tmp_path / "session.jsonl.sha256"
+    one, two, three = ledger_of_three(path)
+    for lines, before in (([one], b""), ([one, two], [one]), ([one, two, three], [one, two])):
+        path.write_bytes(b"".join(lines))
+        sums.write_text(f"{hashlib.sha256(b''.join(before)).hexdigest()}  session.jsonl\n") if before else sums.unlink()
+        assert len(read_ledger(path)) == len(lines)
+        Ledger(path)
+        assert sums.read_text().split()[0] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_objects_are_valid_bags_and_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ SAID: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "a clock that is not in step": (lambda _: ClockState(False, 0.0).warning, "the clock is not synchronised"),
     "a clock that went backwards": (lambda _: ClockState(True, -90.0).warning, "was set backwards by 90 s"),
-    "a ledger that was changed": (  # all but its last line, which no later one vouches for
+    "a ledger that was changed": (
         lambda folder: refusal(lambda: broken_ledger(folder)),
         r"session.jsonl, line 1: .*livemef shoot verify --accept",
     ),
