@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from livemef.engine.errors import EngineError
 
 DRIVER_LIBRARY = "libcuda.so.1"
 COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76  # CUdevice_attribute, cuda.h
+ANSWER_LIMIT_S = 20.0
+"""For a driver that has to wake several GPUs first (no persistence mode)."""
 CUDA_ERRORS = {100: "no CUDA device", 803: "driver and library versions differ", 999: "unknown error"}
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -25,37 +33,75 @@ class CudaDevice:
     memory: int
 
 
-def first_device() -> CudaDevice:
-    """The GPU that livemef uses: the driver's first. Raises EngineError that names what is missing and the remedy.
+def in_time(call: Callable[[], Found], limit_s: float = ANSWER_LIMIT_S) -> Found:
+    """What a call to the driver returns. Raises EngineError if it does not return in time, as where the GPU has fallen
+    off its bus: the call then stays in a thread that nobody waits for. Raises what the call raises.
+    """
+    future: Future[Found] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="CUDA driver", daemon=True).start()
+    try:
+        return future.result(limit_s)
+    except TimedOut:
+        raise EngineError(
+            f"the NVIDIA driver does not answer within {limit_s:.0f} s: nvidia-smi should list the GPU; if that hangs "
+            "too, start the machine again; --device cpu works without"
+        ) from None
+
+
+def first_device(limit_s: float = ANSWER_LIMIT_S) -> CudaDevice:
+    """The GPU that livemef uses: the driver's first. Raises EngineError that names what is missing and the remedy, and
+    if the driver does not answer in time.
 
     Call this before TensorRT is loaded: without a driver TensorRT ends the process.
     """
+    return in_time(_first_device, limit_s)
+
+
+def _first_device() -> CudaDevice:
     try:
         library = ctypes.CDLL(DRIVER_LIBRARY)
     except OSError as error:
         raise EngineError(
-            f"no NVIDIA driver ({DRIVER_LIBRARY}): on a PC install it, on a Jetson it comes with JetPack; "
+            f"no NVIDIA driver ({error}): on a PC install it, on a Jetson it comes with JetPack; "
             "--device cpu works without"
         ) from error
-    if code := library.cuInit(0):
-        raise EngineError(
-            f"the NVIDIA driver does not start ({CUDA_ERRORS.get(code, f'error {code}')}): nvidia-smi should list the "
-            "GPU; in a container, start it with the NVIDIA runtime"
-        )
+    _call(library, "cuInit", 0)
     count = ctypes.c_int()
-    library.cuDeviceGetCount(ctypes.byref(count))
+    _call(library, "cuDeviceGetCount", ctypes.byref(count))
     if count.value < 1:
         raise EngineError("the NVIDIA driver sees no GPU; in a container, start it with the NVIDIA runtime")
     return _described(library)
 
 
-def _described(library: Any) -> CudaDevice:
+def _call(library: ctypes.CDLL, name: str, *arguments: Any) -> None:
+    try:
+        code = library[name](*arguments)
+    except AttributeError:
+        raise EngineError(
+            f"{DRIVER_LIBRARY} has no {name}: it is not NVIDIA's driver, or one that is too old"
+        ) from None
+    if code:
+        reason = CUDA_ERRORS.get(code, f"error {code}")
+        raise EngineError(
+            f"the NVIDIA driver does not work ({name}: {reason}): nvidia-smi should list the GPU; in a "
+            "container, start it with the NVIDIA runtime; --device cpu works without"
+        )
+
+
+def _described(library: ctypes.CDLL) -> CudaDevice:
     device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(128), ctypes.c_size_t()
     driver, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    library.cuDeviceGet(ctypes.byref(device), 0)
-    library.cuDeviceGetName(name, len(name), device)
-    library.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-    library.cuDriverGetVersion(ctypes.byref(driver))
-    library.cuDeviceGetAttribute(ctypes.byref(major), COMPUTE_MAJOR, device)
-    library.cuDeviceGetAttribute(ctypes.byref(minor), COMPUTE_MINOR, device)
+    _call(library, "cuDeviceGet", ctypes.byref(device), 0)
+    _call(library, "cuDeviceGetName", name, len(name), device)
+    _call(library, "cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+    _call(library, "cuDriverGetVersion", ctypes.byref(driver))
+    _call(library, "cuDeviceGetAttribute", ctypes.byref(major), COMPUTE_MAJOR, device)
+    _call(library, "cuDeviceGetAttribute", ctypes.byref(minor), COMPUTE_MINOR, device)
     return CudaDevice(name.value.decode(errors="replace"), f"{major.value}.{minor.value}", driver.value, memory.value)
