@@ -1,4 +1,4 @@
-"""Footage on disk, frame by frame: a video file that OpenCV's FFmpeg reads, or a folder of numbered pictures."""
+"""Footage on disk, frame by frame: a video file, or a folder of numbered pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.files.bracket_folder import pictures_in
 from livemef.capture.files.image_io import read_picture
 from livemef.capture.files.opencv_log import quiet_opencv
+from livemef.capture.files.video_av import AvVideoFile
 from livemef.capture.frame import Pixels
 
 DEFAULT_FPS = 30.0
+MORE = "With the extra 'video' (pip install 'livemef[video]') PyAV reads it, if it is whole"
 CODECS = {".mkv": "FFV1", ".avi": "MJPG"}
 
 
@@ -43,19 +45,23 @@ class Footage(Protocol):
 
 
 class VideoFile:
-    """A video file, decoded to 8-bit BGR by OpenCV. Frames are read in order; going back decodes from the start."""
+    """A video file, decoded to 8-bit BGR by OpenCV, where there is no PyAV. Frames are read in order; going back decodes
+    from the start. OpenCV 5 returns no picture of interlaced footage, and does not say so; before it, every matrix is
+    taken for BT.601.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open the file. Raises CaptureError if it is missing or no video."""
+        """Open the file. Raises CaptureError if it is no video."""
         self.path = path
-        if not path.is_file():
-            raise CaptureError(f"video {path}: {'is not a file' if path.exists() else 'there is no such file'}")
         self._capture, self._next = self._opened(), 0
         self._last: Pixels | None = None
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.length: int | None = count if count > 0 else None
         self.fps: float | None = rate if 0.01 <= rate <= 1000 else None
+        if self.frame(0) is None:
+            self.close()
+            raise CaptureError(f"video {path}: holds no frame that OpenCV can decode. {MORE}")
 
     def frame(self, number: int) -> Pixels | None:
         """See Footage."""
@@ -85,7 +91,7 @@ class VideoFile:
             except cv2.error:
                 capture = None
         if capture is None or not capture.isOpened():
-            raise CaptureError(f"video {self.path}: not a whole video file that OpenCV can read")
+            raise CaptureError(f"video {self.path}: not a whole video file that OpenCV can read. {MORE}")
         return capture
 
 
@@ -110,8 +116,27 @@ class NumberedPictures:
 
 
 def open_footage(path: Path) -> Footage:
-    """A video file or a folder of numbered pictures. Raises CaptureError if it is neither."""
-    return NumberedPictures(path) if path.is_dir() else VideoFile(path)
+    """A video file (by PyAV where it is installed, else by OpenCV) or a folder of numbered pictures.
+
+    Raises CaptureError if it is neither.
+    """
+    if path.is_dir():
+        return NumberedPictures(path)
+    if not path.is_file():
+        raise CaptureError(f"video {path}: {'is not a file' if path.exists() else 'there is no such file'}")
+    _refuse_playlist(path)
+    try:
+        return AvVideoFile(path)
+    except ImportError:
+        return VideoFile(path)
+
+
+def _refuse_playlist(path: Path) -> None:
+    """FFmpeg opens whatever files and addresses a playlist names."""
+    with path.open("rb") as file:
+        start = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"#extm3u", b"ffconcat", b"<?xml", b"<mpd", b"<smooth")):
+        raise CaptureError(f"video {path}: is a playlist, which names other files: name the video itself")
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -55,6 +55,8 @@ def test_no_video_is_refused_by_name(tmp_path: Path, content: bytes, capfd: pyte
     path.write_bytes(content)
     with pytest.raises(CaptureError, match=r"broken\.mp4: not a whole video"):
         open_footage(path)
+    with pytest.raises(CaptureError, match=r"not a whole video .*livemef\[video\]"):
+        VideoFile(path)
     with pytest.raises(CaptureError, match="no such file"):
         open_footage(tmp_path / "absent.mp4")
     assert capfd.readouterr().err == ""
