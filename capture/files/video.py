@@ -45,7 +45,7 @@ class Footage(Protocol):
 
 
 class VideoFile:
-    """A video file, decoded to 8-bit BGR by OpenCV, where there is no PyAV. Frames are read in order; going back decodes
+    """A video file, decoded to 8-bit BGR by OpenCV where PyAV is absent. Frames are read in order; going back decodes
     from the start. OpenCV 5 returns no picture of interlaced footage, and does not say so; before it, every matrix is
     taken for BT.601.
     """
