@@ -77,7 +77,7 @@ class LiveKey:
 
 
 _INTEGERS = ("network_lines", "window_radius")
-_UNITS = {"network_lines": "lines", "white": "L*", "window_radius": "pixels", "window_eps": "L* squared"}
+_UNITS = {"network_lines": "lines", "white": "L*", "window_radius": "pixels", "window_eps": "L*²"}
 
 
 def _fusion_key(name: str, allowed: Allowed) -> LiveKey:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.axe import SCRIPT, findings
-from tests.tools.preview.browser import click, needs_browser, open_browser, press, shown, text
+from tests.tools.preview.browser import click, needs_browser, open_browser, press, set_size, shown, text
 from tests.tools.preview.firefox import Firefox
 from tests.tools.preview.run_rig import running
 
@@ -197,3 +197,30 @@ def test_axe_finds_nothing_in_the_controls(page):
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
     press(page, "z")
     assert findings(page) == []
+
+
+COVERED = """
+const [above, below] = ["monitor", "actions"].map(id => document.getElementById(id).getBoundingClientRect());
+const inside = "#panel button, #panel input, #panel select, #panel summary";
+const there = [...document.querySelectorAll(inside)].filter(one => !one.disabled && one.offsetParent);
+const covered = [];
+for (const one of [...there, ...there.toReversed()]) {
+  one.focus();
+  const { top, bottom } = one.getBoundingClientRect();
+  if (top < above.bottom - 1 || bottom > below.top + 1) covered.push(one.ariaLabel || one.id || one.textContent);
+}
+return [there.length, covered];
+"""
+
+
+@pytest.mark.parametrize("size", [(360, 740), (390, 844), (768, 1024)])
+def test_what_has_the_focus_is_never_covered_on_a_phone(page, size):
+    """Neither by the picture, which stays above, nor by the bar, which stays below (WCAG 2.2, 2.4.11)."""
+    set_size(page, *size)
+    page.execute_script(
+        "for (const one of document.querySelectorAll('#panel details')) one.open = true; scrollTo(0, 300)"
+    )
+    count, covered = page.execute_script(COVERED)
+    set_size(page, 1400, 900)
+    assert count > 30
+    assert covered == []
