@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import blinking, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import LEVEL, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
@@ -104,6 +104,8 @@ class StreamMemory:
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
     _moving: dict[tuple[int, int], _Moving] = field(default_factory=dict)
+    _blinks: dict[int, Mask | None] = field(default_factory=dict)
+    _last: int = -1
     _observed: int = 0
     _key: tuple[Any, ...] = ()
     _newest: int = 0
@@ -120,7 +122,8 @@ class StreamMemory:
 
     def _restart(self, key: tuple[Any, ...]) -> None:
         self.seen, self.histograms, self.noise, self.mean = {}, {}, {}, MeanLightness()
-        self._planes, self._pairs, self._moving, self._observed, self._key = {}, {}, {}, 0, key
+        self._planes, self._pairs, self._moving, self._blinks = {}, {}, {}, {}
+        self._observed, self._last, self._key = 0, -1, key
 
     def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
         """Begin a bracket as `follow`, and return the grids of its frames that have been observed already."""
@@ -169,12 +172,24 @@ class StreamMemory:
             old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
             self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old, loops.measured_noise)
             changed = loops.changes(grid, old, self.noise[index])
+            self._follow_blinking(index, move, changed, loops)
+        self._last = index
         self.seen[index] = Seen(frame, grid, luma, changed, before is not None)
         found = loops.histograms(grid)
         if index in self.histograms:
             found += (1 - intensity_mapping.FORGET) * self.histograms[index]
         self.histograms[index] = found
         self._observed += 1
+
+    def _follow_blinking(self, index: int, move: Move, changed: Mask, loops: GridLoops) -> None:
+        """Note in what the exposure before this newest one has changed alone. move: of the newest, since its last."""
+        own = self._blinks.get(index)
+        if own is not None and move != NO_MOVE:
+            self._blinks[index] = loops.moved(own[..., None], move)[..., 0]
+        last = self.seen.get(self._last)
+        if self._last != index and last is not None and last.known:
+            around = loops.wider_mask([changed], blinking.APART)
+            self._blinks[self._last] = blinking.followed(self._blinks.get(self._last), last.changed, around)
 
     # ---- what one exposure says of another
 
@@ -228,7 +243,8 @@ class StreamMemory:
     def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
         """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
 
-        What disagrees elsewhere did so all along: it is the camera's rendering, or a lamp in step with the exposures.
+        What disagrees elsewhere did so all along: it is the camera's rendering, or a lamp in step with the exposures;
+        what blinks in one exposure alone is a lamp that this one misses at times.
         moves: of those exposures that are moved, in cells.
         """
         if not all(self.seen[index].known for index in exposures):
@@ -237,7 +253,7 @@ class StreamMemory:
         return loops.wider_mask(there, GATE_CELLS // 2)
 
     def _changed(self, index: int, move: Move, loops: GridLoops) -> Mask:
-        changed = self.seen[index].changed
+        changed = blinking.without(self.seen[index].changed, self._blinks.get(index))
         return changed if move == NO_MOVE else loops.moved(changed[..., None], move)[..., 0]
 
     # ---- what steers the pixels

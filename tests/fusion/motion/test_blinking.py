@@ -1,0 +1,74 @@
+"""Lamps that one exposure misses now and then are no motion; what all exposures see move is."""
+
+import numpy as np
+import pytest
+
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.motion import blinking
+from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.steadiness import Place, StreamMemory
+
+LOOPS = [DefinedLoops()] + ([CompiledLoops()] if compiled() else [])
+LAMP = slice(20, 26), slice(30, 90)
+
+
+def gates(loops, frames, exposures=2):
+    """After each frame: where a disagreement of the first two exposures would be believed."""
+    memory, newest, found = StreamMemory(), {}, []
+    for number, grid in enumerate(frames):
+        newest[number % exposures] = number, grid
+        if len(newest) < exposures:
+            continue
+        place = Place(0, tuple(newest[index][0] for index in range(exposures)))
+        memory.follow(place, grid.shape[:2])
+        memory.observe(place, [newest[index][1] for index in range(exposures)], 1.0, loops)
+        found.append(memory.gate(range(exposures), {}, loops))
+    return found
+
+
+def noisy(number, grid):
+    return np.clip(grid + np.random.default_rng(number).normal(0, 0.004, grid.shape), 0, 1).astype(np.float32)
+
+
+def scene(exposure, lamp=True):
+    grid = np.full((60, 120, 3), (0.1, 0.4, 0.6)[exposure], np.float32)
+    grid[LAMP] = (0.9, 1, 1)[exposure] if lamp else 0.05
+    return grid
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+@pytest.mark.parametrize("exposures", [2, 3])
+def test_a_lamp_that_the_short_exposure_misses_again_is_no_motion(loops, exposures):
+    missed = {exposures * cycle for cycle in (4, 9, 12)}
+    frames = [noisy(n, scene(n % exposures, n not in missed)) for n in range(14 * exposures)]
+    found = gates(loops, frames, exposures)
+    first, second, third = (found[number - exposures + 1][LAMP].mean() for number in sorted(missed))
+    assert first > 0.95  # it could have gone
+    assert max(second, third) < 0.15
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+def test_what_moves_changes_in_all_exposures(loops):
+    frames = []
+    for number in range(40):
+        grid = scene(number % 2)
+        left = 3 * number - 20
+        grid[35:55, max(left, 0) : max(left + 20, 0)] = (0.3, 0.8)[number % 2]
+        frames.append(noisy(number, grid))
+    for number, gate in enumerate(gates(loops, frames)[6:], 7):
+        left = 3 * number - 20
+        assert gate[36:54, max(left, 0) + 2 : max(left + 18, 0)].mean() > 0.5 or left > 100
+        edge = gate[36:54, max(left + 18, 0) : left + 20]
+        assert edge.size == 0 or edge.min() > 0.9
+
+
+def test_nothing_is_kept_as_long_as_nothing_blinks():
+    nothing, all_over = np.zeros((5, 6), np.float32), np.ones((5, 6), np.float32)
+    assert blinking.followed(None, nothing, nothing) is None
+    assert blinking.followed(None, all_over, all_over) is None
+    once = blinking.followed(None, all_over, nothing)
+    np.testing.assert_array_equal(blinking.without(all_over, once), all_over)
+    twice = blinking.followed(once, all_over, nothing)
+    assert blinking.without(all_over, twice).max() == 0
+    assert twice.dtype == np.float32
