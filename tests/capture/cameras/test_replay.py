@@ -193,7 +193,7 @@ def record(folder: Path, brackets: int = 6, drop: bool = False) -> Recording:
         for number in range(brackets):
             source.request(source.info.plan[number % 2])
             frame = source.read(1)
-            writer.accept(Bracket((before.record, frame.record), Verdict.GOOD), (before, frame), timeout_s=5)
+            writer.accept(Bracket((before.record, frame.record), Verdict.GOOD), (before, frame), timeout_s=30)
             before = frame
     return Recording(folder)
 
@@ -240,7 +240,7 @@ def test_recorded_times_are_kept(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "r", source.info) as writer:
         frames = [source.read(1) for _ in range(8)]
         for pair in itertools.pairwise(frames):
-            writer.accept(Bracket(tuple(frame.record for frame in pair), Verdict.GOOD), pair, timeout_s=5)
+            writer.accept(Bracket(tuple(frame.record for frame in pair), Verdict.GOOD), pair, timeout_s=30)
     recorded = [frame.record.received_ns for frame in Recording(tmp_path / "r")]
     played = open_camera(f"file://{tmp_path}/r?pace=recorded")
     began = time.monotonic_ns()

@@ -53,7 +53,7 @@ def test_what_is_written_into_the_room_arrives(publisher, tmp_path, dtype):
             room[:] = number + 1
             assert publisher.publish("fused", header(number), room)
             publisher.room_for(like)[:] = 99  # the next picture, while this one may be under way
-            message = subscriber.receive(5)
+            message = subscriber.receive(30)
             np.testing.assert_array_equal(message.pixels, np.full_like(like, number + 1))
 
 
@@ -74,7 +74,7 @@ def test_an_exposure_does_not_take_the_room(publisher, tmp_path):
         room = publisher.room_for(like)
         room[:] = 9
         publisher.publish("exposure/0", header(0), np.full_like(like, 3))
-        assert subscriber.receive(5).pixels.max() == 3
+        assert subscriber.receive(30).pixels.max() == 3
         assert room.min() == room.max() == 9
         assert publisher.room_for(like).ctypes.data == room.ctypes.data
 

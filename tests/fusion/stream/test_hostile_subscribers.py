@@ -58,10 +58,10 @@ def is_cut_off(peer):
 def exchange(publisher, sub, first, count):
     for seq in range(first, first + count):
         assert publisher.publish("fused", header(seq), flat((seq % 256, 0, 0), 48, 64))
-        assert sub.receive(10).header.seq == seq
+        assert sub.receive(30).header.seq == seq
 
 
-def until(condition, timeout_s=10.0):
+def until(condition, timeout_s=30.0):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "condition not met in time"

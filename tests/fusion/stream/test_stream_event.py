@@ -80,7 +80,7 @@ def test_events_come_to_who_asks_and_pictures_to_all(tmp_path: Path) -> None:
         until(lambda: publisher.publish_event("process", {"name": "capture"}, "cam") and asks.poll(0.05))
         publisher.publish_event("settings", {"revision": 2})
         until(lambda: publisher.publish("fused", header(4), ramp("uint8")) and pictures.poll(0.05))
-        assert asks.receive(5).header.seq == both.receive(5).header.seq == pictures.receive(5).header.seq == 4
+        assert asks.receive(30).header.seq == both.receive(30).header.seq == pictures.receive(30).header.seq == 4
         assert [event.event for event in events][-1] == "settings"
         assert events[0].data == {"name": "capture"}
         assert (events[0].frame_id, events[0].stream) == ("cam", publisher.stream)

@@ -62,6 +62,7 @@ def test_red_bar_and_no_take_before_a_target(page: Any) -> None:
 
 
 def test_target_then_take_by_scanner(page: Any, session: Session) -> None:
+    until(lambda: page.find_element("id", "target").is_displayed() and page.find_element("id", "target").is_enabled())
     page.find_element("id", "target").click()
     until(lambda: page.find_element("id", "take").is_enabled())
     assert not page.find_element("id", "field-red").is_displayed()

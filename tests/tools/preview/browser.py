@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,32 @@ def clear_size(browser) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def make_as_new(browser) -> None:
+    """Nothing of the tests before is left but what pages keep: no page or cookies, an empty console, the usual size."""
+    browser.get("about:blank")
+    if isinstance(browser, Firefox):
+        browser.delete_all_cookies()
+    else:
+        browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    clear_size(browser)
+    complaints(browser)
+
+
 def shown(browser):
     """The number of the picture that is shown large; None before the first."""
     seq = browser.execute_script("return document.getElementById('screen').dataset.seq")
     return None if seq is None else int(seq)
+
+
+def rests(browser, seconds: float = 0.7) -> int:
+    """The number of the picture shown, once the page is paused and no other one has come for that time."""
+    deadline, since, seen = time.monotonic() + 30, time.monotonic(), shown(browser)
+    while text(browser, "state") != "paused" or time.monotonic() - since < seconds:
+        assert time.monotonic() < deadline, "the picture does not rest"
+        if shown(browser) != seen:
+            since, seen = time.monotonic(), shown(browser)
+        time.sleep(0.02)
+    return seen
 
 
 def text(browser, name: str) -> str:

@@ -49,17 +49,17 @@ def serving(source, token=None, port=0):
     """A preview of `source`; gives its port."""
     served = Served(source, token, port)
     served.start()
-    assert served.ready.wait(20)
+    assert served.ready.wait(30)
     try:
         yield int(served.url.rstrip("/").rpartition(":")[2])
     finally:
         served.over.set()
-        served.join(10)
+        served.join(30)
         assert not served.is_alive()
 
 
 def get(port, path, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
@@ -68,7 +68,7 @@ def get(port, path, **headers):
         connection.close()
 
 
-def get_when(port, path, status, timeout_s=20):
+def get_when(port, path, status, timeout_s=30):
     """The body, as soon as the answer has that status."""
     end = time.monotonic() + timeout_s
     while True:
@@ -112,7 +112,7 @@ class Show(threading.Thread):
 
     def __enter__(self):
         self.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(30)
         return self
 
     def __exit__(self, *_):

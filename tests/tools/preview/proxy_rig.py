@@ -46,7 +46,7 @@ def proxying(port, prefix):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(30)
     try:
         yield found[0]
     finally:

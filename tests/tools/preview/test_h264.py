@@ -124,7 +124,7 @@ class Browser:
 async def next_view(ws):
     while True:
         await ws.send_str("next")
-        message = await ws.receive(timeout=10)
+        message = await ws.receive(timeout=30)
         if message.type == aiohttp.WSMsgType.BINARY:
             return message.data
         assert json.loads(message.data)["kind"] == "idle"
@@ -202,7 +202,7 @@ async def first_view(connect, words, browser):
     async with connect() as ws:
         await ws.send_str(words)
         await ws.send_str("next")
-        message = await ws.receive(timeout=10)
+        message = await ws.receive(timeout=30)
         assert message.type == aiohttp.WSMsgType.BINARY, message.data
         description = json.loads(message.data[4 : 4 + int.from_bytes(message.data[:4], "big")])
         if words == "h264":
@@ -236,7 +236,7 @@ def test_who_joins_while_the_camera_stands_still_sees_the_last_picture(served, t
             found = await first_view(connect, joins, Browser())
             kind = {"jpeg": JPEG, "h264": H264}[joins]
             assert found == dict.fromkeys(("fused", "exposure/0", "exposure/1", "motion"), (kind, show.seq))
-            await ws.receive(timeout=10)
+            await ws.receive(timeout=30)
             show.still.clear()
             for _ in range(10):  # the first one goes on, with every chunk that it needs
                 data = await next_view(ws)
@@ -266,7 +266,7 @@ def test_who_comes_back_while_the_camera_stands_still_sees_the_last_picture(serv
 
 async def ask(ws):
     await ws.send_str("next")
-    return await ws.receive(timeout=10)
+    return await ws.receive(timeout=30)
 
 
 def test_what_was_seen_last_is_not_shown_once_the_camera_went_on_with_nobody_looking(served):

@@ -57,7 +57,7 @@ def test_who_trusts_the_certificate_gets_in(files, tmp_path, monkeypatch):
         assert url.startswith("https://0.0.0.0:")
         port = int(url.rstrip("/").rpartition(":")[2])
         trusting = ssl.create_default_context(cafile=files[0])
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=10)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=30)
         connection.request("GET", "/?token=control")
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (303, "./")
@@ -74,7 +74,7 @@ def test_who_trusts_the_certificate_gets_in(files, tmp_path, monkeypatch):
         monkeypatch.setenv("SSL_CERT_FILE", files[0])
         with livemef.control(address, token="control") as camera:
             assert camera.status["encrypted"]
-        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         plain.request("GET", "/")
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             plain.getresponse()
@@ -87,7 +87,7 @@ def test_the_page_alone_is_served_over_https_too(files):
         assert said.startswith("preview at https://127.0.0.1:"), said + process.stderr.read()
         port = int(said.strip().rstrip("/").rpartition(":")[2])
         trusting = ssl.create_default_context(cafile=files[0])
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=10)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=30)
         connection.request("GET", "/", headers={"Authorization": "Bearer view"})
         assert connection.getresponse().status == 200
     with preview_process("--port", "0", "--certificate", files[0]) as process:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.fusion.stream.test_publisher import until
-from tests.tools.preview.browser import clear_size, click, colours, needs_browser, press, set_size, shown, text
+from tests.tools.preview.browser import clear_size, click, colours, needs_browser, press, rests, set_size, shown, text
 from tests.tools.preview.preview_rig import Show, colour_of, get, serving
 
 pytestmark = needs_browser
@@ -107,7 +107,7 @@ def test_the_loupe_shows_true_pixels_and_hides_only_what_it_covers(browser, tmp_
         press(browser, "l")
         until(lambda: text(browser, "loupe-label") == "Fused 1:1 at 800, 450", 30)
         side = browser.execute_script("return document.getElementById('loupe-canvas').width")
-        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [800 % 250] * 3, 10)
+        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [800 % 250] * 3, 30)
         places = [((column + 0.5) / side, 0.5) for column in range(side)]
         across = [red for red, _, _ in colours(browser, *places, canvas="loupe-canvas")]
         assert across == [(800 - side // 2 + column) % 250 for column in range(side)], "pixel for pixel, lossless"
@@ -131,12 +131,11 @@ def test_the_loupe_of_a_paused_page_shows_the_frame_that_is_seen(browser, tmp_pa
         browser.get(f"http://127.0.0.1:{port}/")
         until(lambda: shown(browser) is not None, 30)
         press(browser, " ")
-        time.sleep(0.4)
-        seen, before = shown(browser), show.seq
+        seen, before = rests(browser), show.seq
         until(lambda: show.seq > before + 5)
         press(browser, "l")
         blue, green, red = colour_of(seen)
-        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [red, green, blue], 10)
+        until(lambda: colours(browser, MIDDLE, canvas="loupe-canvas")[0] == [red, green, blue], 30)
         browser.get("about:blank")
 
 
@@ -154,8 +153,7 @@ def test_what_is_saved_after_a_pause_is_the_frame_that_is_seen(browser, tmp_path
         until(lambda: shown(browser) is not None, 30)
         for _ in range(3):
             press(browser, " ")
-            time.sleep(0.4)
-            seen, before = shown(browser), show.seq
+            seen, before = rests(browser), show.seq
             until(lambda before=before: show.seq > before + 5)
             link = browser.find_element("id", "snapshot").get_attribute("href")
             status, body = get(port, link.partition(str(port))[2])
@@ -248,7 +246,7 @@ def test_no_state_moves_the_picture(page, width):
         time.sleep(0.3)
         before = browser.execute_script(top)
         show.still.set()
-        until(lambda: text(browser, "state") == "no frames", 10)
+        until(lambda: text(browser, "state") == "no frames", 30)
         assert browser.execute_script(top) == before
         browser.execute_script("document.getElementById('state').textContent = 'reconnecting'")
         assert browser.execute_script(top) == before

@@ -65,7 +65,7 @@ def test_a_server_that_stood_still_then_exposures_that_change_then_a_killed_proc
         os.kill(gate, signal.SIGSTOP)
         time.sleep(3)  # after 5 s it would be killed as one that hangs
         os.kill(gate, signal.SIGCONT)
-        until(lambda: "did not reach this page's server" in said(browser), 20)
+        until(lambda: "did not reach this page's server" in said(browser), 30)
         for step in range(24):
             run.ask("PATCH", "/settings/capture", {"exposures": f"{1 + step % 5}ms,16ms"})
             time.sleep(0.5)

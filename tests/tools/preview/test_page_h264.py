@@ -82,7 +82,6 @@ def qualities(browser, count=5):
 
 
 def test_h264_shows_what_jpeg_shows(page):
-    complaints(page)  # of the tests before, in the same browser
     until(lambda: sent_as(page) == "H.264")
     video, video_error = qualities(page)
     click(page, "codec")

@@ -87,7 +87,7 @@ def test_scopes_and_large_pictures_are_there_for_who_asks(place):
                 await ws.send_str(wish)
             for _ in range(3):
                 await ws.send_str("next")
-                message = await ws.receive(timeout=10)
+                message = await ws.receive(timeout=30)
             return unpacked(message.data)
 
     wide = lambda seq: flat(colour_of(seq), 12, 2000)  # noqa: E731
@@ -111,7 +111,7 @@ def test_who_asks_for_what_no_page_asks_for_is_disconnected(place, words):
     async def told(port):
         async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{port}/ws") as ws:
             await ws.send_str(words)
-            return (await ws.receive(timeout=10)).type
+            return (await ws.receive(timeout=30)).type
 
     with serving(place) as port:
         assert asyncio.run(told(port)) in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
@@ -189,7 +189,7 @@ def test_a_process_of_its_own_ends_when_told(place, number):
         url = process.stdout.readline().removeprefix("preview at ").strip()
         assert get(int(url.rstrip("/").rpartition(":")[2]), "/healthz")[0] == 503
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "preview ended\n", "")
 
 
@@ -332,10 +332,10 @@ def test_the_watched_process_reports_and_ends_with_its_supervisor(place):
         assert report.kind == "ready"
         port = int(report.values["url"].rstrip("/").rpartition(":")[2])
         assert get(port, "/healthz")[0] == 503
-        assert ours.poll(5)
+        assert ours.poll(30)
         assert ours.recv().kind == "beat"
         ours.close()
-        process.join(5)
+        process.join(30)
         assert process.exitcode == 0
     finally:
         process.kill()

@@ -12,6 +12,7 @@ from tests.tools.preview.browser import (
     colours,
     complaints,
     needs_browser,
+    rests,
     shown,
     text,
 )
@@ -98,9 +99,7 @@ def test_pausing_stops_the_picture_and_the_sending(page):
     browser, show = page
     click(browser, "pause")
     until(lambda: "exposure/0" not in show.wanted)
-    time.sleep(0.3)
-    still = shown(browser)
-    assert text(browser, "state") == "paused"
+    still = rests(browser)
     time.sleep(0.5)
     assert shown(browser) == still
     click(browser, "pause")
@@ -110,11 +109,11 @@ def test_pausing_stops_the_picture_and_the_sending(page):
 def test_standing_still_is_said_and_forgotten(page):
     browser, show = page
     show.still.set()
-    until(lambda: text(browser, "notice").startswith("No frames since"), 10)
+    until(lambda: text(browser, "notice").startswith("No frames since"), 30)
     assert text(browser, "state") == "no frames"
     before = shown(browser)
     show.still.clear()
-    until(lambda: shown(browser) > before and text(browser, "notice") == "", 10)
+    until(lambda: shown(browser) > before and text(browser, "notice") == "", 30)
 
 
 def test_the_page_comes_back_when_the_server_does(browser, tmp_path):
@@ -123,10 +122,10 @@ def test_the_page_comes_back_when_the_server_does(browser, tmp_path):
         with serving(place) as port:
             browser.get(f"http://127.0.0.1:{port}/")
             until(lambda: shown(browser) is not None, 30)
-        until(lambda: text(browser, "state") == "reconnecting", 10)
+        until(lambda: text(browser, "state") == "reconnecting", 30)
         before = shown(browser)
         with serving(place, port=port):
-            until(lambda: shown(browser) > before, 15)
+            until(lambda: shown(browser) > before, 30)
         browser.get("about:blank")
 
 

@@ -25,7 +25,7 @@ from livemef.tools.preview.router_door import RouterDoor, control_endpoint
 from livemef.tools.run.live_state import LiveState
 from tests.tools.preview.test_control_api import Line
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Served:
@@ -198,7 +198,7 @@ def test_whatever_an_allowed_key_sends_others_are_answered(served, camera, lapto
     for body in (b"[]", b'{"method":1,"path":2}', b'{"method":"GET","path":"/../x"}', b"[" * 50000, b"\xff"):
         socket.send_multipart([b"livemef1", b"last", body])
     statuses = []
-    while len(statuses) < 5 and socket.poll(5000):
+    while len(statuses) < 5 and socket.poll(30_000):
         parts = socket.recv_multipart()
         if parts[1] == b"last":
             statuses.append(json.loads(parts[2])["status"])

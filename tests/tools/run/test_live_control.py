@@ -269,7 +269,7 @@ def test_a_still_is_the_bracket_fused_at_full_resolution_in_16_bits(run: Control
     found = done(run, f"/stills/{still['id']}", "done")
     assert "folder" not in run.ask("GET", "/stills", token=False)[1]["stills"][0]
     url = f"http://127.0.0.1:{run.page}/api/v1/stills/{still['id']}"
-    with urllib.request.urlopen(f"{url}/{found['files'][0]}", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/{found['files'][0]}", timeout=30) as answer:
         file = answer.read()
     picture = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (picture.shape, picture.dtype) == ((240, 320, 3), np.uint16)
@@ -314,7 +314,7 @@ def test_whatever_is_sent_to_the_socket_the_gate_answers_others(run: Controlled)
     for body in (b"[]", b"{}", b'{"method":1,"path":2}', b'{"method":"GET","path":"/../x"}', b"[" * 50000, b"\xff"):
         socket.send_multipart([b"livemef1", b"last", body])
     statuses = []
-    while socket.poll(5000) and len(statuses) < 6:
+    while socket.poll(30_000) and len(statuses) < 6:
         parts = socket.recv_multipart()
         if parts[1] == b"last":
             statuses.append(json.loads(parts[2])["status"])

@@ -61,5 +61,5 @@ def test_another_user_finds_no_way_in(pipelines: Callable[..., Pipeline], tmp_pa
         assert done.returncode == 0, done.stderr
         # The names of sockets may be seen, but where they lie may not be entered; a name without a place (@) would do.
         assert [line for line in done.stdout.splitlines() if not line.startswith("named /")] == []
-        subscriber.receive(5.0)
+        subscriber.receive(30.0)
     pipeline.end()

@@ -90,7 +90,7 @@ class Run:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(15)
+        return self.process.wait(45)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Pipeline:
     def end(self, signal_number: int = signal.SIGINT) -> tuple[str, str, float]:
         began = time.monotonic()
         self.process.send_signal(signal_number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return out, err, time.monotonic() - began
 
 
@@ -168,13 +168,13 @@ def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: s
     with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
         first = subscriber.receive(30.0)
         os.kill(pipeline.children()[role], signal.SIGKILL)
-        time.sleep(0.5)
-        deadline = time.monotonic() + 20
+        killed_ns = time.time_ns()
+        deadline = time.monotonic() + 60
         fresh = 0
         while fresh < 10:
             assert time.monotonic() < deadline
-            message = subscriber.receive(20.0)
-            fresh += message.header.timestamp_wall_ns > time.time_ns() - 500_000_000
+            message = subscriber.receive(30.0)
+            fresh += message.header.timestamp_wall_ns > killed_ns
         assert message.header.timestamp_ns > first.header.timestamp_ns
     out, err, _ = pipeline.end()
     assert pipeline.process.returncode == 0, err
@@ -189,7 +189,7 @@ def test_a_killed_preview_comes_back_and_nobody_else_notices(pipelines: Callable
         wait_for_page(page)
         subscriber.receive(30.0)
         os.kill(pipeline.children()["preview"], signal.SIGKILL)
-        subscriber.receive(10.0)
+        subscriber.receive(30.0)
         wait_for_page(page)
     out, err, _ = pipeline.end()
     assert pipeline.process.returncode == 0, err
@@ -197,7 +197,7 @@ def test_a_killed_preview_comes_back_and_nobody_else_notices(pipelines: Callable
 
 
 def wait_for_page(port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
@@ -216,7 +216,7 @@ def test_a_killed_supervisor_takes_its_children_along(pipelines: Callable[..., P
     assert set(children) == {"capture", "fusion"}
     pipeline.process.kill()
     pipeline.process.wait()
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in children.values() if psutil.pid_exists(p)], timeout=5)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in children.values() if psutil.pid_exists(p)], timeout=30)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     assert shared_memory_entries() <= before
 

@@ -46,7 +46,7 @@ def test_a_run_tells_its_service_manager(manager: socket.socket) -> None:
         run.send_signal(signal.SIGTERM)
         while heard[-1] != "STOPPING=1":
             heard.append(manager.recv(256).decode())
-        assert run.wait(10) == 0
+        assert run.wait(30) == 0
     finally:
         run.kill()
         run.communicate()

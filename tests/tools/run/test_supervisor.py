@@ -45,7 +45,7 @@ def stage(caplog: pytest.LogCaptureFixture) -> Iterator[Stage]:
         stage.supervisor.stop()
 
 
-def until(supervisor: Supervisor, condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+def until(supervisor: Supervisor, condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -133,8 +133,8 @@ def test_children_die_with_a_supervisor_that_is_killed() -> None:
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     parent.kill()
-    parent.wait(10)
-    deadline = time.monotonic() + 5
+    parent.wait(30)
+    deadline = time.monotonic() + 30
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -189,12 +189,12 @@ def lifeline_on(pipe: Connection) -> Lifeline:
 
 def test_a_slow_opening_sends_heartbeats_for_a_limited_time() -> None:
     ours, theirs = SPAWN.Pipe()
-    with lifeline_on(theirs).opening("opening the camera", limit_s=1.0):
+    with lifeline_on(theirs).opening("opening the camera", limit_s=3.0):
         deadline = time.monotonic() + 20
         for _ in range(2):
             assert ours.poll(deadline - time.monotonic())
             assert ours.recv().values == {"state": "opening the camera"}
-        time.sleep(1.5)
+        time.sleep(3.5)
         while ours.poll():
             ours.recv()
         assert not ours.poll(0.6)
@@ -214,7 +214,7 @@ def test_a_child_that_never_gets_ready_is_a_failed_start_with_growing_waits(stag
 def test_what_a_child_prints_arrives_and_never_stops_it() -> None:
     texts: list[str] = []
     supervisor = Supervisor(
-        [ChildSpec("a", child_bodies.chattering, tuple)], RestartPolicy(beat_limit_s=2.0), relay=texts.append
+        [ChildSpec("a", child_bodies.chattering, tuple)], RestartPolicy(beat_limit_s=20.0), relay=texts.append
     )
     supervisor.start()
     child = supervisor.children["a"]
