@@ -14,9 +14,11 @@ from tests.vm.kernel_camera import KernelCamera
 settings.register_profile("livemef", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("livemef")
 
-# A shell starts what it runs in the background (`make test &`) with SIGINT ignored, and what we start inherits that.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what it runs in the background (`make test &`) with SIGINT ignored, nohup ignores SIGHUP, and what we
+# start inherits that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
