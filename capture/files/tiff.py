@@ -36,6 +36,8 @@ _PHOTOMETRICS = {
 _RAW = frozenset({32803, 34892})
 """Colour filter array, and linear raw: of DNG and the cameras' own formats."""
 _LZW = 5
+_JPEG = frozenset({6, 7})
+_DEFLATE = frozenset({8, 32946})
 _MASK, _REDUCED = 4, 1
 """Bits of NewSubfileType."""
 _PLAIN_CODECS = frozenset({1, 8, 32946, 34925})
@@ -198,7 +200,9 @@ def _decoded(data: bytes, page: Any, first: bool) -> NDArray[Any]:
         return _by_opencv(data)
     if page.bitspersample not in _PLAIN_BITS and not _imagecodecs():
         raise CaptureError(f"has {page.bitspersample} bits a sample: pip install 'livemef[formats]' to read it")
-    if photometric == _YCBCR and first and page.bitspersample == 8 and _value(page.compression) == 1:
+    if photometric == _YCBCR and _value(page.compression) not in _JPEG:  # tifffile would give Y, Cb, Cr as R, G, B
+        if not first or not _opencv_reads(page):
+            raise CaptureError(f"holds {page.bitspersample}-bit YCbCr colours, which are not read: convert it to RGB")
         return _by_opencv(data)
     if _value(page.compression) == _LZW:
         if first and _opencv_reads(page):
@@ -267,7 +271,7 @@ def _opencv_reads(page: Any) -> bool:
     return (
         usual
         and _value(page.photometric) in (_BLACK_IS_ZERO, _RGB, _YCBCR)
-        and _value(page.compression) in (5, 6, 7, 32773)
+        and _value(page.compression) in {1, _LZW, *_JPEG, *_DEFLATE, 32773}
     )
 
 

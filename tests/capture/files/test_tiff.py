@@ -232,3 +232,24 @@ def test_lzw_of_every_layout_is_read_and_never_crashes_when_damaged(tmp_path, pl
         path.write_bytes(damaged)
         with contextlib.suppress(CaptureError):
             read_picture(path)
+
+
+@pytest.mark.parametrize("compression", ["None", "Zip", "LZW", "RLE"])
+def test_ycbcr_is_converted_whatever_its_compression(compression: str, tmp_path: Path) -> None:
+    """Deflate and PackBits were read as R, G, B."""
+    if shutil.which("convert") is None:
+        pytest.skip("needs ImageMagick (apt install imagemagick)")
+    ramp = np.dstack(np.meshgrid(np.arange(0, 256, 4), np.arange(0, 256, 8))).astype(np.uint8)
+    samples = np.dstack([ramp, ramp[..., :1][:, ::-1]])
+    Image.fromarray(samples).save(tmp_path / "a.png")
+    command = ["convert", "a.png", "-colorspace", "YCbCr", "-depth", "8", "-compress", compression, "a.tif"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert np.abs(read_picture(tmp_path / "a.tif").astype(int) - samples[..., ::-1]).mean() < 3.0
+
+
+def test_ycbcr_that_no_library_converts_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, RGB16, photometric="ycbcr", compression="zstd")
+    with pytest.raises(CaptureError, match="16-bit YCbCr colours"):
+        read_picture(file)
