@@ -50,6 +50,8 @@ def fault_of_surroundings(error: BaseException) -> str | None:
     """One line for an error of the system that is no bug of livemef: rights, space, memory, limits; else None."""
     if isinstance(error, MemoryError) or _is_lack_of_memory(error):
         return "not enough memory for this; use smaller pictures, close other programs, or raise the limit (ulimit -v)"
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):  # of tempfile
+        return "no folder for temporary files can be written: is the disk full? make room, or set TMPDIR to another one"
     if not isinstance(error, OSError) or not (error.filename or error.errno in _LIMITS):
         return None
     hint = "; raise the limit on open files (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""

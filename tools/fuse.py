@@ -93,7 +93,8 @@ def _picture_name(path: Path) -> bool:
 def _refuse_unknown_suffix(path: Path) -> None:
     if not _picture_name(path):
         known = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise UserError(f"-o {path}: '{path.suffix}' names no picture format: use one of {known}")
+        what = f"'{path.suffix}' names no picture format" if path.suffix else "names no picture format"
+        raise UserError(f"-o {path}: {what}: its name must end in one of {known}")
 
 
 def _refuse_missing(inputs: Sequence[Path]) -> None:
@@ -103,9 +104,9 @@ def _refuse_missing(inputs: Sequence[Path]) -> None:
 
 
 def _one_picture(inputs: Sequence[Path], output: Path) -> tuple[Task, ...]:
-    _refuse_unknown_suffix(output)
     if output.is_dir():
         raise UserError(f"-o {output}: is a folder; name the picture to write, for instance {output}/fused.png")
+    _refuse_unknown_suffix(output)
     if not output.parent.is_dir():
         raise UserError(f"-o {output}: there is no folder {output.parent}; make it first")
     if any(output.exists() and output.samefile(path) for path in inputs):
@@ -123,7 +124,9 @@ def _folder_of_scenes(folder: Path, output: Path, suffix: str) -> tuple[Task, ..
         pictures = f"{len(scenes)} pictures" if len(scenes) > 1 else "a picture in a folder"
         raise UserError(f"-o {output}: names one file, but {folder} gives {pictures}: name a folder, without suffix")
     if output.resolve() in {folder.resolve(), *(scene.pictures[0].parent.resolve() for scene in scenes)}:
-        raise UserError(f"-o {output}: is the folder that is read; choose another")
+        raise UserError(
+            f"-o {output}: holds pictures that are read as exposures; name a new folder, best outside of {folder}"
+        )
     return tuple(Task(scene, output / f"{scene.name}{suffix}") for scene in scenes)
 
 

@@ -232,7 +232,7 @@ class TestBadInput:
             (under, over, "-o", tmp_path / "f"): "format",
             (under, over, "-o", tmp_path / "nowhere" / "f.png"): "no folder",
             (under, over, "-o", under): "one of the exposures",
-            (scene, "-o", scene): "is read",
+            (scene, "-o", scene): "are read as exposures",
             (scene, "-o", tmp_path / "out", "--format", "gif"): "gif",
             (under, over, "-o", tmp_path / "f.png", "--gamma", "much"): "gamma",
             (under, over, "-o", tmp_path / "f.png", "--gamma", "99"): "gamma",

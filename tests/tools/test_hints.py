@@ -73,3 +73,17 @@ def test_calibrate_hints_at_uris_too(tmp_path: Path, arguments: tuple[str, ...])
 def test_watch_listens_where_run_publishes(monkeypatch: pytest.MonkeyPatch, published: str, watched: str) -> None:
     monkeypatch.setenv("LIVEMEF_PUBLISH__ENDPOINT", published)
     assert endpoint_of_run() == watched
+
+
+@pytest.mark.parametrize("typed", ["::1", "::1:8080", "fe80::1:8080"])
+def test_an_ipv6_address_needs_brackets(typed: str) -> None:
+    with pytest.raises(UserError, match=r"in brackets, for instance \[::1\]:8080"):
+        preview_flags(typed, False)
+
+
+def test_an_ipv6_address_in_brackets() -> None:
+    assert preview_flags("[::1]:8081", False) == {
+        "preview.enabled": True,
+        "preview.host": "::1",
+        "preview.port": 8081,
+    }

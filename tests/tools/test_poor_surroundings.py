@@ -67,3 +67,16 @@ def test_little_address_space_is_told_in_one_line(megabytes: int, tmp_path: Path
     assert "bug" not in done.stderr
     if done.returncode == 2:
         assert "memory" in done.stderr.splitlines()[-1]
+
+
+def test_no_room_for_temporary_files_is_told_in_one_line() -> None:
+    """A full disk: tempfile tries to write before it names a folder."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    command = [sys.executable, "-m", "livemef.tools.cli", "run", "--no-preview", "--frames", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("livemef: no folder for temporary files"), done.stderr
+    assert "TMPDIR" in done.stderr

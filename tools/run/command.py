@@ -168,8 +168,10 @@ def preview_flags(preview: str | None, no_preview: bool) -> dict[str, Any]:
         return {}
     host, _, port = preview.rpartition(":")
     if not host or not port.isdigit():
-        example = f"127.0.0.1:{preview}" if preview.isdigit() else "127.0.0.1:8080"
+        example = f"127.0.0.1:{preview.lstrip(':')}" if preview.lstrip(":").isdigit() else "127.0.0.1:8080"
         raise UserError(f"--preview {preview}: expected HOST:PORT, for instance {example}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise UserError(f"--preview {preview}: an IPv6 address stands in brackets, for instance [::1]:8080")
     return {"preview.enabled": True, "preview.host": host.strip("[]"), "preview.port": int(port)}
 
 

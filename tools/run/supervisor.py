@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.connection
+import resource
 import signal
 import sys
 import time
@@ -56,6 +57,10 @@ class Child:
     def count(self, key: str) -> int:
         """A counter over all lives of the process."""
         return self.totals.get(key, 0) + int(self.values.get(key, 0))
+
+
+CANNOT_BE_EXECUTED = 255
+"""Exit code with which multiprocessing's *spawn* ends where the system refuses to execute Python."""
 
 
 class ChildTrace(Exception):
@@ -249,7 +254,10 @@ class Supervisor:
         reason = child.last_words if child.fault else _how_it_died(exit_code)
         if not child.ever_ready and (child.fault or (exit_code or 0) > 0):
             trace = ChildTrace(child.trace) if child.trace else None
-            raise StartFailed(reason, child.fault == "failed") from trace
+            limit = "" if child.fault else _limit_in_words(exit_code)
+            raise StartFailed(
+                f"{child.spec.name}: {reason}; {limit}" if limit else reason, bool(limit) or child.fault == "failed"
+            ) from trace
         self._failed_again(child, reason, self._clock() - child.started)
 
     def _forget_if_over(self, child: Child) -> None:
@@ -301,6 +309,15 @@ class Supervisor:
 
 def _alive(child: Child) -> bool:
     return child.process is not None and child.process.is_alive()
+
+
+def _limit_in_words(exit_code: int | None) -> str:
+    """What of the surroundings ends a process before it can say a word; "" where nothing is known."""
+    if exit_code == CANNOT_BE_EXECUTED:
+        return f"may this user execute {sys.executable}, and read what it imports?"
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return "probably not enough memory: raise the limit (ulimit -v)"
+    return ""
 
 
 def _how_it_died(exit_code: int | None) -> str:

@@ -145,3 +145,8 @@ def _ask(lifeline: Lifeline) -> dict[str, int]:
 
 def asking(pipe: Connection, parent: int) -> None:
     run_child(pipe, parent, (ValueError,), _ask)
+
+
+def ending_without_a_word(*arguments: object) -> None:
+    """As a library ends the process that it lacks memory for."""
+    os._exit(1)

@@ -273,3 +273,33 @@ def test_a_bug_at_start_brings_its_traceback(stage: Stage) -> None:
     with pytest.raises(StartFailed) as caught:
         until(supervisor, lambda: False)
     assert "_raise_value_error" in str(caught.value.__cause__)
+
+
+def test_a_process_that_ends_before_its_first_word_under_a_limit_of_memory_is_no_bug(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenBLAS and the like end the process themselves."""
+    monkeypatch.setattr("resource.getrlimit", lambda what: (1 << 29, 1 << 29))
+    supervisor = stage.run(child_bodies.ending_without_a_word)
+    with pytest.raises(StartFailed, match=r"^a: ended with exit code 1; .*ulimit -v") as caught:
+        until(supervisor, lambda: False)
+    assert caught.value.surroundings
+
+
+def test_a_process_that_ends_before_its_first_word_without_a_limit_is_a_bug(stage: Stage) -> None:
+    supervisor = stage.run(child_bodies.ending_without_a_word)
+    with pytest.raises(StartFailed, match=r"^ended with exit code 1$") as caught:
+        until(supervisor, lambda: False)
+    assert not caught.value.surroundings
+
+
+def test_python_that_may_not_be_executed_is_no_bug(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    locked = tmp_path / "python"
+    locked.write_bytes(b"")
+    monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: str(locked).encode())
+    supervisor = stage.run(child_bodies.ending_without_a_word)
+    with pytest.raises(StartFailed, match=r"exit code 255; may this user execute") as caught:
+        until(supervisor, lambda: False)
+    assert caught.value.surroundings
