@@ -20,7 +20,8 @@ from livemef.fusion.settings import FusionSettings
 class Fused:
     """A fused picture: BGR, of the exposures' shape and dtype.
 
-    stages_ms: milliseconds by stage. motion: result of motion compensation, None if that is off.
+    stages_ms: milliseconds by stage. motion: result of motion compensation, None if that is off. (Where no picture was
+    asked for, `pixels` is memory with anything in it.)
     """
 
     pixels: Pixels
@@ -58,9 +59,18 @@ class Fuser(Protocol):
         """
         ...
 
-    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Pending:
+    def begin(
+        self,
+        exposures: Sequence[Pixels],
+        out: Pixels | None = None,
+        moments: Moments = UNKNOWN,
+        picture: bool = True,
+    ) -> Pending:
         """Start what `fuse` does; `finish` of the result returns the picture. Until then the exposures and `out` must
         not be changed.
+
+        picture: False = nobody will see it, and it need not be made. What is remembered of the stream is the same, so
+        that the next pictures are.
         """
         ...
 

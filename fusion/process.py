@@ -6,8 +6,8 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -27,19 +27,17 @@ from livemef.fusion.fuser import Fused, Fuser, Pending
 from livemef.fusion.memory_guard import guard_of_this_machine, private_memory
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
+from livemef.fusion.patience import Patience
 from livemef.fusion.picture_correction import BracketCorrection
 from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
 from livemef.fusion.stream.latency import before_arrival_ms
 from livemef.fusion.stream.publisher import Publisher
-from livemef.fusion.stream.wire import EVENT, MOTION, exposure_topic, mosaic_topic
+from livemef.fusion.stream.wire import EVENT, FUSED, MOTION, exposure_topic, mosaic_topic
 from livemef.fusion.tally import Tally
 
 TURN_S = 0.2
 """Longest wait for a bracket or a command."""
-QUICK_S, FIRST_STEP_S, SLOWER = 1.0, 60.0, 4.0
-"""A step of fusing below QUICK_S needs no patience; the first may take FIRST_STEP_S, others SLOWER times the longest.
-"""
 
 PROGRESS_PERIOD_S = 5.0
 
@@ -89,12 +87,15 @@ class FusionJob:
 
 @dataclass
 class _Started:
-    """A delivery under fusion. began_ns: start, CLOCK_MONOTONIC. before_ms: milliseconds by stage, before fusing."""
+    """A delivery under fusion. began_ns: start, CLOCK_MONOTONIC. before_ms: milliseconds by stage, before fusing.
+    picture: whether one is made, since somebody had subscribed to it then.
+    """
 
     delivery: Delivery
     pending: Pending
     began_ns: int
     before_ms: dict[str, float]
+    picture: bool
 
 
 @dataclass(frozen=True)
@@ -161,20 +162,25 @@ class _Stage:
         """Start to fuse a bracket. Raises FusionError."""
         self.tally.brackets += 1
         began_ns = time.monotonic_ns()
-        buffer = self._output_for(delivery.pixels[0])
+        picture = any(publisher.wanted(FUSED) for publisher in self._publishers)
+        buffer = self._output_for(delivery.pixels[0]) if picture else self._own_output(delivery.pixels[0])
         moments = moments_of(delivery.bracket, self._job.response)
         exposures, before_ms = delivery.pixels, {}
         if self._correction is not None:
             exposures = self._correction.exposures(delivery.bracket, exposures)
             before_ms = {"correct": (time.monotonic_ns() - began_ns) / 1e6}
-        return _Started(delivery, self._fuser.begin(exposures, buffer, moments), began_ns, before_ms)
+        pending = self._fuser.begin(exposures, buffer, moments, picture)
+        return _Started(delivery, pending, began_ns, before_ms, picture)
 
     def finish(self, started: _Started) -> None:
         """Wait for the fused picture and publish it. Raises FusionError."""
         delivery, fused = started.delivery, started.pending.finish()
         self.tally.fused += 1
         header = self._header(started, fused)
-        unsent = [self._send(publisher, header, fused, delivery) for publisher in self._publishers]
+        # the picture first: whoever waits for it need not wait for the rest
+        unsent = [started.picture and self._send_picture(publisher, header, fused) for publisher in self._publishers]
+        for publisher in self._publishers:
+            self._send_rest(publisher, header, fused, delivery)
         self._before = delivery.bracket.records
         self.tally.unsent += unsent[0]
         self.tally.published += 1 - unsent[0]
@@ -216,10 +222,14 @@ class _Stage:
             pipeline=_pipeline(delivery.counters, self.tally),
         )
 
-    def _send(self, publisher: Publisher, header: Header, fused: Fused, delivery: Delivery) -> int:
-        """Publish the picture, its new exposures and its ghost mask. Returns 1 if the fused picture was dropped
-        because no buffer was free, else 0.
-        """
+    def _send_picture(self, publisher: Publisher, header: Header, fused: Fused) -> bool:
+        """Publish the picture. Returns True if it was dropped because no buffer was free."""
+        dropped_before = publisher.dropped
+        publisher.publish(FUSED, header, fused.pixels, with_status=False)
+        return publisher.dropped > dropped_before
+
+    def _send_rest(self, publisher: Publisher, header: Header, fused: Fused, delivery: Delivery) -> None:
+        """Publish the picture's new exposures and its ghost mask; at last its status, which says that all was sent."""
         # Exposures that were with the bracket before are not published again. Where fusion takes every second frame of
         # an alternating pair, each bracket has two new ones: to publish the newest alone would show one exposure only.
         for index, record in enumerate(delivery.bracket.records):
@@ -232,9 +242,7 @@ class _Stage:
                 publisher.publish(topic, exposure_header(header, index), delivery.pixels[index])
         if fused.motion is not None and publisher.wanted(MOTION):
             publisher.publish(MOTION, header, mask_picture(fused.motion))
-        dropped_before = publisher.dropped
-        publisher.publish("fused", header, fused.pixels)
-        return publisher.dropped - dropped_before
+        publisher.publish_status(header, fused.pixels)
 
 
 def mask_picture(report: MotionReport) -> Pixels:
@@ -310,30 +318,6 @@ def _serve(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> b
         inbox.close()
 
 
-class _Patience:
-    """How long a step of fusing may take before it counts as a hang, from the longest so far.
-
-    A full-resolution network on a slow processor takes longer for a bracket than a heartbeat may lack; heartbeats then
-    come from a thread, for a while that a hung device would exceed.
-    """
-
-    def __init__(self, lifeline: Lifeline) -> None:
-        self._lifeline = lifeline
-        self._longest_s: float | None = None
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """While this lasts, a step is under way."""
-        began_s = time.monotonic()
-        if self._longest_s is not None and self._longest_s < QUICK_S:
-            yield
-        else:
-            limit_s = FIRST_STEP_S if self._longest_s is None else SLOWER * self._longest_s
-            with self._lifeline.opening("fusing", limit_s):
-                yield
-        self._longest_s = max(self._longest_s or 0.0, time.monotonic() - began_s)
-
-
 def _changes(lifeline: Lifeline, stage: _Stage) -> list[Command]:
     """What the supervisor has asked to change. Events, which it sends to be published, are so at once."""
     commands = lifeline.commands()
@@ -357,7 +341,7 @@ def _obey(lifeline: Lifeline, stage: _Stage, commands: Iterable[Command] = ()) -
 
 def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
     under_way: deque[_Started] = deque()
-    patience = _Patience(lifeline)
+    patience = Patience(lifeline)
     waiting: list[Command] = []
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))

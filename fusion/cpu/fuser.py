@@ -78,6 +78,16 @@ class CpuFuser:
 
     def fuse(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Fused:
         """See Fuser. `out`, if given, receives the picture: writable, of the exposures' shape and dtype."""
+        return self.begin(exposures, out, moments).finish()
+
+    def begin(
+        self,
+        exposures: Sequence[Pixels],
+        out: Pixels | None = None,
+        moments: Moments = UNKNOWN,
+        picture: bool = True,
+    ) -> Finished:
+        """See Fuser: done at once. Without a picture the pass over the pixels is left out."""
         check_exposures(exposures)
         exposures = [_packed(pixels) for pixels in exposures]
         result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else checked_out(out, exposures[0])
@@ -90,16 +100,12 @@ class CpuFuser:
             with _timed(stages, "shrink"):
                 grids = self._grids(exposures, moments)
             with _timed(stages, "motion"):
-                inputs, smalls, motion = self._compensated(exposures, grids, moments)
+                inputs, smalls, motion = self._compensated(exposures, grids, moments, picture)
         means = self._memory.colour.follow(moments.place, result.shape, len(exposures))
         steered = motion is not None and moments.place is not None
         reference = 0 if motion is None else motion.reference
-        self._fuse(inputs, reference, smalls, means, result, stages, steered)
-        return Fused(result, stages, motion)
-
-    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> Finished:
-        """See Fuser: done at once."""
-        return Finished(self.fuse(exposures, out, moments))
+        self._fuse(inputs, reference, smalls, means, result if picture else None, stages, steered)
+        return Finished(Fused(result, stages, motion))
 
     def change(self, settings: FusionSettings) -> None:
         """See Fuser."""
@@ -130,9 +136,9 @@ class CpuFuser:
         return [next(averages) if grid is None else grid for grid in known]
 
     def _compensated(
-        self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments
+        self, exposures: Sequence[Pixels], grids: Sequence[Plane], moments: Moments, picture: bool
     ) -> tuple[list[FusionInput], list[Plane], MotionReport]:
-        """The exposures and their small pictures as of one moment."""
+        """The exposures and their small pictures as of one moment. picture: whether one is made of them."""
         height, width = exposures[0].shape[:2]
         settings = self.settings
         found = compensation.at_one_moment(
@@ -142,7 +148,7 @@ class CpuFuser:
         for index, todo in found.compensations.items():
             if not todo.idle:
                 inputs[index] = FusionInput(exposures[index], todo)
-                if not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
+                if picture and not settings.network_lines:  # read twice: for the whole lightness, and for the pixels
                     buffer = self._remade(index, exposures[index])
                     neighbour = inputs[compensation.towards(found.reference, index)].pixels
                     self._rows(height, self.loops.remake(neighbour, exposures[index], todo, buffer))
@@ -161,11 +167,11 @@ class CpuFuser:
         reference: int,
         smalls: Sequence[Plane],
         means: RunningMeans,
-        out: Pixels,
+        out: Pixels | None,
         stages: dict[str, float],
         steered: bool,
     ) -> None:
-        """reference: see Job. steered: whether the stream's memory steers."""
+        """reference: see Job. out: None = only what is remembered. steered: whether the stream's memory steers."""
         settings, loops = self.settings, self._loops_for(inputs)
         with _timed(stages, "shrink"):
             labs = [self.loops.small_lab(small, settings) for small in smalls]
@@ -176,7 +182,8 @@ class CpuFuser:
                 fused = guide_planes.network_lightness(self._net, lights)
             else:
                 curve = guide_planes.full_curve(lights, self._net, settings, means)
-                lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
+                if out is not None:
+                    lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "affine"):
             drifts = self._beside(lambda: self._drifts(smalls, means))
             parts = loops.chroma_parts(chromas)
@@ -185,8 +192,11 @@ class CpuFuser:
                 affine = loops.affine_planes(lights, target, settings)
                 if steered:
                     affine, parts = self._memory.steer(affine, parts, lights, settings.window_radius, self.loops)
+            shown_drifts = drifts()
+        if out is None:
+            return
         with _timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts())
+            job = Job(inputs, reference, out, settings, parts, affine, lightness, shown_drifts)
             self._rows(out.shape[0], loops.fuse(job))
 
     def _beside(self, work: Callable[[], _Result]) -> Callable[[], _Result]:

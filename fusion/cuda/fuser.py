@@ -136,8 +136,16 @@ class CudaFuser:
         """See Fuser."""
         return self.begin(exposures, out, moments).finish()
 
-    def begin(self, exposures: Sequence[Pixels], out: Pixels | None = None, moments: Moments = UNKNOWN) -> CudaPending:
-        """See Fuser. If `in_flight` brackets are enqueued already, the oldest is finished first."""
+    def begin(
+        self,
+        exposures: Sequence[Pixels],
+        out: Pixels | None = None,
+        moments: Moments = UNKNOWN,
+        picture: bool = True,
+    ) -> CudaPending:
+        """See Fuser. If `in_flight` brackets are enqueued already, the oldest is finished first. The picture is made in
+        any case: the device has nothing else to do.
+        """
         check_exposures(exposures)
         if len(exposures) > MOST_EXPOSURES:
             raise FusionError(

@@ -100,6 +100,8 @@ class Publisher:
         self._subscribed: set[bytes] = set()
         self._buffers = BufferPool(BUFFERS)
         self._lent: Buffer | None = None
+        self._of_fused: tuple[Header | None, bytes] = None, b""
+        """The last fused picture's header as it was given, and as it was sent."""
         self.stream = secrets.token_hex(8)
         self.published = 0
         self.dropped = 0
@@ -136,28 +138,45 @@ class Publisher:
         self._codec = _checked_codec(codec, self._wire)
 
     def wanted(self, topic: str) -> bool:
-        """Whether anybody has subscribed to `topic` (for "fused": or to "status")."""
+        """Whether anybody has subscribed to `topic`."""
         self._read_subscriptions()
-        return self._listened(topic) or (topic == FUSED and self._listened(STATUS))
+        return self._listened(topic)
 
-    def publish(self, topic: str, header: Header, pixels: Pixels) -> bool:
+    def publish(self, topic: str, header: Header, pixels: Pixels, *, with_status: bool = True) -> bool:
         """Send `pixels` (BGR, height x width x 3, uint8 or uint16; copied) to the subscribers of `topic`.
 
-        Sets the publisher's fields of `header`. For "fused" the header alone is also sent as "status". Returns whether
-        the picture was passed to ZeroMQ: False if nobody has subscribed, or no buffer is free (counted in `dropped`).
-        Never waits. Raises FusionError for pixels that the codec cannot encode, ValueError for a header outside its
-        limits.
+        Sets the publisher's fields of `header`. with_status: `publish_status` afterwards, if the topic is "fused".
+        Returns whether the picture was passed to ZeroMQ: False if nobody has subscribed, or no buffer is free (counted
+        in `dropped`). Never waits. Raises FusionError for pixels that the codec cannot encode, ValueError for a header
+        outside its limits.
         """
-        if not self.wanted(topic):
+        sent = False
+        if self.wanted(topic):
+            whole, described = self._describe(header, pixels)
+            if topic == FUSED:
+                self._of_fused = header, described
+            sent = self._counted(self._send(topic, whole, described, pixels))
+        if with_status and topic == FUSED:
+            self.publish_status(header, pixels)
+        return sent
+
+    def publish_status(self, header: Header, like: Pixels) -> bool:
+        """Send the header of a fused picture, of the shape and dtype of `like`, as "status": the same as the picture's,
+        if that was sent just before. Returns whether anybody has subscribed. Never waits.
+        """
+        if not self.wanted(STATUS):
             return False
+        sent, described = self._of_fused
+        if sent is not header:
+            _, described = self._describe(header, like)
+        self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
+        return True
+
+    def _describe(self, header: Header, pixels: Pixels) -> tuple[Header, bytes]:
+        """The header with the publisher's fields, and its JSON."""
         now_ns = time.time_ns()
-        header = filled(header, pixels, codec=self._codec, stream=self.stream, published_wall_ns=now_ns)
-        described = header_json(header)
-        if topic == FUSED and self._listened(STATUS):
-            self._socket.send_multipart([STATUS.encode(), described, b""], zmq.NOBLOCK)
-        if not self._listened(topic):
-            return False
-        return self._counted(self._send(topic, header, described, pixels))
+        whole = filled(header, pixels, codec=self._codec, stream=self.stream, published_wall_ns=now_ns)
+        return whole, header_json(whole)
 
     def publish_mosaic(self, topic: str, header: Header, mosaic: Mosaic) -> bool:
         """Send a raw frame (its values are copied), never compressed, to the subscribers of its topic; as `publish`."""

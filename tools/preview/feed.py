@@ -62,6 +62,7 @@ class Feed:
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._after_readout_ms: dict[int, deque[float]] = {}  # by the newest frame's place in the bracket, 0 = darkest
         self._pictures: dict[str, Received] = {}
+        self._coming: dict[str, Received] = {}
         self._changed = asyncio.Event()
         self._watchers = 0
         self._context: zmq.asyncio.Context = zmq.asyncio.Context()
@@ -94,15 +95,18 @@ class Feed:
         if topic == FUSED:
             self._note_latency(header)
         if self._watchers:  # else it was on its way when the last one left
-            self._pictures[topic] = Received(topic, header, parts, now_s)
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._coming[topic] = Received(topic, header, parts, now_s)
 
     def _note_status(self, header: Header, now_s: float) -> None:
         self.counter.note(STATUS, header.stream, header.seq)
         self.header, self._heard_s = header, now_s
         self.frames += 1
         self._arrivals.append(now_s)
+        if self._watchers:  # the status is the last message of a bracket: its pictures are shown together
+            self._pictures |= self._coming
+            self._changed.set()
+            self._changed = asyncio.Event()
+        self._coming.clear()
         if not self._watchers:
             self._note_latency(header)
             self._forget_older_than(header)

@@ -74,7 +74,8 @@ def test_plain_sub_receives_the_message(tmp_path, codec):
 
 def test_status_is_the_header_without_the_picture(publisher):
     with plain_sub(publisher, "status") as sub:
-        until(lambda: publisher.wanted("fused"))
+        until(lambda: publisher.wanted("status"))
+        assert not publisher.wanted("fused")
         assert not publisher.publish("fused", header(9), ramp())
         topic, described, payload = sub.recv_multipart()
     assert (topic, payload) == (b"status", b"")
@@ -93,10 +94,26 @@ def test_fused_and_status_share_one_header_that_is_checked_once(publisher, monke
     with plain_sub(publisher, "") as sub:
         until(lambda: publisher.wanted("fused"))
         assert publisher.publish("fused", header(9), ramp())
-        status, fused = sub.recv_multipart(), sub.recv_multipart()
+        fused, status = sub.recv_multipart(), sub.recv_multipart()
     assert (status[0], fused[0]) == (b"status", b"fused")
     assert status[1] == fused[1]
     assert len(checked) == 1
+
+
+def test_status_can_follow_what_was_published_with_the_picture(publisher):
+    """In fusion's order: the picture, its exposures and its mask, which share its header; its status at last."""
+    with plain_sub(publisher, "") as sub:
+        until(lambda: publisher.wanted("fused"))
+        described = header(9)
+        publisher.publish("fused", described, ramp(), with_status=False)
+        publisher.publish("motion", described, flat((1, 1, 1), 4, 8))
+        publisher.publish_status(described, ramp())
+        publisher.publish_status(header(10), ramp())  # of a picture that nobody wanted
+        fused, motion, status, alone = (sub.recv_multipart() for _ in range(4))
+    assert [parts[0] for parts in (fused, motion, status, alone)] == [b"fused", b"motion", b"status", b"status"]
+    assert status[1] == fused[1] != motion[1]
+    assert wire.peek(alone)[1].seq == 10
+    assert json.loads(alone[1])["width"] == json.loads(fused[1])["width"]
 
 
 def test_published_pixels_may_be_overwritten_at_once(publisher):
