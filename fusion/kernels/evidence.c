@@ -252,7 +252,7 @@ int learned_maps(const double *dark, const double *bright, const double *known_b
                  int32_t clips, int32_t near, double prior, double *brighter, double *darker)
 {
     size_t count = (size_t)knots + 1;
-    double *memory = malloc(3 * count * sizeof *memory), *scaled = memory + 2 * count, darks = 0, brights = 0;
+    double *memory = calloc(3 * count, sizeof *memory), *scaled = memory + 2 * count, darks = 0, brights = 0;
     if (!memory)
         return 1;
     for (size_t k = 0; k < count; k++)
