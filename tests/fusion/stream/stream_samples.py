@@ -1,10 +1,13 @@
-"""Headers and pictures that the tests of the stream share."""
+"""Headers, pictures and keys that the tests of the stream share."""
+
+from pathlib import Path
 
 import numpy as np
 
 from livemef.capture.frame import Verdict
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.header import Header, LabelSource, Motion, Pipeline, Source, SourceExposure
+from livemef.fusion.stream.keys import KeyFolder
 
 
 def header(seq=7, **changes):
@@ -56,3 +59,10 @@ def outcome(action):
         return action()
     except FusionError as error:
         return error
+
+
+def new_keys(folder: Path, name: str) -> KeyFolder:
+    """A folder NAME in `folder` with a new pair of keys of that name."""
+    keys = KeyFolder(folder / name)
+    keys.create(name)
+    return keys

@@ -16,23 +16,19 @@ from livemef.fusion.stream.keys import KeyFolder, decode_key, encode_key, parse_
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.security import is_local
 from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
-from tests.fusion.stream.stream_samples import header, ramp
+from tests.fusion.stream.stream_samples import header, new_keys, ramp
 
 LIMIT_S = 20.0
 
 
 @pytest.fixture
 def camera(tmp_path: Path) -> KeyFolder:
-    keys = KeyFolder(tmp_path / "camera")
-    keys.create("camera")
-    return keys
+    return new_keys(tmp_path, "camera")
 
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> KeyFolder:
-    keys = KeyFolder(tmp_path / "laptop")
-    keys.create("laptop")
-    return keys
+    return new_keys(tmp_path, "laptop")
 
 
 @pytest.fixture

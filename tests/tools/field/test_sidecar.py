@@ -9,9 +9,7 @@ import pytest
 
 import livemef.tools.field
 from livemef.tools.field.sidecar import keys, schema, sidecar_problem
-from tests.tools.field.test_import import pictures, project
 
-__all__ = ["pictures", "project"]  # fixtures: a project with an imported object
 KEPT = Path(livemef.tools.field.__file__).with_name("sidecar.schema.json")
 PAGE = Path(__file__).parents[3] / "docs" / "sidecar.md"
 BEGIN, END = "<!-- made from the code -->\n", "<!-- end -->\n"

@@ -23,6 +23,7 @@ from livemef.tools.preview.field_api import FIELD_ROUTES
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.router_door import RouterDoor, control_endpoint
 from livemef.tools.run.live_state import LiveState
+from tests.fusion.stream.stream_samples import new_keys
 from tests.tools.preview.test_control_api import Line
 
 LIMIT_S = 30.0
@@ -61,15 +62,12 @@ class Served:
 
 @pytest.fixture
 def camera(tmp_path: Path) -> KeyFolder:
-    keys = KeyFolder(tmp_path / "camera")
-    keys.create("camera")
-    return keys
+    return new_keys(tmp_path, "camera")
 
 
 @pytest.fixture
 def laptop(tmp_path: Path, camera: KeyFolder) -> KeyFolder:
-    keys = KeyFolder(tmp_path / "laptop")
-    keys.create("laptop")
+    keys = new_keys(tmp_path, "laptop")
     keys.trust("127.0.0.1", camera.own().public)  # type: ignore[union-attr]
     return keys
 
