@@ -22,7 +22,7 @@ from livemef.capture.session import CaptureSession
 from tests.capture.cameras.camera_rigs import KINDS, Rig, rig
 from tests.vm.kernel_camera import NODE
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 NOBODY = 65534
 
 

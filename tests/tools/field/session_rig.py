@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from livemef.capture.cameras.simulation.target_sheet import HEIGHT, WIDTH, pixel
 from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.cli import main
 from tests.tools.command import ROOT
+from tests.tools.run.test_run import free_port
 
 SIZE = 640, 360
 CAMERA = f"sim://?scene=target&motion=0&size={SIZE[0]}x{SIZE[1]}"
@@ -48,11 +48,8 @@ class Session:
     """`livemef shoot open`, without input and with its page, until `close`."""
 
     def __init__(self, project: Path, *flags: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         command = [sys.executable, "-m", "livemef", "shoot", "open", str(project), "--no-input", "--json"]
-        command += ["--preview", f"127.0.0.1:{port}", *flags]
+        command += ["--preview", f"127.0.0.1:{free_port()}", *flags]
         self.errors = (project / "errors.txt").open("w+")
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         assert self.process.stdout is not None
