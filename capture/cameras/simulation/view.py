@@ -63,10 +63,12 @@ class View:
         self._rate = full_well / WELL_FILLS_IN_US * 1e6
         self._lamps = lamps
         self._mosaics = _mosaics(scene.radiance)
+        self._movers = [(mover, np.dstack([mover.radiance, mover.coverage])) for mover in scene.movers]
 
     def bands(self, shutter: Shutter) -> Iterator[tuple[int, Plane]]:
         """Mean electrons of the mosaic, band by band from the top: (first row, rows x width). Valid until the next."""
-        movers = [patch for mover in self._scene.movers if (patch := self._mover_patch(mover, shutter)) is not None]
+        found = [self._mover_patch(mover, layers, shutter) for mover, layers in self._movers]
+        movers = [patch for patch in found if patch is not None]
         buffer = np.empty((BAND_ROWS, self._width), np.float32)
         for row in range(0, self._height, BAND_ROWS):
             rows = min(BAND_ROWS, self._height - row)
@@ -87,7 +89,7 @@ class View:
             else:
                 cv2.scaleAdd(part, weight * factor, band, dst=band)
 
-    def _mover_patch(self, mover: Mover, shutter: Shutter) -> _Patch | None:
+    def _mover_patch(self, mover: Mover, layers: NDArray[np.float32], shutter: Shutter) -> _Patch | None:
         """The mover on the mosaic, blurred over the exposure, sheared by the rolling shutter; None if outside."""
         height, width = mover.coverage.shape
 
@@ -107,7 +109,6 @@ class View:
         bottom = math.ceil(max(y for _, y in places)) + height + 2
         if right <= 0 or bottom <= 0 or left >= self._width or top >= self._height:
             return None
-        layers = np.dstack([mover.radiance, mover.coverage])
         total = np.zeros((bottom - top, right - left, 4), np.float32)
         for x, y in places:
             shift = np.array([[1, shear, x - left - shear * height / 2], [0, 1, y - top]])
