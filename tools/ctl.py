@@ -25,8 +25,8 @@ application = typer.Typer(
     no_args_is_help=True,
     context_settings=HELP_OPTIONS,
     help="Look at a running livemef and change it.\n\nThe run of this user on this machine needs no token. "
-    f"Another one: --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}; or --at tcp://HOST:PORT, its "
-    "control.endpoint, and keys (livemef keys).",
+    f"Another one: after the command, --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}; "
+    "or --at tcp://HOST:PORT, its control.endpoint, and keys (livemef keys).",
 )
 
 AtOption = Annotated[
