@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from livemef.capture.child import Lifeline
 from livemef.fusion.errors import FusionError
@@ -122,6 +124,7 @@ class Preview:
         ]
 
     async def _listen(self) -> None:
+        logging.getLogger("aiohttp.server").addFilter(_is_no_malformed_request)
         app = web.Application(middlewares=[self._http.lock])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(self.routes())
@@ -248,6 +251,13 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _is_no_malformed_request(record: logging.LogRecord) -> bool:
+    """Filter of aiohttp's records. It answers 400 to what is no HTTP, and would print a traceback for each as well:
+    whoever reaches the port could fill the journal.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,6 +54,18 @@ def test_strange_headers_are_refused_and_not_a_failure(place):
         for name in ("[", "[::1", "http://["):
             assert get(port, "/", Host=name)[0] in (400, 403)
             assert get(port, "/ws", Origin=f"http://{name}", **UPGRADE)[0] == 403
+
+
+def test_what_is_no_http_is_refused_without_a_traceback(place, caplog):
+    request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    chunks = request + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n"
+    with serving(place) as port:
+        for data in (b"\0" * 1000, b"\x16\x03\x01\2\0", request + b"Content-Length: -5\r\n\r\n", chunks):
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                connection.sendall(data)
+                assert connection.recv(100).split()[1] in (b"400", b"403")
+        assert get(port, "/")[0] == 200
+    assert "Error handling request" not in caplog.text
 
 
 def test_every_answer_carries_the_headers_of_security(place):
