@@ -45,7 +45,18 @@ def loops(name, folder, sources):
     ]
 
 
-pixels = ["colour_range", "evidence", "ghost_mask", "masks", "motion", "pixels", "registration", "small", "steering"]
+pixels = [
+    "colour_range",
+    "evidence",
+    "ghost_mask",
+    "masks",
+    "motion",
+    "pixels",
+    "pool",
+    "registration",
+    "small",
+    "steering",
+]
 pixels += ["tone", "windows"]
 setup(
     ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels)

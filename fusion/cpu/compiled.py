@@ -82,7 +82,7 @@ def _library() -> ctypes.CDLL:
     rows: list[Any] = [c_int32, c_int32]
     loops.shrink_rows.argtypes = [POINTER(Picture), c_void_p, c_int32, c_int32, *rows]
     loops.shrink_rows.restype = c_int
-    loops.small_lab.argtypes = [*shared, c_int32, c_void_p, c_int32, c_void_p, c_void_p]
+    loops.small_lab.argtypes = [c_void_p, *shared, c_int32, c_void_p, c_int32, c_void_p, c_void_p]
     loops.small_lab.restype = None
     loops.lightness_rows.argtypes = [*shared, c_int32, POINTER(Picture), c_void_p, *rows]
     loops.lightness_rows.restype = None
@@ -102,8 +102,9 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
 
     name = "compiled"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, threads: int = 1) -> None:
+        """threads: see CompiledGridLoops; those over pixels run in whatever thread calls them."""
+        super().__init__(threads)
         self._library = _library()
 
     def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
@@ -119,10 +120,8 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         """See PixelLoops."""
         lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
         numbers, tables = constants(settings.shoulder), _tables(256)
-        outputs = address(lightness), address(chroma)
-        self._library.small_lab(
-            byref(numbers), byref(tables), settings.colour == "tone", address(shrunk), lightness.size, *outputs
-        )
+        data = settings.colour == "tone", address(shrunk), lightness.size, address(lightness), address(chroma)
+        self._library.small_lab(self._pool, byref(numbers), byref(tables), *data)
         return lightness, chroma
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:

@@ -25,7 +25,10 @@ class _Measure(Structure):
         ("brighter", c_void_p),
         ("slope", c_void_p),
         ("least", c_void_p),
+        ("expected", c_void_p),
+        ("noise", c_void_p),
         ("changed", c_void_p),
+        ("failed", c_int32),
         ("knots", c_int32),
         ("levels", c_int32),
         ("step", c_int32),
@@ -49,22 +52,20 @@ class _Range(Structure):
 def declare_evidence(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
-    loops.mean_cells.argtypes = [c_void_p, *shape, c_int32, c_int32, c_int32, *arrays]
-    loops.mean_cells.restype = None
-    loops.soft_mask.argtypes = [c_void_p, *shape, *shape, c_void_p]
-    loops.soft_mask.restype = c_int
-    loops.wider_mask.argtypes = [POINTER(c_void_p), c_int32, *shape, c_int32, c_void_p]
+    loops.mean_cells.argtypes = [c_void_p, c_void_p, *shape, c_int32, c_int32, c_int32, c_void_p]
+    loops.mean_cells.restype = c_int
+    loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
     loops.strangeness.argtypes = [POINTER(_Range), *arrays, *shape, c_void_p]
     loops.strangeness.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
-    loops.falling_ramps.argtypes = [c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
+    loops.falling_ramps.argtypes = [c_void_p, c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
     loops.falling_ramps.restype = c_int
-    loops.median_differences.argtypes = [*arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
+    loops.median_differences.argtypes = [c_void_p, *arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
-    loops.allowed_of_channel.argtypes = [POINTER(_Measure), *arrays, *shape, *arrays]
-    loops.allowed_of_channel.restype = c_int
+    loops.allowed_by_channel.argtypes = [c_void_p, POINTER(_Measure), *arrays, *shape]
+    loops.allowed_by_channel.restype = c_int
     loops.learned_maps.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_double, *arrays]
     loops.learned_maps.restype = c_int
     loops.least_variance.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_void_p]
@@ -99,6 +100,7 @@ class CompiledEvidence:
     """The GridLoops that measure, compiled."""
 
     _grids: CDLL
+    _pool: int | None
 
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
         """See GridLoops."""
@@ -107,23 +109,23 @@ class CompiledEvidence:
             return downscale.mean_cells(plane, height, width)
         plane, channels = np.ascontiguousarray(plane, np.float32), 1 if plane.ndim == 2 else plane.shape[2]
         result = np.empty((height, width, *plane.shape[2:]), np.float32)
-        row = np.empty(plane.shape[1] * channels, np.float32)
         shape = height, width, channels, down, across
-        self._grids.mean_cells(address(plane), *shape, address(row), address(result))
+        check(self._grids.mean_cells(self._pool, address(plane), *shape, address(result)))
         return result
 
     def soft_mask(self, disagreement: Mask) -> Mask:
         """See GridLoops."""
-        mask = np.ascontiguousarray(disagreement, np.float32)
-        result = np.empty_like(mask)
-        check(self._grids.soft_mask(address(mask), *mask.shape, ghost_mask.GAP, ghost_mask.WIDER, address(result)))
-        return result
+        return self._widened([disagreement], ghost_mask.GAP, ghost_mask.WIDER)
 
     def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
         """See GridLoops."""
+        return self._widened(masks, 0, cells)
+
+    def _widened(self, masks: Sequence[Mask], gap: int, cells: int) -> Mask:
         masks = [np.ascontiguousarray(mask, np.float32) for mask in masks]
         result = np.empty_like(masks[0])
-        check(self._grids.wider_mask(addresses(masks), len(masks), *result.shape, cells, address(result)))
+        data = addresses(masks), len(masks), *result.shape, gap, cells, address(result)
+        check(self._grids.wider_mask(self._pool, *data))
         return result
 
     def falling_ramps(self, plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
@@ -131,7 +133,7 @@ class CompiledEvidence:
         plane, places = np.ascontiguousarray(plane, np.float32), np.array(ramps, np.float32)
         result = np.empty((len(places), *plane.shape), np.float32)
         data = address(plane), *plane.shape, radius, address(places), len(places), address(result)
-        check(self._grids.falling_ramps(*data))
+        check(self._grids.falling_ramps(self._pool, *data))
         return list(result)
 
     def strangeness(self, reference: Grid, there: Grid, curves: Curve) -> Mask:
@@ -164,7 +166,7 @@ class CompiledEvidence:
         found = np.empty(LEVELS, np.float32)
         limits = temporal_noise.sampling_step(grid), LEVELS, temporal_noise.FEWEST_OF_LEVEL
         data = address(grid), address(old), *grid.shape[:2], *limits, address(found)
-        check(self._grids.median_differences(*data))
+        check(self._grids.median_differences(self._pool, *data))
         return np.where(found < 0, np.nan, temporal_noise.OF_MEDIAN * found.astype(np.float64))
 
     def least_variance(self, exposures: ExposureMap, dark: NoiseLevels | None, bright: NoiseLevels | None) -> Curve:
@@ -204,15 +206,16 @@ class CompiledEvidence:
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         found = np.empty((2, 3, KNOTS + 1))
-        step = ghost_mask.sampling_step(under.size // 3)
         changed = None if changed is None else np.ascontiguousarray(changed, np.float32)
         moving = None if changed is None else address(changed)
+        limits = KNOTS, LEVELS, ghost_mask.sampling_step(under.size // 3), ghost_mask.FEWEST_STILL
+        rules = ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW
+        measures, kept = (_Measure * 3)(), []
         for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
             curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
-            data = [address(curve) for curve in curves]
-            rules = ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW
-            measure = _Measure(*data, moving, KNOTS, LEVELS, step, ghost_mask.FEWEST_STILL, *rules)
-            grids = (address(grid) + channel * grid.itemsize for grid in (under, over))
+            kept += curves
             results = address(found[0, channel]), address(found[1, channel])
-            check(self._grids.allowed_of_channel(byref(measure), *grids, *under.shape[:2], *results))
+            measures[channel] = _Measure(*(address(curve) for curve in curves), *results, moving, 0, *limits, *rules)
+        data = address(under), address(over), *under.shape[:2]
+        check(self._grids.allowed_by_channel(self._pool, measures, *data))
         return Allowed(found[0], found[1], ghost_mask.SPOILT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from ctypes import POINTER, Array, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
 from dataclasses import replace
 from functools import lru_cache
@@ -20,6 +21,9 @@ from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
+
+MOST_THREADS = 4
+"""The loops are short: with more, they would wait for each other."""
 
 
 class CompensationCall(Structure):
@@ -100,20 +104,24 @@ class _Noise(Structure):
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
-    loops.remake_means.argtypes = [POINTER(CompensationCall), c_int32, c_void_p]
+    loops.remake_means.argtypes = [c_void_p, POINTER(CompensationCall), c_int32, c_void_p]
     loops.remake_means.restype = c_int
-    loops.disagreement.argtypes = [POINTER(_Allowed), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
+    loops.disagreement.argtypes = [c_void_p, POINTER(_Allowed), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
-    loops.changes.argtypes = [POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
+    loops.changes.argtypes = [c_void_p, POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
     loops.changes.restype = None
     loops.count_levels.argtypes = [c_void_p, *shape, c_void_p, c_float, c_void_p]
     loops.count_levels.restype = None
-    loops.median_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p]
+    loops.median_levels.argtypes = [c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.median_levels.restype = None
-    loops.moved_cells.argtypes = [POINTER(_Moved), c_int32, c_void_p]
+    loops.moved_cells.argtypes = [c_void_p, POINTER(_Moved), c_int32, c_void_p]
     loops.moved_cells.restype = c_int
-    loops.find_move.argtypes = [POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
+    loops.find_move.argtypes = [c_void_p, POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
     loops.find_move.restype = c_int
+    loops.pool_open.argtypes = [c_int32]
+    loops.pool_open.restype = c_void_p
+    loops.pool_close.argtypes = [c_void_p]
+    loops.pool_close.restype = None
     declare_cycle(loops)
     declare_evidence(loops)
     return loops
@@ -122,8 +130,11 @@ def _library() -> ctypes.CDLL:
 class CompiledGridLoops(CompiledCycle, CompiledEvidence):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
+        """threads: that work on a loop, the caller's among them."""
         self._grids = _library()
+        self._pool: int | None = self._grids.pool_open(min(threads, MOST_THREADS) - 1)
+        weakref.finalize(self, self._grids.pool_close, self._pool)
 
     def disagreement(self, under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:
         """See GridLoops."""
@@ -135,7 +146,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         result = np.empty(under.shape[:2], np.float32)
         gate = None if gate is None else np.ascontiguousarray(gate, np.float32)
         data = address(under), address(over), None if gate is None else address(gate)
-        self._grids.disagreement(byref(call), *data, *result.shape, address(result))
+        self._grids.disagreement(self._pool, byref(call), *data, *result.shape, address(result))
         return result
 
     def changes(self, grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
@@ -145,7 +156,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         limits = ghost_mask.CONTRAST_PART, ghost_mask.CHANGE_SURE, ghost_mask.CHANGE_CERTAIN
         call = _Noise(address(variance), len(variance), *limits)
         result = np.empty(grid.shape[:2], np.float32)
-        self._grids.changes(byref(call), address(grid), address(before), *result.shape, address(result))
+        self._grids.changes(self._pool, byref(call), address(grid), address(before), *result.shape, address(result))
         return result
 
     def histograms(self, grid: Grid, mask: Mask | None = None, least: float = 0.0) -> Curve:
@@ -163,7 +174,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         values, table = np.ascontiguousarray(values, np.float32), np.ascontiguousarray(curves, np.float32)
         result = np.empty(values.shape[:2], np.float32)
         data = address(values), address(table)
-        self._grids.median_levels(*data, intensity_mapping.KNOTS, result.size, address(result))
+        self._grids.median_levels(self._pool, *data, intensity_mapping.KNOTS, result.size, address(result))
         return result
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -172,7 +183,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         height, width, channels = picture.shape
         result = np.empty_like(picture)
         call = _Moved(address(picture), height, width, channels, width * channels, *_offsets(move, height, width))
-        check(self._grids.moved_cells(byref(call), 1, address(result)))
+        check(self._grids.moved_cells(self._pool, byref(call), 1, address(result)))
         return result
 
     def moved_planes(self, planes: Planes, move: Move) -> Planes:
@@ -181,13 +192,13 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         height, count, width = rows.shape
         result = np.empty_like(rows)
         call = _Moved(address(rows), height, width, 1, count * width, *_offsets(move, height, width))
-        check(self._grids.moved_cells(byref(call), count, address(result)))
+        check(self._grids.moved_cells(self._pool, byref(call), count, address(result)))
         return planes_of(result)
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
         result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
-        check(self._grids.remake_means(byref(call), len(there) // len(small), address(result)))
+        check(self._grids.remake_means(self._pool, byref(call), len(there) // len(small), address(result)))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
@@ -204,7 +215,8 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         )
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
         found = (c_double * 3)()
-        check(self._grids.find_move(byref(call), *[address(plane) for plane in planes], *other.shape, found))
+        data = byref(call), *(address(plane) for plane in planes), *other.shape, found
+        check(self._grids.find_move(self._pool, *data))
         return Move(*found)
 
 

@@ -69,7 +69,7 @@ class CpuFuser:
         self.settings = settings
         self.model_sha256 = net.sha256
         self.threads = threads or usable_cores()
-        self.loops = loops or (CompiledLoops() if compiled() else NumpyLoops())
+        self.loops = loops or (CompiledLoops(self.threads) if compiled() else NumpyLoops())
         self._net = net
         self._tile = tile
         self._moved: dict[int, Pixels] = {}  # exposures made anew by motion compensation; kept from bracket to bracket

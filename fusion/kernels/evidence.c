@@ -1,5 +1,6 @@
 /* What grids show of their exposures: intensity mapping functions (fusion/motion/intensity_mapping.py), what two exposures may
  * differ by (ghost_mask.py), noise over time (temporal_noise.py). No state. */
+#include "pool.h"
 #include "rows.h"
 
 #include <math.h>
@@ -34,9 +35,28 @@ static float ranked(float *values, int32_t count, int32_t rank)
 
 /* ---- noise over time ---- */
 
+#define LEAST_LEVELS 4 /* that are worth another thread */
+
+/* Values by level; edges[l + 1] is where level l begins. */
+typedef struct {
+    float *values;
+    const int32_t *edges;
+    int32_t levels, count, fewest;
+    float *out;
+} Sorted;
+
+static void medians_of_levels(void *job, int32_t from, int32_t to)
+{
+    const Sorted *sorted = job;
+    for (int32_t l = from; l < to; l++) {
+        int32_t first = sorted->edges[l + 1], seen = (l + 1 < sorted->levels ? sorted->edges[l + 2] : sorted->count) - first;
+        sorted->out[l] = seen >= sorted->fewest ? ranked(sorted->values + first, seen, seen / 2) : -1;
+    }
+}
+
 /* The median difference of two grids (height x width x 3) at each of `levels` intervals of the larger value, among the samples of
  * every `step`-th cell; -1 for a level that fewer than `fewest` samples have. 0, or 1 if out of memory. */
-int median_differences(const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
+int median_differences(Pool *pool, const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
                        int32_t fewest, float *out)
 {
     size_t most = 3 * ((size_t)height / step + 1) * ((size_t)width / step + 1);
@@ -63,10 +83,8 @@ int median_differences(const float *grid, const float *old, int32_t height, int3
         edges[l + 1] += edges[l];
     for (int32_t i = count - 1; i >= 0; i--)
         sorted[--edges[level[i] + 1]] = differences[i]; /* afterwards edges[l + 1] is where level l begins */
-    for (int32_t l = 0; l < levels; l++) {
-        int32_t first = edges[l + 1], seen = (l + 1 < levels ? edges[l + 2] : count) - first;
-        out[l] = seen >= fewest ? ranked(sorted + first, seen, seen / 2) : -1;
-    }
+    Sorted job = {sorted, edges, levels, count, fewest, out};
+    pool_run(pool, medians_of_levels, &job, levels, LEAST_LEVELS);
     free(memory);
     return 0;
 }
@@ -92,8 +110,10 @@ static void interpolate(const double *places, const double *values, int32_t coun
 
 /* See the constants of fusion/motion/ghost_mask.py. */
 typedef struct {
-    const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance (or NULL) */
+    const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance */
+    double *expected, *noise;               /* the result: expected value and variance of the brighter grid */
     const float *changed;                   /* a cell: how surely it has changed, or NULL */
+    int32_t failed;                         /* out of memory */
     int32_t knots, levels, step, fewest_still;
     double code, spread_of_mad, still_below;
 } Measure;
@@ -163,10 +183,9 @@ static int32_t spreads_of_parts(const Measure *measure, Samples *samples, double
     return parts;
 }
 
-/* Expected value and variance (knots + 1 each) of one channel of the brighter grid, by the level of the darker one (both height x
- * width x 3, from that channel on): `_measured` of fusion/motion/ghost_mask.py. 0, or 1 if out of memory. */
-int allowed_of_channel(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width, double *expected,
-                       double *noise)
+/* Of one channel of two grids (both height x width x 3, from that channel on): `_measured` of fusion/motion/ghost_mask.py. Returns 1 if
+ * out of memory. */
+static int allowed_of_channel(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width)
 {
     size_t most = ((size_t)height / measure->step + 1) * ((size_t)width / measure->step + 1), knots = (size_t)measure->knots + 2;
     double *memory = malloc(3 * (size_t)measure->levels * sizeof(double) + most * (4 * sizeof(float) + 2) + knots * sizeof(int32_t));
@@ -179,6 +198,7 @@ int allowed_of_channel(const Measure *measure, const float *under, const float *
     take_samples(measure, under, over, height, width, &samples);
     sort_samples(measure, &samples, counts);
     int32_t parts = spreads_of_parts(measure, &samples, at, medians, spreads);
+    double *expected = measure->expected, *noise = measure->noise;
     interpolate(at, medians, parts, measure->knots, expected);
     interpolate(at, spreads, parts, measure->knots, noise);
     for (int32_t k = 0; k <= measure->knots; k++) {
@@ -186,10 +206,34 @@ int allowed_of_channel(const Measure *measure, const float *under, const float *
         double spread = held(noise[k], measure->code + 0.25 * code, 0.03 + 2 * code);
         expected[k] = held(measure->brighter[k] - held(expected[k], -bias, bias), 0, 1);
         spread *= spread;
-        noise[k] = measure->least && measure->least[k] > spread ? measure->least[k] : spread;
+        noise[k] = measure->least[k] > spread ? measure->least[k] : spread;
     }
     free(memory);
     return 0;
+}
+
+typedef struct {
+    Measure *measures;
+    const float *under, *over;
+    int32_t height, width;
+} Channels;
+
+static void allowed_of_channels(void *job, int32_t first, int32_t end)
+{
+    const Channels *grids = job;
+    for (int32_t c = first; c < end; c++) {
+        Measure *measure = grids->measures + c;
+        measure->failed = allowed_of_channel(measure, grids->under + c, grids->over + c, grids->height, grids->width);
+    }
+}
+
+/* By channel, expected value and variance of the brighter of two grids (height x width x 3), by the level of the darker one: into the
+ * three `measures`. 0, or 1 if out of memory. */
+int allowed_by_channel(Pool *pool, Measure *measures, const float *under, const float *over, int32_t height, int32_t width)
+{
+    Channels job = {measures, under, over, height, width};
+    pool_run(pool, allowed_of_channels, &job, 3, 1);
+    return measures[0].failed || measures[1].failed || measures[2].failed;
 }
 
 /* ---- intensity mapping functions ---- */

@@ -1,10 +1,13 @@
 /* Where two exposures show different things (fusion/motion/ghost_mask.py), for the CPU. No state. */
+#include "pool.h"
 #include "rows.h"
 
 #include <math.h>
 #include <string.h>
 
 #define BLOCK_CELLS 32
+#define LEAST_ROWS 8 /* that are worth another thread, */
+#define LEAST_CELLS 4096
 
 typedef struct {
     const float (*levels)[2]; /* 3 x knots + 1, a channel after the other: for each of the darker exposure's values the
@@ -133,12 +136,21 @@ VECTORISED static int any_positive(const float *restrict values, int32_t count)
     return any;
 }
 
-/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1, times `gate` (height x width) unless that is NULL. */
-void disagreement(const Allowed *allowed, const float *under, const float *over, const float *gate, int32_t height, int32_t width,
-                  float *out)
+typedef struct {
+    const Allowed *allowed;
+    const float *under, *over, *gate;
+    int32_t height, width;
+    float *out;
+} Disagreement;
+
+static void disagreement_of_rows(void *job, int32_t top, int32_t bottom)
 {
-    float levels[3 * BLOCK_CELLS][2], squares[3 * BLOCK_CELLS];
-    for (int32_t y = 0; y < height; y++)
+    const Disagreement *grids = job;
+    const Allowed *allowed = grids->allowed;
+    const float *under = grids->under, *over = grids->over, *gate = grids->gate;
+    int32_t height = grids->height, width = grids->width;
+    float levels[3 * BLOCK_CELLS][2], squares[3 * BLOCK_CELLS], *out = grids->out;
+    for (int32_t y = top; y < bottom; y++)
         for (int32_t x = 0; x < width; x += BLOCK_CELLS) {
             int32_t count = width - x < BLOCK_CELLS ? width - x : BLOCK_CELLS;
             size_t first = (size_t)y * width + x;
@@ -159,6 +171,14 @@ void disagreement(const Allowed *allowed, const float *under, const float *over,
             for (int32_t i = 0; gate && i < count; i++)
                 out[first + i] *= gate[first + i];
         }
+}
+
+/* How surely two grids (height x width x 3, encoded 0..1) disagree, 0..1, times `gate` (height x width) unless that is NULL. */
+void disagreement(Pool *pool, const Allowed *allowed, const float *under, const float *over, const float *gate, int32_t height,
+                  int32_t width, float *out)
+{
+    Disagreement job = {allowed, under, over, gate, height, width, out};
+    pool_run(pool, disagreement_of_rows, &job, height, LEAST_ROWS);
 }
 
 /* ---- two frames of one exposure ---- */
@@ -196,11 +216,21 @@ VECTORISED static void change_of_row(const float *restrict grid, const float *re
     }
 }
 
-/* How surely two frames (height x width x 3, encoded 0..1) of one exposure differ, 0..1. */
-void changes(const Noise *noise, const float *grid, const float *before, int32_t height, int32_t width, float *out)
+typedef struct {
+    const Noise *noise;
+    const float *grid, *before;
+    int32_t height, width;
+    float *out;
+} Changes;
+
+static void changes_of_rows(void *job, int32_t top, int32_t bottom)
 {
-    float variance[3 * BLOCK_CELLS], squares[3 * BLOCK_CELLS];
-    for (int32_t y = 0; y < height; y++)
+    const Changes *frames = job;
+    const Noise *noise = frames->noise;
+    const float *grid = frames->grid, *before = frames->before;
+    int32_t height = frames->height, width = frames->width;
+    float variance[3 * BLOCK_CELLS], squares[3 * BLOCK_CELLS], *out = frames->out;
+    for (int32_t y = top; y < bottom; y++)
         for (int32_t x = 0; x < width; x += BLOCK_CELLS) {
             int32_t count = width - x < BLOCK_CELLS ? width - x : BLOCK_CELLS;
             size_t first = (size_t)y * width + x;
@@ -216,6 +246,21 @@ void changes(const Noise *noise, const float *grid, const float *before, int32_t
         }
 }
 
+/* How surely two frames (height x width x 3, encoded 0..1) of one exposure differ, 0..1. */
+void changes(Pool *pool, const Noise *noise, const float *grid, const float *before, int32_t height, int32_t width, float *out)
+{
+    Changes job = {noise, grid, before, height, width, out};
+    pool_run(pool, changes_of_rows, &job, height, LEAST_ROWS);
+}
+
+VECTORISED static int any_at_least(const float *restrict values, float least, int32_t count)
+{
+    int any = 0;
+    for (int32_t i = 0; i < count; i++)
+        any |= values[i] >= least;
+    return any;
+}
+
 /* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. mask: of those where
  * it is at least `least`, or NULL. */
 void count_levels(const float *grid, int32_t cells, int32_t knots, const float *mask, float least, int32_t *counts)
@@ -223,6 +268,8 @@ void count_levels(const float *grid, int32_t cells, int32_t knots, const float *
     int32_t places[3 * BLOCK_CELLS];
     for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
         int32_t samples = 3 * (cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS);
+        if (mask && !any_at_least(mask + first, least, samples / 3))
+            continue;
         places_of_row(grid + 3 * (size_t)first, (float)knots, samples, places);
         for (int32_t i = 0; i < samples; i += 3) {
             if (mask && mask[first + i / 3] < least)
@@ -244,14 +291,20 @@ VECTORISED static void medians_of(const float *restrict blue, const float *restr
     }
 }
 
-/* The median over a cell's channels of what a table for each (3 x knots + 1) holds at its values. */
-void median_levels(const float *grid, const float *table, int32_t knots, int32_t cells, float *out)
+typedef struct {
+    const float *grid, *table;
+    int32_t knots;
+    float *out;
+} Medians;
+
+static void medians_of_cells(void *job, int32_t start, int32_t end)
 {
-    int32_t places[3 * BLOCK_CELLS];
-    float values[3][BLOCK_CELLS];
-    const float *blue = table, *green = table + knots + 1, *red = green + knots + 1;
-    for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
-        int32_t count = cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS;
+    const Medians *medians = job;
+    const float *grid = medians->grid, *blue = medians->table, *green = blue + medians->knots + 1, *red = green + medians->knots + 1;
+    int32_t knots = medians->knots, places[3 * BLOCK_CELLS];
+    float values[3][BLOCK_CELLS], *out = medians->out;
+    for (int32_t first = start; first < end; first += BLOCK_CELLS) {
+        int32_t count = end - first < BLOCK_CELLS ? end - first : BLOCK_CELLS;
         places_of_row(grid + 3 * (size_t)first, (float)knots, 3 * count, places);
         for (int32_t i = 0; i < count; i++) {
             values[0][i] = blue[places[3 * i]];
@@ -260,4 +313,11 @@ void median_levels(const float *grid, const float *table, int32_t knots, int32_t
         }
         medians_of(values[0], values[1], values[2], count, out + first);
     }
+}
+
+/* The median over a cell's channels of what a table for each (3 x knots + 1) holds at its values. */
+void median_levels(Pool *pool, const float *grid, const float *table, int32_t knots, int32_t cells, float *out)
+{
+    Medians job = {grid, table, knots, out};
+    pool_run(pool, medians_of_cells, &job, cells, LEAST_CELLS);
 }

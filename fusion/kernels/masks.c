@@ -1,6 +1,8 @@
 /* Masks of a grid (fusion/motion/ghost_mask.py): made whole and wider, in 255ths; ramps of window means. No state. */
+#include "pool.h"
 #include "rows.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,44 +59,53 @@ static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius,
     }
 }
 
-/* Without gaps of less than 2 gap + 1 cells, and `wider` cells wider; out: height x width, 0..1 in 255ths. 0, or 1 if out of
- * memory. */
-int soft_mask(const float *mask, int32_t height, int32_t width, int32_t gap, int32_t wider, float *out)
-{
-    size_t count = (size_t)height * width;
-    uint8_t *cells = malloc(2 * count), *room = cells + count;
-    if (!cells)
-        return 1;
-    if (to_codes(mask, count, cells)) {
-        widen(cells, height, width, gap, room);
-        complement(cells, count);
-        widen(cells, height, width, gap, room);
-        complement(cells, count);
-        widen(cells, height, width, wider, room);
-    }
-    to_shares(cells, count, out);
-    free(cells);
-    return 0;
-}
+#define LEAST_ROWS 20 /* that are worth another thread, which also does rows around them */
 
-/* The largest of `count` masks, `wider` cells wider, in the same form. */
-int wider_mask(const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t wider, float *out)
+/* Masks of height x width cells, and the one that is made of them. */
+typedef struct {
+    const float *const *masks;
+    int32_t count, height, width, gap, wider;
+    float *out;
+    _Atomic int failed; /* out of memory */
+} Masks;
+
+/* The largest of the masks, without gaps and wider; computed on the rows around as well, on which the result depends. */
+static void widen_rows(void *job, int32_t top, int32_t bottom)
 {
-    size_t cells = (size_t)height * width;
-    uint8_t *most = malloc(2 * cells), *room = most + cells;
-    if (!most)
-        return 1;
-    int any = to_codes(masks[0], cells, most);
-    for (int32_t m = 1; m < count; m++) {
-        any |= to_codes(masks[m], cells, room);
+    Masks *masks = job;
+    int32_t reach = 2 * masks->gap + masks->wider, first = top > reach ? top - reach : 0, width = masks->width;
+    int32_t height = (bottom + reach < masks->height ? bottom + reach : masks->height) - first;
+    size_t count = (size_t)height * width, start = (size_t)first * width;
+    uint8_t *cells = malloc(2 * count), *room = cells + count;
+    if (!cells) {
+        masks->failed = 1;
+        return;
+    }
+    int any = to_codes(masks->masks[0] + start, count, cells);
+    for (int32_t m = 1; m < masks->count; m++) {
+        any |= to_codes(masks->masks[m] + start, count, room);
         for (int32_t y = 0; y < height; y++)
-            larger(most + (size_t)y * width, room + (size_t)y * width, width);
+            larger(cells + (size_t)y * width, room + (size_t)y * width, width);
+    }
+    if (any && masks->gap) {
+        widen(cells, height, width, masks->gap, room);
+        complement(cells, count);
+        widen(cells, height, width, masks->gap, room);
+        complement(cells, count);
     }
     if (any)
-        widen(most, height, width, wider, room);
-    to_shares(most, cells, out);
-    free(most);
-    return 0;
+        widen(cells, height, width, masks->wider, room);
+    to_shares(cells + (size_t)(top - first) * width, (size_t)(bottom - top) * width, masks->out + (size_t)top * width);
+    free(cells);
+}
+
+/* The largest of `count` masks, without gaps of less than 2 gap + 1 cells, and `wider` cells wider; out: height x width, 0..1 in 255ths.
+ * 0, or 1 if out of memory. */
+int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t gap, int32_t wider, float *out)
+{
+    Masks job = {masks, count, height, width, gap, wider, out, 0};
+    pool_run(pool, widen_rows, &job, height, LEAST_ROWS);
+    return job.failed;
 }
 
 /* ---- ramps of means ---- */
@@ -133,26 +144,46 @@ VECTORISED static void ramp_of_sums(const float *restrict sums, int32_t count, f
     }
 }
 
-/* Means of a plane over windows of 2 radius + 1 cells, on `count` ramps (start, end): 0 from the start up, 1 from the end down; out:
- * count x height x width. 0, or 1 if out of memory. */
-int falling_ramps(const float *plane, int32_t height, int32_t width, int32_t radius, const float (*ramps)[2], int32_t count, float *out)
+typedef struct {
+    const float *plane;
+    int32_t height, width, radius, count;
+    const float (*ramps)[2];
+    float *out;
+    _Atomic int failed; /* out of memory */
+} Ramps;
+
+static void ramp_rows(void *job, int32_t top, int32_t bottom)
 {
+    Ramps *ramps = job;
+    int32_t height = ramps->height, width = ramps->width, radius = ramps->radius;
+    int32_t first = top > radius ? top - radius : 0, last = bottom + radius < height ? bottom + radius : height;
     size_t cells = (size_t)height * width;
-    float *rows = malloc((cells + width) * sizeof *rows), *sums = rows + cells;
+    float *rows = malloc((size_t)(last - first + 1) * width * sizeof *rows), *sums = rows + (size_t)(last - first) * width;
     float part = 1.0f / (float)((2 * radius + 1) * (2 * radius + 1));
-    if (!rows)
-        return 1;
-    for (int32_t y = 0; y < height; y++)
-        sum_across(plane + (size_t)y * width, width, radius, rows + (size_t)y * width);
-    for (int32_t y = 0; y < height; y++) {
-        memcpy(sums, rows + (size_t)mirrored(y - radius, height) * width, (size_t)width * sizeof *sums);
+    if (!rows) {
+        ramps->failed = 1;
+        return;
+    }
+    for (int32_t y = first; y < last; y++)
+        sum_across(ramps->plane + (size_t)y * width, width, radius, rows + (size_t)(y - first) * width);
+    for (int32_t y = top; y < bottom; y++) {
+        memcpy(sums, rows + (size_t)(mirrored(y - radius, height) - first) * width, (size_t)width * sizeof *sums);
         for (int32_t i = 1 - radius; i <= radius; i++)
-            add_cells(sums, rows + (size_t)mirrored(y + i, height) * width, width);
-        for (int32_t r = 0; r < count; r++) {
-            float scale = 1.0f / (ramps[r][0] - ramps[r][1]);
-            ramp_of_sums(sums, width, ramps[r][0] * scale, part * scale, out + r * cells + (size_t)y * width);
+            add_cells(sums, rows + (size_t)(mirrored(y + i, height) - first) * width, width);
+        for (int32_t r = 0; r < ramps->count; r++) {
+            float scale = 1.0f / (ramps->ramps[r][0] - ramps->ramps[r][1]);
+            ramp_of_sums(sums, width, ramps->ramps[r][0] * scale, part * scale, ramps->out + r * cells + (size_t)y * width);
         }
     }
     free(rows);
-    return 0;
+}
+
+/* Means of a plane over windows of 2 radius + 1 cells, on `count` ramps (start, end): 0 from the start up, 1 from the end down; out:
+ * count x height x width. 0, or 1 if out of memory. */
+int falling_ramps(Pool *pool, const float *plane, int32_t height, int32_t width, int32_t radius, const float (*ramps)[2], int32_t count,
+                  float *out)
+{
+    Ramps job = {plane, height, width, radius, count, ramps, out, 0};
+    pool_run(pool, ramp_rows, &job, height, LEAST_ROWS + 2 * radius);
+    return job.failed;
 }

@@ -1,5 +1,6 @@
 /* The other exposure at the reference's moment (fusion/motion/compensation.py), row by row, for the CPU. No state. */
 #include "motion.h"
+#include "pool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -414,15 +415,22 @@ static void add_change(const Compensation *job, const float *fill, float belief,
         mean[c] += share * (made[c] - there[c]);
 }
 
-/* Means of cells x cells of the other exposure's grid, already without the move, become as they would have been; job->table
- * holds the curves at `codes` places. 0, or 1 if out of memory. */
-int remake_means(const Compensation *job, int32_t cells, float *means)
+#define LEAST_ROWS 8 /* of means, that are worth another thread */
+
+typedef struct {
+    const Compensation *job;
+    int32_t cells;
+    float *fills, *means; /* a row of the fill for each batch */
+} Remaking;
+
+static void remake_rows(void *argument, int32_t top, int32_t bottom)
 {
-    int32_t width = job->other.width;
-    float *fill = NULL, part = 1.0f / (float)(cells * cells);
-    if (job->fill && !(fill = malloc(3 * ((size_t)job->fill_width + 1) * sizeof *fill)))
-        return 1;
-    for (int32_t y = 0; y < job->other.height; y++) {
+    const Remaking *remaking = argument;
+    const Compensation *job = remaking->job;
+    int32_t width = job->other.width, cells = remaking->cells;
+    float *fill = job->fill ? remaking->fills + 3 * (size_t)(top / LEAST_ROWS) * (job->fill_width + 1) : NULL;
+    float *means = remaking->means, part = 1.0f / (float)(cells * cells);
+    for (int32_t y = top * cells; y < bottom * cells; y++) {
         const float *seen = row_of(&job->reference, y), *there = row_of(&job->other, y), *share = job->mask + (size_t)y * width;
         float *row = means + 3 * (size_t)(y / cells) * (width / cells);
         if (!any_positive(share, width))
@@ -433,6 +441,18 @@ int remake_means(const Compensation *job, int32_t cells, float *means)
             if (share[x] > 0)
                 add_change(job, fill, job->belief ? job->belief[(size_t)y * width + x] : 1, x, part * share[x], seen + 3 * x, there + 3 * x, row + 3 * (x / cells));
     }
-    free(fill);
+}
+
+/* Means of cells x cells of the other exposure's grid, already without the move, become as they would have been; job->table
+ * holds the curves at `codes` places. 0, or 1 if out of memory. */
+int remake_means(Pool *pool, const Compensation *job, int32_t cells, float *means)
+{
+    int32_t rows = job->other.height / cells;
+    float *fills = job->fill ? malloc(3 * ((size_t)rows / LEAST_ROWS + 1) * ((size_t)job->fill_width + 1) * sizeof *fills) : NULL;
+    if (job->fill && !fills)
+        return 1;
+    Remaking remaking = {job, cells, fills, means};
+    pool_run(pool, remake_rows, &remaking, rows, LEAST_ROWS);
+    free(fills);
     return 0;
 }

@@ -6,6 +6,7 @@
  */
 #include "job.h"
 #include "pixels.h"
+#include "pool.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -536,12 +537,24 @@ static float decode_between(const Tables *tables, float encoded)
     return low + (position - (float)index) * (tables->decode_fine[index + 1] - low);
 }
 
-/* L*, or with `tone` that of the luma, and C*ab of `count` pixels, encoded 0..1. */
-void small_lab(const Constants *constants, const Tables *tables, int32_t tone, const float *encoded, int32_t count,
-               float *lightness, float *chroma)
+typedef struct {
+    const Constants *constants;
+    const Tables *tables;
+    int32_t tone, count;
+    const float *encoded;
+    float *lightness, *chroma;
+} SmallPicture;
+
+static void small_blocks(void *job, int32_t first, int32_t end)
 {
+    const SmallPicture *picture = job;
+    const Constants *constants = picture->constants;
+    const Tables *tables = picture->tables;
+    const float *encoded = picture->encoded;
+    float *lightness = picture->lightness, *chroma = picture->chroma;
+    int32_t count = picture->count < BLOCK * end ? picture->count : BLOCK * end, tone = picture->tone;
     Tones tones;
-    for (int32_t start = 0; start < count; start += BLOCK) {
+    for (int32_t start = BLOCK * first; start < count; start += BLOCK) {
         int32_t block = count - start < BLOCK ? count - start : BLOCK;
         const float *p = encoded + 3 * (size_t)start;
         for (int32_t i = 0; i < block; i++) {
@@ -558,6 +571,16 @@ void small_lab(const Constants *constants, const Tables *tables, int32_t tone, c
                 lightness[start + i] = 116.0f * on_curve(&constants->f_of_luma, luma, 1) - 16.0f;
             }
     }
+}
+
+#define LEAST_BLOCKS 12 /* that are worth another thread */
+
+/* L*, or with `tone` that of the luma, and C*ab of `count` pixels, encoded 0..1. */
+void small_lab(Pool *pool, const Constants *constants, const Tables *tables, int32_t tone, const float *encoded, int32_t count,
+               float *lightness, float *chroma)
+{
+    SmallPicture job = {constants, tables, tone, count, encoded, lightness, chroma};
+    pool_run(pool, small_blocks, &job, (count + BLOCK - 1) / BLOCK, LEAST_BLOCKS);
 }
 
 /* What a row of two small pictures (width x 3, encoded 0..1) shows of the colour drift: six rows, of each channel the logarithm

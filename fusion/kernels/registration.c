@@ -1,4 +1,5 @@
 /* The search for the move of the whole picture, and small pictures without it (fusion/motion/registration.py). No state. */
+#include "pool.h"
 #include "rows.h"
 
 #include <math.h>
@@ -20,13 +21,17 @@ typedef struct {
     int32_t steps, smallest_side;
 } Search;
 
-/* The reference (height x width) with its slopes to the right and down, and room for a row of the other exposure. */
+/* The reference (height x width) with its slopes to the right and down, room for rows of the other
+ * exposure, one for each batch, and for the sums of each row. */
 typedef struct {
-    float *plane, *along, *down, *columns, *row;
+    float *plane, *along, *down, *columns, *rows;
+    double *sums;
 } Still;
 
 /* Normal equations of (dx, dy, turn): upper triangle of the matrix, right side, usable cells, sum of robust differences. */
 #define SUMS 11
+
+#define LEAST_ROWS 24 /* of so small a picture that are worth another thread */
 
 static int32_t limited(double value, int32_t last) { return value < 0 ? 0 : value > last ? last : (int32_t)value; }
 static float part(float value) { return value < 0 ? 0 : value > 1 ? 1 : value; }
@@ -103,30 +108,45 @@ static void number_columns(const Moved *plane, float *columns)
             *columns++ = (float)x;
 }
 
+typedef struct {
+    const Moved *first;
+    int32_t count;
+    const float *columns;
+    float *out;
+} Pictures;
+
+static void moved_rows(void *job, int32_t top, int32_t bottom)
+{
+    const Pictures *pictures = job;
+    Moved plane = *pictures->first;
+    int32_t row = plane.width * plane.channels;
+    float *out = pictures->out;
+    for (int32_t p = 0; p < pictures->count; p++, plane.cells += row, out += row)
+        for (int32_t y = top; y < bottom; y++)
+            moved_row(&plane, pictures->columns, y, out + (size_t)y * plane.stride);
+}
+
 /* The whole picture without the move, and `pictures` - 1 more whose first rows follow its first row, and so on. 0, or 1 if out of
  * memory. */
-int moved_cells(const Moved *picture, int32_t pictures, float *out)
+int moved_cells(Pool *pool, const Moved *picture, int32_t pictures, float *out)
 {
-    Moved plane = *picture;
-    int32_t row = plane.width * plane.channels;
-    float *columns = malloc((size_t)row * sizeof *columns);
+    float *columns = malloc((size_t)picture->width * picture->channels * sizeof *columns);
     if (!columns)
         return 1;
-    number_columns(&plane, columns);
-    for (int32_t p = 0; p < pictures; p++, plane.cells += row, out += row)
-        for (int32_t y = 0; y < plane.height; y++)
-            moved_row(&plane, columns, y, out + (size_t)y * plane.stride);
+    Pictures job = {picture, pictures, columns, out};
+    number_columns(picture, columns);
+    pool_run(pool, moved_rows, &job, picture->height, LEAST_ROWS);
     free(columns);
     return 0;
 }
 
 /* ---- the search ---- */
 
-VECTORISED static void add_row(const Search *search, const Still *still, const Moved *other, int32_t y, double *restrict out)
+VECTORISED static void add_row(const Search *search, const Still *still, const Moved *other, const float *row, int32_t y, double *restrict out)
 {
     size_t first = (size_t)y * other->width;
     const float *restrict plane = still->plane + first, *restrict along = still->along + first, *restrict down = still->down + first;
-    const float *restrict columns = still->columns, *restrict there = still->row;
+    const float *restrict columns = still->columns, *restrict there = row;
     const float ceiling = search->ceiling, tolerance = search->tolerance;
     const float middle_x = 0.5f * (float)(other->width - 1), below_middle = (float)y - 0.5f * (float)(other->height - 1);
     const float last_x = (float)(other->width - 1), last_y = (float)(other->height - 1);
@@ -156,20 +176,37 @@ VECTORISED static void add_row(const Search *search, const Still *still, const M
     }
     const float sums[SUMS] = {xx, xy, xt, yy, yt, tt, xr, yr, tr, cells, loss};
     for (int i = 0; i < SUMS; i++)
-        out[i] += sums[i];
+        out[i] = (double)sums[i];
+}
+
+typedef struct {
+    const Search *search;
+    const Still *still;
+    const Moved *other;
+} Comparison;
+
+static void compare_rows(void *job, int32_t top, int32_t bottom)
+{
+    const Comparison *planes = job;
+    const Still *still = planes->still;
+    float *row = still->rows + (size_t)(top / LEAST_ROWS) * planes->other->width;
+    for (int32_t y = top; y < bottom; y++) {
+        moved_row(planes->other, still->columns, y, row);
+        add_row(planes->search, still, planes->other, row, y, still->sums + (size_t)y * SUMS);
+    }
 }
 
 /* `move`: dx, dy in cells, turn about the middle. See Move.offsets. */
-static void add_up(const Search *search, const Still *still, Moved *other, const double *move, double *sums)
+static void add_up(Pool *pool, const Search *search, const Still *still, Moved *other, const double *move, double *sums)
 {
+    Comparison job = {search, still, other};
     double x = 0.5 * (other->width - 1), y = 0.5 * (other->height - 1);
     other->across[0] = -move[2], other->across[1] = move[0] + move[2] * y;
     other->down[0] = move[2], other->down[1] = move[1] - move[2] * x;
+    pool_run(pool, compare_rows, &job, other->height, LEAST_ROWS);
     memset(sums, 0, SUMS * sizeof *sums);
-    for (int32_t row = 0; row < other->height; row++) {
-        moved_row(other, still->columns, row, still->row);
-        add_row(search, still, other, row, sums);
-    }
+    for (int32_t i = 0; i < other->height * SUMS; i++)
+        sums[i % SUMS] += still->sums[i];
 }
 
 static double seen(const Moved *other, const double *sums) { return sums[9] / ((double)other->height * other->width); }
@@ -186,11 +223,11 @@ static void solve(const double *sums, double regular, double *step)
     step[2] = -(ac * side[0] + bc * side[1] + cc * side[2]) / determinant;
 }
 
-static void refine(const Search *search, const Still *still, Moved *other, double *move)
+static void refine(Pool *pool, const Search *search, const Still *still, Moved *other, double *move)
 {
     for (int32_t n = 0; n < search->steps; n++) {
         double sums[SUMS], step[3];
-        add_up(search, still, other, move, sums);
+        add_up(pool, search, still, other, move, sums);
         if (seen(other, sums) < search->least_seen) {
             memset(move, 0, 3 * sizeof *move);
             return;
@@ -244,7 +281,7 @@ static void halve(const float *plane, int32_t height, int32_t width, float *out)
 }
 
 /* From coarse to fine: at each level, made from the one below, the move found so far is refined. */
-static void descend(const Search *search, Still still, Moved other, float *room, double *move)
+static void descend(Pool *pool, const Search *search, Still still, Moved other, float *room, double *move)
 {
     int32_t height = other.height, width = other.width;
     if ((height < width ? height : width) >= 2 * search->smallest_side) {
@@ -253,31 +290,32 @@ static void descend(const Search *search, Still still, Moved other, float *room,
         coarse.plane = room;
         halve(still.plane, height, width, room);
         halve(other.cells, height, width, room + cells);
-        descend(search, coarse, (Moved){.cells = room + cells, .height = height / 2, .width = width / 2, .channels = 1, .stride = width / 2},
-                room + 2 * cells, move);
+        Moved halved = {.cells = room + cells, .height = height / 2, .width = width / 2, .channels = 1, .stride = width / 2};
+        descend(pool, search, coarse, halved, room + 2 * cells, move);
     }
     find_slopes(&still, height, width);
     move[0] *= 2, move[1] *= 2;
-    refine(search, &still, &other, move);
+    refine(pool, search, &still, &other, move);
 }
 
 /* The move of `other` from `reference` (height x width each): dx, dy in cells, turn; zeros if undoing it is no gain. 0, or 1
  * if out of memory. */
-int find_move(const Search *search, float *reference, const float *other, int32_t height, int32_t width, double *move)
+int find_move(Pool *pool, const Search *search, float *reference, const float *other, int32_t height, int32_t width, double *move)
 {
     size_t cells = (size_t)height * width;
-    float *memory = malloc((3 * cells + 2 * (size_t)width) * sizeof *memory); /* all levels below take less than the first */
+    double *memory = malloc((size_t)height * SUMS * sizeof(double) + (3 * cells + ((size_t)height / LEAST_ROWS + 2) * width) * sizeof(float));
     if (!memory)
         return 1;
-    Still still = {reference, memory, memory + cells, memory + 2 * cells, memory + 2 * cells + width};
+    float *room = (float *)(memory + (size_t)height * SUMS); /* all levels below take less than the first */
+    Still still = {reference, room, room + cells, room + 2 * cells, room + 2 * cells + width, memory};
     Moved moved = {.cells = other, .height = height, .width = width, .channels = 1, .stride = width};
     double before[SUMS], after[SUMS];
     const double none[3] = {0};
     number_columns(&moved, still.columns);
     memset(move, 0, 3 * sizeof *move);
-    descend(search, still, moved, still.row + width, move);
-    add_up(search, &still, &moved, none, before);
-    add_up(search, &still, &moved, move, after);
+    descend(pool, search, still, moved, still.rows + ((size_t)height / LEAST_ROWS + 1) * width, move);
+    add_up(pool, search, &still, &moved, none, before);
+    add_up(pool, search, &still, &moved, move, after);
     int tells = seen(&moved, before) >= search->least_seen && seen(&moved, after) >= search->least_seen;
     if (!tells || after[10] * before[9] > search->gain * before[10] * after[9])
         memset(move, 0, 3 * sizeof *move);

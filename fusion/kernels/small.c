@@ -1,4 +1,5 @@
 /* Small pictures: averages over equal rectangles (fusion/method/downscale.py), for the CPU. No state. */
+#include "pool.h"
 #include "rows.h"
 
 #include <math.h>
@@ -174,6 +175,8 @@ int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t wi
 
 /* ---- cells ---- */
 
+#define LEAST_ROWS 16 /* of means, that are worth another thread; each has room of its own for a row of cells */
+
 VECTORISED static void add_floats(float *restrict sums, const float *restrict row, int32_t count)
 {
     for (int32_t i = 0; i < count; i++)
@@ -193,13 +196,21 @@ static inline __attribute__((always_inline)) void add_across(const float *restri
         }
 }
 
-/* Means over down x across cells (`channels` floats each) of `height` x `width` rectangles. `row`: room for a row of cells. */
-void mean_cells(const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *row,
-                float *out)
+typedef struct {
+    const float *cells;
+    int32_t width, channels, down, across;
+    float *rows, *out;
+} Means;
+
+static void mean_rows(void *job, int32_t top, int32_t bottom)
 {
+    const Means *means = job;
+    int32_t width = means->width, channels = means->channels, down = means->down, across = means->across;
     int32_t samples = width * across * channels;
-    float scale = 1.0f / (float)(down * across);
-    for (int32_t y = 0; y < height; y++, out += width * channels) {
+    const float *cells = means->cells + (size_t)top * down * samples;
+    float scale = 1.0f / (float)(down * across), *row = means->rows + (size_t)(top / LEAST_ROWS) * samples;
+    float *out = means->out + (size_t)top * width * channels;
+    for (int32_t y = top; y < bottom; y++, out += width * channels) {
         memcpy(row, cells, (size_t)samples * sizeof *row);
         cells += samples;
         for (int32_t i = 1; i < down; i++, cells += samples)
@@ -211,4 +222,16 @@ void mean_cells(const float *cells, int32_t height, int32_t width, int32_t chann
         else
             add_across(row, width, across, channels, scale, out);
     }
+}
+
+/* Means over down x across cells (`channels` floats each) of `height` x `width` rectangles. 0, or 1 if out of memory. */
+int mean_cells(Pool *pool, const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *out)
+{
+    float *rows = malloc(((size_t)height / LEAST_ROWS + 1) * width * across * channels * sizeof *rows);
+    if (!rows)
+        return 1;
+    Means job = {cells, width, channels, down, across, rows, out};
+    pool_run(pool, mean_rows, &job, height, LEAST_ROWS);
+    free(rows);
+    return 0;
 }

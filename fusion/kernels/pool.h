@@ -1,0 +1,16 @@
+/* Threads that help with short loops over rows: some ten to some hundred microseconds of work, which begin and end often. */
+#ifndef LIVEMEF_POOL_H
+#define LIVEMEF_POOL_H
+
+#include <stdint.h>
+
+typedef struct Pool Pool;
+
+/* Does rows first..end (exclusive) of a job. */
+typedef void Part(void *job, int32_t first, int32_t end);
+
+/* Do all `rows`, in batches of `least` rows or more, with whoever of the pool is free; done on return. Helpers that are asleep or
+ * busy are not waited for. Alone where `pool` is NULL or works for another thread. */
+void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least);
+
+#endif
