@@ -69,26 +69,38 @@ static void outside(const float *made, const float *seen, int32_t height, int32_
     }
 }
 
+/* How dim the cells of a reference are, 0..1; returns whether any is. */
+static int dimness(const float *reference, size_t cells, float scale, float *out)
+{
+    int any = 0;
+    for (size_t i = 0; i < cells; i++) {
+        const float *cell = reference + 3 * i;
+        float largest = cell[0] > cell[1] ? cell[0] : cell[1], part = 2 - (largest > cell[2] ? largest : cell[2]) * scale;
+        out[i] = part < 0 ? 0 : part < 1 ? part : 1;
+        any |= part > 0;
+    }
+    return any;
+}
+
 /* `strangeness` of fusion/motion/colour_range.py; grids: height x width x 3, out: height x width. 0, or 1 if out of memory. */
 int strangeness(const Range *range, const float *reference, const float *there, int32_t height, int32_t width, float *out)
 {
-    size_t cells = (size_t)height * width;
-    float *memory = malloc((9 * cells + 2 * (size_t)width) * sizeof *memory), *made = memory, *chroma = made + 3 * cells;
-    float *room = chroma + 4 * cells;
+    size_t cells = (size_t)height * width, knots = (size_t)range->knots + 1;
+    float *memory = malloc((10 * cells + 2 * (size_t)width) * sizeof *memory), *made = memory, *chroma = made + 3 * cells;
+    float *dim = chroma + 4 * cells, *room = dim + cells;
     if (!memory)
         return 1;
-    for (size_t i = 0; i < 3 * cells; i += 3)
-        for (size_t c = 0; c < 3; c++)
-            made[i + c] = range->curves[c * ((size_t)range->knots + 1) + (size_t)(int32_t)(reference[i + c] * (float)range->knots + 0.5f)];
-    chroma_of_cells(made, range->luma, cells, chroma, chroma + cells);
-    chroma_of_cells(there, range->luma, cells, chroma + 2 * cells, chroma + 3 * cells);
     memset(out, 0, cells * sizeof *out);
-    for (int c = 0; c < 2; c++)
-        outside(chroma + c * cells, chroma + (2 + c) * cells, height, width, range->radius, room, out);
-    for (size_t i = 0; i < cells; i++) {
-        const float *cell = reference + 3 * i;
-        float largest = cell[0] > cell[1] ? cell[0] : cell[1], part = 2 - (largest > cell[2] ? largest : cell[2]) / range->dim;
-        out[i] *= part < 0 ? 0 : part < 1 ? part : 1;
+    if (dimness(reference, cells, 1 / range->dim, dim)) {
+        for (size_t i = 0; i < 3 * cells; i += 3)
+            for (size_t c = 0; c < 3; c++)
+                made[i + c] = range->curves[c * knots + (size_t)(int32_t)(reference[i + c] * (float)range->knots + 0.5f)];
+        chroma_of_cells(made, range->luma, cells, chroma, chroma + cells);
+        chroma_of_cells(there, range->luma, cells, chroma + 2 * cells, chroma + 3 * cells);
+        for (int c = 0; c < 2; c++)
+            outside(chroma + c * cells, chroma + (2 + c) * cells, height, width, range->radius, room, out);
+        for (size_t i = 0; i < cells; i++)
+            out[i] *= dim[i];
     }
     free(memory);
     return 0;

@@ -18,7 +18,7 @@ from livemef.fusion.motion.intensity_mapping import Curve
 
 RANGE_CELLS = 8
 """Cells to each side from which the range of colours is taken."""
-DIM = 1 / 12
+DIM = 1 / 16
 """Largest encoded value of a reference's channels to which its colour is doubted for that; half as much at 1.5 DIM."""
 
 
