@@ -159,7 +159,8 @@ def find_charts(light: Values) -> list[Values]:
     found = [box for scale in _SCALES for box in _boxes(shown, scale)] or _boxes(shown, _LAST_SCALE)
     if not found:
         raise CalibrationError(
-            "no ColorChecker found: let it fill the picture, or name its patches' corners with --corners"
+            "no ColorChecker found: let it fill the picture, or say where its patches' corners are (--corners; "
+            "in a project of field capture target.corners)"
         )
     return found
 

@@ -177,7 +177,7 @@ def the_only_run() -> LocalRun:
     if not runs:
         raise ControlError("no livemef run of this user is here: start one, or give its address, http://HOST:PORT")
     listed = "; ".join(f"{run.control} ({run.camera}, process {run.pid})" for run in runs)
-    raise ControlError(f"{len(runs)} runs are here, give the address of one: {listed}")
+    raise ControlError(f"{len(runs)} runs are here, give the address of one (livemef ctl: --at ADDRESS): {listed}")
 
 
 def _decoded(file: bytes) -> Pixels:
