@@ -56,7 +56,7 @@ def declare_evidence(loops: CDLL) -> None:
     loops.mean_cells.restype = c_int
     loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
-    loops.strangeness.argtypes = [POINTER(_Range), *arrays, *shape, c_void_p]
+    loops.strangeness.argtypes = [c_void_p, POINTER(_Range), *arrays, *shape, c_void_p]
     loops.strangeness.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
@@ -143,7 +143,7 @@ class CompiledEvidence:
         luma = (c_float * 3)(*LUMA_WEIGHTS)
         call = _Range(address(values), KNOTS, colour_range.RANGE_CELLS, luma, colour_range.DIM)
         grids = address(reference), address(there)
-        check(self._grids.strangeness(byref(call), *grids, *result.shape, address(result)))
+        check(self._grids.strangeness(self._pool, byref(call), *grids, *result.shape, address(result)))
         return result
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
