@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +52,7 @@ def test_pictures_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
-def test_no_video_is_refused_by_name(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_video_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)
     with pytest.raises(CaptureError, match=r"broken\.mp4: not a whole video"):
@@ -59,4 +61,16 @@ def test_no_video_is_refused_by_name(tmp_path: Path, content: bytes, capfd: pyte
         VideoFile(path)
     with pytest.raises(CaptureError, match="no such file"):
         open_footage(tmp_path / "absent.mp4")
-    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("opener", ["VideoFile", "open_footage"])
+def test_ffmpeg_prints_no_lines_of_its_own(tmp_path: Path, opener: str) -> None:
+    """In a process of its own: OpenCV reads how much may be printed when it first opens a video."""
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no video at all" * 100)
+    program = (
+        "import contextlib, pathlib, livemef.capture.errors as errors, livemef.capture.files.video as video\n"
+        f"with contextlib.suppress(errors.CaptureError):\n    video.{opener}(pathlib.Path({str(path)!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -149,7 +149,7 @@ def test_a_network_that_fails_is_one_line(module, tmp_path):
         fuser.fuse(scene(50, 70))
 
 
-@pytest.mark.parametrize(("fault", "words"), [("init", "does not start"), ("none", "sees no GPU")])
+@pytest.mark.parametrize(("fault", "words"), [("init", "does not work"), ("none", "sees no GPU")])
 def test_without_a_device_tensorrt_is_not_asked(module, tmp_path, monkeypatch, fault, words):
     monkeypatch.setenv("STAND_IN_FAULT", fault)
     with pytest.raises(EngineError, match=words):
