@@ -15,9 +15,8 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "beside"
 NAMES = KEPT / "passed-alone.txt"
 MOST_FILES = 8
-TESTS_FAILED = (
-    1  # pytest's exit code; all others (no tests, wrong arguments, an error of its own) are no test's failure
-)
+TESTS_FAILED = 1
+"""pytest's exit code; all others (no tests, wrong arguments, an error of its own) are no test's failure."""
 HEADLINE = "FAILED BESIDE OTHERS, PASSED ALONE (to be looked at, it may be a race in livemef):"
 
 
