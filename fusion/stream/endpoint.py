@@ -40,6 +40,11 @@ class Endpoint:
         return f"{self.role}+{'bind' if self.bind else 'connect'}:{self.address}"
 
     @property
+    def any_port(self) -> bool:
+        """Whether it is bound to whatever TCP port is free."""
+        return self.address.startswith("tcp://") and self.address.endswith((":0", ":*"))
+
+    @property
     def ipc_path(self) -> Path | None:
         """The socket's file; None for tcp and for an abstract name (`ipc://@name`), which has none."""
         if not self.address.startswith("ipc://") or self.address.startswith("ipc://@"):

@@ -138,7 +138,7 @@ def _announcement(pipeline: Pipeline, place: Place, camera: Mapping[str, Any], d
         f"{config.camera_in_use.camera} {camera['size']} at {camera['fps']:g} frames/s, "
         + _exposures_in_words(config.capture, camera),
         *pipeline.corrections,
-        f"fusing on {device}, publishing on {config.publish.endpoint}",
+        f"fusing on {device}, publishing on {pipeline.endpoint}",
     ]
     if config.control.endpoint:
         lines.append(f"control at {config.control.endpoint} for allowed keys")

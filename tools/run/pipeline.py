@@ -17,6 +17,7 @@ from livemef.fusion.open_fuser import driver_is_here
 from livemef.fusion.process import FusionJob, Outlet
 from livemef.fusion.process import main as fusion_main
 from livemef.fusion.settings import FusionSettings
+from livemef.fusion.stream.endpoint import parse_endpoint
 from livemef.tools.config.live_keys import ChangeRefused, Wrong, camera_names
 from livemef.tools.config.schema import Config
 from livemef.tools.preview.page_job import PageJob
@@ -100,6 +101,17 @@ class Pipeline:
     def corrections(self) -> tuple[str, ...]:
         """A line on what the camera's profile changes in pixels; none without a profile."""
         return self._camera.corrections
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint of [publish]. Where that leaves the port open: with the port that fusion has found, for the rest
+        of the run. Raises FusionError.
+        """
+        asked = self.state.config.publish.endpoint
+        found = self.supervisor.children["fusion"].described.get("publish")
+        if found is None or not parse_endpoint(asked, "pub").any_port:
+            return asked
+        return f"pub+bind:{found}"
 
     @property
     def _camera(self) -> ChosenCamera:
@@ -196,7 +208,7 @@ class Pipeline:
 
     def _outlets(self, config: Config) -> list[Outlet]:
         publish = config.publish
-        outlets = [Outlet(publish.endpoint, publish.codec, publish.wire, publish.insecure), *self._more_outlets]
+        outlets = [Outlet(self.endpoint, publish.codec, publish.wire, publish.insecure), *self._more_outlets]
         return [*outlets, Outlet(f"pub+bind:{self._place.pictures}")] if config.preview.enabled else outlets
 
     def _page(self) -> tuple[PageJob]:

@@ -17,12 +17,11 @@ def page_address(config: Config) -> str:
 
 
 def write_run_files(place: Place, config: Config) -> None:
-    """`control.token`, and `run.json` with `pid`, `page` (null: none), `camera` and `publish`; for this user alone."""
+    """`control.token`, and `run.json` with `pid`, `page` (null: none) and `camera`; for this user alone."""
     described = {
         "pid": os.getpid(),
         "page": page_address(config) if config.preview.enabled else None,
         "camera": config.camera_in_use.camera,
-        "publish": config.publish.endpoint,
     }
     for name, text in ((TOKEN, place.control_token), (DESCRIPTION, json.dumps(described))):
         path = place.folder / name

@@ -291,3 +291,17 @@ def test_corrupt_model(pipelines: Callable[..., Pipeline], tmp_path: Path) -> No
     assert pipeline.process.returncode == 2
     assert "broken.onnx" in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_port_that_was_left_open_is_printed_and_kept_after_a_crash(pipelines: Callable[..., Pipeline]) -> None:
+    pipeline = pipelines("--no-preview", "--publish", "pub+bind:tcp://127.0.0.1:0")
+    assert pipeline.process.stderr is not None
+    line = next(line for line in pipeline.process.stderr if "publishing on" in line)
+    published = line.split("publishing on ")[1].split(";")[0]
+    assert published.startswith("pub+bind:tcp://127.0.0.1:")
+    assert not published.endswith(":0")
+    with Subscriber(published.replace("pub+bind", "sub+connect")) as subscriber:
+        before = subscriber.receive(30.0).header.stream
+        os.kill(pipeline.children()["fusion"], signal.SIGKILL)
+        while subscriber.receive(30.0).header.stream == before:
+            pass
