@@ -298,9 +298,7 @@ def _run(job: FusionJob, lifeline: Lifeline) -> Mapping[str, Any]:
                 continue
             if not ready:
                 ready = True
-                lifeline.ready(
-                    device=fuser.device, model_sha256=fuser.model_sha256, publish=publishers[0].address
-                )
+                lifeline.ready(device=fuser.device, model_sha256=fuser.model_sha256, publish=publishers[0].address)
             ended = _serve(job, inbox, stage, lifeline)
             if ended:
                 break

@@ -10,22 +10,36 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from livemef.capture.files.image_io import write_picture
 from livemef.fusion.stream.control import Control, control, the_only_run
 from livemef.fusion.stream.control_doors import ControlError
 from livemef.fusion.stream.local_runs import local_runs
+from livemef.tools.counted import counted
 from livemef.tools.exits import UserError
 from livemef.tools.verb_group import HELP_OPTIONS
 
 TOKEN_VARIABLE = "LIVEMEF_CONTROL_TOKEN"
 
+
+class _AddressAnywhere(typer.core.TyperGroup):
+    """`--at ADDRESS` may stand before the command as well."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes the words after `livemef ctl`."""
+        options = 2 if args[:1] == ["--at"] else int(bool(args) and args[0].startswith("--at="))
+        command = args[options:]
+        return super().parse_args(ctx, [*command[:1], *args[:options], *command[1:]] if command else [])
+
+
 application = typer.Typer(
+    cls=_AddressAnywhere,
     add_completion=False,
     no_args_is_help=True,
     context_settings=HELP_OPTIONS,
     help="Look at a running livemef and change it.\n\nThe run of this user on this machine needs no token. "
-    f"Another one: after the command, --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}; "
+    f"Another one: --at http://HOST:PORT, and its control token in {TOKEN_VARIABLE}; "
     "or --at tcp://HOST:PORT, its control.endpoint, and keys (livemef keys).",
 )
 
@@ -219,4 +233,4 @@ def stop_command(at: AtOption = None) -> None:
     """
     with opened(at) as camera:
         found = camera.stop_recording()
-    print(f"{found['name']}: {found['brackets']} brackets so far, the rest is being written")
+    print(f"{found['name']}: {counted(found['brackets'], 'bracket')} so far, the rest is being written")

@@ -15,6 +15,7 @@ from livemef.capture.files.image_io import to_8_bit
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, Message, header_json, picture_topic
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.foxglove_parameters import SettingsListener
 from livemef.tools.streams import interrupt_on_signals
@@ -75,7 +76,7 @@ def foxglove_command(
         except KeyboardInterrupt:
             pass
         finally:
-            print(f"{bridge.count} pictures, {pictures.missed.gaps} missed", flush=True)
+            print(f"{counted(bridge.count, 'picture')}, {pictures.missed.gaps} missed", flush=True)
     return DONE
 
 

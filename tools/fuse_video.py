@@ -19,6 +19,7 @@ from livemef.fusion.fuser import Fuser
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.picture_correction import BracketCorrection
 from livemef.tools.config.schema import Config
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.footage import FootageSource, footage_uri
 from livemef.tools.progress import progress_bar, progress_printer
@@ -175,10 +176,10 @@ def _fuse_all(
 def _described(summary: dict[str, Any]) -> str:
     width, height = summary["size"]
     line = (
-        f"{summary['output']}: {summary['fused']} frames {width}x{height} of {summary['exposures']} exposures each, "
-        f"{summary['ms_per_frame']:.1f} ms a frame"
+        f"{summary['output']}: {counted(summary['fused'], 'frame')} {width}x{height} "
+        f"of {summary['exposures']} exposures each, {summary['ms_per_frame']:.1f} ms a frame"
     )
     announced = summary["announced"]
     if announced is not None and summary["frames"] < announced - max(1, announced // 100):
-        line += f"; the file announces {announced} frames, {summary['frames']} could be read"
+        line += f"; the file announces {counted(announced, 'frame')}, {summary['frames']} could be read"
     return line

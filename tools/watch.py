@@ -23,6 +23,7 @@ from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
 from livemef.fusion.stream.subscriber import Subscriber
 from livemef.fusion.stream.wire import Message, WireError
 from livemef.tools.config.sources import load_config
+from livemef.tools.counted import counted
 from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.watch_counts import WatchCounts
 
@@ -137,7 +138,7 @@ class _Watch:
             return f"waiting for {self.subscriber.endpoint} ... {self.silent_s:.0f} s"
         latency = counts.latency_ms()
         parts = [
-            f"{counts.frames} frames",
+            counted(counts.frames, "frame"),
             f"{counts.fps:.1f} fps",
             f"latency {latency['median']:.1f} ms (95 %: {latency['p95']:.1f})",
             *_after_readout(counts),

@@ -5,6 +5,7 @@ import pytest
 from livemef.fusion.stream.control import control, the_only_run
 from livemef.fusion.stream.control_doors import ControlError
 from livemef.fusion.stream.local_runs import local_runs
+from livemef.tools.cli import main
 from livemef.tools.config.schema import Config
 from livemef.tools.ctl import assignments
 from livemef.tools.exits import UserError
@@ -54,3 +55,9 @@ def test_what_does_not_answer_is_one_line(tmp_path) -> None:
         nobody.auto()
     with pytest.raises(ControlError, match="no address"):
         control("camera.local")
+
+
+@pytest.mark.parametrize("typed", [("--at", "x", "get"), ("--at=x", "get"), ("get", "--at", "x")])
+def test_the_address_may_stand_before_the_command(typed: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ctl", *typed]) == 2
+    assert capsys.readouterr().err.startswith("livemef: x: is no address")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.field.asking import close_command, open_sessions, take_command, target_command
 from livemef.tools.field.bag import bag_problem
@@ -88,7 +89,7 @@ def _session_row(folder: Path, at_work: dict[str, Any] | None) -> dict[str, Any]
 
 
 def _in_words(row: dict[str, Any]) -> str:
-    text = f"{row['session']}: {row['objects']} objects, {row['targets']} targets, {row['state']}"
+    text = f"{row['session']}: {counted(row['objects'], 'object')}, {counted(row['targets'], 'target')}, {row['state']}"
     if row["copied"]:
         text += f", {row['copied']} with a second copy"
     if row["abandoned"]:
@@ -100,7 +101,7 @@ def _in_words(row: dict[str, Any]) -> str:
         return text
     notes = [*(f"NOT READY: {reason}" for reason in now["red"]), *now["warnings"]]
     if now["objects_left"] is not None:
-        notes.append(f"space for {now['objects_left']} objects")
+        notes.append(f"space for {counted(now['objects_left'], 'object')}")
     return "\n  ".join([text, *notes])
 
 
@@ -139,7 +140,7 @@ def verify_command(
         print(fault)
     if faults:
         return SURROUNDINGS
-    print(f"{path}: {len(bags)} bags valid")
+    print(f"{path}: {counted(len(bags), 'bag')} valid")
     return DONE
 
 

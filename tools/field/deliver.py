@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, SURROUNDINGS, UserError
 from livemef.tools.field.bag import CHECKSUMS, PAYLOAD, bag_problem, commit, make_bag, sync_folder, sync_tree
 from livemef.tools.field.project import FILE, load_project
@@ -49,8 +50,8 @@ def deliver_command(
     done = deliver(project, output, organization)
     for fault in done.faults:
         print(fault)
-    where = "nothing is new" if done.place is None else f"{done.place}: {done.copied} bags"
-    print(f"{where}; {done.there} were delivered before, {len(done.faults)} faults")
+    where = "nothing is new" if done.place is None else f"{done.place}: {counted(done.copied, 'bag')}"
+    print(f"{where}; {done.there} delivered before, {counted(len(done.faults), 'fault')}")
     return SURROUNDINGS if done.faults else DONE
 
 
@@ -118,8 +119,8 @@ def _delivery(project: Path, bags: list[Path], place: Path, organization: str) -
     info = {
         "External-Identifier": place.name,
         "Bag-Group-Identifier": project.resolve().name,
-        "External-Description": f"{objects} objects and {len(bags) - objects} targets of field capture; each folder "
-        "below data/SESSION/objects and data/SESSION/targets is a bag itself",
+        "External-Description": f"{counted(objects, 'object')} and {counted(len(bags) - objects, 'target')} "
+        "of field capture; each folder below data/SESSION/objects and data/SESSION/targets is a bag itself",
     }
     if organization:
         info["Source-Organization"] = organization

@@ -26,6 +26,7 @@ from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.field.clock import is_synchronised
 from livemef.tools.field.codes import refuse_without_reader
@@ -246,7 +247,7 @@ def _in_words(event: Event) -> str:
         return f"{event['session']}: open, exposures {exposures}, sources are {sources}; scan or type an id"
     if kind == "closed":
         behind = f", {event['not_copied']} without a second copy" if event["not_copied"] else ""
-        return f"{event['session']}: closed, {event['objects']} objects{behind}"
+        return f"{event['session']}: closed, {counted(event['objects'], 'object')}{behind}"
     if kind == "stored":
         part = f", part {event['part']}" if event["part"] > 1 else ""
         warned = "".join(f"; warning: {warning}" for warning in event["warnings"])

@@ -11,6 +11,7 @@ import typer
 
 from livemef.capture.files.iiif import write_iiif
 from livemef.capture.files.image_io import read_picture
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE
 from livemef.tools.field.deliver import bags_of
 from livemef.tools.field.project import load_project
@@ -45,7 +46,7 @@ def export_command(
             else:
                 _tiles(picture, place, f"{iiif.rstrip('/')}/{quote(bag.name)}")
                 made += 1
-    print(f"{output}: {made} pictures, {left} were there")
+    print(f"{output}: {counted(made, 'picture')}, {left} there before")
     return DONE
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from livemef.tools.counted import counted
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -63,7 +65,7 @@ def warnings(facts: Facts) -> tuple[str, ...]:
         if facts.every_s and facts.target_age_s > facts.every_s:
             found.append(f"the target is {facts.target_age_s / 3600:.1f} h old: take it again")
         elif facts.every_objects and facts.objects_since_target >= facts.every_objects:
-            found.append(f"{facts.objects_since_target} objects since the target: take it again")
+            found.append(f"{counted(facts.objects_since_target, 'object')} since the target: take it again")
     if facts.second and facts.second_free is None:
         found.append(f"the second disk is missing; {facts.second_behind} copies wait")
     elif facts.second_free is not None and facts.second_free < needed_bytes(facts):

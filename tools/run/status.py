@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from livemef.capture.bracketing.controller import ControlStatus
+from livemef.tools.counted import counted
 from livemef.tools.run.supervisor import Child
 
 CAPTURE_COUNTERS = ("captured", "labelled", "transitional", "unknown", "duplicates", "dropped", "not_taken")
@@ -82,7 +83,7 @@ def status_line(now: Mapping[str, Any]) -> str:
         state = ControlStatus.__members__.get(now["camera"].upper())
         if state is ControlStatus.NOT_FOLLOWING:
             return f"no bracket yet: {state.value}"
-        return f"camera {now['camera']}, {now['captured']} frames captured, no bracket yet"
+        return f"camera {now['camera']}, {counted(now['captured'], 'frame')} captured, no bracket yet"
     parts = [
         f"{_number(now['fps'], '4.1f')} frames/s",
         f"latency {_number(now['latency_ms'], '.0f')} ms",

@@ -10,6 +10,7 @@ import typer
 
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, picture_topic
+from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.video.h264 import even
@@ -44,7 +45,7 @@ def vcam_command(
             pass
         finally:
             sent.close()
-            print(f"{device}: {sent.count} pictures, {pictures.missed.gaps} missed", flush=True)
+            print(f"{device}: {counted(sent.count, 'picture')}, {pictures.missed.gaps} missed", flush=True)
     return DONE
 
 

@@ -35,12 +35,12 @@ def sums_agree(bag: Path, algorithm: str) -> bool:
 def test_one_bag_with_all_bags_and_ledgers(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "archive"
     assert main(["shoot", "deliver", str(project), "-o", str(out)]) == 0
-    assert f"{out / 'museum'}: 3 bags; 0 were delivered before, 0 faults" in capsys.readouterr().out
+    assert f"{out / 'museum'}: 3 bags; 0 delivered before, 0 faults" in capsys.readouterr().out
     assert [path.name for path in out.iterdir()] == ["museum"]
     outer = bagit.Bag(str(out / "museum"))
     assert outer.is_valid()
     assert outer.info["Bag-Group-Identifier"] == "museum"
-    assert "2 objects and 1 targets" in outer.info["External-Description"]
+    assert "2 objects and 1 target" in outer.info["External-Description"]
     (session,) = (path for path in (out / "museum" / "data").iterdir() if path.is_dir())
     inner = sorted(path for kind in ("objects", "targets") for path in (session / kind).iterdir())
     assert [path.name for path in inner] == ["KR-2", "KR_1", "T0001"]
@@ -56,7 +56,7 @@ def test_one_bag_with_all_bags_and_ledgers(project: Path, tmp_path: Path, capsys
 def test_what_is_new_follows_in_another_bag(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert deliver(project, tmp_path / "archive").copied == 3
     assert main(["shoot", "deliver", str(project), "-o", str(tmp_path / "archive")]) == 0
-    assert "nothing is new; 3 were delivered before, 0 faults" in capsys.readouterr().out
+    assert "nothing is new; 3 delivered before, 0 faults" in capsys.readouterr().out
     session = new_session(project, "other rig", {})
     session.store("KR-2", False, write)  # of another session: another record
     session.close()

@@ -45,11 +45,11 @@ def test_the_sidecar_has_the_sum_of_the_profile_that_was_applied(
 def test_deliver_and_export(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deposit"
     assert main(["shoot", "deliver", str(project), "-o", str(out)]) == 0
-    assert f"{out / 'museum'}: 1 bags; 0 were delivered before, 0 faults" in capsys.readouterr().out
+    assert f"{out / 'museum'}: 1 bag; 0 delivered before, 0 faults" in capsys.readouterr().out
     assert bagit.Bag(str(out / "museum")).is_valid()
     (bag,) = out.glob("museum/data/*/objects/KR-9")
     assert bagit.Bag(str(bag)).is_valid()
-    for expected in ("1 pictures, 0 were there", "0 pictures, 1 were there"):
+    for expected in ("1 picture, 0 there before", "0 pictures, 1 there before"):
         assert main(["shoot", "export", str(project), "-o", str(tmp_path / "web")]) == 0
         assert expected in capsys.readouterr().out
     with Image.open(tmp_path / "web" / "KR-9.jpg") as picture:
@@ -57,7 +57,7 @@ def test_deliver_and_export(project: Path, tmp_path: Path, capsys: pytest.Captur
     tiles = ["shoot", "export", str(project), "-o", str(tmp_path / "tiles"), "--iiif", "https://example.org/t/"]
     assert main(tiles) == 0
     assert main(tiles) == 0
-    assert "0 pictures, 1 were there" in capsys.readouterr().out
+    assert "0 pictures, 1 there before" in capsys.readouterr().out
     info = json.loads((tmp_path / "tiles" / "KR-9" / "info.json").read_text())
     assert (info["id"], info["width"]) == ("https://example.org/t/KR-9", 80)
     with Image.open(tmp_path / "tiles" / "KR-9" / "full" / "max" / "0" / "default.jpg") as picture:
