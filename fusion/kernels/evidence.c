@@ -7,30 +7,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value of rank `rank` (0 = smallest) among `count`, which are reordered: Hoare's selection. */
+VECTORISED static void count_about(const float *restrict values, int32_t count, float middle, int32_t *less, int32_t *equal)
+{
+    int32_t smaller = 0, same = 0;
+    for (int32_t i = 0; i < count; i++) {
+        smaller += values[i] < middle;
+        same += values[i] == middle;
+    }
+    *less = smaller, *equal = same;
+}
+
+/* The value of rank `rank` (0 = smallest) among `count`, which are lost: each time all are counted about one of them, and only those
+ * on the side of the rank are kept, without a branch for each that no processor could foresee. */
 static float ranked(float *values, int32_t count, int32_t rank)
 {
-    int32_t low = 0, high = count - 1;
-    while (low < high) {
-        float middle = values[rank];
-        int32_t i = low, j = high;
-        while (i <= j) {
-            while (values[i] < middle)
-                i++;
-            while (middle < values[j])
-                j--;
-            if (i <= j) {
-                float swap = values[i];
-                values[i++] = values[j];
-                values[j--] = swap;
+    for (;;) {
+        float middle = values[count / 2];
+        int32_t less, equal, kept = 0;
+        count_about(values, count, middle, &less, &equal);
+        if (rank >= less && rank < less + equal)
+            return middle;
+        if (rank < less)
+            for (int32_t i = 0; kept < less; i++) {
+                float value = values[i];
+                values[kept] = value;
+                kept += value < middle;
             }
-        }
-        if (j < rank)
-            low = i;
-        if (rank < i)
-            high = j;
+        else
+            for (int32_t i = 0; kept < count - less - equal; i++) {
+                float value = values[i];
+                values[kept] = value;
+                kept += value > middle;
+            }
+        rank -= rank < less ? 0 : less + equal;
+        count = kept;
     }
-    return values[rank];
 }
 
 /* ---- noise over time ---- */
@@ -172,8 +183,9 @@ static int32_t spreads_of_parts(const Measure *measure, Samples *samples, double
     int32_t parts = samples->count < measure->levels ? samples->count : measure->levels;
     int32_t each = samples->count / parts, first = samples->count % parts;
     for (int32_t p = 0; p < parts; p++, first += each) {
-        float *differences = samples->differences + first;
-        float median = ranked(differences, each, each / 2);
+        float *differences = samples->differences + first, *room = samples->room;
+        memcpy(room, differences, (size_t)each * sizeof *room);
+        float median = ranked(room, each, each / 2);
         for (int32_t i = 0; i < each; i++)
             differences[i] = fabsf(differences[i] - median);
         at[p] = (double)samples->levels[first + each / 2];

@@ -59,7 +59,7 @@ static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius,
     }
 }
 
-#define LEAST_ROWS 20 /* that are worth another thread, which also does rows around them */
+#define LEAST_ROWS 40 /* that are worth another thread, which also does rows around them */
 
 /* Masks of height x width cells, and the one that is made of them. */
 typedef struct {

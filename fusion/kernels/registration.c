@@ -31,7 +31,7 @@ typedef struct {
 /* Normal equations of (dx, dy, turn): upper triangle of the matrix, right side, usable cells, sum of robust differences. */
 #define SUMS 11
 
-#define LEAST_ROWS 24 /* of so small a picture that are worth another thread */
+#define LEAST_ROWS 20 /* of so small a picture that are worth another thread */
 
 static int32_t limited(double value, int32_t last) { return value < 0 ? 0 : value > last ? last : (int32_t)value; }
 static float part(float value) { return value < 0 ? 0 : value > 1 ? 1 : value; }

@@ -175,7 +175,7 @@ int shrink_rows(const Picture *picture, float *small, int32_t height, int32_t wi
 
 /* ---- cells ---- */
 
-#define LEAST_ROWS 16 /* of means, that are worth another thread; each has room of its own for a row of cells */
+#define LEAST_ROWS 22 /* of means, that are worth another thread; each has room of its own for a row of cells */
 
 VECTORISED static void add_floats(float *restrict sums, const float *restrict row, int32_t count)
 {

@@ -276,7 +276,8 @@ class StreamMemory:
         move = self._step.scaled(affine.shape[0] / len(self.seen[0].grid))
         if move != NO_MOVE:
             for index, planes in past.items():
-                past[index] = loops.moved_planes(planes[0], move), loops.moved_planes(planes[1], move)
+                if index != self._newest:
+                    past[index] = loops.moved_planes(planes[0], move), loops.moved_planes(planes[1], move)
         past[self._newest] = affine, parts
         if len(past) == len(self.seen):
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
