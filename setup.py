@@ -46,6 +46,7 @@ def loops(name, folder, sources):
 
 
 pixels = [
+    "blinking",
     "colour_range",
     "evidence",
     "ghost_mask",

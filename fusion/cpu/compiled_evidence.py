@@ -12,9 +12,19 @@ from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import colour_range, ghost_mask, saturation_fill, temporal_noise
+from livemef.fusion.motion import blinking, colour_range, ghost_mask, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
-from livemef.fusion.motion.intensity_mapping import CLIPS, KNOTS, NEAR, PRIOR, ChannelMaps, Curve, ExposureMap
+from livemef.fusion.motion.intensity_mapping import (
+    BALANCED,
+    CLIPS,
+    KNOTS,
+    MOST_GAIN,
+    NEAR,
+    PRIOR,
+    ChannelMaps,
+    Curve,
+    ExposureMap,
+)
 from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
 
 _NO_NOISE = np.full(LEVELS, FIRST, np.float32)
@@ -36,6 +46,16 @@ class _Measure(Structure):
         ("code", c_double),
         ("spread_of_mad", c_double),
         ("still_below", c_double),
+    ]
+
+
+class _Balance(Structure):
+    _fields_ = [
+        ("clips", c_double),
+        ("balanced", c_double),
+        ("most_gain", c_double),
+        ("cells", c_double),
+        ("knots", c_int32),
     ]
 
 
@@ -68,6 +88,12 @@ def declare_evidence(loops: CDLL) -> None:
     loops.allowed_by_channel.restype = c_int
     loops.learned_maps.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_double, *arrays]
     loops.learned_maps.restype = c_int
+    loops.balanced_maps.argtypes = [POINTER(_Balance), *arrays, POINTER(c_void_p), *arrays]
+    loops.balanced_maps.restype = c_int
+    loops.follow_blinking.argtypes = [*arrays, c_void_p, c_int32, c_float, c_float, c_void_p]
+    loops.follow_blinking.restype = c_float
+    loops.without_blinking.argtypes = [*arrays, c_int32, c_void_p]
+    loops.without_blinking.restype = None
     loops.least_variance.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_void_p]
     loops.least_variance.restype = None
     loops.code_tables.argtypes = [c_void_p, c_int32, c_int32, c_void_p]
@@ -194,6 +220,32 @@ class CompiledEvidence:
         results = address(found[0]), address(found[1])
         check(self._grids.learned_maps(address(dark), address(bright), *data, *limits, *results))
         return ExposureMap(found[0], found[1])
+
+    def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
+        """See GridLoops."""
+        curves = [np.ascontiguousarray(one.brighter) for one in maps] + [
+            np.ascontiguousarray(one.darker) for one in maps
+        ]
+        call, found = _Balance(CLIPS, BALANCED, MOST_GAIN, cells, KNOTS), np.empty((2, 3, KNOTS + 1))
+        data = address(under), address(over), addresses(curves), address(ghost_mask.LEVEL)
+        if not self._grids.balanced_maps(byref(call), *data, address(found)):
+            return maps
+        blue, green, red = (ExposureMap(found[0, c], found[1, c]) for c in range(3))
+        return blue, green, red
+
+    def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
+        """See GridLoops."""
+        planes, result = [np.ascontiguousarray(mask) for mask in (changed, seen_by_other)], np.empty_like(changed)
+        before = None if before is None else np.ascontiguousarray(before)
+        data = None if before is None else address(before), *map(address, planes), result.size
+        most = self._grids.follow_blinking(*data, blinking.NOTED, 1 - blinking.FORGET, address(result))
+        return result if most >= blinking.NOTED / 2 else None
+
+    def without_blinking(self, changed: Mask, blinks: Mask) -> Mask:
+        """See GridLoops."""
+        planes, result = [np.ascontiguousarray(mask) for mask in (changed, blinks)], np.empty_like(changed)
+        self._grids.without_blinking(*map(address, planes), result.size, address(result))
+        return result
 
     def allowed_by_channel(
         self,

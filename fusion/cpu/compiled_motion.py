@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
 from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
@@ -22,6 +23,7 @@ from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
 
+_LUMA = (c_float * 3)(*LUMA_WEIGHTS)
 MOST_THREADS = 4
 """The loops are short: with more, they would wait for each other."""
 
@@ -116,6 +118,8 @@ def _library() -> ctypes.CDLL:
     loops.median_levels.restype = None
     loops.moved_cells.argtypes = [c_void_p, POINTER(_Moved), c_int32, c_void_p]
     loops.moved_cells.restype = c_int
+    loops.comparable_luma.argtypes = [c_void_p, c_void_p, c_void_p, c_int32, c_float, c_int32, c_void_p]
+    loops.comparable_luma.restype = None
     loops.find_move.argtypes = [c_void_p, POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
     loops.find_move.restype = c_int
     loops.pool_open.argtypes = [c_int32]
@@ -199,6 +203,16 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         """See GridLoops."""
         result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
         check(self._grids.remake_means(self._pool, byref(call), len(there) // len(small), address(result)))
+        return result
+
+    def comparable(self, picture: Grid, factor: int, brighter: Curve | None = None) -> Mask:
+        """See GridLoops."""
+        height, width = picture.shape[0] // factor, picture.shape[1] // factor
+        fewer = self.mean_cells(picture[: height * factor, : width * factor], height, width)
+        fewer, result = np.ascontiguousarray(fewer, np.float32), np.empty((height, width), np.float32)
+        curve = None if brighter is None else np.ascontiguousarray(brighter, np.float32)
+        values = None if curve is None else address(curve), intensity_mapping.KNOTS, registration.CEILING
+        self._grids.comparable_luma(address(fewer), _LUMA, *values, result.size, address(result))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:

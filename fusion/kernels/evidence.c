@@ -328,6 +328,60 @@ int learned_maps(const double *dark, const double *bright, const double *known_b
     return 0;
 }
 
+/* Sum, and sum times value, of a histogram's knots whose value is below `clips`. */
+static void add_seen(const double *counts, const double *values, int32_t knots, double clips, double *sum, double *light)
+{
+    for (int32_t k = 0; k <= knots; k++)
+        if (values[k] < clips) {
+            *sum += counts[k];
+            *light += counts[k] * values[k];
+        }
+}
+
+/* See the constants of fusion/motion/intensity_mapping.py. */
+typedef struct {
+    double clips, balanced, most_gain, cells;
+    int32_t knots;
+} Balance;
+
+/* The gain by which cells with these histograms (3 x knots + 1) in the darker and the brighter exposure are as bright on the mean as
+ * they are seen; in part, if they are few. maps: of the three channels, `brighter`. values: of the knots. 0 = not known. */
+static double gain_of_moving(const Balance *balance, const double *under, const double *over, const double *const *maps,
+                             const double *values)
+{
+    double expected = 0, as_expected = 0, seen = 0, as_seen = 0, most = balance->most_gain;
+    for (size_t c = 0, first = 0; c < 3; c++, first += (size_t)balance->knots + 1) {
+        add_seen(under + first, maps[c], balance->knots, balance->clips, &expected, &as_expected);
+        add_seen(over + first, values, balance->knots, balance->clips, &seen, &as_seen);
+    }
+    double both = expected < seen ? 2 * expected - seen : 2 * seen - expected, moving = both / (3 * balance->cells);
+    if (!(moving > 0))
+        return 0;
+    double mean = as_expected / expected, ratio = as_seen / seen / (mean > 1e-6 ? mean : 1e-6);
+    return held(1 + moving * moving / (moving * moving + balance->balanced * balance->balanced) * (ratio - 1), 1 / most, most);
+}
+
+/* `balanced` of fusion/motion/intensity_mapping.py. maps: of each channel, `brighter`, then of each `darker`; out: the same, 6 x knots
+ * + 1. values: of the knots. Returns whether there is a gain; else nothing is written. */
+int balanced_maps(const Balance *balance, const double *under, const double *over, const double *const *maps, const double *values,
+                  double *out)
+{
+    int32_t knots = balance->knots;
+    double gain = gain_of_moving(balance, under, over, maps, values);
+    if (gain == 0)
+        return 0;
+    for (int c = 0; c < 3; c++, out += knots + 1)
+        for (int32_t k = 0; k <= knots; k++)
+            out[k] = maps[c][k] * gain < 1 ? maps[c][k] * gain : 1;
+    for (int c = 3; c < 6; c++, out += knots + 1)
+        for (int32_t k = 0; k <= knots; k++) {
+            double place = k / gain < knots ? k / gain : knots;
+            int32_t first = (int32_t)place < knots - 1 ? (int32_t)place : knots - 1;
+            out[k] = maps[c][first] + (place - first) * (maps[c][first + 1] - maps[c][first]);
+        }
+    return 1;
+}
+
 static double noise_at(const float *noise, int32_t levels, double value)
 {
     int32_t place = (int32_t)(value * levels);

@@ -142,6 +142,20 @@ int moved_cells(Pool *pool, const Moved *picture, int32_t pictures, float *out)
 
 /* ---- the search ---- */
 
+/* Luma of `count` cells (3 channels, encoded 0..1), held below `ceiling`; before that replaced by the value that `curve` (knots + 1)
+ * has at the nearest knot, unless that is NULL. */
+VECTORISED void comparable_luma(const float *restrict cells, const float *luma, const float *restrict curve, int32_t knots, float ceiling,
+                                int32_t count, float *restrict out)
+{
+    const float blue = luma[0], green = luma[1], red = luma[2];
+    for (int32_t i = 0; i < count; i++)
+        out[i] = blue * cells[3 * i] + green * cells[3 * i + 1] + red * cells[3 * i + 2];
+    for (int32_t i = 0; curve && i < count; i++)
+        out[i] = curve[(int32_t)(out[i] * (float)knots + 0.5f)];
+    for (int32_t i = 0; i < count; i++)
+        out[i] = out[i] < ceiling ? out[i] : ceiling;
+}
+
 VECTORISED static void add_row(const Search *search, const Still *still, const Moved *other, const float *row, int32_t y, double *restrict out)
 {
     size_t first = (size_t)y * other->width;

@@ -29,6 +29,6 @@ def followed(before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | 
     return np.minimum(found, 1, dtype=np.float32) if found.max() >= NOTED / 2 else None
 
 
-def without(changed: Mask, blinks: Mask | None) -> Mask:
+def without(changed: Mask, blinks: Mask) -> Mask:
     """The changes that are none of a blinking lamp: all where a cell blinks less surely than .5, none from .75 on."""
-    return changed if blinks is None else np.asarray(changed * np.clip(3 - 4 * blinks, 0, 1), np.float32)
+    return np.asarray(changed * np.clip(3 - 4 * blinks, 0, 1), np.float32)

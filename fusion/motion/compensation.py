@@ -23,7 +23,7 @@ from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.saturation_fill import CLIP_START
-from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.steadiness import Place, StreamMemory, View
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
@@ -126,11 +126,11 @@ def at_one_moment(
     loops, cell = loops or DefinedLoops(), size[0] / len(grids[0])
     shape = downscale.small_shape(*size, small_lines)
     if memory is not None and moments.place is not None:
-        views = [_View(grid, memory.small(index, grid, shape, loops)) for index, grid in enumerate(grids)]
+        views = [View(grid, memory.small(index, grid, shape, loops)) for index, grid in enumerate(grids)]
         memory.follow(moments.place, size)
-        memory.observe(moments.place, grids, cell, loops)
+        memory.observe(moments.place, views, cell, loops)
         return _of_stream(views, memory, mode, moments, cell, loops)
-    views = [_View(grid, loops.mean_cells(grid, *shape)) for grid in grids]
+    views = [View(grid, loops.mean_cells(grid, *shape)) for grid in grids]
     if moments.reference is not None:
         return _of_stills(views, moments.reference, mode, moments, cell, loops)
     found = _of_stills(views, best_exposed(grids), mode, moments, cell, loops)
@@ -139,7 +139,7 @@ def at_one_moment(
 
 
 def _of_stills(
-    views: Sequence[_View], reference: int, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
+    views: Sequence[View], reference: int, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
 ) -> OneMoment:
     """By these pictures alone."""
     chain = _Chain(views, reference, cell, loops)
@@ -157,7 +157,7 @@ def _of_stills(
 
 
 def _of_stream(
-    views: Sequence[_View], memory: StreamMemory, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
+    views: Sequence[View], memory: StreamMemory, mode: MotionMode, moments: Moments, cell: float, loops: GridLoops
 ) -> OneMoment:
     """With what the frames before have shown; the newest frame is the reference."""
     assert moments.place is not None
@@ -195,21 +195,13 @@ def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
 
 
 @dataclass(frozen=True)
-class _View:
-    """A grid, and the small picture of it."""
-
-    grid: Grid
-    small: Grid
-
-
-@dataclass(frozen=True)
 class _Pair:
-    reference: _View
-    other: _View
+    reference: View
+    other: View
     over_is_reference: bool
     maps: ChannelMaps
 
-    def dark_first(self, there: _View) -> tuple[Grid, Grid]:
+    def dark_first(self, there: View) -> tuple[Grid, Grid]:
         """The grids of the darker and the brighter exposure. there: the other one, without its move."""
         return (there.grid, self.reference.grid) if self.over_is_reference else (self.reference.grid, there.grid)
 
@@ -223,15 +215,15 @@ class _Pair:
 class _Chain:
     """The exposures compensated so far, outward from the reference. cell: side of a grid's cell, in pixels."""
 
-    views: Sequence[_View]
+    views: Sequence[View]
     reference: int
     cell: float
     loops: GridLoops
     moves: dict[int, Move] = field(default_factory=dict)
     compensations: dict[int, Compensation] = field(default_factory=dict)
-    remade: dict[int, _View] = field(default_factory=dict)
+    remade: dict[int, View] = field(default_factory=dict)
 
-    def pair(self, other: int, maps: ChannelMaps) -> tuple[_Pair, _View]:
+    def pair(self, other: int, maps: ChannelMaps) -> tuple[_Pair, View]:
         """An exposure beside its neighbour towards the reference, and the exposure without its move, which is noted."""
         neighbour = towards(self.reference, other)
         view = self.remade.get(neighbour, self.views[neighbour])
@@ -239,7 +231,7 @@ class _Chain:
         move = self.moves[other] = _move(pair, self.cell, self.loops)
         return pair, pair.other if move == NO_MOVE else _moved(pair.other, move, self.loops)
 
-    def compensate(self, other: int, pair: _Pair, there: _View, mask: Mask, belief: Mask | None) -> None:
+    def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, belief: Mask | None) -> None:
         """Note what is to be done to the exposure, and how it looks then."""
         registration.cover_unseen(mask, self.moves[other])
         curves, fill = pair.brighter, None
@@ -251,7 +243,7 @@ class _Chain:
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
         if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it
             grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.grid)
-        self.remade[other] = _View(grid, small)
+        self.remade[other] = View(grid, small)
 
     def result(self) -> OneMoment:
         """All exposures as of one moment."""
@@ -261,12 +253,11 @@ class _Chain:
 
 def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
     """Of the other exposure's grid, in cells; found in the small pictures unless these are very small."""
-    enough = max(pair.other.small.shape) >= registration.LARGEST_SIDE / 2
-    reference, other = (view.small if enough else view.grid for view in (pair.reference, pair.other))
-    move = registration.estimate(reference, other, pair.maps[1], pair.over_is_reference, loops.find_move)
+    reference, other = (registration.searched(view.grid, view.small) for view in (pair.reference, pair.other))
+    move = registration.estimate(reference, other, pair.maps[1], pair.over_is_reference, loops)
     return registration.worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
 
 
-def _moved(view: _View, move: Move, loops: GridLoops) -> _View:
+def _moved(view: View, move: Move, loops: GridLoops) -> View:
     grid = loops.moved(view.grid, move)
-    return _View(grid, loops.mean_cells(grid, *view.small.shape[:2]))
+    return View(grid, loops.mean_cells(grid, *view.small.shape[:2]))

@@ -31,6 +31,9 @@ PRIOR = 0.02
 """Part of a grid's cells: where so many were seen near a level, pictures and known ratio count alike."""
 NEAR = 33
 """Knots about a level whose cells count as seen there."""
+BALANCED, MOST_GAIN = 0.2, 1.5
+"""Part of a grid's cells: where so many move, half of their mean's difference between exposures is taken for light that
+flickers; and the gain at most."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,27 @@ def gained(one: ExposureMap, gain: float) -> ExposureMap:
     return ExposureMap(
         np.minimum(one.brighter * gain, 1), np.asarray(np.interp(np.minimum(knots / gain, 1), knots, one.darker))
     )
+
+
+def balanced(maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
+    """The maps with a gain by which moving cells, with these histograms in the darker and the brighter exposure, are as
+    bright on the mean as they are seen; in part, if they are few of all `cells`.
+
+    Lamps flicker, and a short exposure catches more of it or less: then what moves would pulse, since it is shown by
+    each exposure in turn. But the mean of few things also changes with what they cover and uncover. What clips is left
+    out, and where much clips in only one of the exposures, there is nothing to compare.
+    """
+    brighter, level = np.stack([one.brighter for one in maps]), np.linspace(0, 1, KNOTS + 1)
+    expected, seen = under * (brighter < CLIPS), over * (level < CLIPS)
+    counts = sorted((float(expected.sum()), float(seen.sum())))
+    moving = max(2 * counts[0] - counts[1], 0.0) / (3 * cells)
+    if moving == 0:
+        return maps
+    as_expected = float((expected * brighter).sum() / expected.sum())
+    ratio = float((seen @ level).sum() / seen.sum()) / max(as_expected, 1e-6)
+    gain = 1 + moving**2 / (moving**2 + BALANCED**2) * (ratio - 1)
+    blue, green, red = (gained(one, min(max(gain, 1 / MOST_GAIN), MOST_GAIN)) for one in maps)
+    return blue, green, red
 
 
 def near(one: ExposureMap, other: ExposureMap, most: float) -> ExposureMap:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import (
+    blinking,
     colour_range,
     cycle_means,
     exposure_synthesis,
@@ -102,6 +103,22 @@ class GridLoops(Protocol):
         """See ghost_mask.allowed_by_channel."""
         ...
 
+    def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
+        """See intensity_mapping.balanced."""
+        ...
+
+    def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
+        """See blinking.followed."""
+        ...
+
+    def without_blinking(self, changed: Mask, blinks: Mask) -> Mask:
+        """See blinking.without."""
+        ...
+
+    def comparable(self, picture: Grid, factor: int, brighter: Curve | None = None) -> Mask:
+        """See registration.comparable."""
+        ...
+
     def find_move(self, reference: Mask, other: Mask) -> Move:
         """See registration.find_move."""
         ...
@@ -142,6 +159,10 @@ class DefinedLoops:
     least_variance = staticmethod(temporal_noise.least_variance)
     learned = staticmethod(intensity_mapping.learned)
     allowed_by_channel = staticmethod(ghost_mask.allowed_by_channel)
+    balanced = staticmethod(intensity_mapping.balanced)
+    follow_blinking = staticmethod(blinking.followed)
+    without_blinking = staticmethod(blinking.without)
+    comparable = staticmethod(registration.comparable)
     find_move = staticmethod(registration.find_move)
     moved_planes = staticmethod(cycle_means.moved_planes)
     still = staticmethod(cycle_means.still)

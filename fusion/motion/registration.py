@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import intensity_mapping
-from livemef.fusion.motion.intensity_mapping import ExposureMap
+from livemef.fusion.motion.intensity_mapping import Curve, ExposureMap
 
 Plane = NDArray[np.float32]
 
@@ -98,32 +98,54 @@ class Normal:
     loss: float
 
 
+class SearchLoops(Protocol):
+    """The loops of a search, each defined by the function of its name."""
+
+    def comparable(self, picture: Plane, factor: int, brighter: Curve | None = None) -> Plane:
+        """See comparable."""
+        ...
+
+    def find_move(self, reference: Plane, other: Plane) -> Move:
+        """See find_move."""
+        ...
+
+
 def estimate(
     reference: Plane,
     other: Plane,
     exposures: ExposureMap,
     reference_is_over: bool,
-    find: Callable[[Plane, Plane], Move] | None = None,
+    loops: SearchLoops,
 ) -> Move:
-    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if undoing it is no gain.
-
-    `find`: what does as `find_move`, if not that.
-    """
-    height, width = reference.shape[:2]
-    factor = max(1, min(round(max(height, width) / LARGEST_SIDE), height, width))  # a line has no fewer rows than one
+    """The move of a grid (cells x 3, BGR, encoded 0..1), in cells. NO_MOVE if undoing it is no gain."""
+    factor = fewer_by(reference)
     still, stirred = (
-        _comparable(grid, exposures, is_over, factor)
+        loops.comparable(grid, factor, None if is_over else exposures.brighter)
         for grid, is_over in ((reference, reference_is_over), (other, not reference_is_over))
     )
-    return (find or find_move)(still, stirred).scaled(factor)
+    return loops.find_move(still, stirred).scaled(factor)
 
 
-def _comparable(grid: Plane, exposures: ExposureMap, is_over: bool, factor: int) -> Plane:
-    """Luma as the brighter exposure shows it, short of clipping, on fewer cells."""
-    height, width = grid.shape[0] // factor, grid.shape[1] // factor
-    fewer = downscale.mean_cells(grid[: height * factor, : width * factor], height, width)
+def searched(grid: Plane, small: Plane) -> Plane:
+    """The picture in which a move is searched: the small one of the grid, unless that is very small."""
+    return small if max(small.shape) >= LARGEST_SIDE / 2 else grid
+
+
+def fewer_by(picture: Plane) -> int:
+    """Of how many cells of a picture, down and across, one of the planes is made in which a move is searched."""
+    height, width = map(int, picture.shape[:2])
+    return max(1, min(round(max(height, width) / LARGEST_SIDE), height, width))  # a line has no fewer rows than one
+
+
+def comparable(picture: Plane, factor: int, brighter: Curve | None = None) -> Plane:
+    """Luma short of clipping, of `factor` times fewer cells down and across, of a picture (h x w x 3, encoded 0..1).
+
+    brighter: the values of a brighter exposure for this one's, if that is to be compared; see `ExposureMap`.
+    """
+    height, width = picture.shape[0] // factor, picture.shape[1] // factor
+    fewer = downscale.mean_cells(picture[: height * factor, : width * factor], height, width)
     luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
-    return np.minimum(luma if is_over else intensity_mapping.nearest(exposures.brighter, luma), np.float32(CEILING))
+    return np.minimum(luma if brighter is None else intensity_mapping.nearest(brighter, luma), np.float32(CEILING))
 
 
 def find_move(reference: Plane, other: Plane) -> Move:

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
 from livemef.fusion.motion import blinking, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
-from livemef.fusion.motion.ghost_mask import LEVEL, Allowed, Grid, Mask
+from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
@@ -39,9 +38,6 @@ part of their running histograms that each bracket takes away: things come, go a
 MOST_ASTRAY = 0.05
 """Encoded difference of the maps of what moves from those of all, at most: a lamp that one exposure missed would teach
 that black is bright."""
-BALANCED, MOST_GAIN = 0.2, 1.5
-"""Part of a grid's cells: where so many move, half of their mean's difference between exposures is taken for light that
-flickers; and the gain at most."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +49,18 @@ class Place:
 
 
 @dataclass(frozen=True)
+class View:
+    """A grid, and the small picture of it."""
+
+    grid: Grid
+    small: Grid
+
+
+@dataclass(frozen=True)
 class Seen:
     """The newest frame of an exposure, small, and how surely each cell has changed since the frame before it.
 
-    luma: of the grid on fewer cells, short of clipping, in which moves are searched.
-
+    luma: in which moves are searched, see `registration.comparable`.
     known: whether there was one.
     """
 
@@ -156,19 +159,22 @@ class StreamMemory:
         """The exposure whose frame is the newest."""
         return self._newest
 
-    def observe(self, place: Place, grids: Sequence[Grid], cell: float, loops: GridLoops) -> None:
+    def observe(self, place: Place, views: Sequence[View], cell: float, loops: GridLoops) -> None:
         """Learn from the frames that are new, oldest first. cell: side of a grid's cell in pixels."""
-        for index in sorted(range(len(grids)), key=lambda exposure: place.frames[exposure]):
+        for index in sorted(range(len(views)), key=lambda exposure: place.frames[exposure]):
             if self._recalled(index, place.frames[index]) is None:
-                self._observe(index, place.frames[index], grids[index], cell, loops)
+                self._observe(index, place.frames[index], views[index], cell, loops)
 
-    def _observe(self, index: int, frame: int, grid: Grid, cell: float, loops: GridLoops) -> None:
-        before, factor = self.seen.get(index), max(1, round(max(grid.shape) / registration.LARGEST_SIDE))
-        luma = _luma(grid, factor, loops)
+    def _observe(self, index: int, frame: int, view: View, cell: float, loops: GridLoops) -> None:
+        before, grid, searched = self.seen.get(index), view.grid, registration.searched(view.grid, view.small)
+        factor = registration.fewer_by(searched)
+        luma = loops.comparable(searched, factor)
         if before is None:
             changed = np.ones(grid.shape[:2], np.float32)
         else:
-            move = registration.worthwhile(loops.find_move(luma, before.luma).scaled(factor), cell, grid.shape)
+            move = registration.worthwhile(
+                loops.find_move(luma, before.luma).scaled(factor * len(grid) / len(searched)), cell, grid.shape
+            )
             old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
             self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old, loops.measured_noise)
             changed = loops.changes(grid, old, self.noise[index])
@@ -189,7 +195,7 @@ class StreamMemory:
         last = self.seen.get(self._last)
         if self._last != index and last is not None and last.known:
             around = loops.wider_mask([changed], blinking.APART)
-            self._blinks[self._last] = blinking.followed(self._blinks.get(self._last), last.changed, around)
+            self._blinks[self._last] = loops.follow_blinking(self._blinks.get(self._last), last.changed, around)
 
     # ---- what one exposure says of another
 
@@ -238,7 +244,7 @@ class StreamMemory:
             )
             moving.maps = blue, green, red
             moving.learned = self._observed
-        return _balanced(moving.maps, under, over, mask.size)
+        return loops.balanced(moving.maps, under, over, mask.size)
 
     def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
         """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
@@ -253,7 +259,9 @@ class StreamMemory:
         return loops.wider_mask(there, GATE_CELLS // 2)
 
     def _changed(self, index: int, move: Move, loops: GridLoops) -> Mask:
-        changed = blinking.without(self.seen[index].changed, self._blinks.get(index))
+        changed, blinks = self.seen[index].changed, self._blinks.get(index)
+        if blinks is not None:
+            changed = loops.without_blinking(changed, blinks)
         return changed if move == NO_MOVE else loops.moved(changed[..., None], move)[..., 0]
 
     # ---- what steers the pixels
@@ -286,32 +294,3 @@ class StreamMemory:
             affine = loops.towards_mean(affine, [planes[0] for planes in past.values()], still)
             parts = loops.towards_mean(parts, [planes[1] for planes in past.values()], still)
         return affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts
-
-
-def _balanced(maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
-    """The maps with a gain by which moving cells, with these histograms in the darker and the brighter exposure, are as
-    bright on the mean as they are seen; in part, if they are few of all `cells`.
-
-    Lamps flicker, and a short exposure catches more of it or less: then what moves would pulse, since it is shown by
-    each exposure in turn. But the mean of few things also changes with what they cover and uncover. What clips is left
-    out, and where much clips in only one of the exposures, there is nothing to compare.
-    """
-    brighter = np.stack([one.brighter for one in maps])
-    expected, seen = under * (brighter < intensity_mapping.CLIPS), over * (LEVEL < intensity_mapping.CLIPS)
-    counts = sorted((float(expected.sum()), float(seen.sum())))
-    moving = max(2 * counts[0] - counts[1], 0.0) / (3 * cells)
-    if moving == 0:
-        return maps
-    as_expected = float((expected * brighter).sum() / expected.sum())
-    ratio = float((seen @ LEVEL).sum() / seen.sum()) / max(as_expected, 1e-6)
-    gain = 1 + moving**2 / (moving**2 + BALANCED**2) * (ratio - 1)
-    blue, green, red = (intensity_mapping.gained(one, min(max(gain, 1 / MOST_GAIN), MOST_GAIN)) for one in maps)
-    return blue, green, red
-
-
-def _luma(grid: Grid, factor: int, loops: GridLoops) -> Plane:
-    """See Seen. factor: cells of the grid, down and across, of which one is made."""
-    height, width = grid.shape[0] // factor, grid.shape[1] // factor
-    fewer = loops.mean_cells(grid[: height * factor, : width * factor], height, width)
-    luma = np.asarray(cv2.cvtColor(fewer, cv2.COLOR_BGR2GRAY), np.float32)
-    return np.minimum(luma, np.float32(registration.CEILING))

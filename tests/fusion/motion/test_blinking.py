@@ -7,7 +7,7 @@ from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import blinking
 from livemef.fusion.motion.loops import DefinedLoops
-from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.steadiness import Place, StreamMemory, View
 
 LOOPS = [DefinedLoops()] + ([CompiledLoops()] if compiled() else [])
 LAMP = slice(20, 26), slice(30, 90)
@@ -22,7 +22,8 @@ def gates(loops, frames, exposures=2):
             continue
         place = Place(0, tuple(newest[index][0] for index in range(exposures)))
         memory.follow(place, grid.shape[:2])
-        memory.observe(place, [newest[index][1] for index in range(exposures)], 1.0, loops)
+        views = [View(newest[index][1], newest[index][1]) for index in range(exposures)]
+        memory.observe(place, views, 1.0, loops)
         found.append(memory.gate(range(exposures), {}, loops))
     return found
 
@@ -63,12 +64,25 @@ def test_what_moves_changes_in_all_exposures(loops):
         assert edge.size == 0 or edge.min() > 0.9
 
 
-def test_nothing_is_kept_as_long_as_nothing_blinks():
+@pytest.mark.parametrize("loops", LOOPS)
+def test_nothing_is_kept_as_long_as_nothing_blinks(loops):
     nothing, all_over = np.zeros((5, 6), np.float32), np.ones((5, 6), np.float32)
-    assert blinking.followed(None, nothing, nothing) is None
-    assert blinking.followed(None, all_over, all_over) is None
-    once = blinking.followed(None, all_over, nothing)
-    np.testing.assert_array_equal(blinking.without(all_over, once), all_over)
-    twice = blinking.followed(once, all_over, nothing)
-    assert blinking.without(all_over, twice).max() == 0
+    assert loops.follow_blinking(None, nothing, nothing) is None
+    assert loops.follow_blinking(None, all_over, all_over) is None
+    once = loops.follow_blinking(None, all_over, nothing)
+    np.testing.assert_array_equal(loops.without_blinking(all_over, once), all_over)
+    twice = loops.follow_blinking(once, all_over, nothing)
+    assert loops.without_blinking(all_over, twice).max() == 0
     assert twice.dtype == np.float32
+
+
+@pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (45, 81)])
+def test_compiled_blinking_is_the_defined_one(shape):
+    before, changed, around = np.random.default_rng(3).random((3, *shape)).astype(np.float32)
+    changed.flat[0], around.flat[0] = 1, 0  # so that there is something to keep
+    for past in (None, before):
+        wanted = blinking.followed(past, changed, around)
+        np.testing.assert_allclose(LOOPS[1].follow_blinking(past, changed, around), wanted, atol=1e-6)
+    wanted = blinking.without(changed, before)
+    np.testing.assert_allclose(LOOPS[1].without_blinking(changed, before), wanted, atol=1e-6)

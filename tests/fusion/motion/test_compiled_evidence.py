@@ -128,3 +128,44 @@ def test_ramps_of_means(shape, radius):
 def test_histograms_of_what_is_masked(least):
     grid, _ = grids((45, 80))
     np.testing.assert_array_equal(*both("histograms", grid, RNG.random((45, 80)).astype(np.float32), least))
+
+
+@pytest.mark.parametrize("lamp", [1.0, 1.2, 0.3])
+@pytest.mark.parametrize("cells", [50, 4000, 10**6])
+def test_maps_balanced_by_what_moves(lamp, cells):
+    under, over = grids((45, 80))
+    maps = intensity_mapping.learned(*map(intensity_mapping.histograms, (under, over)), None, 3600)
+    moving = [intensity_mapping.histograms(grid[5:15, 20:60]) for grid in (under, np.minimum(lamp * over, 1))]
+    for found, wanted, unchanged in zip(*both("balanced", maps, *moving, cells), maps, strict=True):
+        np.testing.assert_allclose(found.brighter, wanted.brighter, atol=1e-12)
+        np.testing.assert_allclose(found.darker, wanted.darker, atol=1e-12)
+        assert cells > 50 or lamp == 1 or not np.allclose(found.brighter, unchanged.brighter, atol=1e-3)
+
+
+def test_maps_stay_where_nothing_that_moves_is_seen_in_both():
+    maps, nothing = (intensity_mapping.of_light_ratio(8.0),) * 3, np.zeros((3, KNOTS + 1))
+    clipped = nothing.copy()
+    clipped[:, -1] = 100
+    for counts in ((nothing, nothing), (clipped, clipped), (clipped, nothing)):
+        found, wanted = both("balanced", maps, *counts, 100)
+        assert found is maps
+        assert wanted is maps
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_planes_in_which_a_move_is_searched(shape, factor, mapped):
+    if min(shape) < factor:
+        return
+    curve = intensity_mapping.of_light_ratio(8.0).brighter if mapped else None
+    found, wanted = both("comparable", grids(shape)[0], factor, curve)
+    assert np.mean(np.abs(found - wanted) > 1e-6) < 0.01  # rarely the next knot of the curve
+    np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("count", [40, 41, 301])
+def test_medians_of_values_that_tie(count):
+    values = RNG.permutation(np.round(RNG.random(count) ** 3, 1) * 0.01).astype(np.float32)
+    grid = np.full((count, 1, 3), 0.5, np.float32)
+    np.testing.assert_allclose(*both("measured_noise", grid, grid - values[:, None, None]), rtol=1e-6)

@@ -81,7 +81,7 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
     still = whole[20:-20, 20:-20]
     maps = intensity_mapping.of_light_ratio(4.0)
     pair = (exposed(still, 4.0), moved) if reference_is_over else (still, exposed(moved, 4.0))
-    found = registration.estimate(*pair, maps, reference_is_over)
+    found = registration.estimate(*pair, maps, reference_is_over, NumpyLoops())
     if max(abs(dx), abs(dy)) < 1 and abs(turn) < 0.005:
         return  # too small to be sure that undoing it is a gain
     assert found.dx == pytest.approx(dx - turn * dy, abs=0.25)  # undoing shift and turn together, not one by one

@@ -20,7 +20,7 @@ from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
-from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.steadiness import Place, StreamMemory, View
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve
 from tests.fusion.motion.moving_scenes import Stage, random_case
@@ -222,7 +222,7 @@ def moving_maps_of(under, over, mask, brackets=100):
     for number in range(1, brackets):
         place = Place(0, (number - number % 2, number - (number + 1) % 2))
         memory.follow(place, under.shape[:2])
-        memory.observe(place, [under, over], 1.0, loops)
+        memory.observe(place, [View(under, under), View(over, over)], 1.0, loops)
         maps = memory.maps(0, 1, None, loops)
         moving = memory.moving_maps(0, 1, (under, over), mask, loops)
     return maps[1], moving[1]
@@ -260,7 +260,7 @@ def test_what_moves_in_light_that_flickers_is_as_bright_as_it_was():
     for number in range(20):
         place = Place(0, (number - number % 2, number - (number + 1) % 2))
         memory.follow(place, under.shape[:2])
-        memory.observe(place, [under, over], 1.0, loops)
+        memory.observe(place, [View(under, under), View(over, over)], 1.0, loops)
         memory.maps(0, 1, None, loops)
         usual = memory.moving_maps(0, 1, (under, over), mask, loops)[1]
     dimmed = memory.moving_maps(0, 1, (np.float32(0.8) * np.flip(under, axis=1), over), mask, loops)[1]
@@ -302,7 +302,7 @@ def test_a_border_that_comes_into_view_has_not_changed_for_that():
         place = Place(0, (number - number % 2, number - (number + 1) % 2))
         grid = whole[5 + shift : 95 + shift, 5 + shift : 165 + shift]
         memory.follow(place, (90, 160))
-        memory.observe(place, [grid, grid], 1.0, loops)
+        memory.observe(place, [View(grid, grid), View(grid, grid)], 1.0, loops)
     for seen in memory.seen.values():
         assert seen.known
         assert seen.changed[[0, -1]].mean() < 0.02
