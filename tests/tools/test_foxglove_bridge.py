@@ -188,8 +188,15 @@ async def changed(url, name, value):
     raise AssertionError("the server ended the connection")
 
 
-def test_a_parameter_changes_the_running_pipeline(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="livemef-"))  # a socket's path is short
+@pytest.fixture
+def short_folder():
+    """A folder whose path leaves room for a socket's name."""
+    with tempfile.TemporaryDirectory(prefix="livemef-") as folder:
+        yield folder
+
+
+def test_a_parameter_changes_the_running_pipeline(tmp_path, short_folder, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short_folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     pipeline = Pipeline("--motion", "off")
     try:

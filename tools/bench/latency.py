@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
 from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
 from livemef.fusion.stream.wire import Message
 from livemef.tools.exits import UserError
+from livemef.tools.run.runtime_folder import runtime_folder
 from livemef.tools.watch_counts import WatchCounts
 
 START_LIMIT_S, FRAME_LIMIT_S, END_LIMIT_S = 60.0, 10.0, 15.0
@@ -72,11 +72,11 @@ def measure_latency(size: tuple[int, int], fps: float, seconds: float, flags: li
     Raises UserError where the pipeline gives no picture.
     """
     result = LatencyResult(size, fps)
-    with tempfile.TemporaryDirectory(prefix="livemef-bench-") as folder:
+    with runtime_folder() as folder:
         place = f"ipc://{folder}/fused"
         camera = f"sim://?size={size[0]}x{size[1]}&fps={fps:g}"
         command = ["--camera", camera, "--publish", f"pub+bind:{place}", "--no-preview", "--exposures", PLAN, *flags]
-        with _pipeline(command, Path(folder) / "log") as pipeline, Subscriber(f"sub+connect:{place}") as subscriber:
+        with _pipeline(command, folder / "log") as pipeline, Subscriber(f"sub+connect:{place}") as subscriber:
             try:
                 first = _settled(subscriber, pipeline.process)
                 gaps, end_s, header = subscriber.counter.gaps, time.monotonic() + seconds, first

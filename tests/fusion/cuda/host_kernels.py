@@ -1,5 +1,6 @@
 """The CUDA kernels as C++ on the host: built from the very source, run by the very layout, on poisoned memory."""
 
+import atexit
 import ctypes
 import functools
 import shutil
@@ -32,13 +33,20 @@ POISON = 0xFF
 """Of floats it makes NaN, of an exponent or a plane something absurd."""
 
 
+def folder_until_exit(prefix: str) -> Path:
+    """A new folder for temporary files, removed when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @functools.cache
 def host_library_path() -> Path:
     """The shared library of all kernels; built once a test run. Skips the test where no C++ compiler is."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         lacking("no C++ compiler: the kernels are not run on the host")
-    folder = Path(tempfile.mkdtemp(prefix="livemef-kernels-"))
+    folder = folder_until_exit("livemef-kernels-")
     target = folder / "kernels.so"
     command = [compiler, *FLAGS, "-include", HERE / "on_host.h", "-x", "c++", SOURCE, HERE / "curve.cu", "-o", target]
     subprocess.run([str(word) for word in command], check=True, timeout=110)

@@ -7,10 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.fusion.cuda.host_kernels import HERE, ROOT, host_library_path
+from tests.fusion.cuda.host_kernels import HERE, ROOT, folder_until_exit, host_library_path
 from tests.gpu_tools import lacking
 
 LIMIT_S = 110
@@ -23,7 +22,7 @@ def stand_in_folder() -> Path:
         lacking("no pycuda: the GPU path's host side is not run")
     if not shutil.which("gcc") or not shutil.which("nm"):
         lacking("no gcc: the stand-in driver is not built")
-    folder = Path(tempfile.mkdtemp(prefix="livemef-stand-in-"))
+    folder = folder_until_exit("livemef-stand-in-")
     rest = folder / "rest.c"
     known = set(re.findall(r"\b(cu[A-Z]\w+)\(", (HERE / "stand_in.c").read_text()))
     missing = sorted(_wanted() - known)
