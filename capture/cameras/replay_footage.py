@@ -115,8 +115,9 @@ class FootageReel:
             return self.frame(place)
         if pixels.shape != self._shape or pixels.dtype != self._dtype:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (pixels.shape, self._shape)]
+            name = self.footage.name(inside)
             raise CaptureError(
-                f"camera '{self._uri}': frame {inside} is {sizes[0]} {pixels.dtype}, the first {sizes[1]} {self._dtype}"
+                f"camera '{self._uri}': {name} is {sizes[0]} {pixels.dtype}, the first {sizes[1]} {self._dtype}"
             )
         index = self._index(inside, pixels)
         record = FrameRecord(
@@ -138,9 +139,9 @@ class FootageReel:
         index = self._phase.index(number, brightness(pixels))
         if number and len(self._phase.slips) > slips:
             LOG.warning(
-                "%s: the exposures slip at frame %d (one is missing or doubled there); followed by brightness",
+                "%s: the exposures slip at %s: one is missing or doubled there; followed by brightness",
                 self.footage.path.name,
-                number,
+                self.footage.name(number),
             )
         return index
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -19,9 +20,13 @@ from livemef.capture.files.opencv_log import quiet_opencv
 from livemef.capture.files.video_av import AvVideoFile
 from livemef.capture.frame import Pixels
 
+LOG = logging.getLogger("livemef.capture.files")
+
 DEFAULT_FPS = 30.0
 MORE = "With the extra 'video' (pip install 'livemef[video]') PyAV reads it, if it is whole"
 CODECS = {".mkv": "FFV1", ".avi": "MJPG"}
+PLAIN_CODECS = ("FFV1", "MJPG", "FMP4")
+"""What is written here: progressive, BT.601. OpenCV does not say of other footage whether it is so."""
 
 
 class Footage(Protocol):
@@ -37,6 +42,10 @@ class Footage(Protocol):
 
     def frame(self, number: int) -> Pixels | None:
         """Frame `number`, from 0; None past the end. Raises CaptureError for one that cannot be read."""
+        ...
+
+    def name(self, number: int) -> str:
+        """Frame `number` for people: with its file's name where it has a file of its own."""
         ...
 
     def close(self) -> None:
@@ -62,6 +71,13 @@ class VideoFile:
         if self.frame(0) is None:
             self.close()
             raise CaptureError(f"video {path}: holds no frame that OpenCV can decode. {MORE}")
+        codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+        if codec.upper() not in PLAIN_CODECS:
+            LOG.warning(
+                "%s: is read by OpenCV, which gives black or wrong frames where footage is interlaced, and wrong colours "
+                "where it is BT.2020; with the extra 'video' (pip install 'livemef[video]') both are right",
+                path.name,
+            )
 
     def frame(self, number: int) -> Pixels | None:
         """See Footage."""
@@ -79,6 +95,10 @@ class VideoFile:
             return None
         self._next, self._last = number + 1, np.asarray(pixels)
         return self._last
+
+    def name(self, number: int) -> str:
+        """See Footage."""
+        return f"frame {number}"
 
     def close(self) -> None:
         """See Footage."""
@@ -110,6 +130,10 @@ class NumberedPictures:
     def frame(self, number: int) -> Pixels | None:
         """See Footage."""
         return read_picture(self._files[number]) if number < len(self._files) else None
+
+    def name(self, number: int) -> str:
+        """See Footage."""
+        return f"frame {number} ({self._files[number].name})"
 
     def close(self) -> None:
         """See Footage: nothing is held."""

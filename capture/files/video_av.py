@@ -92,6 +92,10 @@ class AvVideoFile:
                 return self._last
         return None
 
+    def name(self, number: int) -> str:
+        """See Footage."""
+        return f"frame {number}"
+
     def close(self) -> None:
         """See Footage."""
         self._container.close()

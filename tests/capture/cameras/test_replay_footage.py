@@ -113,5 +113,5 @@ def test_another_number_of_exposures_than_alternate_is_refused(tmp_path: Path) -
 def test_a_frame_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
     for number, size in enumerate((32, 32, 40)):
         write_picture(tmp_path / f"{number}.png", np.full((size, size, 3), 50 + 100 * (number % 2), np.uint8))
-    with pytest.raises(CaptureError, match="frame 2 is 40x40"):
+    with pytest.raises(CaptureError, match=r"frame 2 \(2.png\) is 40x40"):
         play(f"file://{tmp_path}?exposures=2&pace=fast")

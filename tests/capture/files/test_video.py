@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -74,3 +75,16 @@ def test_ffmpeg_prints_no_lines_of_its_own(tmp_path: Path, opener: str) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_what_opencv_may_get_wrong_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    VideoFile(clip(tmp_path / "ours.mp4", [20, 200]))
+    assert caplog.text == ""
+    path = tmp_path / "theirs.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 25.0, (64, 48))
+    writer.write(np.full((48, 64, 3), 90, np.uint8))
+    writer.release()
+    VideoFile(path)
+    assert len(caplog.records) == 1
+    assert "theirs.mkv: is read by OpenCV" in caplog.text
+    assert "livemef[video]" in caplog.text
