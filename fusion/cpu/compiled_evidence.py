@@ -76,7 +76,7 @@ def declare_evidence(loops: CDLL) -> None:
     loops.mean_cells.restype = c_int
     loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
-    loops.strangeness.argtypes = [c_void_p, POINTER(_Range), *arrays, *shape, c_void_p]
+    loops.strangeness.argtypes = [c_void_p, POINTER(_Range), *arrays, c_void_p, *shape, c_void_p]
     loops.strangeness.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
@@ -162,13 +162,14 @@ class CompiledEvidence:
         check(self._grids.falling_ramps(self._pool, *data))
         return list(result)
 
-    def strangeness(self, reference: Grid, there: Grid, curves: Curve) -> Mask:
+    def strangeness(self, reference: Grid, there: Grid, curves: Curve, where: Mask | None = None) -> Mask:
         """See GridLoops."""
         reference, there = (np.ascontiguousarray(grid, np.float32) for grid in (reference, there))
         values, result = np.ascontiguousarray(curves, np.float32), np.empty(reference.shape[:2], np.float32)
         luma = (c_float * 3)(*LUMA_WEIGHTS)
         call = _Range(address(values), KNOTS, colour_range.RANGE_CELLS, luma, colour_range.DIM)
-        grids = address(reference), address(there)
+        where = None if where is None else np.ascontiguousarray(where, np.float32)
+        grids = address(reference), address(there), None if where is None else address(where)
         check(self._grids.strangeness(self._pool, byref(call), *grids, *result.shape, address(result)))
         return result
 

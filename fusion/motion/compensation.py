@@ -152,6 +152,7 @@ def _of_stills(
         if mode == "full":
             under, over = pair.dark_first(there)
             mask = loops.soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
+        registration.cover_unseen(mask, chain.moves[other])
         chain.compensate(other, pair, there, mask, None)
     return chain.result()
 
@@ -179,7 +180,9 @@ def _of_stream(
                     of_all = allowed if gate is None else memory.allowed(dark, bright, grids, None, loops)
                     tells, belief = information(pair.reference.grid, of_all, allowed, loops)
                     mask = mask * tells
-                    belief = belief * likely_colour(pair.reference.grid, there.grid, pair.brighter, loops)
+        registration.cover_unseen(mask, chain.moves[other])
+        if belief is not None:
+            belief = belief * likely_colour(pair.reference.grid, there.grid, pair.brighter, mask, loops)
         chain.compensate(other, pair, there, mask, belief)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()
@@ -233,7 +236,6 @@ class _Chain:
 
     def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, belief: Mask | None) -> None:
         """Note what is to be done to the exposure, and how it looks then."""
-        registration.cover_unseen(mask, self.moves[other])
         curves, fill = pair.brighter, None
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])

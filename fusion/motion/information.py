@@ -39,10 +39,10 @@ def information(reference: Grid, of_all: Allowed, of_still: Allowed, loops: Grid
     return tells, colour
 
 
-def likely_colour(reference: Grid, there: Grid, curves: Curve, loops: GridLoops) -> Mask:
+def likely_colour(reference: Grid, there: Grid, curves: Curve, where: Mask, loops: GridLoops) -> Mask:
     """How far the colour that a dim reference gives is one that the other exposure, `there`, shows nearby, 0..1 a cell.
 
-    curves: the other's values for those of the reference, by channel (3 x KNOTS + 1).
+    curves: the other's values for those of the reference, by channel (3 x KNOTS + 1). where: above 0 where it matters.
     """
-    strange = loops.strangeness(reference, there, curves)
+    strange = loops.strangeness(reference, there, curves, where)
     return loops.falling_ramps(strange, STRANGE_BLUR // 2, ((STRANGE_FROM, STRANGE_TO),))[0]

@@ -62,7 +62,7 @@ class GridLoops(Protocol):
         """See ghost_mask.wider_mask."""
         ...
 
-    def strangeness(self, reference: Grid, there: Grid, curves: Curve) -> Mask:
+    def strangeness(self, reference: Grid, there: Grid, curves: Curve, where: Mask | None = None) -> Mask:
         """See colour_range.strangeness."""
         ...
 

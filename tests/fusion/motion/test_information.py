@@ -51,35 +51,42 @@ def night():
 
 def test_a_colour_that_is_near_in_the_other_exposure_is_believed():
     reference, there = night()
-    assert likely_colour(reference, there, LINEAR, DefinedLoops()).min() > 0.99
+    assert likely_colour(reference, there, LINEAR, np.ones((40, 60), np.float32), DefinedLoops()).min() > 0.99
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])
 def test_a_block_of_a_colour_that_nothing_near_has_is_not_believed(channel):
     reference, there = night()
     reference[4:12, 8:16, channel] = 0.04
-    likely = likely_colour(reference, there, LINEAR, DefinedLoops())
+    likely = likely_colour(reference, there, LINEAR, np.ones((40, 60), np.float32), DefinedLoops())
     assert likely[5:11, 9:15].max() == 0
     assert likely[14:, 20:].min() > 0.99
     there[:, :] += np.float32(0.08) * (np.arange(3) == channel)  # now all is of that colour
-    assert likely_colour(reference, there, LINEAR, DefinedLoops())[5:11, 9:15].min() == 1
+    assert likely_colour(reference, there, LINEAR, np.ones((40, 60), np.float32), DefinedLoops())[5:11, 9:15].min() == 1
 
 
 def test_a_colour_that_is_not_dim_is_believed():
     reference = np.full((40, 60, 3), 0.2, np.float32)
     there = 4 * reference
     reference[4:12, 8:16, 2] = 0.22
-    assert likely_colour(reference, there, LINEAR, DefinedLoops()).min() == 1
+    assert likely_colour(reference, there, LINEAR, np.ones((40, 60), np.float32), DefinedLoops()).min() == 1
 
 
 @pytest.mark.skipif(not compiled(), reason="the compiled loops are not built")
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 5), (17, 16), (90, 160)])
-def test_the_compiled_strangeness_is_that_of_the_definition(shape):
+@pytest.mark.parametrize("marked", ["all", "some", "border", "none"])
+def test_the_compiled_strangeness_is_that_of_the_definition(shape, marked):
     rng = np.random.default_rng(2)
     reference = (0.1 * rng.uniform(0, 1, (*shape, 3))).astype(np.float32)
     there = (0.2 + rng.normal(0, 0.01, reference.shape)).astype(np.float32)
     curves = np.minimum([[1.0], [0.8], [1.2]] * LINEAR, 1)
-    found, wanted = (loops.strangeness(reference, there, curves) for loops in (CompiledLoops(), DefinedLoops))
+    where = np.zeros(shape, np.float32)
+    if marked == "border":
+        where[:, -1] = where[-1:] = 1
+    elif marked == "some":
+        where[shape[0] // 3 : shape[0] // 2, shape[1] // 2 :: 9] = 0.01
+    where = None if marked == "all" else where
+    found, wanted = (loops.strangeness(reference, there, curves, where) for loops in (CompiledLoops(), DefinedLoops))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert wanted.max() > 0.02
+    assert (wanted.max() > 0.02) == (marked in ("all", "border") or (marked == "some" and where.any()))
     assert DefinedLoops.strangeness is colour_range.strangeness
