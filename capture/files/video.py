@@ -74,7 +74,7 @@ class VideoFile:
         codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
         if codec.upper() not in PLAIN_CODECS:
             LOG.warning(
-                "%s: is read by OpenCV, which gives black or wrong frames where footage is interlaced, and wrong colours "
+                "%s: is read by OpenCV, which gives black or wrong frames where footage is interlaced, wrong colours "
                 "where it is BT.2020; with the extra 'video' (pip install 'livemef[video]') both are right",
                 path.name,
             )
