@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import zmq
 
+from livemef.capture.errors import CaptureError
 from livemef.capture.frame import Mosaic, Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import imagezmq_wire
@@ -17,6 +19,7 @@ from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.keys import KeyFolder
+from livemef.fusion.stream.picture_ring import SHARED, PictureRing, may_share
 from livemef.fusion.stream.security import PublisherSecurity
 from livemef.fusion.stream.stream_event import StreamEvent, encode_event
 from livemef.fusion.stream.wire import (
@@ -63,14 +66,17 @@ MOST_SOURCES = 64
 CODECS: dict[str, tuple[Codec, ...]] = {"livemef": ("raw", "jpeg", "png"), "imagezmq": ("raw", "jpeg")}
 
 
+_PICTURES = (FUSED, *(exposure_topic(index) for index in range(MOST_SOURCES)))
+
 TOPICS = tuple(
     topic.encode()
     for topic in (
-        FUSED,
+        *_PICTURES,
+        *(SHARED + topic for topic in _PICTURES),
         STATUS,
         MOTION,
         EVENT,
-        *(name(index) for index in range(MOST_SOURCES) for name in (exposure_topic, mosaic_topic)),
+        *(mosaic_topic(index) for index in range(MOST_SOURCES)),
     )
 )
 
@@ -100,6 +106,8 @@ class Publisher:
         self._subscribed: set[bytes] = set()
         self._buffers = BufferPool(BUFFERS)
         self._lent: Buffer | None = None
+        self._rings: dict[str, PictureRing] = {}
+        """Shared memory, by topic, for those who have asked for it."""
         self._of_fused: tuple[Header | None, bytes] = None, b""
         """The last fused picture's header as it was given, and as it was sent."""
         self.stream = secrets.token_hex(8)
@@ -138,27 +146,33 @@ class Publisher:
         self._codec = _checked_codec(codec, self._wire)
 
     def wanted(self, topic: str) -> bool:
-        """Whether anybody has subscribed to `topic`."""
+        """Whether anybody has subscribed to `topic`, also by shared memory."""
         self._read_subscriptions()
-        return self._listened(topic)
+        return self._listened(topic) or self._shared(topic)
 
     def publish(self, topic: str, header: Header, pixels: Pixels, *, with_status: bool = True) -> bool:
-        """Send `pixels` (BGR, height x width x 3, uint8 or uint16; copied) to the subscribers of `topic`.
+        """Send `pixels` (BGR, height x width x 3, uint8 or uint16; copied) to the subscribers of `topic`: to those by
+        shared memory first, and always raw.
 
         Sets the publisher's fields of `header`. with_status: `publish_status` afterwards, if the topic is "fused".
         Returns whether the picture was passed to ZeroMQ: False if nobody has subscribed, or no buffer is free (counted
         in `dropped`). Never waits. Raises FusionError for pixels that the codec cannot encode, ValueError for a header
         outside its limits.
         """
-        sent = False
+        sent = []
         if self.wanted(topic):
             whole, described = self._describe(header, pixels)
             if topic == FUSED:
                 self._of_fused = header, described
-            sent = self._counted(self._send(topic, whole, described, pixels))
+            if self._shared(topic):
+                sent.append(self._share(topic, whole, described, pixels))
+            if self._listened(topic):
+                sent.append(self._send(topic, whole, described, pixels))
+            self.published += any(sent)
+            self.dropped += not all(sent)
         if with_status and topic == FUSED:
             self.publish_status(header, pixels)
-        return sent
+        return any(sent)
 
     def publish_status(self, header: Header, like: Pixels) -> bool:
         """Send the header of a fused picture, of the shape and dtype of `like`, as "status": the same as the picture's,
@@ -183,9 +197,7 @@ class Publisher:
         if not self.wanted(topic):
             return False
         header = filled_for_mosaic(header, mosaic, stream=self.stream, published_wall_ns=time.time_ns())
-        return self._counted(self._send(topic, header, header_json(header), mosaic.values))
-
-    def _counted(self, sent: bool) -> bool:
+        sent = self._send(topic, header, header_json(header), mosaic.values)
         self.published += sent
         self.dropped += not sent
         return sent
@@ -207,6 +219,8 @@ class Publisher:
         if not self._context.closed:
             self._end(LINGER_MS)
             self._attachment.close()
+            for ring in self._rings.values():
+                ring.close()
 
     def _end(self, linger_ms: int) -> None:
         self._socket.close(linger_ms)
@@ -224,6 +238,13 @@ class Publisher:
         if self._imagezmq:
             return topic == FUSED and bool(self._subscribed)
         return any(topic.encode().startswith(prefix) for prefix in self._subscribed)
+
+    def _shared(self, topic: str) -> bool:
+        """Whether anybody has subscribed to it by shared memory. Who subscribes to everything has not."""
+        name = (SHARED + topic).encode()
+        return may_share(topic) and any(
+            name.startswith(prefix) for prefix in self._subscribed if prefix.startswith(SHARED.encode())
+        )
 
     def _read_subscriptions(self) -> None:
         for _ in range(REQUESTS_A_TURN):
@@ -245,9 +266,13 @@ class Publisher:
     def room_for(self, like: Pixels) -> Pixels | None:
         """An uninitialised picture of the shape and dtype of `like` that can be published without being copied.
 
-        One at a time: the same memory is given until it has been published. None where the codec is not raw, or no
-        buffer is free.
+        It is for the topic "fused". One at a time: the same memory is given until it has been published. None where the
+        codec is not raw, or no buffer is free.
         """
+        if self._shared(FUSED) and like.dtype.newbyteorder("<").isnative:
+            ring = self._ring_for(FUSED, like.nbytes)
+            if ring is not None:
+                return ring.room(like)
         if self._codec != "raw" or not like.dtype.newbyteorder("<").isnative:
             return None
         if self._lent is None:
@@ -263,6 +288,30 @@ class Publisher:
             return self._buffers.take()
         self._lent, lent.lent = None, False
         return lent
+
+    def _ring_for(self, topic: str, size: int) -> PictureRing | None:
+        """The topic's ring with slots of so many bytes; None where memory cannot be shared."""
+        ring = self._rings.get(topic)
+        if ring is not None and ring.size == size:
+            return ring
+        if ring is not None:
+            ring.close()
+        try:
+            self._rings[topic] = PictureRing(size)
+        except CaptureError:  # readers then ask for the pictures by socket
+            self._rings.pop(topic, None)
+        return self._rings.get(topic)
+
+    def _share(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
+        if header.codec != "raw":
+            header = replace(header, codec="raw")
+            described = header_json(header)
+        payload = payload_of(header, pixels)
+        ring = self._ring_for(topic, payload.nbytes)
+        if ring is None:
+            return False
+        self._socket.send_multipart([(SHARED + topic).encode(), described, ring.put(payload)], zmq.NOBLOCK)
+        return True
 
     def _send(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
         buffer = self._buffer_of(pixels)

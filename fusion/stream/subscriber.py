@@ -14,11 +14,11 @@ from livemef.fusion.stream import wire
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.endpoint import Attachment, Endpoint, parse_endpoint
 from livemef.fusion.stream.keys import KeyFolder
-from livemef.fusion.stream.security import HandshakeMonitor, secure_client
+from livemef.fusion.stream.security import HandshakeMonitor, is_local, secure_client
+from livemef.fusion.stream.shared_topics import BYTES_A_PIXEL, SILENCE_S, SharedTopics
 from livemef.fusion.stream.stream_event import StreamEvent, decode_event, is_event
 
 RECEIVE_HIGH_WATER = 4
-BYTES_A_PIXEL = 6
 
 
 class ReceiveTimeout(FusionError):
@@ -62,8 +62,9 @@ class Subscriber:
     come back after a restart. topics: "fused", "exposure/0" ...; a topic also matches longer ones that begin
     with it, as ZeroMQ has it. most_pixels: limit of a picture's width x height; larger messages end the connection, and
     pictures that claim more are refused. keys: where keys are looked up (docs/security.md); None = this user's.
-    on_event: called by `receive` with each event of the pipeline that comes before a picture. Raises FusionError for a
-    wrong endpoint. Not thread-safe.
+    on_event: called by `receive` with each event of the pipeline that comes before a picture. shared_memory: on this
+    machine pictures come through it where the publisher offers that; a receiver that falls behind by more than
+    `picture_ring.SLOTS` pictures then gets later ones. Raises FusionError for a wrong endpoint. Not thread-safe.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Subscriber:
         most_pixels: int = LARGEST_PICTURE,
         keys: KeyFolder | None = None,
         on_event: Callable[[StreamEvent], None] | None = None,
+        shared_memory: bool = True,
     ) -> None:
         self._on_event = on_event
         topics = (*topics, wire.EVENT) if on_event is not None else topics
@@ -82,7 +84,12 @@ class Subscriber:
         self.endpoint = parse_endpoint(endpoint, "sub")
         self._context = zmq.Context()
         try:
-            self._socket = sub_socket(self._context, topics, most_pixels=most_pixels)
+            self._socket = sub_socket(self._context, most_pixels=most_pixels)
+            # where publishers connect to this socket there may be several, and not all of this machine
+            shared_memory = shared_memory and is_local(self.endpoint) and not self.endpoint.bind
+            self._topics = SharedTopics(self._socket, shared_memory, most_pixels)
+            for topic in topics:
+                self._topics.subscribe(topic)
             keys = keys or KeyFolder()
             uses_curve = secure_client(self._socket, self.endpoint, keys)
             self._monitor = HandshakeMonitor(self._socket, uses_curve, keys)
@@ -93,7 +100,14 @@ class Subscriber:
 
     def poll(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s` for a message. Returns whether there is one."""
-        return bool(self._socket.poll(int(timeout_s * 1000)))
+        end_s = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, end_s - time.monotonic())
+            if self._socket.poll(int(min(left_s, SILENCE_S) * 1000)):
+                return True
+            self._topics.still_silent()
+            if left_s <= SILENCE_S:
+                return False
 
     async def ready(self, timeout_s: float) -> bool:
         """`poll` for asyncio: other tasks go on meanwhile. May be cancelled."""
@@ -101,7 +115,14 @@ class Subscriber:
 
         poller = zmq.asyncio.Poller()
         poller.register(self._socket, zmq.POLLIN)
-        return bool(await poller.poll(int(timeout_s * 1000)))
+        end_s = time.monotonic() + timeout_s
+        while True:
+            left_s = max(0.0, end_s - time.monotonic())
+            if await poller.poll(int(min(left_s, SILENCE_S) * 1000)):
+                return True
+            self._topics.still_silent()
+            if left_s <= SILENCE_S:
+                return False
 
     def silence(self, timeout_s: float) -> ReceiveTimeout:
         """The error for no message within `timeout_s`, with the reason where one is known."""
@@ -115,21 +136,32 @@ class Subscriber:
         the next one can be received all the same. A raw picture is a read-only view of the message.
         """
         deadline = time.monotonic() + timeout_s
-        parts: list[Any] | None = None
-        while parts is None or (newest and self.poll(0)):
-            if parts is None and not self.poll(max(0.0, deadline - time.monotonic())):
-                raise self.silence(timeout_s)
-            parts = self._picture() or parts
-        received_ns = time.time_ns()
-        message = wire.decode(parts, self._most_pixels)
+        message: wire.Message | None = None
+        while message is None:
+            parts: Sequence[Any] | None = None
+            while parts is None or (newest and self.poll(0)):
+                if parts is None and not self.poll(max(0.0, deadline - time.monotonic())):
+                    raise self.silence(timeout_s)
+                parts = self._picture() or parts
+            message = self._message(parts)
         missed = self.counter.note(message.topic, message.header.stream, message.header.seq)
-        return replace(message, received_wall_ns=received_ns, missed=missed)
+        return replace(message, received_wall_ns=time.time_ns(), missed=missed)
 
-    def _picture(self) -> list[Any] | None:
-        """The parts of the next message; None if it is an event, which goes to `on_event`. Raises WireError."""
+    def _message(self, parts: Sequence[Any]) -> wire.Message | None:
+        """The message; None if its pixels are gone from shared memory, or came from there before. Raises WireError."""
+        whole = self._topics.with_pixels(parts)
+        message = None if whole is None else wire.decode(whole, self._most_pixels)
+        if message is None or self._topics.again(message, shared=whole is not parts):
+            return None
+        return message
+
+    def _picture(self) -> Sequence[Any] | None:
+        """The parts of the next message; None if it is an event, which goes to `on_event`, or of no use. Raises
+        WireError.
+        """
         parts = [part.buffer for part in self._socket.recv_multipart(copy=False)]
         if not is_event(bytes(parts[0])):
-            return parts
+            return self._topics.take(parts)
         event = decode_event(parts)
         self.counter.note(wire.EVENT, event.stream, event.seq)
         if self._on_event is not None:
@@ -141,6 +173,7 @@ class Subscriber:
         if not self._context.closed:
             self._monitor.close()
             self._context.destroy(linger=0)
+            self._topics.close()
             self._attachment.close()
 
     def __enter__(self) -> Subscriber:
@@ -158,16 +191,15 @@ def open_sub(
     most_pixels: int = LARGEST_PICTURE,
 ) -> tuple[Any, Attachment]:
     """A SUB socket of `context` (zmq's or zmq.asyncio's) on `endpoint`, with keys where the publisher's is known."""
-    socket = sub_socket(context, topics, high_water, most_pixels)
+    socket = sub_socket(context, high_water, most_pixels)
+    for topic in topics:
+        socket.subscribe(topic.encode())
     secure_client(socket, endpoint, KeyFolder())
     return socket, Attachment(socket, endpoint)
 
 
 def sub_socket(
-    context: zmq.Context[Any],
-    topics: Sequence[str],
-    high_water: int = RECEIVE_HIGH_WATER,
-    most_pixels: int = LARGEST_PICTURE,
+    context: zmq.Context[Any], high_water: int = RECEIVE_HIGH_WATER, most_pixels: int = LARGEST_PICTURE
 ) -> Any:
     """A SUB socket of `context`, not yet connected, with a small queue and dead-peer detection."""
     socket = context.socket(zmq.SUB)
@@ -180,6 +212,4 @@ def sub_socket(
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-    for topic in topics:
-        socket.subscribe(topic.encode())
     return socket

@@ -93,6 +93,7 @@ def subscribe(
     newest: bool = False,
     most_pixels: int = LARGEST_PICTURE,
     on_event: Callable[[StreamEvent], None] | None = None,
+    shared_memory: bool = True,
 ) -> Subscription:
     """Receive what a livemef publishes, on this machine or another.
 
@@ -100,7 +101,9 @@ def subscribe(
     darkest) ..., "motion". timeout_s: longest wait for a message. newest: skip what has already been overtaken, for a
     receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
     height; pictures that claim more are refused before they cost memory. on_event: called while iterating with each
-    event of the pipeline (settings changed, a process restarted ...: docs/control.md), as a StreamEvent.
+    event of the pipeline (settings changed, a process restarted ...: docs/control.md), as a StreamEvent. shared_memory:
+    on the publisher's machine pictures come through it where they can (docs/wire.md); who is then behind by more than
+    five pictures gets a later one. False = always by socket, whose queue is a little longer.
 
     Iterating, by `for` or `async for`, gives messages: `frame.image` (BGR, height x width x 3, uint8 or uint16,
     read-only), `frame.stamp` (Unix time in s), `frame.exposures`, `frame.motion`, `frame.missed`, and `frame.header`
@@ -110,5 +113,5 @@ def subscribe(
             for frame in frames:
                 print(frame.header.seq, frame.image.shape)
     """
-    subscriber = Subscriber(endpoint, topics, most_pixels=most_pixels, on_event=on_event)
+    subscriber = Subscriber(endpoint, topics, most_pixels=most_pixels, on_event=on_event, shared_memory=shared_memory)
     return Subscription(subscriber, timeout_s, newest)

@@ -29,6 +29,9 @@ EVENT = "event"
 """Topic of what happens to the pipeline: no picture, see `stream_event`."""
 
 LONGEST_HEADER = 1 << 20
+EXPOSURE = "exposure/"
+"""What the topics of source frames begin with."""
+
 MOSAIC = "mosaic/"
 """What the topics of raw frames begin with."""
 
@@ -100,7 +103,7 @@ class Message:
 
 def exposure_topic(index: int) -> str:
     """The topic of source frame `index`, 0 = darkest."""
-    return f"exposure/{index}"
+    return f"{EXPOSURE}{index}"
 
 
 def mosaic_topic(index: int) -> str:

@@ -23,7 +23,8 @@ class FrameStream(Generic[T]):
 
     def __init__(self, endpoint: str, prefix: str, frame_in: Callable[[Message], T]) -> None:
         """endpoint: `sub+connect:...` of the pipeline's publisher. prefix: of the topics."""
-        self._subscriber = Subscriber(endpoint, (prefix,))
+        # a socket's queue is longer than shared memory: a take must not lose a frame while it writes another
+        self._subscriber = Subscriber(endpoint, (prefix,), shared_memory=False)
         self._frame_in = frame_in
 
     def next_frame(self, timeout_s: float) -> T:

@@ -89,7 +89,8 @@ def test_a_frame_of_three_gigabytes_is_never_received(publisher):
 
 
 def test_a_hundred_thousand_subscriptions_take_nothing_from_others(publisher):
-    with Subscriber(f"sub+connect:{publisher.address}") as sub, zmtp_subscriber(publisher) as peer:
+    source = f"sub+connect:{publisher.address}"
+    with Subscriber(source, shared_memory=False) as sub, zmtp_subscriber(publisher) as peer:
         until(lambda: publisher.wanted("fused"))
         flood = b"".join(frame(b"\x01exposure/0/%d" % number) for number in range(100_000))
         sending = threading.Thread(target=peer.sendall, args=(flood,), daemon=True)

@@ -184,7 +184,7 @@ def test_close_removes_the_path_and_can_be_repeated(tmp_path):
 STOPPABLE = """
 import sys
 from livemef.fusion.stream.subscriber import Subscriber
-with Subscriber("sub+connect:" + sys.argv[1]) as sub:
+with Subscriber("sub+connect:" + sys.argv[1], shared_memory=False) as sub:
     print(sub.receive(20).header.seq, flush=True)
     while True:
         sub.receive(20)
@@ -199,7 +199,7 @@ def test_a_stopped_subscriber_changes_nothing_for_another(tmp_path, transport):
         command = [sys.executable, "-c", STOPPABLE, publisher.address]
         others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
         try:
-            with Subscriber(f"sub+connect:{publisher.address}") as sub:
+            with Subscriber(f"sub+connect:{publisher.address}", shared_memory=False) as sub:
                 until(lambda: publisher.wanted("fused"))
                 seq = exchange_until_all_receive(publisher, sub, others)
                 for other in others:

@@ -70,9 +70,13 @@ def test_subscriber_may_come_first_and_sees_restarts(place):
         assert (sub.counter.gaps, sub.counter.restarts) == (4, 1)
 
 
-def test_newest_skips_what_has_queued_up(place):
-    with Publisher(f"pub+bind:{place}") as publisher, Subscriber(f"sub+connect:{place}") as sub:
+@pytest.mark.parametrize("shared", [False, True])
+def test_newest_skips_what_has_queued_up(place, shared):
+    with Publisher(f"pub+bind:{place}") as publisher, Subscriber(place, shared_memory=shared) as sub:
         until(lambda: publisher.wanted("fused"))
+        while shared and publisher.wanted("fused") and publisher._listened("fused"):
+            publisher.publish("fused", header(0), ramp())
+            sub.receive(30)
         for seq in range(4):
             publisher.publish("fused", header(seq), ramp())
         until(lambda: publisher._buffers.in_flight == 0)

@@ -193,7 +193,7 @@ def test_events_are_sent_to_all_and_again_to_who_was_away(run: Controlled) -> No
             "action": "set",
         }
     ]
-    with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
+    with Subscriber(f"sub+connect:{run.pipeline.endpoint}", shared_memory=False) as subscriber:
         assert header_when(subscriber, lambda header: header.codec == "jpeg")
     assert events("nonsense-99", "hello")
 

@@ -1,0 +1,81 @@
+"""Pictures in shared memory, the publisher's side: a ring of slots, and the notes that name them (docs/wire.md).
+
+The memory is a memfd without a name, as the camera's ring is: a reader opens it as /proc/PID/fd/FD, and the kernel
+frees it with the last process that has it. Nobody waits for a reader: each slot has a generation (a seqlock), which
+shows a reader that was too slow that its slot has been written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.capture.frame import Pixels
+from livemef.capture.transport.ring import Ring
+from livemef.fusion.stream.wire import EXPOSURE, FUSED
+
+SHARED = "shm/"
+"""What stands before a picture's topic where the message names shared memory instead of carrying the pixels."""
+
+SLOTS = 6
+"""A reader may take so many frames less one to copy a picture: 160 ms at 30 frames/s."""
+
+HEAD_BYTES = 64
+"""Before a slot's pixels: its generation, 64 bits, little-endian, and the segment's 16 bytes; the rest is zero."""
+
+
+def may_share(topic: str) -> bool:
+    """Whether pictures of that topic, or of all topics that begin with it, are offered in shared memory."""
+    return topic == FUSED or topic.startswith(EXPOSURE)
+
+
+class PictureRing:
+    """Slots for pictures of at most `size` bytes. Raises CaptureError where the memory cannot be had."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._ring = Ring.create(SLOTS, HEAD_BYTES + size)
+        self._segment = secrets.token_bytes(16)
+        for slot in range(SLOTS):
+            self._ring.view(slot, (16,), np.uint8, 8)[:] = np.frombuffer(self._segment, np.uint8)
+        self._slot = 0
+        self._generations = [0] * SLOTS
+        self._advance(0)
+
+    def room(self, like: Pixels) -> Pixels:
+        """The next slot as a picture of the shape and dtype of `like`: the same memory until `put`."""
+        return self._ring.view(self._slot, like.shape, like.dtype, HEAD_BYTES)
+
+    def put(self, payload: memoryview) -> bytes:
+        """Offer a picture, which is copied unless it lies in `room`. Returns the note for its readers, JSON."""
+        given, slot = np.frombuffer(payload, np.uint8), self._slot
+        place: NDArray[np.uint8] = self._ring.view(slot, given.shape, np.uint8, HEAD_BYTES)
+        if place.ctypes.data != given.ctypes.data:
+            place[:] = given
+        self._advance(slot)
+        note = {
+            "pid": os.getpid(),
+            "fd": self._ring.fileno(),
+            "segment": self._segment.hex(),
+            "offset": slot * self._ring.slot_bytes,
+            "generation": self._generations[slot],
+            "size": given.size,
+        }
+        # The next slot is marked now, a whole frame before anything is written there: whatever the order in which
+        # another core sees the two, it sees the mark long before the first new pixel.
+        self._slot = (slot + 1) % SLOTS
+        self._advance(self._slot)
+        return json.dumps(note, separators=(",", ":")).encode()
+
+    def _advance(self, slot: int) -> None:
+        """From being written (odd) to readable (even), or back."""
+        self._generations[slot] += 1
+        self._ring.view(slot, (1,), "<u8")[0] = self._generations[slot]
+
+    def close(self) -> None:
+        """Let go of the memory; readers keep what they have mapped."""
+        self._ring.close()
