@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from livemef.engine.errors import EngineError
+from livemef.engine.errors import EngineError, NoTensorRt
 from livemef.engine.model_file import read_model
 from livemef.engine.runtime import CudaNet, LightnessNet
+
+_LOG = logging.getLogger(__name__)
 
 MODELS = Path(__file__).resolve().parent / "models"
 
@@ -55,12 +58,31 @@ def open_net(model: str | Path = "cbm", device: str = "auto", threads: int | Non
     return OnnxLightnessNet(path, threads)
 
 
-def open_cuda_net(model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None) -> CudaNet:
-    """Open a model, by name or path, on the CUDA device. on_progress: called while a TensorRT engine is built.
+def open_cuda_net(
+    model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None, threads: int | None = None
+) -> CudaNet:
+    """Open a model, by name or path, for pictures on the CUDA device: with TensorRT, or, where none runs on this GPU,
+    on the CPU, of which a warning is logged. on_progress, threads: as of `open_tensorrt_net`, `open_net`.
 
-    Raises EngineError if there is no model, no device or no TensorRT.
+    Raises EngineError if there is no model or no device.
+    """
+    try:
+        return open_tensorrt_net(model, on_progress)
+    except NoTensorRt as error:
+        _LOG.warning("the network runs on the CPU: %s", error)
+    from livemef.engine.net_on_host import NetOnHost
+
+    return NetOnHost(open_net(model, "cpu", threads))
+
+
+def open_tensorrt_net(model: str | Path = "cbm", on_progress: Callable[[str], None] | None = None) -> CudaNet:
+    """Open a model, by name or path, with TensorRT. on_progress: called while an engine is built.
+
+    Raises EngineError if there is no model or no device, NoTensorRt if no TensorRT runs on this GPU.
     """
     path = find_model(model)
     from livemef.engine.tensorrt_runtime import TensorRtNet
 
-    return TensorRtNet(path, on_progress)
+    net = TensorRtNet(path, on_progress)
+    net.check_device()
+    return net

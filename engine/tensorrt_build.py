@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livemef.engine.errors import EngineError
+from livemef.engine.errors import EngineError, NoTensorRt
 
 MODULES = ("tensorrt", "tensorrt_rtx")
 WORKSPACE_BYTES = 1 << 30
@@ -30,14 +30,14 @@ class Built:
 
 
 def find_tensorrt() -> Any:
-    """TensorRT's Python module: `tensorrt`, else `tensorrt_rtx`. Raises EngineError if there is neither."""
+    """TensorRT's Python module: `tensorrt`, else `tensorrt_rtx`. Raises NoTensorRt if there is neither."""
     for name in MODULES:
         if importlib.util.find_spec(name) is not None:
             try:
                 return importlib.import_module(name)
             except (ImportError, OSError) as error:
-                raise EngineError(f"{name} does not load ({error}); install it again") from error
-    raise EngineError(
+                raise NoTensorRt(f"{name} does not load ({error}); install it again") from error
+    raise NoTensorRt(
         "no TensorRT: on a Jetson sudo apt install tensorrt, and a virtual environment made with "
         "--system-site-packages; on a PC pip install 'livemef[cuda]'"
     )

@@ -21,7 +21,7 @@ from typing import Any
 from livemef.engine import precision, tensorrt_build
 from livemef.engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
 from livemef.engine.engine_cache import EngineCache
-from livemef.engine.errors import EngineError
+from livemef.engine.errors import EngineError, NoTensorRt
 from livemef.engine.model_file import read_model
 from livemef.engine.runtime import DEFAULT_MULTIPLE, checked_multiple
 from livemef.engine.tensorrt_build import Built, OnProgress
@@ -36,7 +36,7 @@ class TensorRtNet:
 
     on_progress: called from the caller's thread, at least twice a second, while an engine is built, which takes from
     seconds to minutes. trt: the TensorRT module, None = the installed one.
-    Raises EngineError: no device, no TensorRT, a file that is no network of livemef's.
+    Raises EngineError: no device, no TensorRT (NoTensorRt), a file that is no network of livemef's.
     """
 
     def __init__(
@@ -57,6 +57,15 @@ class TensorRtNet:
         self._cache = cache or EngineCache()
         self._on_progress = on_progress or (lambda line: None)
         self._runs: dict[tuple[int, int], _Run] = {}
+
+    def check_device(self) -> None:
+        """Raises NoTensorRt if TensorRT does not run on this GPU.
+
+        TensorRT for RTX builds engines for any GPU, and only loading one shows whether it runs here (1.7 does not on
+        compute capability 9.0): so a small one is built, in a fraction of a second. Others support what they build for.
+        """
+        if self._trt.__name__ == "tensorrt_rtx":
+            self.prepare(self.multiple, self.multiple)
 
     def prepare(self, height: int, width: int) -> None:
         """See CudaNet."""
@@ -80,7 +89,7 @@ class TensorRtNet:
         engine = runtime.deserialize_cuda_engine(self._built(facts, height, width))
         if engine is None:
             self._cache.forget(facts)
-            raise EngineError(f"TensorRT does not load the engine that it has just built: {self._log.reason()}")
+            raise NoTensorRt(f"TensorRT does not load the engine that it has just built: {self._log.reason()}")
         return engine
 
     def _built(self, facts: dict[str, Any], height: int, width: int) -> bytes:

@@ -36,10 +36,10 @@ def open_fuser(
     if device not in ("auto", "cpu", "cuda"):
         raise FusionError(f"device {device!r} is not available for fusion; use auto, cpu or cuda")
     if device == "cuda":
-        return _cuda_fuser(settings, model, on_progress)
+        return _cuda_fuser(settings, model, threads, on_progress)
     if device == "auto" and settings.network_lines and driver_is_here():
         try:
-            return _cuda_fuser(settings, model, on_progress)
+            return _cuda_fuser(settings, model, threads, on_progress)
         except (EngineError, FusionError) as error:
             _LOG.warning("fusing on the CPU: %s", error)
     from livemef.engine.open_net import open_net
@@ -48,11 +48,13 @@ def open_fuser(
     return CpuFuser(open_net(model, "cpu", threads), settings, threads)
 
 
-def _cuda_fuser(settings: FusionSettings, model: str | Path, on_progress: Callable[[str], None] | None) -> Fuser:
+def _cuda_fuser(
+    settings: FusionSettings, model: str | Path, threads: int | None, on_progress: Callable[[str], None] | None
+) -> Fuser:
     from livemef.engine.open_net import open_cuda_net
     from livemef.fusion.cuda.fuser import CudaFuser
 
-    return CudaFuser(open_cuda_net(model, on_progress), settings)
+    return CudaFuser(open_cuda_net(model, on_progress, threads), settings)
 
 
 def driver_is_here() -> bool:

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from livemef.engine.cuda_device import first_device
-from livemef.engine.open_net import open_cuda_net
+from livemef.engine.errors import NoTensorRt
+from livemef.engine.open_net import open_tensorrt_net
 from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.kernels import build as kernels
 from livemef.tools.bench.scene import parse_size
@@ -40,7 +41,10 @@ def build_command(
     width, height = parse_size(size)
     console = Console(stderr=True)
     with console.status("") as status:
-        net = open_cuda_net(loaded.runtime.model, status.update)
+        try:
+            net = open_tensorrt_net(loaded.runtime.model, status.update)
+        except NoTensorRt as error:
+            raise NoTensorRt(f"nothing to build: {error}; with --device cuda the network runs on the CPU") from error
         for shape in BracketLayout(height, width, 1, loaded.fusion, net.multiple, net.half).network_shapes:
             began = time.monotonic()
             net.prepare(*shape)

@@ -2,22 +2,24 @@
 
 One JSON line a size: medians of each stage, and the floor of the kernels that work on every pixel: their bytes over the
 bandwidth that copying within the device reaches here, or their instructions over what the cores issue at the GPU's
-clock, whichever is longer.
+clock, whichever is longer. Then one line a size and number of exposures for a stream with motion, as in live use: the
+stages, the time from a bracket to its picture, and the brackets a second with two in flight.
 """
 
 import argparse
 import json
 import statistics
+import time
 from functools import partial
 
 from livemef.engine.cuda_device import first_device
+from livemef.engine.net_on_host import NetOnHost
 from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.fuser import CudaFuser, open_driver
 from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.settings import FusionSettings
-from livemef.tools.bench.scene import bench_bracket
+from livemef.tools.bench.scene import PanningStream, bench_bracket
 from tests.fusion.brackets import Curve
-from tests.gpu.net_on_host import NetOnHost
 
 still = partial(FusionSettings, motion="off")
 
@@ -26,6 +28,8 @@ SUM_INSTRUCTIONS = 17
 """A pixel of both exposures in the first kernel: three loads, twelve times two, and the loop, for four pixels."""
 FUSE_INSTRUCTIONS = 400
 """A pixel of the last kernel, counted in the shipped binary's code for sm_87."""
+PERIOD = 12
+"""Frames after which PanningStream's pictures are the same again, for two and three exposures."""
 COPY_BYTES, COPIES, CORES_A_MULTIPROCESSOR = 1 << 28, 20, 128
 
 
@@ -89,6 +93,46 @@ def main():
             "network": None if asked.no_tensorrt else net.name,
         }
         print(json.dumps(result), flush=True)
+    for width, height in SIZES:
+        for exposures in (2, 3):
+            print(json.dumps(stream_times(net, width, height, exposures, asked.brackets)), flush=True)
+
+
+def stream_times(net, width, height, exposures, brackets):
+    """Of a panning stream whose pictures lie in page-locked memory, as those of the ring do."""
+    fuser, stream = CudaFuser(net, FusionSettings()), PanningStream(width, height, exposures)
+    shown = [stream.next() for _ in range(PERIOD)]
+    locked = [[locked_copy(fuser, picture) for picture in pictures] for pictures, _ in shown]
+    moments = [stream.next()[1] for _ in range(2 * brackets + PERIOD)]
+    outs = [fuser.buffer_for(locked[0][0]) for _ in range(fuser.in_flight)]
+    spent, stages = [], []
+    for number in range(brackets + PERIOD):
+        start = time.perf_counter()
+        fused = fuser.fuse(locked[number % PERIOD], outs[0], moments[number])
+        spent.append(1e3 * (time.perf_counter() - start))
+        stages.append(fused.stages_ms)
+    start = time.perf_counter()
+    for number in range(brackets + PERIOD, 2 * brackets + PERIOD):
+        pending = fuser.begin(locked[number % PERIOD], outs[number % len(outs)], moments[number])
+    pending.finish()
+    rate = brackets / (time.perf_counter() - start)
+    fuser.close()
+    return {
+        "gpu": first_device().name,
+        "size": [width, height],
+        "exposures": exposures,
+        "bracket_ms": round(statistics.median(spent[PERIOD:]), 3),
+        "stages_ms": {
+            stage: round(statistics.median(run[stage] for run in stages[PERIOD:]), 4) for stage in stages[-1]
+        },
+        "brackets_s": round(rate, 1),
+    }
+
+
+def locked_copy(fuser, picture):
+    copy = fuser.buffer_for(picture)
+    copy[:] = picture
+    return copy
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from livemef.engine.net_on_host import NetOnHost
 from livemef.engine.open_net import open_cuda_net, open_net
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.cuda.fuser import CudaFuser
@@ -17,7 +18,6 @@ from livemef.fusion.metrics.mef_ssim import mef_ssim
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve, noise, scene
 from tests.fusion.metrics.test_metrics import DATA
-from tests.gpu.net_on_host import NetOnHost
 
 still = partial(FusionSettings, motion="off")
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 
+from livemef.engine import tensorrt_build
 from livemef.engine.engine_cache import EngineCache
-from livemef.engine.errors import EngineError
-from livemef.engine.open_net import find_model
+from livemef.engine.errors import EngineError, NoTensorRt
+from livemef.engine.net_on_host import NetOnHost
+from livemef.engine.open_net import find_model, open_cuda_net, open_tensorrt_net
+from livemef.engine.open_net import open_net as open_cpu_net
 from livemef.engine.tensorrt_runtime import TensorRtNet
 from livemef.fusion.cuda.fuser import CudaFuser
 from livemef.fusion.settings import FusionSettings
@@ -85,6 +88,30 @@ def module():
 
 def open_net(module, tmp_path, on_progress=None):
     return TensorRtNet(find_model("cbm"), on_progress, module, EngineCache(tmp_path / "engines"))
+
+
+def test_where_tensorrt_does_not_run_on_the_gpu_the_network_runs_on_the_cpu(module, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tensorrt_build, "find_tensorrt", lambda: module)
+    module.refused = [None]
+    net = open_cuda_net("cbm")
+    assert isinstance(net, NetOnHost)
+    assert "the network runs on the CPU: TensorRT does not load" in caplog.text
+    pair, wanted = scene(50, 70), np.empty((50, 70, 3), np.uint8)
+    HostFuser(open_cpu_net("cbm", "cpu"), SETTINGS).fuse(pair, wanted)
+    np.testing.assert_array_equal(CudaFuser(net, SETTINGS, KERNELS).fuse(pair).pixels, wanted)
+    module.refused = [None]
+    with pytest.raises(NoTensorRt):
+        open_tensorrt_net("cbm")
+    assert not isinstance(open_cuda_net("cbm"), NetOnHost)
+
+
+def test_a_device_that_hangs_before_the_network_on_the_cpu_is_one_line(monkeypatch):
+    monkeypatch.setattr("livemef.engine.net_on_host.WAIT_LIMIT_S", 0.2)
+    fuser = CudaFuser(NetOnHost(Curve()), SETTINGS, KERNELS)
+    monkeypatch.setenv("STAND_IN_FAULT", "hang")
+    with pytest.raises(EngineError, match="has not answered"):
+        fuser.fuse(scene(50, 70))
 
 
 def fused_by_host(pair):
