@@ -54,7 +54,7 @@ def _cuda_fuser(
     from livemef.engine.open_net import open_cuda_net
     from livemef.fusion.cuda.fuser import CudaFuser
 
-    return CudaFuser(open_cuda_net(model, on_progress, threads), settings)
+    return CudaFuser(open_cuda_net(model, on_progress, threads), settings, threads=threads)
 
 
 def driver_is_here() -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
+from livemef.fusion.cpu.fuser import usable_cores
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.lane import Lane
 from livemef.fusion.cuda.launch_layout import BLOCK, MOST_EXPOSURES, Bracket, BracketLayout, Picture, Step
@@ -89,14 +90,17 @@ class CudaFuser:
     in_flight = 2
     writes_anywhere = False
 
-    def __init__(self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY) -> None:
+    def __init__(
+        self, net: CudaNet, settings: FusionSettings, kernels: Path = BINARY, threads: int | None = None
+    ) -> None:
+        """threads: CPU threads that find what moved, None = one per usable core."""
         self.settings, self.model_sha256, self._net = settings, net.sha256, net
         self._driver = open_driver()
         device = self._driver.Device(0)
         self._mapped = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
         self._context = device.retain_primary_context()
         self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
-        self._loops = CompiledGridLoops() if compiled() else DefinedLoops()
+        self._loops = CompiledGridLoops(threads or usable_cores()) if compiled() else DefinedLoops()
         self._memory = StreamMemory()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
