@@ -266,4 +266,5 @@ def _wait_until_stopped(outbox: _Outbox, session: CaptureSession, lifeline: Life
 
 def main(pipe: Connection, parent_pid: int, job: CaptureJob) -> None:
     """Entry of the process."""
-    run_child(pipe, parent_pid, (CaptureError,), lambda lifeline: _run(job, lifeline))
+    with job.link:
+        run_child(pipe, parent_pid, (CaptureError,), lambda lifeline: _run(job, lifeline))

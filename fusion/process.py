@@ -375,4 +375,5 @@ def _enough(job: FusionJob, tally: Tally) -> bool:
 
 def main(pipe: Connection, parent_pid: int, job: FusionJob) -> None:
     """Main function of the process."""
-    run_child(pipe, parent_pid, (CaptureError, EngineError, FusionError), lambda lifeline: _run(job, lifeline))
+    with job.link:
+        run_child(pipe, parent_pid, (CaptureError, EngineError, FusionError), lambda lifeline: _run(job, lifeline))

@@ -98,7 +98,7 @@ class Pipeline:
             self._failed = error
         finally:
             self._send_news()
-            self._supervisor.stop()
+            self._run.stop()
 
     def _send_news(self) -> None:
         while not self._news.empty():

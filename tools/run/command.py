@@ -95,7 +95,7 @@ def run_pipeline(
             raise
         finally:
             sd_notify("STOPPING=1")
-            pipeline.supervisor.stop()
+            pipeline.stop()
             ending.restore()
     last = status(pipeline.supervisor.children)
     print(json.dumps(last) if as_json else status_line(last), file=output if as_json else errors)

@@ -61,7 +61,7 @@ class Place:
 class Pipeline:
     """The supervised processes, and all that belongs to them: their live configuration, its changes, their state.
 
-    Call `supervisor.start`, then `step` in a loop, then `supervisor.stop`. frames: end after publishing so many.
+    Call `supervisor.start`, then `step` in a loop, then `stop`. frames: end after publishing so many.
     more_outlets: of fusion, beside that of [publish] and the page's. mosaics: publish raw frames too, of a camera that
     has them.
     """
@@ -130,6 +130,12 @@ class Pipeline:
         self.control.step()
         self.takes.step()
         self.feed.step()
+
+    def stop(self) -> None:
+        """End all processes. Nothing can be started afterwards."""
+        self.supervisor.stop()
+        self._capture_end.close()
+        self._fusion_end.close()
 
     def on_report(self, name: str, report: Report) -> None:
         """See Listener."""

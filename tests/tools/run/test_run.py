@@ -305,3 +305,10 @@ def test_a_port_that_was_left_open_is_printed_and_kept_after_a_crash(pipelines: 
         os.kill(pipeline.children()["fusion"], signal.SIGKILL)
         while subscriber.receive(30.0).header.stream == before:
             pass
+
+
+def test_all_that_was_opened_is_closed(tmp_path: Path) -> None:
+    places = ("--preview", f"127.0.0.1:{free_port()}", "--publish", f"pub+bind:ipc://{tmp_path}/fused")
+    done = livemef("run", "--camera", SMALL_CAMERA, "--frames", "3", *places, PYTHONWARNINGS="always::ResourceWarning")
+    assert done.returncode == 0, done.stderr
+    assert "ResourceWarning" not in done.stderr
