@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ STEP_LIMIT_S = 60.0
 MOSAIC_BYTES = 2
 """Room for one value of a raw frame."""
 ALIGNMENT = 64
+RENDERING_NICENESS = 5
+"""Of the simulated camera: its rendering, which a real camera does not need, gives way to the fusion of its frames."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,8 @@ def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
 
 
 def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
+    if job.camera.startswith("sim:"):
+        os.nice(RENDERING_NICENESS)
     with lifeline.opening("opening the camera"):
         camera = open_camera(job.camera)
     try:
