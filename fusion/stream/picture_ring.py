@@ -21,8 +21,8 @@ from livemef.fusion.stream.wire import EXPOSURE, FUSED
 SHARED = "shm/"
 """What stands before a picture's topic where the message names shared memory instead of carrying the pixels."""
 
-SLOTS = 6
-"""A reader may take so many frames less one to copy a picture: 160 ms at 30 frames/s."""
+SLOTS, EXPOSURE_SLOTS = 6, 4
+"""A reader may take so many frames less one to copy a picture: 160 ms at 30 frames/s, of an exposure more than 100."""
 
 HEAD_BYTES = 64
 """Before a slot's pixels: its generation, 64 bits, little-endian, and the segment's 16 bytes; the rest is zero."""
@@ -34,16 +34,16 @@ def may_share(topic: str) -> bool:
 
 
 class PictureRing:
-    """Slots for pictures of at most `size` bytes. Raises CaptureError where the memory cannot be had."""
+    """Slots for pictures of `size` bytes. Raises CaptureError where the memory cannot be had."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, slots: int = SLOTS) -> None:
         self.size = size
-        self._ring = Ring.create(SLOTS, HEAD_BYTES + size)
+        self._ring = Ring.create(slots, HEAD_BYTES + size)
         self._segment = secrets.token_bytes(16)
-        for slot in range(SLOTS):
+        for slot in range(slots):
             self._ring.view(slot, (16,), np.uint8, 8)[:] = np.frombuffer(self._segment, np.uint8)
         self._slot = 0
-        self._generations = [0] * SLOTS
+        self._generations = [0] * slots
         self._advance(0)
 
     def room(self, like: Pixels) -> Pixels:
@@ -67,7 +67,7 @@ class PictureRing:
         }
         # The next slot is marked now, a whole frame before anything is written there: whatever the order in which
         # another core sees the two, it sees the mark long before the first new pixel.
-        self._slot = (slot + 1) % SLOTS
+        self._slot = (slot + 1) % self._ring.slots
         self._advance(self._slot)
         return json.dumps(note, separators=(",", ":")).encode()
 

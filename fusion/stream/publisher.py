@@ -19,7 +19,7 @@ from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.endpoint import Attachment, parse_endpoint
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.keys import KeyFolder
-from livemef.fusion.stream.picture_ring import SHARED, PictureRing, may_share
+from livemef.fusion.stream.picture_ring import EXPOSURE_SLOTS, SHARED, SLOTS, PictureRing, may_share
 from livemef.fusion.stream.security import PublisherSecurity
 from livemef.fusion.stream.stream_event import StreamEvent, encode_event
 from livemef.fusion.stream.wire import (
@@ -256,6 +256,7 @@ class Publisher:
                 self._subscribed.add(message[1:])
             elif message[:1] == b"\x00":
                 self._subscribed.discard(message[1:])
+                self._free_rings()
 
     def _may_match(self, prefix: bytes) -> bool:
         """Whether anything that is ever published begins with `prefix`. (imagezmq's first part is JSON.)"""
@@ -297,10 +298,15 @@ class Publisher:
         if ring is not None:
             ring.close()
         try:
-            self._rings[topic] = PictureRing(size)
+            self._rings[topic] = PictureRing(size, SLOTS if topic == FUSED else EXPOSURE_SLOTS)
         except CaptureError:  # readers then ask for the pictures by socket
             self._rings.pop(topic, None)
         return self._rings.get(topic)
+
+    def _free_rings(self) -> None:
+        """Let go of shared memory that nobody asks for any more."""
+        for topic in [topic for topic in self._rings if not self._shared(topic)]:
+            self._rings.pop(topic).close()
 
     def _share(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:
         if header.codec != "raw":

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
+from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.picture_ring import HEAD_BYTES, SHARED, may_share
-from livemef.fusion.stream.wire import Message, Part, WireError
+from livemef.fusion.stream.wire import Part, WireError
 
 BYTES_A_PIXEL = 6
 SILENCE_S = 1.0
@@ -126,6 +127,7 @@ class SharedTopics:
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic, as ZeroMQ has it: also those that begin with it."""
+        self._heard_s = time.monotonic()
         self._socket.subscribe(topic.encode())
         if self._enabled and may_share(topic):
             self._socket.subscribe((SHARED + topic).encode())
@@ -150,11 +152,12 @@ class SharedTopics:
 
     def take(self, parts: Sequence[Part]) -> Sequence[Part] | None:
         """To be called with each message: itself if it can be used, else None. Raises WireError."""
-        topic = bytes(parts[0])
-        if not topic.startswith(SHARED.encode()):
-            self._heard_s = time.monotonic()
+        topic = bytes(parts[0]).decode("ascii", "replace")
+        if not topic.startswith(SHARED):
+            if may_share(topic):
+                self._heard_s = time.monotonic()
             return parts
-        name = topic[len(SHARED) :].decode("ascii", "replace")
+        name = topic[len(SHARED) :]
         asked = next((one for one in self._by_socket if name.startswith(one)), None)
         if asked is None or len(parts) != 3:  # everything was asked for, or it was on its way
             return None
@@ -196,14 +199,13 @@ class SharedTopics:
             return None
         return [name, parts[1], pixels]
 
-    def again(self, message: Message, shared: bool) -> bool:
+    def again(self, topic: str, header: Header, shared: bool) -> bool:
         """Whether a picture that has come by socket is one that came by shared memory before."""
-        stream, seq = message.header.stream, message.header.seq
         if shared:
-            self._last[message.topic] = (stream, seq)
+            self._last[topic] = (header.stream, header.seq)
             return False
-        last = self._last.get(message.topic)
-        return last is not None and stream == last[0] and seq <= last[1]
+        last = self._last.get(topic)
+        return last is not None and header.stream == last[0] and header.seq <= last[1]
 
     def close(self) -> None:
         """Let go of the publisher's memory."""

@@ -85,9 +85,7 @@ class Subscriber:
         self._context = zmq.Context()
         try:
             self._socket = sub_socket(self._context, most_pixels=most_pixels)
-            # where publishers connect to this socket there may be several, and not all of this machine
-            shared_memory = shared_memory and is_local(self.endpoint) and not self.endpoint.bind
-            self._topics = SharedTopics(self._socket, shared_memory, most_pixels)
+            self._topics = SharedTopics(self._socket, shared_memory and may_be_shared(self.endpoint), most_pixels)
             for topic in topics:
                 self._topics.subscribe(topic)
             keys = keys or KeyFolder()
@@ -151,7 +149,7 @@ class Subscriber:
         """The message; None if its pixels are gone from shared memory, or came from there before. Raises WireError."""
         whole = self._topics.with_pixels(parts)
         message = None if whole is None else wire.decode(whole, self._most_pixels)
-        if message is None or self._topics.again(message, shared=whole is not parts):
+        if message is None or self._topics.again(message.topic, message.header, shared=whole is not parts):
             return None
         return message
 
@@ -181,6 +179,11 @@ class Subscriber:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def may_be_shared(endpoint: Endpoint) -> bool:
+    """Whether its publisher's memory may be at hand: one publisher, on this machine."""
+    return is_local(endpoint) and not endpoint.bind
 
 
 def open_sub(

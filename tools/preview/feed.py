@@ -20,7 +20,8 @@ import zmq.asyncio
 from livemef.fusion.stream.endpoint import parse_endpoint
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.latency import after_arrival_ms, newest_exposure
-from livemef.fusion.stream.subscriber import GapCounter, open_sub
+from livemef.fusion.stream.shared_topics import SharedTopics
+from livemef.fusion.stream.subscriber import GapCounter, may_be_shared, open_sub
 from livemef.fusion.stream.wire import FUSED, MOTION, STATUS, Part, WireError, peek
 
 PICTURE_TOPICS = (FUSED, "exposure/", MOTION)
@@ -71,6 +72,7 @@ class Feed:
         except BaseException:
             self._context.destroy(linger=0)
             raise
+        self._topics = SharedTopics(self._socket, may_be_shared(self.endpoint))
 
     async def run(self) -> None:
         """Receive until cancelled."""
@@ -85,9 +87,16 @@ class Feed:
         """Close the socket."""
         self._context.destroy(linger=0)
         self._attachment.close()
+        self._topics.close()
 
-    def _note(self, parts: tuple[Part, ...]) -> None:
+    def _note(self, came: tuple[Part, ...]) -> None:
+        taken = self._topics.take(came)
+        parts = None if taken is None else self._topics.with_pixels(taken)
+        if parts is None:
+            return
         topic, header = peek(parts)
+        if self._topics.again(topic, header, shared=parts is not taken):
+            return
         now_s = time.monotonic()
         if topic == STATUS:
             self._note_status(header, now_s)
@@ -95,7 +104,7 @@ class Feed:
         if topic == FUSED:
             self._note_latency(header)
         if self._watchers:  # else it was on its way when the last one left
-            self._coming[topic] = Received(topic, header, parts, now_s)
+            self._coming[topic] = Received(topic, header, tuple(parts), now_s)
 
     def _note_status(self, header: Header, now_s: float) -> None:
         self.counter.note(STATUS, header.stream, header.seq)
@@ -106,6 +115,7 @@ class Feed:
             self._pictures |= self._coming
             self._changed.set()
             self._changed = asyncio.Event()
+            self._topics.still_silent()
         self._coming.clear()
         if not self._watchers:
             self._note_latency(header)
@@ -164,7 +174,7 @@ class Feed:
         self._watchers += 1
         if self._watchers == 1:
             for topic in PICTURE_TOPICS:
-                self._socket.subscribe(topic.encode())
+                self._topics.subscribe(topic)
         try:
             yield
         finally:
@@ -172,7 +182,7 @@ class Feed:
             if self._watchers == 0:
                 self._forget_older_than(self.header)
                 for topic in PICTURE_TOPICS:
-                    self._socket.unsubscribe(topic.encode())
+                    self._topics.unsubscribe(topic)
 
     @property
     def newest_fused(self) -> Received | None:

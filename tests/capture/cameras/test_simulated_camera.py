@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livemef.capture.cameras.base import CameraLimits
-from livemef.capture.cameras.pacing import RENDERINGS, SPARE_NS, RenderLead
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulated import SimulatedCamera
 from livemef.capture.cameras.simulation.controls import DelayedControls
@@ -162,26 +161,6 @@ def test_a_frame_is_rendered_shortly_before_it_is_due() -> None:
         number = source.read(5.0).record.sequence
         assert source._started_ns is not None
         assert began[-1] >= source._due_ns(source._started_ns, number) - source._lead.ns
-
-
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40))
-def test_rendering_begins_earlier_than_half_of_the_last_took(taken: list[int]) -> None:
-    lead = RenderLead()
-    assert lead.ns > 10**18  # at once, while nothing is known
-    for one in taken:
-        lead.note(one)
-    late = taken[-RENDERINGS:]
-    assert 2 * sum(one < lead.ns for one in late) >= len(late)
-    assert lead.ns <= 3 * max(late) // 2 + SPARE_NS
-
-
-def test_one_slow_rendering_does_not_move_the_others() -> None:
-    lead = RenderLead()
-    for _ in range(RENDERINGS):
-        lead.note(8_000_000)
-    before = lead.ns
-    lead.note(80_000_000)
-    assert lead.ns == before
 
 
 def test_a_stall_at_realtime_pace_lasts_its_time() -> None:
