@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections import deque
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import LightnessNet
-from livemef.fusion.cpu import tiling
+from livemef.fusion.cpu import strips, tiling
 from livemef.fusion.cpu.compiled import MOST_EXPOSURES, CompiledLoops
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Planes, Rows
+from livemef.fusion.cpu.strips import Strip
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import downscale, guide_planes
@@ -31,9 +31,6 @@ from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
 _Result = TypeVar("_Result")
-
-STRIPS_PER_THREAD = 4
-"""Strips a thread gets on average: enough that a thread which starts late does not hold up the rest."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ class CpuFuser:
         with _timed(stages, "shrink"):
             labs = [self.loops.small_lab(small, settings) for small in smalls]
             lights, chromas = [lightness for lightness, _ in labs], [chroma for _, chroma in labs]
-        affine, lightness = None, None
+        affine, lightness, past = None, None, None
         with _timed(stages, "network"):  # which has all threads
             if settings.network_lines:
                 fused = guide_planes.network_lightness(self._net, lights)
@@ -185,18 +182,18 @@ class CpuFuser:
                 if out is not None:
                     lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "affine"):
-            drifts = self._beside(lambda: self._drifts(smalls, means))
-            parts = loops.chroma_parts(chromas)
+            colours = self._beside(lambda: (loops.chroma_parts(chromas), self._drifts(smalls, means)))
             if settings.network_lines:
                 target = loops.target_lightness(fused, lights[-1], settings, means)
                 affine = loops.affine_planes(lights, target, settings)
-                if steered:
-                    affine, parts = self._memory.steer(affine, parts, lights, settings.window_radius, self.loops)
-            shown_drifts = drifts()
+                past = self._memory.past(smalls[0].shape[:2], settings.window_radius, self.loops) if steered else None
+            parts, drifts = colours()
+            if affine is not None and past is not None:
+                affine, parts = self._memory.steer(affine, parts, lights, past, self.loops)
         if out is None:
             return
         with _timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, parts, affine, lightness, shown_drifts)
+            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts)
             self._rows(out.shape[0], loops.fuse(job))
 
     def _beside(self, work: Callable[[], _Result]) -> Callable[[], _Result]:
@@ -222,7 +219,9 @@ class CpuFuser:
 
     def _averages(self, exposures: Sequence[Pixels], shape: tuple[int, int]) -> list[Plane]:
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
-        self._rows(shape[0], *map(self.loops.shrink, exposures, results), strips_per_thread=1)  # even and quick
+        works = map(self.loops.shrink, exposures, results)
+        each = strips.even(shape[0], self.threads // len(exposures))  # even and quick
+        self._run([(work, strip) for work in works for strip in each])
         return results
 
     def _full_lightness(self, exposures: Sequence[Pixels], curve: LightnessCurve) -> Plane:
@@ -240,28 +239,30 @@ class CpuFuser:
         self._rows(pixels.shape[0], self.loops.lightness(pixels, result, self.settings))
         return result
 
-    def _rows(self, rows: int, *works: Rows, strips_per_thread: int = STRIPS_PER_THREAD) -> None:
-        """Run each of `works` over all rows, in strips on all threads, of which the caller's is one: a sleeping one may
-        take longer to wake up than a strip takes.
+    def _rows(self, rows: int, work: Rows) -> None:
+        """Run `work` over all rows, in strips on all threads."""
+        self._run([(work, strip) for strip in strips.falling(rows, self.threads)])
+
+    def _run(self, works: Sequence[tuple[Rows, Strip]]) -> None:
+        """Do all works on all threads, of which the caller's is one: a sleeping one may take longer to wake up than a
+        strip takes.
         """
-        count = max(1, min(rows, self.threads * strips_per_thread // len(works)))
-        edges = [rows * index // count for index in range(count + 1)]
-        strips = deque((work, strip) for work in works for strip in itertools.pairwise(edges))
-        others = [self._pool.submit(_take, strips) for _ in range(min(self.threads, len(strips)) - 1)]
+        left = deque(works)
+        others = [self._pool.submit(_take, left) for _ in range(min(self.threads, len(works)) - 1)]
         try:
-            _take(strips)
+            _take(left)
         finally:
-            strips.clear()
+            left.clear()
             for other in others:
                 if not other.cancel():
                     other.result()
 
 
-def _take(strips: deque[tuple[Rows, tuple[int, int]]]) -> None:
+def _take(works: deque[tuple[Rows, Strip]]) -> None:
     """Work on strips until none is left."""
     while True:
         try:
-            work, strip = strips.popleft()
+            work, strip = works.popleft()
         except IndexError:
             return
         work(*strip)

@@ -87,7 +87,8 @@ class MotionBuffers:
     def steer(self, stream: StreamMemory, radius: int, loops: GridLoops) -> None:
         """Average the steering planes, which have been copied here, over a cycle of exposures."""
         affine, parts = affine_of(self.steering, len(self.lightness))
-        steered = stream.steer(affine, parts, list(self.lightness), radius, loops)
+        past = stream.past(parts.shape[:2], radius, loops)
+        steered = stream.steer(affine, parts, list(self.lightness), past, loops)
         self.steering[..., : 2 * len(self.lightness)] = steering_of(*steered)
 
 

@@ -96,7 +96,8 @@ def fuse_still(
         target = guide_planes.target_lightness(fused, small_lights[-1], settings, means)
         planes = guide_planes.affine_planes(small_lights, target, settings)
         if memory is not None:
-            planes, parts = memory.steer(planes, parts, small_lights, settings.window_radius, DefinedLoops())
+            past = memory.past(parts.shape[:2], settings.window_radius, DefinedLoops())
+            planes, parts = memory.steer(planes, parts, small_lights, past, DefinedLoops())
         lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), lights)
     else:
         curve = guide_planes.full_curve(small_lights, net, settings, means)

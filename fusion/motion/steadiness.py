@@ -92,6 +92,17 @@ class _Moving:
     learned: int = -LEARN_EVERY
 
 
+@dataclass(frozen=True)
+class Past:
+    """Steering planes of a cycle's brackets by the exposure that was the newest: coefficients, parts of the chroma.
+
+    still: how far nothing has changed about each pixel, 0..1; None while the cycle is not complete.
+    """
+
+    planes: dict[int, tuple[Planes, Planes]]
+    still: Mask | None
+
+
 @dataclass
 class StreamMemory:
     """Of one stream. `follow` begins anew with another exposure plan, size or number of exposures, and where frame
@@ -271,26 +282,33 @@ class StreamMemory:
         if moves:
             self._step = moves[max(moves, key=lambda index: frames[index])]
 
-    def steer(
-        self, affine: Planes, parts: Planes, lights: Sequence[Lightness], radius: int, loops: GridLoops
-    ) -> tuple[Planes, Planes]:
-        """The steering planes of a bracket, averaged over a cycle of exposures where nothing has changed, with the mean
-        lightness of the stream. Past planes are moved along with the camera.
-
-        affine: coefficients (h x w x N + 1) of the lightness in `lights`, the small pictures' L* planes; radius: half
-        the window in which they were found, small pixels. parts: h x w x N - 1, parts of the chroma.
+    def past(self, shape: tuple[int, int], radius: int, loops: GridLoops) -> Past:
+        """The other brackets of a cycle of exposures, moved along with the camera to this one. shape: height and width
+        of the small pictures; radius: half the window in which their coefficients are found, small pixels.
         """
         past = self._planes
-        move = self._step.scaled(affine.shape[0] / len(self.seen[0].grid))
+        move = self._step.scaled(shape[0] / len(self.seen[0].grid))
         if move != NO_MOVE:
             for index, planes in past.items():
                 if index != self._newest:
                     past[index] = loops.moved_planes(planes[0], move), loops.moved_planes(planes[1], move)
-        past[self._newest] = affine, parts
-        if len(past) == len(self.seen):
+        still = None
+        if len({*past, self._newest}) == len(self.seen):
+            still = loops.still([seen.changed for seen in self.seen.values()], *shape, radius)
+        return Past(past, still)
+
+    def steer(
+        self, affine: Planes, parts: Planes, lights: Sequence[Lightness], past: Past, loops: GridLoops
+    ) -> tuple[Planes, Planes]:
+        """The steering planes of a bracket, averaged over a cycle of exposures where nothing has changed, with the mean
+        lightness of the stream.
+
+        affine: coefficients (h x w x N + 1) of the lightness in `lights`, the small pictures' L* planes. parts: h x w x
+        N - 1, parts of the chroma.
+        """
+        past.planes[self._newest] = affine, parts
+        if past.still is not None:
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
-            height, width = parts.shape[:2]
-            still = loops.still([seen.changed for seen in self.seen.values()], height, width, radius)
-            affine = loops.towards_mean(affine, [planes[0] for planes in past.values()], still)
-            parts = loops.towards_mean(parts, [planes[1] for planes in past.values()], still)
+            affine = loops.towards_mean(affine, [planes[0] for planes in past.planes.values()], past.still)
+            parts = loops.towards_mean(parts, [planes[1] for planes in past.planes.values()], past.still)
         return affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts
