@@ -47,7 +47,7 @@ def loops(name, folder, sources):
 
 pixels = [
     "blinking",
-    "colour_range",
+    "dim_colour",
     "evidence",
     "ghost_mask",
     "masks",

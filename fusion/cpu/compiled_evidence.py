@@ -12,7 +12,7 @@ from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import blinking, colour_range, ghost_mask, saturation_fill, temporal_noise
+from livemef.fusion.motion import blinking, dim_colour, ghost_mask, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import (
     BALANCED,
@@ -59,13 +59,19 @@ class _Balance(Structure):
     ]
 
 
-class _Range(Structure):
+class _Tinting(Structure):
     _fields_ = [
         ("curves", c_void_p),
         ("knots", c_int32),
-        ("radius", c_int32),
+        ("reach", c_int32),
+        ("stride", c_int32),
         ("luma", c_float * 3),
-        ("dim", c_float),
+        ("clear", c_float),
+        ("light_part", c_float),
+        ("light_least", c_float),
+        ("colour", c_float),
+        ("grey", c_float),
+        ("least_luma", c_float),
     ]
 
 
@@ -76,8 +82,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.mean_cells.restype = c_int
     loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
-    loops.strangeness.argtypes = [c_void_p, POINTER(_Range), *arrays, c_void_p, *shape, c_void_p]
-    loops.strangeness.restype = c_int
+    loops.tints.argtypes = [c_void_p, POINTER(_Tinting), *arrays, c_void_p, *shape, c_void_p]
+    loops.tints.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
     loops.falling_ramps.argtypes = [c_void_p, c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
@@ -162,16 +168,18 @@ class CompiledEvidence:
         check(self._grids.falling_ramps(self._pool, *data))
         return list(result)
 
-    def strangeness(self, reference: Grid, there: Grid, curves: Curve, where: Mask | None = None) -> Mask:
+    def tints(self, reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:
         """See GridLoops."""
-        reference, there = (np.ascontiguousarray(grid, np.float32) for grid in (reference, there))
-        values, result = np.ascontiguousarray(curves, np.float32), np.empty(reference.shape[:2], np.float32)
-        luma = (c_float * 3)(*LUMA_WEIGHTS)
-        call = _Range(address(values), KNOTS, colour_range.RANGE_CELLS, luma, colour_range.DIM)
-        where = None if where is None else np.ascontiguousarray(where, np.float32)
-        grids = address(reference), address(there), None if where is None else address(where)
-        check(self._grids.strangeness(self._pool, byref(call), *grids, *result.shape, address(result)))
-        return result
+        mask = self.mean_cells(mask, *reference.shape[:2])
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, there, mask)]
+        values, result = np.ascontiguousarray(curves, np.float32), np.empty(reference.shape, np.float32)
+        window = dim_colour.REACH, dim_colour.STRIDE, (c_float * 3)(*LUMA_WEIGHTS), clear
+        likeness = dim_colour.LIGHT_PART, dim_colour.LIGHT_LEAST, (dim_colour.COLOUR_PART * clear) ** -2
+        call = _Tinting(address(values), KNOTS, *window, *likeness, dim_colour.GREY, dim_colour.LEAST_LUMA)
+        data = *map(address, planes), *mask.shape, address(result)
+        needed = self._grids.tints(self._pool, byref(call), *data)
+        check(needed < 0)
+        return result if needed else None
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
         """See GridLoops."""

@@ -16,7 +16,14 @@ from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
 from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
-from livemef.fusion.motion import exposure_synthesis, ghost_mask, intensity_mapping, registration, saturation_fill
+from livemef.fusion.motion import (
+    dim_colour,
+    exposure_synthesis,
+    ghost_mask,
+    intensity_mapping,
+    registration,
+    saturation_fill,
+)
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
@@ -48,9 +55,9 @@ class CompensationCall(Structure):
         ("clip_scale", c_float),
         ("least_fill", c_float),
         ("like", c_float),
-        ("belief", c_void_p),
-        ("luma_offset", c_float),
-        ("alike", c_float),
+        ("tinted", c_int32),
+        ("dim", c_float),
+        ("dim_scale", c_float),
         ("white", c_float),
     ]
 
@@ -258,21 +265,18 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         clip_scale=1 / (clips[1] - clips[0]),
         least_fill=top * saturation_fill.LEAST_FILL,
         like=saturation_fill.LIKE,
-        luma_offset=top * exposure_synthesis.LUMA_OFFSET,
-        alike=exposure_synthesis.ALIKE,
+        dim=top * dim_colour.DIM_PART * todo.clear,
+        dim_scale=1 / (top * (1 - dim_colour.DIM_PART) * todo.clear),
         white=top,
     )
     call.arrays = [table, mask]
-    if todo.belief is not None:
-        belief = np.ascontiguousarray(todo.belief, np.float32)
-        call.belief = address(belief)
-        call.arrays.append(belief)
     if todo.move != NO_MOVE:
         across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
         call.across, call.down = address(across), address(down)
         call.arrays += [across, down]
-    if todo.fill is not None:
-        fill = np.ascontiguousarray(todo.fill * top, np.float32)
+    if todo.fill is not None or todo.tints is not None:
+        fill = np.ascontiguousarray(todo.tints if todo.fill is None else todo.fill * top, np.float32)
+        call.tinted = todo.fill is None
         call.fill, call.fill_height, call.fill_width = address(fill), *fill.shape[:2]
         call.arrays.append(fill)
     return call

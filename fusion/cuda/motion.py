@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.cuda.launch_layout import Picture, offsets
-from livemef.fusion.motion import exposure_synthesis, intensity_mapping, saturation_fill
+from livemef.fusion.motion import dim_colour, exposure_synthesis, intensity_mapping, saturation_fill
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.registration import NO_MOVE
 
@@ -31,7 +31,6 @@ class Remake(Structure):
         ("across", c_uint64),
         ("down", c_uint64),
         ("fill", c_uint64),
-        ("belief", c_uint64),
         ("height", c_int32),
         ("width", c_int32),
         ("grid_height", c_int32),
@@ -42,8 +41,9 @@ class Remake(Structure):
         ("clip_scale", c_float),
         ("least_fill", c_float),
         ("like", c_float),
-        ("luma_offset", c_float),
-        ("alike", c_float),
+        ("dim", c_float),
+        ("dim_scale", c_float),
+        ("tinted", c_int32),
     ]
 
 
@@ -68,7 +68,6 @@ class RemakeBuffers:
             "across": 4 * self.height,
             "down": 4 * self.width,
             "fill": 12 * cells,
-            "belief": 4 * cells,
         }
 
     @property
@@ -87,8 +86,8 @@ class RemakeBuffers:
             arrays["across"], arrays["down"] = exposure_synthesis.places(todo.move, self.height, self.width)
         if todo.fill is not None:
             arrays["fill"] = (todo.fill * np.iinfo(dtype).max).astype(np.float32)
-        if todo.belief is not None:
-            arrays["belief"] = todo.belief
+        if todo.tints is not None:
+            arrays["fill"] = todo.tints
         return arrays
 
     def fill(self, block: NDArray[np.uint8], arrays: Mapping[str, NDArray[np.number]]) -> None:
@@ -110,7 +109,8 @@ class RemakeBuffers:
         places, _ = offsets(self.sizes())
         top = 256**self.itemsize - 1
         starts, ends = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
-        fill = (0, 0) if todo.fill is None else todo.fill.shape[:2]
+        fill = todo.tints if todo.fill is None else todo.fill
+        shape = (0, 0) if fill is None else fill.shape[:2]
         return Remake(
             reference=reference.address,
             other=other.address,
@@ -123,14 +123,15 @@ class RemakeBuffers:
             width=self.width,
             grid_height=self.grid[0],
             grid_width=self.grid[1],
-            fill_height=fill[0],
-            fill_width=fill[1],
+            fill_height=shape[0],
+            fill_width=shape[1],
             clip_start=starts,
             clip_scale=1 / (ends - starts),
             least_fill=top * saturation_fill.LEAST_FILL,
             like=saturation_fill.LIKE,
-            luma_offset=top * exposure_synthesis.LUMA_OFFSET,
-            alike=exposure_synthesis.ALIKE,
+            dim=top * dim_colour.DIM_PART * todo.clear,
+            dim_scale=1 / (top * (1 - dim_colour.DIM_PART) * todo.clear),
+            tinted=todo.tints is not None,
         )
 
 

@@ -81,12 +81,12 @@ struct Remake {
     const float *mask;     /* grid_height x grid_width: the reference's share */
     const int32_t *across; /* for each row, and */
     const int32_t *down;   /* for each column: how far right and down the place in the other lies, in PLACES; or NULL */
-    const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
-    const float *belief;   /* grid_height x grid_width: how far the reference's colour is believed, or NULL: all of it */
+    const float *fill;     /* fill_height x fill_width x 3, or NULL: see with_fill, or if `tinted` with_tints */
     int32_t height, width, grid_height, grid_width, fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
-    float luma_offset, alike; /* see with_old_colour of fusion/motion/exposure_synthesis.py; codes, a ratio */
+    float dim, dim_scale; /* see fusion/motion/dim_colour.py; codes */
+    int32_t tinted;       /* the reference is the darker one, and `fill` holds colours over luma, else codes */
 };
 
 /* float4s of steering of n exposures: 2 n numbers. */

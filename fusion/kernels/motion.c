@@ -105,12 +105,10 @@ static void find_spans(const Compensation *job, const Shares *shares)
 
 /* ---- where the reference stands alone ---- */
 
-static const float *plane_row(const Compensation *job, const float *plane, int32_t row)
+static const float *grid_row(const Compensation *job, int32_t row)
 {
-    return plane + (size_t)limited(row, job->grid_height - 1) * (size_t)job->grid_width;
+    return job->mask + (size_t)limited(row, job->grid_height - 1) * (size_t)job->grid_width;
 }
-
-static const float *grid_row(const Compensation *job, int32_t row) { return plane_row(job, job->mask, row); }
 
 VECTORISED static void between_rows(const float *restrict above, const float *restrict below, float down, int32_t count,
                                     float *restrict out)
@@ -250,31 +248,37 @@ VECTORISED static void mix16(const float *restrict made, const float *restrict s
 
 static const float LUMA[3] = {0.114f, 0.587f, 0.299f};
 
-/* Where the reference's colour is believed in part only: the rest is the other's colour, if it was about as light, or grey. */
-static inline void colour_pixel(const Compensation *job, float belief, const float *there, float *made)
+/* Where a darker reference is dim, what is made of it has the tint; largest: of the reference's channels. */
+static inline __attribute__((always_inline)) void tint_pixel(const Compensation *job, const float *tint, float largest, float *made)
 {
-    float luma = 0, old = 0;
+    float belief = (largest - job->dim) * job->dim_scale, luma = 0;
+    belief = belief < 0 ? 0 : belief < 1 ? belief : 1;
     for (int c = 0; c < 3; c++)
-        luma += LUMA[c] * made[c], old += LUMA[c] * there[c];
-    float ratio = (luma + job->luma_offset) / (old + job->luma_offset), apart = ratio > 1 ? ratio : 1 / ratio;
-    float alike = 2 - apart / job->alike;
-    alike = alike < 0 ? 0 : alike < 1 ? alike : 1;
+        luma += LUMA[c] * made[c];
     for (int c = 0; c < 3; c++) {
-        float lit = there[c] * ratio, coloured = luma + alike * ((lit < job->white ? lit : job->white) - luma);
-        made[c] = belief * made[c] + (1 - belief) * coloured;
+        float lit = luma * tint[c];
+        made[c] = belief * made[c] + (1 - belief) * (lit < job->white ? lit : job->white);
     }
 }
 
-static void colour_span(const Compensation *job, const Shares *shares, int32_t x, int32_t count, float *made)
+static inline float largest_of(const float *values)
+{
+    float largest = values[0] > values[1] ? values[0] : values[1];
+    return largest > values[2] ? largest : values[2];
+}
+
+static void tint_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count, float *made)
 {
     int bytes = job->other.bytes_per_sample;
     for (int32_t i = 0; i < count; i++) {
-        float there[3], belief = shares->belief[x + i];
-        if (belief >= 1)
-            continue;
+        float tint[3], seen[3];
         for (int c = 0; c < 3; c++)
-            there[c] = (float)code(shares->row, bytes, 3 * (x + i) + c);
-        colour_pixel(job, belief, there, made + 3 * i);
+            seen[c] = (float)code(reference, bytes, 3 * (x + i) + c);
+        float largest = largest_of(seen);
+        if ((largest - job->dim) * job->dim_scale >= 1)
+            continue;
+        fill_at(job, shares->fill, x + i, tint);
+        tint_pixel(job, tint, largest, made + 3 * i);
     }
 }
 
@@ -289,9 +293,9 @@ static void replace_span(const Compensation *job, const Shares *shares, const vo
         most = seen > most ? seen : most;
         made[i] = job->table[i % 3 * job->codes + seen];
     }
-    if (job->belief)
-        colour_span(job, shares, x, count, made);
-    if (job->fill && (float)most > job->clip_start)
+    if (job->fill && job->tinted)
+        tint_span(job, shares, reference, x, count, made);
+    else if (job->fill && (float)most > job->clip_start)
         fill_span(job, shares, reference, x, count, made);
     if (bytes == 1)
         mix8(made, shares->share + start, 3 * count, (uint8_t *)shares->row + start);
@@ -314,24 +318,9 @@ VECTORISED static void widen_shares(const Compensation *job, Shares *shares, int
     }
 }
 
-/* The belief at the pixels of the spans first..last (exclusive). */
-static void widen_belief(const Compensation *job, Shares *shares, int32_t first, int32_t last)
-{
-    const float *above = plane_row(job, job->belief, shares->upper), *below = plane_row(job, job->belief, shares->upper + 1);
-    float down = shares->below_upper;
-    for (int32_t cell = first; cell < last; cell++) {
-        int32_t next = limited(cell + 1, job->grid_width - 1);
-        float left = above[cell] + down * (below[cell] - above[cell]), right = above[next] + down * (below[next] - above[next]);
-        for (int32_t x = shares->starts[cell]; x < shares->starts[cell + 1]; x++)
-            shares->belief[x] = left + shares->along[3 * x] * (right - left);
-    }
-}
-
 static void replace_stretch(const Compensation *job, Shares *shares, const void *reference, int32_t first, int32_t last)
 {
     widen_shares(job, shares, first, last);
-    if (job->belief)
-        widen_belief(job, shares, first, last);
     for (int32_t x = shares->starts[first], end = shares->starts[last]; x < end; x += SPAN)
         replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN);
 }
@@ -347,14 +336,13 @@ static void replace_row(const Compensation *job, Shares *shares, const void *ref
 int start_shares(const Compensation *job, Shares *shares)
 {
     size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1, fill = 3 * ((size_t)job->fill_width + 1);
-    size_t bytes = (7 * width + fill) * sizeof(float) + (2 * cells + width) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
+    size_t bytes = (6 * width + fill) * sizeof(float) + (2 * cells + width) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
     shares->share = malloc(bytes + 3 * width * (size_t)job->other.bytes_per_sample);
     if (!shares->share)
         return 1;
     shares->along = shares->share + 3 * width;
     shares->fill = shares->along + 3 * width;
-    shares->belief = shares->fill + fill;
-    shares->starts = (int32_t *)(shares->belief + width);
+    shares->starts = (int32_t *)(shares->fill + fill);
     shares->stretches = shares->starts + cells;
     shares->upper = -1;
     shares->ends = shares->stretches + cells;
@@ -398,18 +386,19 @@ int compensate_rows(const Compensation *job, void *out, ptrdiff_t out_stride, in
 /* ---- the grid ---- */
 
 /* A cell of the grid, a pixel of a picture whose values are encoded, 0..1, changes the mean of which it has the part `share`. */
-static void add_change(const Compensation *job, const float *fill, float belief, int32_t x, float share, const float *seen,
-                       const float *there, float *mean)
+static void add_change(const Compensation *job, const float *fill, int32_t x, float share, const float *seen, const float *there,
+                       float *mean)
 {
     float made[3];
     for (int c = 0; c < 3; c++)
         made[c] = job->table[c * job->codes + (int32_t)(seen[c] * (float)(job->codes - 1) + 0.5f)];
-    if (belief < 1)
-        colour_pixel(job, belief, there, made);
-    if (fill && (seen[0] > job->clip_start || seen[1] > job->clip_start || seen[2] > job->clip_start)) {
-        float behind[3];
+    float largest = largest_of(seen), behind[3];
+    if (fill && (job->tinted ? (largest - job->dim) * job->dim_scale < 1 : largest > job->clip_start)) {
         fill_at(job, fill, x, behind);
-        fill_pixel(job, behind, seen, there, made);
+        if (job->tinted)
+            tint_pixel(job, behind, largest, made);
+        else
+            fill_pixel(job, behind, seen, there, made);
     }
     for (int c = 0; c < 3; c++)
         mean[c] += share * (made[c] - there[c]);
@@ -439,7 +428,7 @@ static void remake_rows(void *argument, int32_t top, int32_t bottom)
             turn_fill_to(job, fill, y);
         for (int32_t x = 0; x < width; x++)
             if (share[x] > 0)
-                add_change(job, fill, job->belief ? job->belief[(size_t)y * width + x] : 1, x, part * share[x], seen + 3 * x, there + 3 * x, row + 3 * (x / cells));
+                add_change(job, fill, x, part * share[x], seen + 3 * x, there + 3 * x, row + 3 * (x / cells));
     }
 }
 

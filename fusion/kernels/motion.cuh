@@ -63,17 +63,16 @@ PIXEL_FN void fill_in(const Remake &p, int32_t x, int32_t y, const float *refere
         made[c] += clips[c] * larger(stays * (float)there[c] + (1.0f - stays) * bright * fill[c] - made[c], 0.0f);
 }
 
-/* Where the reference's colour is believed in part only: see with_old_colour of fusion/motion/exposure_synthesis.py. */
-template <typename Sample> PIXEL_FN void colour_in(const Remake &p, float belief, const uint32_t *there, float *made)
+/* Where a darker reference is dim: see with_tints of fusion/motion/dim_colour.py. */
+template <typename Sample> PIXEL_FN void tint_in(const Remake &p, int32_t x, int32_t y, float largest, float *made)
 {
-    const float white = (float)(Sample)~0u;
+    float belief = within((largest - p.dim) * p.dim_scale, 0.0f, 1.0f);
+    if (belief >= 1.0f)
+        return;
     float luma = 0.114f * made[0] + 0.587f * made[1] + 0.299f * made[2];
-    float old = 0.114f * (float)there[0] + 0.587f * (float)there[1] + 0.299f * (float)there[2];
-    float ratio = (luma + p.luma_offset) / (old + p.luma_offset);
-    float alike = within(2.0f - larger(ratio, 1.0f / ratio) / p.alike, 0.0f, 1.0f);
     for (int c = 0; c < 3; c++) {
-        float coloured = luma + alike * (smaller((float)there[c] * ratio, white) - luma);
-        made[c] = belief * made[c] + (1.0f - belief) * coloured;
+        float tint = plane_at(p, p.fill + c, p.fill_height, p.fill_width, 3, x, y);
+        made[c] = belief * made[c] + (1.0f - belief) * smaller(luma * tint, (float)(Sample)~0u);
     }
 }
 
@@ -94,12 +93,9 @@ template <typename Sample> PIXEL_FN void remake(const Remake &p)
             made[c] = p.table[(c << 8 * sizeof(Sample)) + seen[c]];
             largest = larger(largest, reference[c]);
         }
-        if (p.belief) {
-            float belief = plane_at(p, p.belief, p.grid_height, p.grid_width, 1, x, y);
-            if (belief < 1.0f)
-                colour_in<Sample>(p, belief, codes, made);
-        }
-        if (p.fill && largest > p.clip_start)
+        if (p.fill && p.tinted)
+            tint_in<Sample>(p, x, y, largest, made);
+        else if (p.fill && largest > p.clip_start)
             fill_in(p, x, y, reference, codes, made);
         for (int c = 0; c < 3; c++)
             codes[c] = (uint32_t)((float)codes[c] + share * (made[c] - (float)codes[c]) + 0.5f);

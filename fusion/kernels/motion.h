@@ -12,12 +12,12 @@ typedef struct {
     int32_t grid_height, grid_width;
     const int32_t *across; /* for each row, and */
     const int32_t *down;   /* for each column: how far right and down the place in the other lies, STEPS-ths of a pixel */
-    const float *fill;     /* fill_height x fill_width x 3, codes, or NULL */
+    const float *fill;     /* fill_height x fill_width x 3, or NULL: codes behind clipping, or if `tinted` colours over luma */
     int32_t fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
-    const float *belief; /* grid_height x grid_width: how far the reference's colour is believed, or NULL: all of it */
-    float luma_offset, alike, white; /* see with_old_colour of fusion/motion/exposure_synthesis.py; codes, a ratio, codes */
+    int32_t tinted;
+    float dim, dim_scale, white;              /* see fusion/motion/dim_colour.py; codes */
 } Compensation; /* across and down NULL: not moved */
 
 /* Where the reference has a share, and what a row needs at hand. */
@@ -25,7 +25,6 @@ typedef struct {
     float *share;    /* the reference's share, for each sample of a row that has any */
     float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
     float *fill;     /* a row of the fill */
-    float *belief;   /* for each pixel of a row that has a share, how far its colour is believed */
     int32_t *starts; /* first column that lies right of each cell's centre, and the width */
     int32_t *stretches, *stretches_end; /* where a row has shares: first cell, and the one after the last, of each stretch */
     int32_t upper;                      /* row of cells above the pixels, -1 before the first use, and */

@@ -15,10 +15,10 @@ from functools import reduce
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import intensity_mapping, registration
+from livemef.fusion.motion import dim_colour, intensity_mapping, registration
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
-from livemef.fusion.motion.information import information, likely_colour
+from livemef.fusion.motion.information import information
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
@@ -148,12 +148,13 @@ def _of_stills(
         known = moments.known_maps(dark, bright)
         maps = known or (intensity_mapping.of_pictures(views[dark].grid, views[bright].grid),) * 3
         pair, there = chain.pair(other, maps)
-        mask = np.zeros(there.grid.shape[:2], np.float32)
+        mask, clear = np.zeros(there.grid.shape[:2], np.float32), dim_colour.MOST_CLEAR
         if mode == "full":
             under, over = pair.dark_first(there)
-            mask = loops.soft_mask(loops.disagreement(under, over, allowed_differences(under, over, maps[1])))
+            allowed = allowed_differences(under, over, maps[1])
+            mask, clear = loops.soft_mask(loops.disagreement(under, over, allowed)), dim_colour.clear_from(allowed)
         registration.cover_unseen(mask, chain.moves[other])
-        chain.compensate(other, pair, there, mask, None)
+        chain.compensate(other, pair, there, mask, clear)
     return chain.result()
 
 
@@ -168,22 +169,22 @@ def _of_stream(
         dark, bright = sorted((towards(reference, other), other))
         maps = memory.maps(dark, bright, moments.known_maps(dark, bright), loops)
         pair, there = chain.pair(other, maps)
-        mask, belief = np.zeros(there.grid.shape[:2], np.float32), None
+        mask, clear = np.zeros(there.grid.shape[:2], np.float32), dim_colour.MOST_CLEAR
         gate = memory.gate(range(min(reference, other), max(reference, other) + 1), chain.moves, loops)
         if mode == "full" and (gate is None or gate.any()):
             grids = pair.dark_first(there)
             allowed = memory.allowed(dark, bright, grids, gate, loops)
             mask = loops.soft_mask(loops.disagreement(*grids, allowed, gate))
+            if gate is None and mask.any():  # what moves has been measured as noise as well
+                allowed = memory.allowed(dark, bright, grids, mask, loops)
+                mask = loops.soft_mask(loops.disagreement(*grids, allowed))
             if mask.any():
                 pair = replace(pair, maps=memory.moving_maps(dark, bright, grids, mask, loops))
                 if not pair.over_is_reference:
-                    of_all = allowed if gate is None else memory.allowed(dark, bright, grids, None, loops)
-                    tells, belief = information(pair.reference.grid, of_all, allowed, loops)
-                    mask = mask * tells
+                    mask = mask * information(pair.reference.grid, allowed, loops)
+                    clear = dim_colour.clear_from(allowed)
         registration.cover_unseen(mask, chain.moves[other])
-        if belief is not None:
-            belief = belief * likely_colour(pair.reference.grid, there.grid, pair.brighter, mask, loops)
-        chain.compensate(other, pair, there, mask, belief)
+        chain.compensate(other, pair, there, mask, clear)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()
 
@@ -234,13 +235,15 @@ class _Chain:
         move = self.moves[other] = _move(pair, self.cell, self.loops)
         return pair, pair.other if move == NO_MOVE else _moved(pair.other, move, self.loops)
 
-    def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, belief: Mask | None) -> None:
-        """Note what is to be done to the exposure, and how it looks then."""
-        curves, fill = pair.brighter, None
+    def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, clear: float) -> None:
+        """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour."""
+        curves, fill, tints = pair.brighter, None, None
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
             fill = self.loops.behind_clipping(pair.reference.small, there.small, mask)
-        todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, belief)
+        else:
+            tints = self.loops.tints(pair.reference.small, there.small, mask, curves, clear)
+        todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, tints, clear)
         self.compensations[other] = todo
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
         if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it

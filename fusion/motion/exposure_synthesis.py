@@ -7,17 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import LUMA_WEIGHTS, Pixels
+from livemef.capture.frame import Pixels
 from livemef.fusion.method import downscale
 from livemef.fusion.method.guided_upsampling import bilinear_rows
-from livemef.fusion.motion import intensity_mapping
+from livemef.fusion.motion import dim_colour, intensity_mapping
+from livemef.fusion.motion.dim_colour import with_tints
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
-from livemef.fusion.motion.saturation_fill import Values, with_fill
-
-LUMA_OFFSET, ALIKE = 0.02, 1.25
-"""Encoded; ratio of luma up to which two pixels are taken for the same thing, and half as much again for none."""
+from livemef.fusion.motion.saturation_fill import with_fill
 
 STEPS = 16
 """Places between pixels are rounded to such parts: then the four weights are whole 256ths, and all machines agree."""
@@ -29,15 +27,16 @@ class Compensation:
 
     move: pixels. mask: part of the reference, cells. curves: encoded values of the other for those of the reference,
     a curve a channel (3 x KNOTS + 1). fill: what the other exposure shows where the reference clips, see
-    saturation_fill.behind_clipping; None where the reference is the darker one. belief: cells, 0..1, how far the
-    colour that the reference gives can be believed; None = all of it.
+    saturation_fill.behind_clipping; None where the reference is the darker one, or nothing is to be filled. tints:
+    colours where a darker reference is dim, see dim_colour.tints; clear: where it is not, see dim_colour.clear_from.
     """
 
     move: Move
     mask: Mask
     curves: Curve
     fill: Grid | None
-    belief: Mask | None = None
+    tints: Grid | None = None
+    clear: float = dim_colour.MOST_CLEAR
 
     @property
     def idle(self) -> bool:
@@ -52,8 +51,8 @@ def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid)
     cells.
     """
     made, (height, width) = intensity_mapping.at_channels(todo.curves, reference), todo.mask.shape
-    if todo.belief is not None:
-        made = with_old_colour(made, there, todo.belief[..., None])
+    if todo.tints is not None:
+        made = with_tints(made, bilinear_rows(todo.tints.astype(np.float64), height, width), reference, todo.clear)
     if todo.fill is not None:
         made = with_fill(made, bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there)
     changes = np.asarray(todo.mask[..., None] * (made - there), np.float32)
@@ -69,28 +68,14 @@ def exposure(seen: Pixels, other: Pixels, todo: Compensation, top: int = 0, bott
     there = moved(other, todo.move, top, bottom).astype(np.float64)
     tables = intensity_mapping.code_tables(todo.curves, other.dtype)
     made = np.stack([tables[c][seen[..., c]] for c in range(3)], axis=-1).astype(np.float64)
-    if todo.belief is not None:
-        believed = bilinear_rows(todo.belief[..., None].astype(np.float64), height, width, top, bottom)
-        made = white * np.asarray(with_old_colour(made / white, there / white, believed), np.float64)
+    if todo.tints is not None:
+        tints = bilinear_rows(todo.tints.astype(np.float64), height, width, top, bottom)
+        made = white * np.asarray(with_tints(made / white, tints, seen / white, todo.clear), np.float64)
     if todo.fill is not None:
         fill = bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
         made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white), np.float64)
     share = bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
     return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
-
-
-def with_old_colour(made: Values, there: Values, belief: Values) -> Values:
-    """Values (... x 3, encoded 0..1) made from the reference, where its colour can be believed only in part.
-
-    Noise near black is no colour. Where the other exposure (`there`) had about the same luma, its colour is taken, else
-    grey; the luma stays as made. belief: ... x 1, 0..1.
-    """
-    luma, old = (values @ np.array(LUMA_WEIGHTS) for values in (made, there))
-    ratio = (luma + LUMA_OFFSET) / (old + LUMA_OFFSET)
-    alike = np.clip(2 - np.maximum(ratio, 1 / ratio) / ALIKE, 0, 1)[..., None]
-    grey = luma[..., None]
-    coloured = grey + alike * (np.minimum(there * ratio[..., None], 1) - grey)
-    return np.asarray(belief * made + (1 - belief) * coloured)
 
 
 def places(move: Move, height: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import (
     blinking,
-    colour_range,
     cycle_means,
+    dim_colour,
     exposure_synthesis,
     ghost_mask,
     intensity_mapping,
@@ -62,8 +62,8 @@ class GridLoops(Protocol):
         """See ghost_mask.wider_mask."""
         ...
 
-    def strangeness(self, reference: Grid, there: Grid, curves: Curve, where: Mask | None = None) -> Mask:
-        """See colour_range.strangeness."""
+    def tints(self, reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:
+        """See dim_colour.tints."""
         ...
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
@@ -151,7 +151,7 @@ class DefinedLoops:
     remade = staticmethod(exposure_synthesis.small_picture)
     soft_mask = staticmethod(ghost_mask.soft_mask)
     wider_mask = staticmethod(ghost_mask.wider_mask)
-    strangeness = staticmethod(colour_range.strangeness)
+    tints = staticmethod(dim_colour.tints)
     behind_clipping = staticmethod(saturation_fill.behind_clipping)
     falling_ramps = staticmethod(ghost_mask.falling_ramps)
     mean_cells = staticmethod(downscale.mean_cells)

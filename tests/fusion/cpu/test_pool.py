@@ -29,7 +29,7 @@ def results(loops: CompiledLoops, seed: int) -> list[np.ndarray]:
     maps = (intensity_mapping.of_light_ratio(3.0),) * 3
     allowed = loops.allowed_by_channel(under, over, maps, [np.full(intensity_mapping.KNOTS + 1, 1e-5)] * 3)
     curves, fill = np.stack([one.darker for one in maps]), rng.random((20, 40, 3)).astype(np.float32)
-    todo = Compensation(NO_MOVE, mask, curves, fill, 1 - mask)
+    todo = Compensation(NO_MOVE, mask, curves, fill)
     small = loops.mean_cells(under, 90, 160)
     luma, other = (loops.mean_cells(grid, 90, 160)[..., 1].copy() for grid in (over, np.roll(over, (3, 2), (1, 0))))
     move = loops.find_move(luma, other)
@@ -45,6 +45,7 @@ def results(loops: CompiledLoops, seed: int) -> list[np.ndarray]:
         *loops.falling_ramps(mask, 2, ((0.1, 0.05), (0.3, 0.0))),
         loops.measured_noise(under, over),
         loops.remade(over, under, todo, small),
+        loops.tints(small, loops.mean_cells(over, 90, 160), mask, curves, 0.2),
         small,
         *loops.small_lab(small, FusionSettings()),
         np.array([move.dx, move.dy, move.turn]),

@@ -153,11 +153,11 @@ def compensation_for(shape, move=NO_MOVE, filled=True, seed=1):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
     coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
-    fill = rng.uniform(0, 1, coarse).astype(np.float32) if filled else None
+    fill = rng.uniform(0, 1, coarse).astype(np.float32)
     maps = intensity_mapping.of_light_ratio(4.0)
-    belief = None if filled else np.clip(rng.normal(0.8, 0.4, shape), 0, 1).astype(np.float32)
     ratios = (maps.darker if filled else maps.brighter) ** np.array([[0.9], [1.0], [1.1]])  # a curve for each channel
-    return Compensation(move, mask, ratios, fill, belief)
+    planes = {"fill": fill} if filled else {"fill": None, "tints": 2 * fill, "clear": 0.7}
+    return Compensation(move, mask, ratios, **planes)
 
 
 @needs_compiled

@@ -1,0 +1,97 @@
+"""Colours where a darker reference is dim."""
+
+import numpy as np
+import pytest
+
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.motion import dim_colour
+from livemef.fusion.motion.dim_colour import clear_from, tints, with_tints
+from livemef.fusion.motion.ghost_mask import Allowed
+from livemef.fusion.motion.intensity_mapping import KNOTS
+from livemef.fusion.motion.loops import DefinedLoops
+
+LINEAR = np.repeat(np.minimum(4 * np.linspace(0, 1, KNOTS + 1), 1)[None], 3, axis=0)
+"""The other exposure's values: four times the reference's."""
+CLEAR = 0.2
+BROWN = np.array([0.02, 0.03, 0.05], np.float32)
+
+
+def arm():
+    """A brown arm in front of a light wall, as two exposures show it: it has moved by 6 pixels."""
+    reference, there = np.full((40, 60, 3), 0.2, np.float32), np.full((40, 60, 3), 0.8, np.float32)
+    reference[:, 20:30], there[:, 26:36] = BROWN, 4 * BROWN
+    return reference, there
+
+
+def made_of(reference, there, mask):
+    made = 4 * reference
+    return with_tints(made, tints(reference, there, mask, LINEAR, CLEAR), reference, CLEAR)
+
+
+def colour_error(found, wanted):
+    """Largest difference of the channels, each over luma."""
+    found, wanted = (values / (values @ np.array([0.114, 0.587, 0.299]))[..., None] for values in (found, wanted))
+    return np.abs(found - wanted).max()
+
+
+def test_what_moves_has_its_own_colour():
+    reference, there = arm()
+    made = made_of(reference, there, np.ones((40, 60), np.float32))
+    assert colour_error(made[:, 20:30], 4 * BROWN) < 0.05
+    np.testing.assert_allclose(made[:, :18], there[:, :18], atol=1e-5)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_block_of_a_wrong_colour_gets_that_of_what_is_as_light_nearby(channel):
+    reference, there = arm()
+    block = BROWN + 0.015 * (np.arange(3) == channel)
+    reference[8:16, 20:28] = block * (BROWN @ [0.114, 0.587, 0.299]) / (block @ [0.114, 0.587, 0.299])
+    plain = colour_error(4 * reference[8:16, 20:28], 4 * BROWN)
+    made = made_of(reference, there, np.ones((40, 60), np.float32))
+    assert colour_error(made[8:16, 20:28], 4 * BROWN) < 0.25 * plain
+
+
+def test_what_is_like_nothing_near_is_grey_and_as_light():
+    reference, there = arm()
+    there[:] = 0.8
+    made = made_of(reference, there, np.ones((40, 60), np.float32))
+    inside = made[:, 21:29]
+    assert np.ptp(inside, axis=-1).max() < 0.3 * np.ptp(4 * BROWN)
+    np.testing.assert_allclose(inside @ [0.114, 0.587, 0.299], 4 * BROWN @ [0.114, 0.587, 0.299], atol=1e-4)
+
+
+def test_a_colour_that_is_not_dim_is_kept():
+    reference, _ = arm()
+    reference[:, 20:30] = 0.05, 0.1, 0.21
+    np.testing.assert_array_equal(with_tints(4 * reference, np.ones_like(reference), reference, CLEAR), 4 * reference)
+
+
+def test_the_cleaner_the_exposures_the_darker_a_colour_is_believed():
+    noise = np.ones((3, KNOTS + 1))
+    found = [clear_from(Allowed(noise, deviation**2 * noise)) for deviation in (0.001, 0.01, 0.1)]
+    assert found == pytest.approx([0.08, 0.12, 0.2])
+
+
+def test_nothing_is_looked_for_where_nothing_moves():
+    reference, there = arm()
+    mask = np.zeros((80, 120), np.float32)
+    mask[:, :20] = 1
+    assert tints(reference, there, mask, LINEAR, CLEAR) is None
+    mask[:, 40:60] = 1
+    assert tints(reference, there, mask, LINEAR, CLEAR).shape == reference.shape
+
+
+@pytest.mark.skipif(not compiled(), reason="the compiled loops are not built")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 5), (17, 16), (33, 71), (90, 160)])
+@pytest.mark.parametrize("cells", [1, 2])
+def test_the_compiled_tints_are_those_of_the_definition(shape, cells):
+    rng = np.random.default_rng(2)
+    reference = np.clip(0.1 + rng.normal(0, 0.06, (*shape, 3)), 0, 1).astype(np.float32)
+    there = np.clip(3 * reference + rng.normal(0, 0.1, reference.shape), 0, 1).astype(np.float32)
+    mask = (rng.uniform(0, 1, (cells * shape[0], cells * shape[1])) > 0.8).astype(np.float32)
+    mask[0, 0], reference[0, 0] = 1, 0.02
+    curves = np.minimum([[1.0], [0.8], [1.2]] * LINEAR, 1)
+    found, wanted = (loops.tints(reference, there, mask, curves, CLEAR) for loops in (CompiledLoops(2), DefinedLoops))
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+    assert DefinedLoops.tints is dim_colour.tints
