@@ -119,8 +119,8 @@ def _library() -> ctypes.CDLL:
     loops.disagreement.restype = None
     loops.changes.argtypes = [c_void_p, POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
     loops.changes.restype = None
-    loops.count_levels.argtypes = [c_void_p, *shape, c_void_p, c_float, c_void_p]
-    loops.count_levels.restype = None
+    loops.count_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p, c_float, c_void_p]
+    loops.count_levels.restype = c_int
     loops.median_levels.argtypes = [c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.median_levels.restype = None
     loops.moved_cells.argtypes = [c_void_p, POINTER(_Moved), c_int32, c_void_p]
@@ -173,12 +173,12 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
     def histograms(self, grid: Grid, mask: Mask | None = None, least: float = 0.0) -> Curve:
         """See GridLoops."""
         grid = np.ascontiguousarray(grid, np.float32)
-        counts = np.zeros((3, intensity_mapping.KNOTS + 1), np.int32)
+        counts = np.empty((3, intensity_mapping.KNOTS + 1))
         mask = None if mask is None else np.ascontiguousarray(mask, np.float32)
         where = None if mask is None else address(mask), least
         data = address(grid), grid.shape[0] * grid.shape[1], intensity_mapping.KNOTS
-        self._grids.count_levels(*data, *where, address(counts))
-        return counts.astype(np.float64)
+        check(self._grids.count_levels(self._pool, *data, *where, address(counts)))
+        return counts
 
     def median_level(self, values: Grid, curves: Curve) -> Mask:
         """See GridLoops."""

@@ -35,7 +35,7 @@ def declare_steering(loops: CDLL) -> None:
     loops.top_lightness.restype = c_double
     loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
     loops.whiten_lightness.restype = None
-    loops.steering_rows.argtypes = [c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
+    loops.steering_rows.argtypes = [c_void_p, c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
     loops.steering_rows.restype = None
 
 
@@ -43,6 +43,7 @@ class CompiledSteering:
     """The PixelLoops over small planes, compiled. Planes that they return are of float32, each row of one apart."""
 
     _library: CDLL
+    _pool: int | None
 
     def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
         """See PixelLoops."""
@@ -108,5 +109,5 @@ class CompiledSteering:
         planes, drifts = [rows_of(affine), rows_of(job.parts)], [rows_of(one) for one in job.drifts]
         result = np.empty((height, 2 * others + 2 + 3 * len(drifts), width), np.float32)
         data = *(address(one) for one in planes), addresses(drifts) if drifts else None
-        self._library.steering_rows(*data, others + 1, height, width, address(result))
+        self._library.steering_rows(self._pool, *data, others + 1, height, width, address(result))
         return result

@@ -3,6 +3,7 @@
 #include "rows.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BLOCK_CELLS 32
@@ -261,24 +262,55 @@ VECTORISED static int any_at_least(const float *restrict values, float least, in
     return any;
 }
 
-/* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. mask: of those where
- * it is at least `least`, or NULL. */
-void count_levels(const float *grid, int32_t cells, int32_t knots, const float *mask, float least, int32_t *counts)
+#define COUNTERS 2 /* halves of a grid, counted by a thread each */
+
+typedef struct {
+    const float *grid, *mask;
+    float least;
+    int32_t cells, knots, *counts; /* counts: of each half */
+} Counting;
+
+static void count_cells(const Counting *job, int32_t start, int32_t end, int32_t *counts)
 {
-    int32_t places[3 * BLOCK_CELLS];
-    for (int32_t first = 0; first < cells; first += BLOCK_CELLS) {
-        int32_t samples = 3 * (cells - first < BLOCK_CELLS ? cells - first : BLOCK_CELLS);
-        if (mask && !any_at_least(mask + first, least, samples / 3))
+    const float *mask = job->mask;
+    int32_t places[3 * BLOCK_CELLS], knots = job->knots;
+    for (int32_t first = start; first < end; first += BLOCK_CELLS) {
+        int32_t samples = 3 * (end - first < BLOCK_CELLS ? end - first : BLOCK_CELLS);
+        if (mask && !any_at_least(mask + first, job->least, samples / 3))
             continue;
-        places_of_row(grid + 3 * (size_t)first, (float)knots, samples, places);
+        places_of_row(job->grid + 3 * (size_t)first, (float)knots, samples, places);
         for (int32_t i = 0; i < samples; i += 3) {
-            if (mask && mask[first + i / 3] < least)
+            if (mask && mask[first + i / 3] < job->least)
                 continue;
             counts[places[i]]++;
             counts[knots + 1 + places[i + 1]]++;
             counts[2 * (knots + 1) + places[i + 2]]++;
         }
     }
+}
+
+static void count_halves(void *argument, int32_t first, int32_t end)
+{
+    const Counting *job = argument;
+    for (int32_t half = first; half < end; half++)
+        count_cells(job, (int32_t)((int64_t)job->cells * half / COUNTERS), (int32_t)((int64_t)job->cells * (half + 1) / COUNTERS),
+                    job->counts + (size_t)half * 3 * ((size_t)job->knots + 1));
+}
+
+/* How many of a grid's cells (3 channels, encoded 0..1) are nearest to each of knots + 1 levels: 3 x knots + 1. mask: of those where
+ * it is at least `least`, or NULL. 0, or 1 if out of memory. */
+int count_levels(Pool *pool, const float *grid, int32_t cells, int32_t knots, const float *mask, float least, double *out)
+{
+    size_t levels = 3 * ((size_t)knots + 1);
+    int32_t *counts = calloc(COUNTERS * levels, sizeof *counts);
+    if (!counts)
+        return 1;
+    Counting job = {grid, mask, least, cells, knots, counts};
+    pool_run(pool, count_halves, &job, COUNTERS, 1);
+    for (size_t l = 0; l < levels; l++)
+        out[l] = counts[l] + counts[levels + l];
+    free(counts);
+    return 0;
 }
 
 VECTORISED static void medians_of(const float *restrict blue, const float *restrict green, const float *restrict red, int32_t count,

@@ -3,6 +3,7 @@
  *
  * Small planes lie row by row: a row of the first, one of the second, ..., then their next rows (height x planes x width). */
 #include "pixels.h"
+#include "pool.h"
 #include "powers.h"
 #include "rows.h"
 
@@ -236,21 +237,37 @@ VECTORISED static void offset_row(const float *restrict affine, int32_t n, int32
     }
 }
 
-/* Coefficients (height x n + 1 x width) rewritten from L* to f = (L* + 16) / 116, parts of the chroma (height x n - 1 x width)
- * and, of each exposure but the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
-void steering_rows(const float *affine, const float *parts, const float *const *drifts, int32_t n, int32_t height, int32_t width,
-                   float *out)
+#define LEAST_ROWS 22 /* that are worth another thread */
+
+typedef struct {
+    const float *affine, *parts, *const *drifts;
+    int32_t n, width;
+    float *out;
+} Joined;
+
+static void join_rows(void *job, int32_t top, int32_t bottom)
 {
-    size_t row = (size_t)width * sizeof *out;
-    for (int32_t y = 0; y < height; y++) {
+    const Joined *planes = job;
+    int32_t n = planes->n, width = planes->width;
+    size_t row = (size_t)width * sizeof(float), drifts = planes->drifts ? 3 * (size_t)(n - 1) : 0;
+    for (int32_t y = top; y < bottom; y++) {
+        float *out = planes->out + (size_t)y * (2 * (size_t)n + drifts) * width;
+        const float *affine = planes->affine + (size_t)y * (n + 1) * width;
         memcpy(out, affine, (size_t)n * row);
         offset_row(affine, n, width, out + (size_t)n * width);
         out += (size_t)(n + 1) * width;
-        memcpy(out, parts, (size_t)(n - 1) * row);
+        memcpy(out, planes->parts + (size_t)y * (n - 1) * width, (size_t)(n - 1) * row);
         out += (size_t)(n - 1) * width;
-        for (int32_t j = 0; drifts && j < n - 1; j++, out += 3 * (size_t)width)
-            memcpy(out, drifts[j] + 3 * (size_t)y * width, 3 * row);
-        affine += (size_t)(n + 1) * width;
-        parts += (size_t)(n - 1) * width;
+        for (int32_t j = 0; planes->drifts && j < n - 1; j++, out += 3 * (size_t)width)
+            memcpy(out, planes->drifts[j] + 3 * (size_t)y * width, 3 * row);
     }
+}
+
+/* Coefficients (height x n + 1 x width) rewritten from L* to f = (L* + 16) / 116, parts of the chroma (height x n - 1 x width)
+ * and, of each exposure but the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
+void steering_rows(Pool *pool, const float *affine, const float *parts, const float *const *drifts, int32_t n, int32_t height,
+                   int32_t width, float *out)
+{
+    Joined job = {affine, parts, drifts, n, width, out};
+    pool_run(pool, join_rows, &job, height, LEAST_ROWS);
 }
