@@ -242,6 +242,9 @@ class _Chain:
             curves = np.stack([one.darker for one in pair.maps])
             fill = self.loops.behind_clipping(pair.reference.small, there.small, mask)
         else:
+            before = self.compensations.get(towards(self.reference, other))
+            if before is not None and before.tints is not None:  # what is seen as bright now was as dim
+                clear = max(clear, dim_colour.carried(before.clear, before.curves))
             tints = self.loops.tints(pair.reference.small, there.small, mask, curves, clear)
         todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, tints, clear)
         self.compensations[other] = todo

@@ -24,6 +24,7 @@ Values = NDArray[np.floating[Any]]
 
 CLEAR_OF_NOISE, LEAST_CLEAR, MOST_CLEAR = 12.0, 0.08, 0.2
 """Encoded value from which a reference's colour is believed, over the deviation between the exposures; bounds of it."""
+MOST_CARRIED = 0.5
 DIM_PART = 0.3
 """Part of that value up to which the colour is not believed."""
 REACH, STRIDE = 8, 2
@@ -44,6 +45,11 @@ def clear_from(allowed: Allowed) -> float:
     first, last = (round(value * intensity_mapping.KNOTS) for value in (LEAST_CLEAR, MOST_CLEAR))
     noise = float(np.sqrt(allowed.noise[:, first:last].mean()))
     return min(max(CLEAR_OF_NOISE * noise, LEAST_CLEAR), MOST_CLEAR)
+
+
+def carried(clear: float, curves: Curve) -> float:
+    """The same value of what was made by these curves, which is the reference of the next exposure."""
+    return min(float(curves[:, round(clear * intensity_mapping.KNOTS)].max()), MOST_CARRIED)
 
 
 def tints(reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:

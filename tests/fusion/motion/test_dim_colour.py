@@ -6,7 +6,8 @@ import pytest
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import dim_colour
-from livemef.fusion.motion.dim_colour import clear_from, tints, with_tints
+from livemef.fusion.motion.compensation import Moments, at_one_moment
+from livemef.fusion.motion.dim_colour import carried, clear_from, tints, with_tints
 from livemef.fusion.motion.ghost_mask import Allowed
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
@@ -71,6 +72,18 @@ def test_the_cleaner_the_exposures_the_darker_a_colour_is_believed():
     noise = np.ones((3, KNOTS + 1))
     found = [clear_from(Allowed(noise, deviation**2 * noise)) for deviation in (0.001, 0.01, 0.1)]
     assert found == pytest.approx([0.08, 0.12, 0.2])
+
+
+def test_what_was_made_from_a_dim_reference_is_no_clearer_for_being_lighter():
+    assert carried(0.08, LINEAR) == pytest.approx(0.32, abs=0.01)
+    assert carried(0.2, LINEAR) == dim_colour.MOST_CARRIED
+    rng = np.random.default_rng(1)
+    scene = np.kron(rng.uniform(0.01, 0.03, (12, 20, 3)), np.ones((8, 8, 1)))
+    grids = [np.clip(scene * 4.0**k + rng.normal(0, 0.003, scene.shape), 0, 1).astype(np.float32) for k in range(3)]
+    for k in (1, 2):
+        grids[k][30:60, 40:80] = 0.03 * 4.0**k  # it has moved away
+    todo = at_one_moment(grids, (96, 160), 96, "full", Moments(reference=0)).compensations
+    assert todo[2].clear >= carried(todo[1].clear, todo[1].curves) > todo[1].clear
 
 
 def test_nothing_is_looked_for_where_nothing_moves():
