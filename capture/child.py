@@ -26,7 +26,7 @@ from livemef.capture.errors import fault_of_surroundings
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
-BEAT_PERIOD_S = 0.2
+BEAT_PERIOD_S = 0.5
 LAST_REPORT_S = 1.0
 """How long the last report may wait for room in the pipe. Nobody counts on it if the supervisor is stopped."""
 
@@ -122,7 +122,7 @@ class Lifeline:
     def beat(self, **values: Any) -> None:
         """Sign of life from the main loop, with news of some values; the others stay as they were.
 
-        Call it every turn: it sends five times a second at most, and never waits.
+        Call it every turn: it sends twice a second at most, and never waits.
         """
         self._values.update(values)
         if time.monotonic() - self._last_beat >= BEAT_PERIOD_S:

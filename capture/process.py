@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cv2
 import numpy as np
 
 from livemef.capture.bracketing.plan import describe
@@ -171,7 +172,7 @@ def _counters(session: CaptureSession, outbox: _Outbox) -> dict[str, int]:
 
 def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
     if job.camera.startswith("sim:"):
-        os.nice(RENDERING_NICENESS)
+        _give_way()
     with lifeline.opening("opening the camera"):
         camera = open_camera(job.camera)
     try:
@@ -191,6 +192,12 @@ def _run(job: CaptureJob, lifeline: Lifeline) -> Mapping[str, Any]:
             outbox.close()
     finally:
         camera.close()
+
+
+def _give_way() -> None:
+    """Leave half of the cores, and the time on the others, to fusion."""
+    os.nice(RENDERING_NICENESS)
+    cv2.setNumThreads(max(1, len(os.sched_getaffinity(0)) // 2))  # its threads spin while they wait for each other
 
 
 def _wait_for_consumer(outbox: _Outbox, session: CaptureSession, lifeline: Lifeline) -> None:

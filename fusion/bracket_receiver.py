@@ -23,7 +23,8 @@ from livemef.capture.transport.frame_json import mosaic_from_dict, record_from_d
 from livemef.capture.transport.ring import Ring
 from livemef.capture.transport.slot_link import Caller, LinkClient
 
-TURN_S = 0.2
+TURN_S = 2.0
+"""Longest wait for a message. `close` does not wait for its end."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Inbox:
     def close(self) -> None:
         """Close the connection. The pixels of all deliveries must no longer be used."""
         self._closing = True
+        self._client.interrupt()
         self._thread.join(timeout=2 * TURN_S)
         if not self._thread.is_alive():
             os.close(self._news)

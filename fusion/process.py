@@ -36,7 +36,7 @@ from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.wire import EVENT, FUSED, MOTION, exposure_topic, mosaic_topic
 from livemef.fusion.tally import Tally
 
-TURN_S = 0.2
+TURN_S = 0.5
 """Longest wait for a bracket or a command."""
 
 PROGRESS_PERIOD_S = 5.0

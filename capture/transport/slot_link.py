@@ -10,6 +10,7 @@ process can connect, listen in capture's place, or watch.
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import json
 import os
@@ -175,6 +176,11 @@ class LinkClient:
             self._peer.send(_encode(message))
         except OSError:
             return
+
+    def interrupt(self) -> None:
+        """End the link's use: a `receive` that another thread waits in raises ConnectionError."""
+        with contextlib.suppress(OSError):
+            self._peer.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the link. The ring's file descriptor is the caller's."""

@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from functools import partial
 
 import cv2
@@ -8,6 +12,7 @@ import pytest
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.bench.command import render, report
+from livemef.tools.bench.idle import cpu_times
 from livemef.tools.bench.machine import instruction_sets, processor
 from livemef.tools.bench.scene import MOVE, PanningStream, bench_bracket, parse_size
 from livemef.tools.bench.timing import bench, copy_bandwidth
@@ -125,6 +130,37 @@ def test_latency_is_measured_through_real_processes(tmp_path):
     stages = found["stages_ms"]
     assert stages["readout"] >= 0.6e3 / 60  # the simulated sensor's
     assert min(stages["wait"], stages["send"]) > 0
+
+
+def test_idle_is_measured_through_real_processes(tmp_path):
+    model = mean_network(tmp_path / "mean.onnx")
+    done = livemef("bench", "--idle", "--size", "64x48", "--fps", 5, "--seconds", 1, "--model", model, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["size"], found["camera_fps"]) == ([64, 48], 5)
+    shares = found["percent_by_process"]
+    assert {"livemef-capture", "livemef-fusion"} < set(shares)
+    assert min(shares.values()) > 0
+    assert found["percent"] == pytest.approx(sum(shares.values()), abs=0.01)
+
+
+def test_cpu_time_is_that_of_the_whole_family():
+    code = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ntime.sleep(60)"
+    nested = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", nested], stdout=subprocess.PIPE)
+    try:
+        parent.stdout.readline()
+        found = cpu_times(parent.pid)
+        assert len(found) == 2
+        assert sum(spent for _, spent in found.values()) > 0.3
+    finally:
+        for pid in cpu_times(parent.pid):
+            os.kill(pid, signal.SIGKILL)
+        parent.communicate()
+
+
+def test_idle_and_latency_exclude_each_other():
+    assert_one_line(livemef("bench", "--idle", "--latency"), "--idle", "--latency")
 
 
 def test_latency_of_a_pipeline_that_fails_is_one_line(tmp_path):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from livemef.fusion.cpu.fuser import usable_cores
 from livemef.fusion.open_fuser import open_fuser
+from livemef.tools.bench.idle import measure_idle, render_idle
 from livemef.tools.bench.latency import measure_latency, render_latency
 from livemef.tools.bench.machine import machine_lines
 from livemef.tools.bench.scene import parse_size
@@ -97,8 +98,18 @@ def bench_command(
     latency: Annotated[
         bool, typer.Option("--latency", help="Through real processes: a run on the simulated camera, received here.")
     ] = False,
-    fps: Annotated[float, typer.Option("--fps", min=0.1, max=1000, help="Of the camera, for --latency.")] = 30.0,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, max=3600, help="Duration, for --latency.")] = 10.0,
+    idle: Annotated[
+        bool, typer.Option("--idle", help="CPU time of a run on the simulated camera that nobody watches.")
+    ] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", min=0.1, max=1000, help="Of the camera: 30 for --latency, 1 for --idle.", show_default=False
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=3600, help="Duration, for --latency and --idle.")
+    ] = 10.0,
     gamma: GammaOption = None,
     chroma: ChromaOption = None,
     motion: MotionOption = None,
@@ -127,8 +138,16 @@ def bench_command(
     }
     if report_wanted and json_output:
         raise UserError("--report and --json are two forms of one result: choose one of them")
-    if latency:
-        _bench_latency(parse_size(size), fps, seconds, flags, config, json_output)
+    if latency and idle:
+        raise UserError("--latency and --idle are two measurements: choose one of them")
+    if latency or idle:
+        given = _run_flags(flags, config)
+        if latency:
+            spent = measure_latency(parse_size(size), fps or 30.0, seconds, given)
+            _show(spent.as_dict(), render_latency(spent), json_output)
+        else:
+            idling = measure_idle(parse_size(size), fps or 1.0, seconds, given)
+            _show(idling.as_dict(), render_idle(idling), json_output)
         return
     loaded = load_config(config, flags).config
     runtime = loaded.runtime
@@ -145,17 +164,17 @@ def bench_command(
         Console().print(render(results[0]))
 
 
-def _bench_latency(
-    size: tuple[int, int], fps: float, seconds: float, flags: dict[str, Any], config: Path | None, json_output: bool
-) -> None:
+def _run_flags(flags: dict[str, Any], config: Path | None) -> list[str]:
+    """The flags that `run` is given."""
     given = [part for name, value in flags.items() if value is not None for part in (_FLAGS[name], str(value))]
-    if config is not None:
-        given += ["--config", str(config)]
-    result = measure_latency(size, fps, seconds, given)
+    return given if config is None else [*given, "--config", str(config)]
+
+
+def _show(values: dict[str, Any], table: Table, json_output: bool) -> None:
     if json_output:
-        print(json.dumps(result.as_dict()))
+        print(json.dumps(values))
     else:
-        Console().print(render_latency(result))
+        Console().print(table)
 
 
 _FLAGS = {

@@ -76,7 +76,7 @@ def measure_latency(size: tuple[int, int], fps: float, seconds: float, flags: li
         place = f"ipc://{folder}/fused"
         camera = f"sim://?size={size[0]}x{size[1]}&fps={fps:g}"
         command = ["--camera", camera, "--publish", f"pub+bind:{place}", "--no-preview", "--exposures", PLAN, *flags]
-        with _pipeline(command, folder / "log") as pipeline, Subscriber(f"sub+connect:{place}") as subscriber:
+        with running_pipeline(command, folder / "log") as pipeline, Subscriber(f"sub+connect:{place}") as subscriber:
             try:
                 first = _settled(subscriber, pipeline.process)
                 gaps, end_s, header = subscriber.counter.gaps, time.monotonic() + seconds, first
@@ -85,36 +85,45 @@ def measure_latency(size: tuple[int, int], fps: float, seconds: float, flags: li
                     header = message.header
                     result.note(message)
             except ReceiveTimeout as error:
-                raise UserError(f"livemef run gave no picture: {_last_line(pipeline.log) or error}") from None
+                raise UserError(f"livemef run gave no picture: {last_line(pipeline.log) or error}") from None
             result.gaps = subscriber.counter.gaps - gaps
             result.dropped = header.pipeline.dropped - first.pipeline.dropped
     return result
 
 
+def wait_for_first(subscriber: Subscriber, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a message is there. Raises ReceiveTimeout, at once where the process has ended."""
+    end_s = time.monotonic() + START_LIMIT_S
+    while not subscriber.poll(TURN_S):
+        if process.poll() is not None or time.monotonic() >= end_s:
+            raise subscriber.silence(START_LIMIT_S)
+
+
 def _settled(subscriber: Subscriber, process: subprocess.Popen[bytes]) -> Header:
     """The header of the last frame that does not count. Raises ReceiveTimeout, at once where the process has ended."""
-    end_s = time.monotonic() + START_LIMIT_S
-    while not subscriber.poll(TURN_S) and process.poll() is None and time.monotonic() < end_s:
-        pass
-    header = subscriber.receive(TURN_S).header
+    wait_for_first(subscriber, process)
+    header = subscriber.receive(FRAME_LIMIT_S).header
     for _ in range(SETTLING_FRAMES):
         header = subscriber.receive(FRAME_LIMIT_S).header
     return header
 
 
 @dataclass(frozen=True)
-class _Pipeline:
+class Pipeline:
+    """A `livemef run`, and the file with what it has printed."""
+
     process: subprocess.Popen[bytes]
     log: Path
 
 
 @contextmanager
-def _pipeline(arguments: list[str], log: Path) -> Iterator[_Pipeline]:
+def running_pipeline(arguments: list[str], log: Path) -> Iterator[Pipeline]:
+    """`livemef run` with these arguments as long as the context lasts."""
     with log.open("wb") as output:
         command = [sys.executable, "-m", "livemef", "run", *arguments]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield _Pipeline(process, log)
+        yield Pipeline(process, log)
     finally:
         process.terminate()
         try:
@@ -124,7 +133,8 @@ def _pipeline(arguments: list[str], log: Path) -> Iterator[_Pipeline]:
             process.wait(END_LIMIT_S)
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """The last line that a run has printed; "" if none."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 

@@ -33,7 +33,7 @@ from livemef.tools.run.sd_notify import sd_notify
 from livemef.tools.run.status import replay_loss, status, status_line
 from livemef.tools.run.supervisor import StartFailed
 
-TURN_S = 0.1
+TURN_S = 0.25
 REPORT_PERIOD_S = 1.0
 
 
