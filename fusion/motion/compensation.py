@@ -181,8 +181,10 @@ def _of_stream(
             if mask.any():
                 pair = replace(pair, maps=memory.moving_maps(dark, bright, grids, mask, loops))
                 if not pair.over_is_reference:
-                    mask = mask * information(pair.reference.grid, allowed, loops)
-                    clear = dim_colour.clear_from(allowed)
+                    made = chain.deviations.get(towards(reference, other))
+                    tells, deviation = information(pair.reference.grid, allowed, loops, made, pair.maps)
+                    mask, clear = mask * tells, dim_colour.clear_from(allowed)
+                    chain.deviations[other] = mask * deviation
         registration.cover_unseen(mask, chain.moves[other])
         chain.compensate(other, pair, there, mask, clear)
     memory.note_step(chain.moves, moments.place.frames)
@@ -217,7 +219,10 @@ class _Pair:
 
 @dataclass
 class _Chain:
-    """The exposures compensated so far, outward from the reference. cell: side of a grid's cell, in pixels."""
+    """The exposures compensated so far, outward from the reference. cell: side of a grid's cell, in pixels.
+
+    deviations: of what was made from a darker reference (encoded), else 0.
+    """
 
     views: Sequence[View]
     reference: int
@@ -226,6 +231,7 @@ class _Chain:
     moves: dict[int, Move] = field(default_factory=dict)
     compensations: dict[int, Compensation] = field(default_factory=dict)
     remade: dict[int, View] = field(default_factory=dict)
+    deviations: dict[int, Mask] = field(default_factory=dict)
 
     def pair(self, other: int, maps: ChannelMaps) -> tuple[_Pair, View]:
         """An exposure beside its neighbour towards the reference, and the exposure without its move, which is noted."""
