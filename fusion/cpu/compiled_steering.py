@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from ctypes import CDLL, POINTER, byref, c_double, c_float, c_int, c_int32, c_void_p
+from ctypes import CDLL, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
 from math import log
 
 import numpy as np
@@ -18,6 +18,20 @@ from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
 
 
+class _Showing(Structure):
+    _fields_ = [
+        ("gamma", c_double),
+        ("wanted_mean", c_double),
+        ("least_gamma", c_double),
+        ("most_gamma", c_double),
+        ("white", c_double),
+        ("most_whitening", c_double),
+        ("top_part", c_double),
+        ("top_step", c_float),
+        ("nodes", c_int32),
+    ]
+
+
 def declare_steering(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, planes = [c_int32, c_int32], POINTER(c_void_p)
@@ -29,10 +43,8 @@ def declare_steering(loops: CDLL) -> None:
     loops.drift_evidence.restype = None
     loops.drift_factors.argtypes = [c_void_p, *shape, c_int32, *[c_double] * 3, c_void_p]
     loops.drift_factors.restype = c_int
-    loops.compensate_lightness.argtypes = [c_void_p, c_int32, c_float, c_void_p]
-    loops.compensate_lightness.restype = None
-    loops.top_lightness.argtypes = [c_void_p, c_int32, c_float, c_int32, c_double]
-    loops.top_lightness.restype = c_double
+    loops.show_lightness.argtypes = [POINTER(_Showing), c_void_p, c_void_p, c_int32, c_void_p]
+    loops.show_lightness.restype = c_double
     loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
     loops.whiten_lightness.restype = None
     loops.steering_rows.argtypes = [c_void_p, c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
@@ -76,21 +88,18 @@ class CompiledSteering:
 
     def target_lightness(self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> Plane:
         """See PixelLoops."""
-        fused = np.ascontiguousarray(fused, np.float32)
-        exponent = gamma.exponent(settings.gamma, fused, settings.adaptive_target)
+        fused, brightest = (np.ascontiguousarray(plane, np.float32) for plane in (fused, brightest))
+        fixed = 0.0 if settings.gamma == "adaptive" else settings.gamma
+        top = settings.white, gamma.MOST_WHITENING, gamma.TOP_PART, gamma.TOP_STEP, gamma.NODES
+        call = _Showing(fixed, settings.adaptive_target, *gamma.ADAPTIVE_RANGE, *top)
         result = np.empty_like(fused)
-        self._library.compensate_lightness(address(fused), fused.size, exponent, address(result))
-        gain = means.white_with(gamma.white_gain(result, brightest, settings.white, self._top_lightness))
+        data = address(fused), address(brightest), fused.size, address(result)
+        found = self._library.show_lightness(byref(call), *data)
+        check(found < 0)
+        gain = means.white_with(float(found))
         if gain != 1:
             self._library.whiten_lightness(address(result), result.size, gain)
         return result
-
-    def _top_lightness(self, lightness: gamma.Plane) -> float:
-        lightness = np.ascontiguousarray(lightness, np.float32)
-        nodes = gamma.TOP_STEP, gamma.NODES, gamma.TOP_PART
-        found = self._library.top_lightness(address(lightness), lightness.size, *nodes)
-        check(found < 0)
-        return float(found)
 
     def affine_planes(self, lights: Sequence[Plane], target: Plane, settings: FusionSettings) -> Planes:
         """See PixelLoops."""

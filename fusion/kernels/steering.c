@@ -7,13 +7,14 @@
 #include "powers.h"
 #include "rows.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- the lightness wanted ---- */
 
 /* 100 times lightness 0..1 to the power `gamma`. */
-VECTORISED void compensate_lightness(const float *restrict lightness, int32_t count, float gamma, float *restrict out)
+VECTORISED static void compensate_lightness(const float *restrict lightness, int32_t count, float gamma, float *restrict out)
 {
     const float octaves = gamma * 1.44269504f;
     for (int32_t i = 0; i < count; i++) {
@@ -26,7 +27,7 @@ VECTORISED void compensate_lightness(const float *restrict lightness, int32_t co
 
 /* The L* (0..100) above which `part` of the values lies, by a histogram over nodes `step` apart (100 / step + 1 of them) in which
  * each value counts for the two nodes about it: top_lightness of fusion/method/gamma.py. -1 if out of memory. */
-double top_lightness(const float *lightness, int32_t count, float step, int32_t nodes, double part_above)
+static double top_lightness(const float *lightness, int32_t count, float step, int32_t nodes, double part_above)
 {
     float *parts = calloc((size_t)COUNTERS * nodes, sizeof *parts), scale = 1.0f / step;
     double wanted = part_above * count, above = 0;
@@ -52,6 +53,44 @@ double top_lightness(const float *lightness, int32_t count, float step, int32_t 
     free(parts);
     double found = ((double)top - 0.5 + (above - wanted) / at_top) * (double)step; /* a node's count is spread about it */
     return found < 1 ? 1 : found < 100 ? found : 100;
+}
+
+/* See the constants of fusion/method/gamma.py. */
+typedef struct {
+    double gamma, wanted_mean, least_gamma, most_gamma; /* gamma: 0 = the one that brings the mean to the one wanted, within limits */
+    double white, most_whitening, top_part;             /* white: L*, 0 = as it is */
+    float top_step;
+    int32_t nodes;
+} Showing;
+
+VECTORISED static double mean_of(const float *restrict values, int32_t count)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int32_t i = 0; i < count; i++)
+        sum += (double)values[i];
+    return sum / count;
+}
+
+static double held(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
+
+/* The lightness (0..1) as L* with gamma, without what raises its lightest end: the factor for that, 1 = none, is returned; brightest: L*
+ * of the brightest exposure. -1 if out of memory. */
+double show_lightness(const Showing *showing, const float *lightness, const float *brightest, int32_t count, float *out)
+{
+    double gamma = showing->gamma, reach, top;
+    if (gamma == 0) {
+        double mean = held(mean_of(lightness, count), 1e-3, 1 - 1e-3);
+        gamma = held(log(showing->wanted_mean) / log(mean), showing->least_gamma, showing->most_gamma);
+    }
+    compensate_lightness(lightness, count, (float)gamma, out);
+    if (showing->white == 0)
+        return 1;
+    reach = top_lightness(brightest, count, showing->top_step, showing->nodes, showing->top_part);
+    top = top_lightness(out, count, showing->top_step, showing->nodes, showing->top_part);
+    if (reach < 0 || top < 0)
+        return -1;
+    return held((reach < showing->white ? reach : showing->white) / top, 1, showing->most_whitening);
 }
 
 /* L* with its lightest end raised by `gain`, in place. */

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -69,13 +68,13 @@ def top_of_counts(counts: NDArray[np.float64]) -> float:
     return float(np.clip((node - 0.5 + (above[node] - wanted) / counts[node]) * TOP_STEP, 1, 100))
 
 
-def white_gain(target: Plane, brightest: Plane, white: float, top: Callable[[Plane], float] = top_lightness) -> float:
+def white_gain(target: Plane, brightest: Plane, white: float) -> float:
     """Factor (1..MOST_WHITENING) for the lightest end of `target`, so that it reaches L* `white`, or what the brightest
-    exposure reaches if that is less (both planes L*, 0..100). 1 if `white` is 0. top: what does as `top_lightness`."""
+    exposure reaches if that is less (both planes L*, 0..100). 1 if `white` is 0."""
     if not white:
         return 1.0
-    reach = min(white, top(brightest))
-    return min(max(reach / top(target), 1.0), MOST_WHITENING)
+    reach = min(white, top_lightness(brightest))
+    return min(max(reach / top_lightness(target), 1.0), MOST_WHITENING)
 
 
 def whiten(lightness: Plane, gain: float) -> Plane:

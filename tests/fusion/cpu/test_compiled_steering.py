@@ -6,7 +6,6 @@ import pytest
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.row_kernels import NumpyLoops
 from livemef.fusion.kernels.shared_library import compiled
-from livemef.fusion.method import gamma
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion.registration import Move
 from livemef.fusion.settings import FusionSettings
@@ -67,14 +66,26 @@ def test_the_lightness_wanted(exponent, white):
 
 
 @pytest.mark.parametrize("level", [0, 37.2, 100])
-def test_the_lightest_of_an_even_plane(level):
-    lightness = np.full((7, 9), level, np.float32)
-    assert CompiledLoops()._top_lightness(lightness) == pytest.approx(gamma.top_lightness(lightness), abs=1e-4)
+def test_the_white_of_an_even_plane(level):
+    brightest = np.full((7, 9), level, np.float32)
+    check_white(brightest * np.float32(0.0093), brightest)
 
 
-def test_the_lightest_part():
-    lightness = np.append(planes(1, (45, 80))[0].ravel(), [-1, 0, 0.5, 99.9, 100, 101]).astype(np.float32)
-    assert CompiledLoops()._top_lightness(lightness) == pytest.approx(gamma.top_lightness(lightness), abs=1e-4)
+def test_the_white_of_a_plane_with_values_beyond_its_ends():
+    brightest = planes(1, (45, 80))[0]
+    brightest[0, :6] = [-1, 0, 0.5, 99.9, 100, 101]
+    check_white(np.float32(0.0093) * brightest, brightest)
+
+
+def check_white(fused, brightest):
+    settings = FusionSettings(gamma=1.0)
+    means = [RunningMeans(1) for _ in range(2)]
+    found, wanted = (
+        loops().target_lightness(fused, brightest, settings, one)
+        for loops, one in zip((CompiledLoops, NumpyLoops), means, strict=True)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert means[0].white == pytest.approx(means[1].white, abs=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
