@@ -193,7 +193,8 @@ class SharedTopics:
         name, note = topic[len(SHARED) :], read_note(parts[2])
         if note.size > self._most_bytes:
             raise WireError(f"note of shared memory: {note.size} bytes are over the limit of {self._most_bytes}")
-        pixels = self._segments[name.decode()].copy(note)
+        held = self._segments.get(name.decode())
+        pixels = held.copy(note) if held is not None and held.name == note.segment else None
         if pixels is None:
             self.overtaken += 1
             return None
