@@ -124,20 +124,43 @@ static void tint_rows(void *argument, int32_t top, int32_t bottom)
     free(room);
 }
 
-/* Writes 1 where a pixel or one beside it has a share in the mask (height x width) and the reference is dim; returns whether any. */
-static int find_needed(const float *mask, const float *reference, float clear, int32_t height, int32_t width, uint8_t *needed)
+/* 1 where a pixel of a row or one beside it has a share. */
+VECTORISED static void mark_beside(const float *restrict mask, int32_t width, uint8_t *restrict marks)
+{
+    for (int32_t x = 0; x < width; x++)
+        marks[x] = mask[x] > 0;
+    for (int32_t x = width - 1; x > 0; x--)
+        marks[x] |= mask[x - 1] > 0;
+    for (int32_t x = 0; x + 1 < width; x++)
+        marks[x] |= mask[x + 1] > 0;
+}
+
+/* Whether any of the marks of three rows lies where the reference is dim: those are needed. */
+VECTORISED static int needed_of_row(const float *restrict reference, float clear, const uint8_t *restrict above, const uint8_t *restrict here,
+                                    const uint8_t *restrict below, int32_t width, uint8_t *restrict needed)
 {
     int any = 0;
+    for (int32_t x = 0; x < width; x++) {
+        int dim = (reference[3 * x] < clear) & (reference[3 * x + 1] < clear) & (reference[3 * x + 2] < clear);
+        needed[x] = (uint8_t)((above[x] | here[x] | below[x]) & dim);
+        any |= needed[x];
+    }
+    return any;
+}
+
+/* Writes 1 where a pixel or one beside it has a share in the mask (height x width) and the reference is dim; returns whether any.
+ * marks: room for as many. */
+static int find_needed(const float *mask, const float *reference, float clear, int32_t height, int32_t width, uint8_t *marks,
+                       uint8_t *needed)
+{
+    int any = 0;
+    size_t row = (size_t)width;
     for (int32_t y = 0; y < height; y++)
-        for (int32_t x = 0; x < width; x++) {
-            const float *cell = reference + 3 * ((size_t)y * width + x);
-            int dim = cell[0] < clear && cell[1] < clear && cell[2] < clear, near = 0;
-            for (int32_t row = y > 0 ? y - 1 : 0; dim && row <= y + 1 && row < height; row++)
-                for (int32_t column = x > 0 ? x - 1 : 0; column <= x + 1 && column < width; column++)
-                    near |= mask[(size_t)row * width + column] > 0;
-            needed[(size_t)y * width + x] = (uint8_t)near;
-            any |= near;
-        }
+        mark_beside(mask + row * y, width, marks + row * y);
+    for (int32_t y = 0; y < height; y++) {
+        const uint8_t *here = marks + row * y, *above = y > 0 ? here - row : here, *below = y + 1 < height ? here + row : here;
+        any |= needed_of_row(reference + 3 * row * y, clear, above, here, below, width, needed + row * y);
+    }
     return any;
 }
 
@@ -157,11 +180,11 @@ int tints(Pool *pool, const Tinting *tinting, const float *reference, const floa
 {
     int32_t reach = tinting->reach, pitch = width + 2 * reach + TOGETHER;
     size_t plane = (size_t)height * pitch, cells = (size_t)height * width;
-    float *room = malloc(3 * plane * sizeof *room + cells);
+    float *room = malloc(3 * plane * sizeof *room + 2 * cells);
     if (!room)
         return -1;
     uint8_t *needed = (uint8_t *)(room + 3 * plane);
-    int any = find_needed(mask, reference, tinting->clear, height, width, needed), failed = 0;
+    int any = find_needed(mask, reference, tinting->clear, height, width, needed + cells, needed), failed = 0;
     if (any) {
         Job job = {tinting, reference, needed, {room, room + plane, room + 2 * plane}, height, width, pitch, out, 0};
         for (int32_t y = 0; y < height; y++) {

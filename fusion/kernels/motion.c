@@ -271,14 +271,12 @@ static void tint_span(const Compensation *job, const Shares *shares, const void 
 {
     int bytes = job->other.bytes_per_sample;
     for (int32_t i = 0; i < count; i++) {
-        float tint[3], seen[3];
+        float seen[3];
         for (int c = 0; c < 3; c++)
             seen[c] = (float)code(reference, bytes, 3 * (x + i) + c);
         float largest = largest_of(seen);
-        if ((largest - job->dim) * job->dim_scale >= 1)
-            continue;
-        fill_at(job, shares->fill, x + i, tint);
-        tint_pixel(job, tint, largest, made + 3 * i);
+        if ((largest - job->dim) * job->dim_scale < 1)
+            tint_pixel(job, shares->tint + 3 * (x + i), largest, made + 3 * i);
     }
 }
 
@@ -318,9 +316,25 @@ VECTORISED static void widen_shares(const Compensation *job, Shares *shares, int
     }
 }
 
+/* The tint at columns first..last (exclusive), from its row of cells. */
+static void widen_tint(const Compensation *job, Shares *shares, int32_t first, int32_t last)
+{
+    for (int32_t cell = 0; cell < job->fill_width; cell++) {
+        const float *left = shares->fill + 3 * cell;
+        int32_t begin = shares->tint_starts[cell], end = shares->tint_starts[cell + 1];
+        begin = begin < first ? first : begin;
+        end = end > last ? last : end;
+        for (int32_t x = begin; x < end; x++)
+            for (int c = 0; c < 3; c++)
+                shares->tint[3 * x + c] = left[c] + shares->tint_along[x] * (left[c + 3] - left[c]);
+    }
+}
+
 static void replace_stretch(const Compensation *job, Shares *shares, const void *reference, int32_t first, int32_t last)
 {
     widen_shares(job, shares, first, last);
+    if (job->tinted)
+        widen_tint(job, shares, shares->starts[first], shares->starts[last]);
     for (int32_t x = shares->starts[first], end = shares->starts[last]; x < end; x += SPAN)
         replace_span(job, shares, reference, x, end - x < SPAN ? end - x : SPAN);
 }
@@ -336,19 +350,24 @@ static void replace_row(const Compensation *job, Shares *shares, const void *ref
 int start_shares(const Compensation *job, Shares *shares)
 {
     size_t width = (size_t)job->other.width, cells = (size_t)job->grid_width + 1, fill = 3 * ((size_t)job->fill_width + 1);
-    size_t bytes = (6 * width + fill) * sizeof(float) + (2 * cells + width) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
+    size_t bytes = (10 * width + fill) * sizeof(float) + (2 * cells + width + fill) * sizeof(int32_t) + 3 * width * sizeof(uint16_t);
     shares->share = malloc(bytes + 3 * width * (size_t)job->other.bytes_per_sample);
     if (!shares->share)
         return 1;
     shares->along = shares->share + 3 * width;
     shares->fill = shares->along + 3 * width;
-    shares->starts = (int32_t *)(shares->fill + fill);
+    shares->tint = shares->fill + fill;
+    shares->tint_along = shares->tint + 3 * width;
+    shares->tint_starts = (int32_t *)(shares->tint_along + width);
+    shares->starts = shares->tint_starts + fill;
     shares->stretches = shares->starts + cells;
     shares->upper = -1;
     shares->ends = shares->stretches + cells;
     shares->parts = (uint16_t *)(shares->ends + width);
     shares->row = shares->parts + 3 * width;
     lay_out(job->other.width, job->grid_width, 3, shares->along, shares->starts);
+    if (job->tinted)
+        lay_out(job->other.width, job->fill_width, 1, shares->tint_along, shares->tint_starts);
     if (job->across)
         find_spans(job, shares);
     return 0;

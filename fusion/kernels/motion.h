@@ -24,7 +24,9 @@ typedef struct {
 typedef struct {
     float *share;    /* the reference's share, for each sample of a row that has any */
     float *along;    /* for each sample of a row, how far its pixel's centre is on the way from one cell's to the next */
-    float *fill;     /* a row of the fill */
+    float *fill;     /* a row of the fill, or of the tints */
+    float *tint, *tint_along; /* for each sample of a row with shares its tint, for each pixel its way from one cell to the next, and */
+    int32_t *tint_starts;     /* the first column that lies right of each such cell's centre, and the width */
     int32_t *starts; /* first column that lies right of each cell's centre, and the width */
     int32_t *stretches, *stretches_end; /* where a row has shares: first cell, and the one after the last, of each stretch */
     int32_t upper;                      /* row of cells above the pixels, -1 before the first use, and */
