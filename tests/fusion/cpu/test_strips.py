@@ -18,7 +18,7 @@ def test_the_last_strips_are_small_and_the_first_leave_something_for_all(rows, t
     sizes = [bottom - top for top, bottom in strips.falling(rows, threads)]
     assert sizes == sorted(sizes, reverse=True)
     least = max(strips.LEAST_ROWS, rows // (strips.PARTS * threads))
-    assert sizes[0] <= max(least, rows // (2 * threads))
+    assert sizes[0] <= max(least, 2 * rows // (3 * threads))
     assert sizes[-1] <= least
     assert len(sizes) <= (2 * strips.PARTS) * threads
 
