@@ -426,12 +426,13 @@ typedef struct {
     float over[3][BLOCK], under[3][BLOCK], weights[BLOCK], rest[BLOCK], reached[BLOCK], f[BLOCK], luma[BLOCK];
 } Mixtures;
 
-PIXEL_FN void add_loop(const Constants *constants, const Tones *restrict own, const Tones *next, const float *part,
+PIXEL_FN void add_loop(const Constants *constants, const Tones *darker, const Tones *own, const Tones *next, const float *part,
                        float (*restrict drifts)[BLOCK], int first, int last, int32_t count, Mixtures *restrict mixes)
 {
     const Constants k = *constants;
-    const Linear *in = &own->linear;
+    const Linear *in = &own->linear, *before = &darker->linear;
     for (int32_t i = 0; i < count; i++) {
+        Encoded dark = {{before->blue[i], before->green[i], before->red[i]}, darker->y[i], darker->fy[i], darker->trust[i]};
         Encoded encoded = {{in->blue[i], in->green[i], in->red[i]}, own->y[i], own->fy[i], own->trust[i]};
         float drift[3] = {drifts[0][i], drifts[1][i], drifts[2][i]}, end = within(mixes->luma[i], k.luma_low, k.luma_high);
         Mixture mix;
@@ -440,7 +441,7 @@ PIXEL_FN void add_loop(const Constants *constants, const Tones *restrict own, co
             mix.under[c] = 1.0f;
         }
         mix.weights = mixes->weights[i], mix.rest = mixes->rest[i], mix.reached = mixes->reached[i];
-        add_exposure(&k, &mix, first, last, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
+        add_exposure(&k, &mix, first, last, &dark, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
         for (int c = 0; c < 3; c++) {
             mixes->over[c][i] = mix.over[c];
             mixes->under[c][i] = mix.under[c];
@@ -485,10 +486,10 @@ VECTORISED static void tone_of_many(const Constants *constants, const Tones *ton
     _Alignas(64) Mixtures mixes;
     float(*parts)[BLOCK] = steering + PARTS(n), (*drifts)[BLOCK] = steering + DRIFTS(n);
     start_mixes(constants, tones + n - 1, fy, count, &mixes);
-    add_loop(constants, tones, tones + 1, parts[0], drifts, 1, 0, count, &mixes);
+    add_loop(constants, tones, tones, tones + 1, parts[0], drifts, 1, 0, count, &mixes);
     for (int j = 1; j < n - 1; j++)
-        add_loop(constants, tones + j, tones + j + 1, parts[j], drifts + 3 * j, 0, 0, count, &mixes);
-    add_loop(constants, tones + n - 1, tones + n - 1, parts[0], drifts, 0, 1, count, &mixes);
+        add_loop(constants, tones + j - 1, tones + j, tones + j + 1, parts[j], drifts + 3 * j, 0, 0, count, &mixes);
+    add_loop(constants, tones + n - 2, tones + n - 1, tones + n - 1, parts[0], drifts, 0, 1, count, &mixes);
     end_mixes(constants, &mixes, count, out);
 }
 

@@ -56,6 +56,7 @@ typedef struct {
     float shoulder, least_luma, luma_low, luma_high, near_floor, least_step; /* `tone`; least_step in units of f */
     float colour_floor, least_code;  /* `tone`: part of the brightest exposure's L*; encoded */
     Ramp code_clip;                  /* `tone`: reliability, over the largest encoded channel */
+    float clipped_from;              /* `tone`: see clipped_gain */
     Curve luma_of_f, f_of_luma;      /* of neutral greys */
     Ramp seen_dark, seen_clip;       /* drift: over the darker and the brighter exposure's encoded value */
     float drift_lift, most_drift;
@@ -284,16 +285,29 @@ PIXEL_FN float least_f(const Constants *k, Encoded brightest)
     return k->black_f + part * (brightest.f - k->black_f);
 }
 
+/* By what part the odds of an exposure's clipped channels are too low beside its luma, as the next darker exposure shows them. */
+PIXEL_FN void clipped_gain(const Constants *k, const Encoded *darker, const Encoded *own, float *gain)
+{
+    float top = k->shoulder, low = within(darker->luma, k->luma_low, k->luma_high), luma = within(own->luma, k->luma_low, k->luma_high);
+    float lumas = luma * (top - low), below = low * (top - luma);
+    UNROLLED
+    for (int c = 0; c < 3; c++) {
+        float dark = darker->bgr[c], held = larger(own->bgr[c], k->code_clip.start);
+        float ratio = lumas * dark * (top - held) / (below * (top - dark) * held);
+        gain[c] = along(k->code_clip, own->bgr[c]) * along(k->seen_dark, dark) * larger(ratio - k->clipped_from, 0.0f);
+    }
+}
+
 /* What the exposures so far add up to: fractions, so that one division does for all exposures, and of two for all channels; the
  * sum of their weights; what is left of the parts; how far f is on the way from the last one to the next. */
 typedef struct {
     float over[3], under[3], weights, rest, reached;
 } Mixture;
 
-/* Add an exposure. next_f: of the next one; part: of the chroma, of all but the last one, which has the rest; drift: of B, G, R to
+/* Add an exposure. darker: the one before it, of all but the first; next_f: of the next one; part: of the chroma, of all but the last one, which has the rest; drift: of B, G, R to
  * the next one. */
-PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last, const Encoded *own, float next_f, float f, float end,
-                           float part, const float *drift)
+PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last, const Encoded *darker, const Encoded *own,
+                           float next_f, float f, float end, float part, const float *drift)
 {
     float reached = first ? 1.0f : mix->reached, top = k->shoulder;
     float t = last ? 0.0f : within((f - own->f) / larger(next_f - own->f, k->least_step), 0.0f, 1.0f);
@@ -301,9 +315,13 @@ PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last
     part = last ? mix->rest : part;
     float weight = own->trust * part * larger(near, k->near_floor);
     Step step = step_of(k, own->luma, end);
+    float gain[3] = {0.0f, 0.0f, 0.0f};
+    if (!first)
+        clipped_gain(k, darker, own, gain);
     UNROLLED
     for (int c = 0; c < 3; c++) {
         float factor = last ? step.over : step.over * (1.0f + (drift[c] - 1.0f) * t);
+        factor += factor * (1.0f - reached) * gain[c];
         float under = top * step.under + (factor - step.under) * own->bgr[c];
         float over = weight * factor * own->bgr[c];
         mix->over[c] = first ? over : mix->over[c] * under + over * mix->under[c];
@@ -345,7 +363,7 @@ PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float
     UNROLLED
     for (int j = 0; j < n; j++) {
         int last = j == n - 1, next = last ? j : j + 1;
-        add_exposure(k, &mix, j == 0, last, own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
+        add_exposure(k, &mix, j == 0, last, own + (j ? j - 1 : 0), own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
     }
     mixed_bgr(k, &mix, n == 2, luma, bgr);
 }

@@ -47,6 +47,8 @@ typedef struct {
     float dark_floor, clip_floor;   /* what they are at least; at most 1 */
     float black_f, least_step, colour_floor, least_code, near_floor;
     float shoulder, luma_low, luma_high, least_luma;
+    Line clipped, seen;             /* of clipped_gain in pixels.h: over the brighter and the darker exposure's channel */
+    float clip_start, clipped_from; /* up to which nothing clips */
 } Numbers;
 
 static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
@@ -69,6 +71,10 @@ static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
         .luma_low = codes * k->luma_low,
         .luma_high = codes * k->luma_high,
         .least_luma = codes * k->least_luma,
+        .clipped = {-k->code_clip.scale * k->code_clip.start, k->code_clip.scale / codes},
+        .seen = {-k->seen_dark.scale * k->seen_dark.start, k->seen_dark.scale / codes},
+        .clip_start = codes * k->code_clip.start,
+        .clipped_from = k->clipped_from,
     };
 }
 
@@ -87,6 +93,8 @@ typedef struct {
     Plane share[QUICK_MOST];       /* of each exposure; in all `shoulder` */
     Plane step[QUICK_MOST];        /* factor on an exposure's odds, or its part that drift does not change, and */
     Plane drifted[QUICK_MOST - 1]; /* that which it does */
+    Plane far[QUICK_MOST - 1];     /* 1 - reached, and times the ratio of the two lumas' odds; where something clips */
+    Plane lumas[QUICK_MOST - 1];
 } Mix;
 
 LANES_FN F held(F x, float low, float high) { return least(most(x, every(low)), every(high)); }
@@ -99,15 +107,22 @@ LANES_FN F luma_of(const Numbers *k, F blue, F green, F red)
 
 LANES_FN F largest_of(const Tones *t, int32_t i) { return most(most(load(t->bgr[0] + i), load(t->bgr[1] + i)), load(t->bgr[2] + i)); }
 
-LANES_FN void tones(const Numbers *k, int fine, int32_t count, Tones *restrict t)
+/* Whether a channel of some pixel clips, in part at least. */
+LANES_FN int tones(const Numbers *k, int fine, int32_t count, Tones *restrict t)
 {
+    F peak = every(0);
     for (int32_t i = 0; i < count; i += LANES) {
         F luma = luma_of(k, load(t->bgr[0] + i), load(t->bgr[1] + i), load(t->bgr[2] + i));
-        F f = piecewise(k->curves->f_of_luma, on(k->curves->luma_place, luma), fine);
+        F f = piecewise(k->curves->f_of_luma, on(k->curves->luma_place, luma), fine), largest = largest_of(t, i);
+        peak = most(peak, largest);
         store(t->luma + i, luma);
         store(t->f + i, f);
-        store(t->trust + i, held(on(k->dark, f), k->dark_floor, 1) * held(on(k->clip, largest_of(t, i)), k->clip_floor, 1));
+        store(t->trust + i, held(on(k->dark, f), k->dark_floor, 1) * held(on(k->clip, largest), k->clip_floor, 1));
     }
+    int clips = 0;
+    for (int lane = 0; lane < LANES; lane++)
+        clips |= peak[lane] > k->clip_start;
+    return clips;
 }
 
 /* See least_f in pixels.h. */
@@ -191,9 +206,30 @@ LANES_FN void steps(const Numbers *k, int n, int fine, int32_t count, const Tone
     }
 }
 
+/* What clipped_gain needs, of an exposure, which clips somewhere, and the one before it. */
+LANES_FN void lumas(const Numbers *k, int fine, int32_t count, const Tones *restrict t, const Plane *restrict reached, Plane *restrict far,
+                    Plane *restrict ratio)
+{
+    for (int32_t i = 0; i < count; i += LANES) {
+        F dark = held(load(t[0].luma + i), k->luma_low, k->luma_high), luma = held(load(t[1].luma + i), k->luma_low, k->luma_high);
+        F rest = 1.0f - load(*reached + i);
+        store(*far + i, rest);
+        store(*ratio + i, rest * luma * (k->shoulder - dark) * reciprocal(dark * (k->shoulder - luma), fine));
+    }
+}
+
+/* The factor on the odds of a channel that may clip, of the exposure after j: see clipped_gain in pixels.h. */
+LANES_FN F clipped_factor(const Numbers *k, int fine, const Tones *t, const Mix *m, int j, int c, int32_t i)
+{
+    F dark = load(t[j].bgr[c] + i), code = load(t[j + 1].bgr[c] + i), high = most(code, every(k->clip_start));
+    F ratio = dark * (k->shoulder - high) * reciprocal((k->shoulder - dark) * high, fine);
+    F gain = most(load(m->lumas[j] + i) * ratio - k->clipped_from * load(m->far[j] + i), every(0));
+    return held(on(k->clipped, code), 0, 1) * held(on(k->seen, dark), 0, 1) * gain + 1.0f;
+}
+
 /* Each exposure after its step, in the mixture; then grey until it has the fused luma. Not yet held within the codes. */
-LANES_FN void colours(const Numbers *k, int n, int fine, int32_t count, const Tones *restrict t, const Steering *s, const Mix *restrict m,
-                      Plane *restrict out)
+LANES_FN void colours(const Numbers *k, int n, int fine, int clips, int32_t count, const Tones *restrict t, const Steering *s,
+                      const Mix *restrict m, Plane *restrict out)
 {
     for (int32_t i = 0; i < count; i += LANES) {
         F mixed[3];
@@ -204,6 +240,8 @@ LANES_FN void colours(const Numbers *k, int n, int fine, int32_t count, const To
                 F step = load(m->step[j] + i), code = load(t[j].bgr[c] + i);
                 if (j < n - 1)
                     step += load(m->drifted[j] + i) * steered(s, DRIFTS(n) + 3 * j + c, i);
+                if (clips && j)
+                    step *= clipped_factor(k, fine, t, m, j - 1, c, i);
                 F over = step * code, part = over * reciprocal((k->shoulder - code) + over, fine);
                 mixed[c] = j ? mixed[c] + load(m->share[j] + i) * part : load(m->share[j] + i) * part;
             }
@@ -220,18 +258,26 @@ LANES_FN void tile_row(const Numbers *k, int n, int bytes, const void *const *ro
     ALIGNED Tones t[QUICK_MOST];
     ALIGNED Mix m;
     ALIGNED Plane fused[3];
-    int fine = bytes > 1;
+    int fine = bytes > 1, clips = 0;
     UNROLLED
     for (int j = 0; j < n; j++) {
         for (int32_t i = 0; i < count; i += GROUP)
             read_group(rows[j], bytes, x + i, t[j].bgr[0] + i, ROOM);
-        tones(k, fine, count, t + j);
+        int some = tones(k, fine, count, t + j);
+        clips |= j && some;
     }
     colour_floor(k, fine, count, t + n - 1, &m);
     lightness(k, n, fine, count, t, s, &m);
     shares(k, n, fine, count, t, s, &m);
     steps(k, n, fine, count, t, &m);
-    colours(k, n, fine, count, t, s, &m, fused);
+    if (clips) {
+        UNROLLED
+        for (int j = 0; j < n - 1; j++)
+            lumas(k, fine, count, t + j, m.reached + j, m.far + j, m.lumas + j);
+        colours(k, n, fine, 1, count, t, s, &m, fused);
+    } else {
+        colours(k, n, fine, 0, count, t, s, &m, fused);
+    }
     for (int32_t i = 0; i < count; i += GROUP)
         write_group(fused[0] + i, ROOM, bytes, x + i, out);
 }

@@ -4,8 +4,8 @@ A camera's tone curve has a shoulder: what is brightened runs to white, and a da
 It is taken for a logistic curve of the logarithm of exposure, so that an exposure step multiplies the *odds* of an
 encoded value c, c / (P - c), by one factor for all channels; P is the setting `shoulder`. Each exposure takes the
 step after which its luma is the wanted one; the results are mixed by how near the exposure is to it and how far it can
-be trusted, and grey is added until the mixture has that luma. Saturated colours are not darkened below a part of the
-brightest exposure's L*.
+be trusted, and grey is added until the mixture has that luma. Where a channel clips, the next darker exposure shows how
+much stronger than the others it is. Saturated colours are not darkened below a part of the brightest exposure's L*.
 
 All of it is done on encoded values 0..1, for any number of exposures. Lightness here is that of the neutral grey with a
 pixel's *luma* (`luma_lightness`), which for colours differs from the L* of its luminance: so an exposure that has the
@@ -44,6 +44,12 @@ LEAST_STEP = 4.0
 CLIP_RAMP = (0.93, 0.99)
 """Encoded value of a pixel's largest channel between which its hue stops being true: `chroma_map.CLIP_RAMP` encoded."""
 
+SEEN_RAMP = (0.02, 0.08)
+"""Encoded value of a darker exposure's channel between which it begins to be seen."""
+
+CLIPPED_FROM = 1.4
+"""Of `clipped_gain`: ratio from which on a clipped channel is raised: less lies between any two close exposures."""
+
 COLOUR_FLOOR = 0.6
 """Part of the brightest exposure's L* below which no pure colour is darkened, and a less saturated one by as much less:
 luma underrates saturated colours, so that a step of a few L* near black would be an edge from black to full red."""
@@ -75,6 +81,20 @@ def exposed(code: Plane, luma: Plane, shoulder: float, drift: Plane | float = 1.
     start = np.maximum(start, np.minimum(LEAST_LUMA, end))
     numerator, denominator = end * (shoulder - start) * drift, start * (shoulder - end)
     return np.asarray(shoulder * numerator * code / (shoulder * denominator + (numerator - denominator) * code))
+
+
+def clipped_gain(darker: Plane, code: Plane, shoulder: float) -> Plane:
+    """By what part the odds of an exposure's clipped channels are too low beside its luma (..., 3; 0 where none clips),
+    as the next darker exposure shows them. Both are encoded.
+
+    Where red clips and green nearly does, what is darkened would turn from orange to greenish yellow.
+    """
+    held = np.maximum(code, CLIP_RAMP[0])
+    luma_darker, luma = (np.clip(encoded @ LUMA, *RANGE)[..., None] for encoded in (darker, code))
+    lumas = luma * (shoulder - luma_darker) / (luma_darker * (shoulder - luma))
+    ratio = lumas * darker * (shoulder - held) / ((shoulder - darker) * held)
+    seen = chroma_map.ramp(*CLIP_RAMP, code) * chroma_map.ramp(*SEEN_RAMP, darker)
+    return np.asarray(seen * np.maximum(ratio - CLIPPED_FROM, 0))
 
 
 def nearness(lightness: Plane, exposures: Sequence[Plane]) -> tuple[list[Plane], list[Plane]]:
@@ -118,8 +138,11 @@ def tone(
     for index, code in enumerate(codes):
         trust = chroma_map.reliability(own[index], code.max(axis=-1), CLIP_RAMP)
         weight = (trust * parts[index] * near[index])[..., None]
-        drift = 1 + (drifts[index] - 1) * t[index][..., None] if index < len(drifts) else 1.0
-        mixed += weight * exposed(code, luma, shoulder, drift)
+        factor: Plane | float = 1 + (drifts[index] - 1) * t[index][..., None] if index < len(drifts) else 1.0
+        if index:
+            far = 1 - t[index - 1][..., None]
+            factor = factor * (1 + far * clipped_gain(codes[index - 1], code, shoulder))
+        mixed += weight * exposed(code, luma, shoulder, factor)
         total += weight
     mixed /= total
     return np.asarray(np.clip(mixed + (luma - mixed @ LUMA)[..., None], 0, 1))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method import chroma_map, guided_upsampling
-from livemef.fusion.method.colour_transfer import LUMA
+from livemef.fusion.method.colour_transfer import LUMA, SEEN_RAMP
 
 Plane = NDArray[np.floating[Any]]
 Planes = NDArray[np.floating[Any]]
@@ -23,8 +23,8 @@ Planes = NDArray[np.floating[Any]]
 STRENGTH = 0.75
 """Part of the measured drift that is applied."""
 
-DARK_RAMP, CLIP_RAMP = (0.02, 0.08), (0.85, 0.97)
-"""Encoded values: of the darker exposure, between which a channel begins to be seen; of the brighter one, to clip."""
+CLIP_RAMP = (0.85, 0.97)
+"""Encoded values of the brighter exposure between which a channel begins to clip."""
 
 RADII, FALL = (12,), 0.3
 """Box radii in small pixels, and last of all the whole picture; each counts FALL times the one before."""
@@ -47,7 +47,7 @@ def evidence(dark: Plane, bright: Plane, shoulder: float) -> Planes:
     measured = np.log(
         _odds(bright, shoulder) * _odds(luma_dark, shoulder) / (_odds(dark, shoulder) * _odds(luma_bright, shoulder))
     )
-    seen = chroma_map.ramp(*DARK_RAMP, dark) * (1 - chroma_map.ramp(*CLIP_RAMP, bright))
+    seen = chroma_map.ramp(*SEEN_RAMP, dark) * (1 - chroma_map.ramp(*CLIP_RAMP, bright))
     return np.concatenate([seen * np.clip(measured, -MOST, MOST), seen], axis=-1)
 
 

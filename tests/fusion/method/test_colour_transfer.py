@@ -165,3 +165,25 @@ def test_saturated_colours_are_not_darkened_to_black():
         assert (found >= least * own - 1e-9).all()
         assert (found <= colour_transfer.COLOUR_FLOOR * own + 1e-9).all()
     assert colour_transfer.least_lightness(np.zeros((2, 2, 3))).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_clipped_red_beside_a_nearly_clipped_green_stays_red():
+    """Carpet in lamp light (measured): at the wanted luma the camera shows red 40 codes above green; from the clipped
+    exposure alone it would be 9, a greenish yellow."""
+    under, over = np.array([1, 5, 20]) / 255, np.array([131, 246, 253]) / 255
+    _, green, red = 255 * toned(under, over, 67.0)
+    assert 22 < red - green < 45
+    assert colour_transfer.clipped_gain(under, over, P)[2] > 0.5
+
+
+@given(st.tuples(codes, codes, codes), st.tuples(*[st.floats(0, colour_transfer.CLIP_RAMP[0])] * 3))
+def test_what_does_not_clip_needs_nothing_from_a_darker_exposure(darker, code):
+    assert colour_transfer.clipped_gain(np.array(darker), np.array(code), P).tolist() == [0, 0, 0]
+
+
+@given(st.floats(0.9, 1), st.tuples(codes, codes, codes))
+def test_a_clipped_channel_is_never_lowered_and_noise_near_black_gives_no_colour(white, darker):
+    gain = colour_transfer.clipped_gain(np.array(darker), np.full(3, white), P)
+    assert np.isfinite(gain).all()
+    assert (gain >= 0).all()
+    assert (gain[np.array(darker) <= colour_transfer.SEEN_RAMP[0]] == 0).all()
