@@ -33,6 +33,8 @@ class AvVideoFile:
         import av
 
         self._av: Any = av
+        # Titles that are not UTF-8 are no fault. PyAV 19 takes them as they are, and knows the argument no more.
+        self._lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
         self.path = path
         self._open()
         stream = self._stream
@@ -45,7 +47,7 @@ class AvVideoFile:
 
     def _open(self) -> None:
         try:
-            self._container = self._av.open(f"file:{self.path}", metadata_errors="replace")
+            self._container = self._av.open(f"file:{self.path}", **self._lenient)
         except (self._av.FFmpegError, ValueError, OSError):
             raise CaptureError(f"video {self.path}: not a whole video file that FFmpeg can read") from None
         if not self._container.streams.video:
