@@ -105,10 +105,10 @@ class AvVideoFile:
 
 def _upright(pixels: Pixels, frame: Any) -> Pixels:
     """Pixels as the frame's display matrix wants them shown: quarter turns and mirrors (libavutil/display.h)."""
-    matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
-    if not matrices:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return pixels
-    across, down, _, across_rows, down_rows = np.sign(np.frombuffer(matrices[0], np.int32)[:5])
+    across, down, _, across_rows, down_rows = np.sign(np.frombuffer(bytes(matrix), np.int32)[:5])
     if across == 0:
         pixels, across, down_rows = pixels.swapaxes(0, 1), across_rows, down
     return np.ascontiguousarray(pixels[:: int(down_rows) or 1, :: int(across) or 1])
