@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define AWAKE_NS 40000       /* a helper without work looks for it so long: about what it takes to wake one up */
 #define BATCHES_PER_THREAD 4  /* at most: enough that one which begins late does not hold up the rest */
@@ -13,6 +14,7 @@
 
 struct Pool {
     int32_t helpers;
+    pid_t process; /* a forked one has no helpers, and what it has of their state may be from the midst of their work */
     pthread_mutex_t lock;
     pthread_cond_t more;
     _Atomic int32_t users, stopped; /* the last one that leaves gives the memory back */
@@ -116,6 +118,7 @@ Pool *pool_open(int32_t helpers)
         return NULL;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
+    pool->process = getpid();
     atomic_store(&pool->users, 1);
     atomic_flag_clear(&pool->busy);
     for (; pool->helpers < helpers; pool->helpers++) {
@@ -132,7 +135,7 @@ Pool *pool_open(int32_t helpers)
 
 void pool_close(Pool *pool)
 {
-    if (!pool)
+    if (!pool || pool->process != getpid())
         return;
     atomic_store(&pool->stopped, 1);
     wake(pool);
@@ -152,7 +155,7 @@ static void wait_for_helpers(Pool *pool)
 void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least)
 {
     int32_t most = pool ? BATCHES_PER_THREAD * (pool->helpers + 1) : 1, batches = rows / least < most ? rows / least : most;
-    if (batches < 2 || atomic_flag_test_and_set(&pool->busy)) {
+    if (batches < 2 || pool->process != getpid() || atomic_flag_test_and_set(&pool->busy)) {
         part(job, 0, rows);
         return;
     }
