@@ -58,12 +58,12 @@ def test_fusion_that_is_too_slow(browser, tmp_path):
 
 
 def test_a_server_that_stood_still_then_exposures_that_change_then_a_killed_process(browser, tmp_path):
-    camera = "sim://?size=160x120&fps=10&scene=flat"
+    camera = "sim://?size=160x120&fps=25&scene=flat"
     with running(tmp_path, "--motion", "off", "--exposures", "1ms,16ms", "--camera", camera) as run:
         look(browser, run)
         gate = process_named(run, "preview")
         os.kill(gate, signal.SIGSTOP)
-        time.sleep(3)  # after 5 s it would be killed as one that hangs
+        time.sleep(3)  # more than queue and socket hold; after 5 s it would be killed as one that hangs
         os.kill(gate, signal.SIGCONT)
         until(lambda: "did not reach this page's server" in said(browser), 30)
         for step in range(24):

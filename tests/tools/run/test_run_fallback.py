@@ -1,4 +1,4 @@
-"""`livemef run --device auto` where a driver is but the network does not run: NVIDIA's own runtime on the stand-in."""
+"""`livemef run --device auto` where a driver is but no kernel can be launched: on the stand-in."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ def test_after_the_third_failure_the_cpu_goes_on_and_header_and_log_say_so(tmp_p
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     arguments = (*RUN, "--device", "auto", "--frames", "40", "--publish", f"pub+bind:{endpoint}")
     with ThreadPoolExecutor(1) as pool, Subscriber(f"sub+connect:{endpoint}") as subscriber:
-        running = pool.submit(run_on_stand_in, *arguments, XDG_CACHE_HOME=str(tmp_path))
+        running = pool.submit(run_on_stand_in, *arguments, XDG_CACHE_HOME=str(tmp_path), STAND_IN_FAULT="launch")
         received = subscriber.receive(60)
         done = running.result()
     assert done.returncode == 0, done.stderr
