@@ -35,12 +35,12 @@ from livemef.fusion.stream.wire import (
     payload_of,
 )
 
-SEND_HIGH_WATER = 6
-"""Messages queued for one subscriber, all topics together: a fused picture, its status, its exposures and
-some to spare.
+SEND_HIGH_WATER = 12
+"""Messages queued for one subscriber, all topics together. ZeroMQ gives the room back in halves, so half of it has to
+hold what belongs to one picture: it, its status, its mask and up to three exposures. With 6, statuses were lost.
 """
 
-BUFFERS = 48
+BUFFERS = 84
 """Payloads in flight at once; memory is taken only as far as they are. A subscriber that stands still holds
 SEND_HIGH_WATER + 2 of them until it goes on or leaves, one that keeps up holds one or two.
 """
