@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -156,11 +157,17 @@ def test_a_frame_is_rendered_shortly_before_it_is_due() -> None:
     began = []
     assert source._sensor is not None
     expose = source._sensor.expose
-    source._sensor.expose = lambda *given: began.append(time.monotonic_ns()) or expose(*given)  # type: ignore[method-assign, func-returns-value]
+
+    def noted(*given: Any) -> Any:
+        began.append((time.monotonic_ns(), source._lead.ns))  # the lead of now: this rendering changes it
+        return expose(*given)
+
+    source._sensor.expose = noted  # type: ignore[method-assign]
     for _ in range(3):
         number = source.read(5.0).record.sequence
         assert source._started_ns is not None
-        assert began[-1] >= source._due_ns(source._started_ns, number) - source._lead.ns
+        at_ns, lead_ns = began[-1]
+        assert at_ns >= source._due_ns(source._started_ns, number) - lead_ns
 
 
 def test_a_stall_at_realtime_pace_lasts_its_time() -> None:
