@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from livemef.engine.errors import EngineError
@@ -31,6 +32,12 @@ class CudaDevice:
     compute: str
     driver: int
     memory: int
+
+
+@lru_cache(maxsize=1)
+def driver_library() -> Any:
+    """NVIDIA's driver, for calls by ctypes where `first_device` has found one. Raises OSError if it is not here."""
+    return ctypes.CDLL(DRIVER_LIBRARY)
 
 
 def in_time(call: Callable[[], Found], limit_s: float = ANSWER_LIMIT_S) -> Found:

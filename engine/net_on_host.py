@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import time
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from livemef.engine.cuda_device import DRIVER_LIBRARY
+from livemef.engine.cuda_device import driver_library
 from livemef.engine.errors import EngineError
 from livemef.engine.runtime import LightnessNet
 
@@ -35,7 +34,7 @@ class NetOnHost:
 
     def enqueue(self, height: int, width: int, lightness: int, fused: int, stream: int) -> None:
         """See CudaNet. Raises EngineError, also if the stream has not come so far within WAIT_LIMIT_S."""
-        driver, handle = _driver(), ctypes.c_void_p(stream)
+        driver, handle = driver_library(), ctypes.c_void_p(stream)
         _wait(driver, handle)
         planes = np.empty((2, height, width), np.float32)
         size = ctypes.c_size_t(planes.nbytes)
@@ -64,8 +63,3 @@ def _checked(code: int) -> None:
 
 def _address(array: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
-
-
-@lru_cache(maxsize=1)
-def _driver() -> Any:
-    return ctypes.CDLL(DRIVER_LIBRARY)

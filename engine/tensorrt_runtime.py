@@ -14,12 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from livemef.engine import precision, tensorrt_build
-from livemef.engine.cuda_device import DRIVER_LIBRARY, CudaDevice, first_device
+from livemef.engine.cuda_device import CudaDevice, driver_library, first_device
 from livemef.engine.engine_cache import EngineCache
 from livemef.engine.errors import EngineError, NoTensorRt
 from livemef.engine.model_file import read_model
@@ -169,7 +168,7 @@ class _Run:
             self._graphs[key] = self._captured(key)
         graph = self._graphs.get(key)
         if graph is not None:
-            if _driver().cuGraphLaunch(graph, ctypes.c_void_p(stream)):
+            if driver_library().cuGraphLaunch(graph, ctypes.c_void_p(stream)):
                 raise EngineError("the GPU failed to launch the network's graph")
             return
         self._execute(key)
@@ -187,7 +186,7 @@ class _Run:
 
     def _captured(self, key: tuple[int, int, int]) -> ctypes.c_void_p | None:
         """The run captured as a CUDA graph; None if driver or engine do not support that, and plain launches go on."""
-        driver, stream = _driver(), ctypes.c_void_p(key[2])
+        driver, stream = driver_library(), ctypes.c_void_p(key[2])
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
         self._graphs_work = False  # set again below if the capture succeeds
         if driver.cuStreamBeginCapture_v2(stream, CAPTURE_THREAD_LOCAL):
@@ -209,10 +208,5 @@ class _Run:
         """Destroy all graphs: when the size of pictures changes, the planes get new addresses."""
         for executable in self._graphs.values():
             if executable is not None:
-                _driver().cuGraphExecDestroy(executable)
+                driver_library().cuGraphExecDestroy(executable)
         self._graphs.clear()
-
-
-@lru_cache(maxsize=1)
-def _driver() -> Any:
-    return ctypes.CDLL(DRIVER_LIBRARY)
