@@ -1,4 +1,4 @@
-"""Receives frames from the capture process, groups them into brackets, and holds the newest bracket for fusion.
+"""Receives frames from the capture process, groups them into brackets, and holds the next ones for fusion.
 
 A thread receives every message at once, so that ring slots are released even during a fusion.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from livemef.capture.frame import Bracket, Mosaic, Pixels
 from livemef.capture.transport.frame_json import mosaic_from_dict, record_from_dict
 from livemef.capture.transport.ring import Ring
 from livemef.capture.transport.slot_link import Caller, LinkClient
+from livemef.fusion.backlog import MOST_WAITING, Backlog
 
 TURN_S = 2.0
 """Longest wait for a message. `close` does not wait for its end."""
@@ -61,7 +63,7 @@ class Inbox:
         self._holders: Counter[int] = Counter()
         self._mosaics: dict[int, Mosaic] = {}
         self._changed = threading.Condition()
-        self._newest: Delivery | None = None
+        self._backlog = Backlog[Delivery](_most_waiting(mode))
         self._superseded = 0
         self._closing = False
         self._fault: Exception | None = None
@@ -87,6 +89,7 @@ class Inbox:
                 self._drop(self._grouper.clear())
                 self._mode = cast(Literal["sliding", "disjoint"], mode)
                 self._grouper = BracketGrouper[int](self._mode)
+                self._backlog.most = _most_waiting(mode)
 
     def memory(self) -> NDArray[np.uint8]:
         """The ring's memory, uint8, in which all pixels lie."""
@@ -97,24 +100,25 @@ class Inbox:
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
         poll.register(other, select.POLLIN)
-        poll.poll(timeout_s * 1000)
+        poll.poll(0 if self._backlog else timeout_s * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._news)
 
     def take(self, timeout_s: float) -> Delivery | None:
-        """The newest bracket not taken yet; None after `timeout_s`, or when `ended` or `lost` and none is left.
+        """The bracket whose turn it is (see Backlog); None after `timeout_s`, or when `ended` or `lost` and none waits.
 
         Pass it to `give_back` when its pixels are no longer needed. Raises what the receiving thread failed with.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._newest or self._fault or self.ended or self.lost, timeout_s)
+            self._changed.wait_for(lambda: self._backlog or self._fault or self.ended or self.lost, timeout_s)
             if self._fault is not None:
                 raise self._fault
-            delivery, self._newest = self._newest, None
+            delivery, overtaken = self._backlog.take(time.monotonic_ns())
+            self._drop_brackets(overtaken)
             return delivery
 
     def take_superseded(self) -> int:
-        """Number of brackets that were replaced by a newer one before they were taken, since the last call."""
+        """Number of brackets that were dropped for a newer one before they were taken, since the last call."""
         with self._changed:
             count, self._superseded = self._superseded, 0
             return count
@@ -122,6 +126,7 @@ class Inbox:
     def give_back(self, delivery: Delivery) -> None:
         """Release the slots of a delivery; its pixels must no longer be used."""
         with self._changed:
+            self._backlog.done(time.monotonic_ns())
             self._drop(delivery.slots)
             if self._stepped:
                 self._client.send({"done": True})
@@ -174,17 +179,20 @@ class Inbox:
             return
         for held in grouped.payloads:
             self._holders[held] += 1
-        if self._newest is not None:
-            self._superseded += 1
-            self._drop(self._newest.slots)
         pixels = tuple(self._ring.view(held, self._shape, self._dtype) for held in grouped.payloads)
         mosaics = tuple(self._mosaics.get(held) for held in grouped.payloads)
-        self._newest = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
+        delivery = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
+        self._drop_brackets(self._backlog.add(delivery, time.monotonic_ns()))
         self._drop(grouped.released)
 
     def _mosaic(self, note: Mapping[str, Any], slot: int) -> Mosaic:
         offset = int(note["at"])
         return mosaic_from_dict(note, lambda shape, dtype: self._ring.view(slot, shape, dtype, offset))
+
+    def _drop_brackets(self, overtaken: Iterable[Delivery]) -> None:
+        for delivery in overtaken:
+            self._superseded += 1
+            self._drop(delivery.slots)
 
     def _drop(self, slots: Iterable[int]) -> None:
         free = []
@@ -196,3 +204,8 @@ class Inbox:
                 free.append(slot)
         if free:
             self._client.send({"release": free})
+
+
+def _most_waiting(mode: str) -> int:
+    """Disjoint brackets share no frames, so that each that waits keeps as many slots as it has exposures."""
+    return MOST_WAITING if mode == "sliding" else 1

@@ -126,3 +126,27 @@ def test_the_end_of_capture_ends_the_wait() -> None:
         while not inbox.ended:
             inbox.wait(never, LIMIT_S)
         assert time.monotonic() - began < LIMIT_S
+
+
+def test_brackets_that_arrived_during_a_long_fusion_are_fused_in_turn() -> None:
+    with connected() as (outbox, inbox):
+        for number in range(20):
+            put(outbox, number)
+            time.sleep(0.002)
+            if number:
+                inbox.give_back(delivered(inbox))
+        put(outbox, 20)
+        delivery = delivered(inbox)
+        put(outbox, 21)
+        put(outbox, 22)
+        while len(inbox._backlog) < 2:
+            time.sleep(0.001)
+        inbox.give_back(delivery)
+        later = [delivered(inbox), delivered(inbox)]
+        assert [one.bracket.newest.sequence for one in later] == [21, 22]
+        for one in later:
+            assert [int(pixels[0, 0, 0]) for pixels in one.pixels] == [one.bracket.records[i].sequence for i in (0, 1)]
+            inbox.give_back(one)
+        assert inbox.take_superseded() == 0
+        while outbox._pool.lent > 2:  # of the last bracket, which waits for its successor
+            outbox.attend()
