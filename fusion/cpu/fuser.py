@@ -176,7 +176,7 @@ class CpuFuser:
         affine, lightness, past = None, None, None
         with _timed(stages, "network"):  # which has all threads
             if settings.network_lines:
-                fused = guide_planes.network_lightness(self._net, lights)
+                fused = guide_planes.small_lightness(self._net, lights)
             else:
                 curve = guide_planes.full_curve(lights, self._net, settings, means)
                 if out is not None:

@@ -21,8 +21,9 @@ from livemef.engine.runtime import CudaNet
 from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
 from livemef.fusion.cpu.fuser import usable_cores
 from livemef.fusion.cuda import launch_layout
+from livemef.fusion.cuda.kernel_argument import MOST_EXPOSURES, Bracket
 from livemef.fusion.cuda.lane import Lane
-from livemef.fusion.cuda.launch_layout import BLOCK, MOST_EXPOSURES, Bracket, BracketLayout, Picture, Step
+from livemef.fusion.cuda.launch_layout import BLOCK, BracketLayout, Picture, Step
 from livemef.fusion.cuda.memory import Buffers, DeviceMeans, Locked, driver_library, lock_pages
 from livemef.fusion.cuda.motion import Remake
 from livemef.fusion.errors import FusionError

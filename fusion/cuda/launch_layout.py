@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ctypes import Structure, c_double, c_float, c_int32, c_int64, c_uint64
+from ctypes import c_int64, c_uint64
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.method import chroma_map, colour, downscale, drift
+from livemef.fusion.cuda.kernel_argument import MOST_EXPOSURES, Bracket
+from livemef.fusion.kernels.constants import constants
+from livemef.fusion.method import chroma_map, colour, downscale, drift, surround
 from livemef.fusion.method.gamma import ADAPTIVE_RANGE, MOST_WHITENING, TOP_PART, TOP_STEP
 from livemef.fusion.method.guide_planes import CHROMA_RADIUS
 from livemef.fusion.motion import compensation
@@ -23,78 +24,12 @@ ENCODE_STEPS = {1: 1024, 2: 4096}
 """Intervals of the tables, by bytes a sample: 0.001 of an 8-bit code, 0.02 of a 16-bit one."""
 
 GROUP_BYTES = 12
-MOST_EXPOSURES = 4
-"""Of a bracket: `MOST_PICTURES` of kernels/bracket.cuh."""
 NODES = round(100 / TOP_STEP) + 1
 DRIFT_NUMBERS = 6
 TRANSFERS = ("lab", "chromaticity", "tone")
 """In the order of kernels/bracket.cuh."""
 ALIGNMENT = 256
 BLOCK = (32, 8, 1)
-
-
-class Bracket(Structure):
-    """See `Bracket` in kernels/bracket.cuh: the same fields in the same order. Addresses are of the device."""
-
-    _fields_ = [
-        ("constants", Constants),
-        ("pictures", c_uint64 * MOST_EXPOSURES),
-        ("out", c_uint64),
-        ("strides", c_int64 * MOST_EXPOSURES),
-        ("out_stride", c_int64),
-        ("decode", c_uint64),
-        ("decode_fine", c_uint64),
-        ("encode", c_uint64),
-        ("row_sums", c_uint64),
-        ("small_bgr", c_uint64),
-        ("lightness", c_uint64),
-        ("chroma", c_uint64),
-        ("network_in", c_uint64),
-        ("network_out", c_uint64),
-        ("lightness_sums", c_uint64),
-        ("exponent", c_uint64),
-        ("means", c_uint64),
-        ("counts", c_uint64),
-        ("drift_sums", c_uint64),
-        ("drift", c_uint64),
-        ("target", c_uint64),
-        ("window_sums", c_uint64),
-        ("coefficients", c_uint64),
-        ("smooth_sums", c_uint64),
-        ("steering", c_uint64),
-        ("window_eps", c_double),
-        ("height", c_int32),
-        ("width", c_int32),
-        ("small_height", c_int32),
-        ("small_width", c_int32),
-        ("sums_pitch", c_int32),
-        ("network_height", c_int32),
-        ("network_width", c_int32),
-        ("fused_height", c_int32),
-        ("fused_width", c_int32),
-        ("half", c_int32),
-        ("fine_steps", c_int32),
-        ("encode_steps", c_int32),
-        ("window_radius", c_int32),
-        ("chroma_radius", c_int32),
-        ("exposures", c_int32),
-        ("select", c_int32),
-        ("transfer", c_int32),
-        ("full", c_int32),
-        ("drift_radius", c_int32),
-        ("chroma_offset", c_float),
-        ("adaptive_target", c_float),
-        ("lowest_exponent", c_float),
-        ("highest_exponent", c_float),
-        ("white", c_float),
-        ("most_whitening", c_float),
-        ("top_part", c_float),
-        ("top_step", c_float),
-        ("drift_fall", c_float),
-        ("drift_prior", c_float),
-        ("drift_strength", c_float),
-        ("share", c_float),
-    ]
 
 
 @dataclass(frozen=True)
@@ -186,6 +121,12 @@ class BracketLayout:
                 Step("shrink", "drift_cells", True, (small_width, small_height, count - 1)),
                 Step("shrink", "drift_rows", True, (small_width, small_height, DRIFT_NUMBERS * (count - 1))),
                 Step("shrink", "drift_factors", True, (small_width, small_height, count - 1)),
+            ]
+        if not self.full:
+            steps += [
+                Step("shrink", "find_surround", True, cells),
+                Step("shrink", "surround_rows", True, (small_width, small_height, count + 1)),
+                Step("shrink", "fill_surround", True, (lab_width, lab_height, count)),
             ]
         if self._runs_small:
             steps += self._tree(True)
@@ -291,6 +232,8 @@ class BracketLayout:
             "counts": 2 * (self.small_shape[0] + 1) * NODES * 4,
             "drift_sums": 2 * DRIFT_NUMBERS * (count - 1) * cells * 4,
             "drift": (count - 1) * cells * 16,
+            "surround": cells * 4,
+            "inside_sums": 2 * (count + 1) * cells * 4,
             "target": pixels * 4,
             "window_sums": self._window_planes * cells * 8,
             "coefficients": (count + 1) * cells * 4,
@@ -363,6 +306,9 @@ class BracketLayout:
             drift_fall=drift.FALL,
             drift_prior=drift.prior(),
             drift_strength=drift.STRENGTH,
+            black_start=surround.BLACK_RAMP[0],
+            black_scale=1 / (surround.BLACK_RAMP[1] - surround.BLACK_RAMP[0]),
+            least_seen=surround.LEAST_SEEN,
             share=share,
         )
 

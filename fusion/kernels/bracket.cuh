@@ -50,6 +50,8 @@ struct Bracket {
     float *counts;       /* 2 x (small_height + 1) x NODES: histograms of the rows, then of all, of the target and the brightest L* */
     float *drift_sums;   /* 2 x 6 (n - 1) x small_height x small_width: the evidence, summed along rows: in boxes, then whole */
     float4 *drift;       /* n - 1 x small_height x small_width: factors of B, G, R */
+    float *surround;     /* small_height x small_width, 0..1: part that is black surround */
+    float *inside_sums;  /* 2 x n + 1 x small_height x small_width: L* inside and its share, summed along rows: in boxes, then whole */
     float *target;       /* fused_height x fused_width, the fused L* */
     int64_t *window_sums; /* PRODUCTS(n) + n x small_height x small_width */
     float *coefficients; /* n + 1 x small_height x small_width: A of each, and C, in units of f = (L* + 16) / 116 */
@@ -69,6 +71,7 @@ struct Bracket {
     float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
     float white, most_whitening, top_part, top_step; /* L*, factor, part of the picture, L* between histogram nodes */
     float drift_fall, drift_prior, drift_strength;
+    float black_start, black_scale, least_seen; /* see fusion/method/surround.py */
     float share; /* of this bracket in the means, up to 1 */
 };
 

@@ -83,11 +83,12 @@ PIXEL_FN void to_network(const Bracket &p, int32_t plane, int32_t y, int32_t x, 
         ((float *)p.network_in)[place] = lightness * 0.01f;
 }
 
+/* Black in a surround, which the network does not see. */
 PIXEL_FN float from_network(const Bracket &p, int32_t y, int32_t x)
 {
     size_t place = (size_t)y * p.network_width + x;
     float value = p.half ? (float)((const Half *)p.network_out)[place] : ((const float *)p.network_out)[place];
-    return within(value, 0.0f, 1.0f);
+    return within(value, 0.0f, 1.0f) * (p.full ? 1.0f : 1.0f - p.surround[cell_of(p, 0, y, x)]);
 }
 
 /* Lightness and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
@@ -114,6 +115,91 @@ KERNEL(small_lab, 6)
     }
     if (x < p.network_width && y < p.network_height)
         to_network(p, z, y, x, lightness);
+}
+
+/* Cells of a window that lie within the picture. */
+PIXEL_FN int32_t window_cells(const Bracket &p, int32_t radius, int32_t y, int32_t x)
+{
+    int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
+    return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
+}
+
+/* ---- black surrounds: fusion/method/surround.py ---- */
+
+PIXEL_FN float black_at(const Bracket &p, int32_t y, int32_t x)
+{
+    return 1.0f - within((p.lightness[cell_of(p, p.exposures - 1, y, x)] - p.black_start) * p.black_scale, 0.0f, 1.0f);
+}
+
+PIXEL_FN float black_corners(const Bracket &p)
+{
+    int32_t bottom = p.small_height - 1, right = p.small_width - 1;
+    return smaller(smaller(black_at(p, 0, 0), black_at(p, 0, right)), smaller(black_at(p, bottom, 0), black_at(p, bottom, right)));
+}
+
+/* The least black from a cell to the border in one direction, and up to `most`. */
+PIXEL_FN float black_onward(const Bracket &p, float most, int32_t y, int32_t x, int32_t down, int32_t right)
+{
+    for (; most > 0.0f && x >= 0 && x < p.small_width && y >= 0 && y < p.small_height; y += down, x += right)
+        most = smaller(most, black_at(p, y, x));
+    return most;
+}
+
+KERNEL(find_surround, 6)
+{
+    int32_t x = thread_x(), y = thread_y();
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float most = smaller(black_at(p, y, x), black_corners(p));
+    float across = larger(black_onward(p, most, y, x, 0, -1), black_onward(p, most, y, x, 0, 1));
+    float down = larger(black_onward(p, most, y, x, -1, 0), black_onward(p, most, y, x, 1, 0));
+    p.surround[cell_of(p, 0, y, x)] = larger(across, down);
+}
+
+/* Of a cell, L* times the part of it that is inside, or after the last exposure that part. */
+PIXEL_FN float inside_at(const Bracket &p, int32_t number, int32_t y, int32_t x)
+{
+    float inside = 1.0f - p.surround[cell_of(p, 0, y, x)];
+    return number < p.exposures ? inside * p.lightness[cell_of(p, number, y, x)] : inside;
+}
+
+/* Sums along rows, one of the numbers a z: within the box, and of the whole row. */
+KERNEL(surround_rows, 6)
+{
+    int32_t x = thread_x(), y = thread_y(), number = (int32_t)blockIdx.z;
+    if (x >= p.small_width || y >= p.small_height || black_corners(p) == 0.0f)
+        return;
+    float box = 0, whole = 0;
+    for (int32_t i = 0; i < p.small_width; i++) {
+        float value = inside_at(p, number, y, i);
+        whole += value;
+        box += i >= x - p.drift_radius && i <= x + p.drift_radius ? value : 0.0f;
+    }
+    p.inside_sums[cell_of(p, number, y, x)] = box;
+    p.inside_sums[cell_of(p, p.exposures + 1 + number, y, x)] = whole;
+}
+
+/* Mean of the box, and the whole picture's as much as counts. */
+PIXEL_FN float inside_mean(const Bracket &p, int32_t number, int32_t y, int32_t x)
+{
+    float box = 0, whole = 0, cells = (float)p.small_height * (float)p.small_width;
+    for (int32_t i = 0; i < p.small_height; i++) {
+        whole += p.inside_sums[cell_of(p, p.exposures + 1 + number, i, x)];
+        box += i >= y - p.drift_radius && i <= y + p.drift_radius ? p.inside_sums[cell_of(p, number, i, x)] : 0.0f;
+    }
+    return box / (float)window_cells(p, p.drift_radius, y, x) + p.drift_fall * whole / cells;
+}
+
+/* The network's input anew where there is a surround. A thread a cell of it, as of small_lab. */
+KERNEL(fill_surround, 6)
+{
+    int32_t x = thread_x(), y = thread_y(), z = (int32_t)blockIdx.z;
+    int32_t inner_x = least(x, p.small_width - 1), inner_y = least(y, p.small_height - 1);
+    if (x >= p.network_width || y >= p.network_height || p.surround[cell_of(p, 0, inner_y, inner_x)] == 0.0f)
+        return;
+    float part = p.surround[cell_of(p, 0, inner_y, inner_x)], lightness = p.lightness[cell_of(p, z, inner_y, inner_x)];
+    float fill = inside_mean(p, z, inner_y, inner_x) / (inside_mean(p, p.exposures, inner_y, inner_x) + p.least_seen);
+    to_network(p, z, y, x, lightness + part * (fill - lightness));
 }
 
 /* The network's result becomes one of its inputs: neighbours are fused two by two. */
@@ -219,13 +305,6 @@ KERNEL(whiten, 6)
         return;
     float *target = p.target + (size_t)y * p.fused_width + x, lightness = *target;
     *target = within(lightness * (1.0f + (p.means[0] - 1.0f) * lightness * 0.01f), 0.0f, 100.0f);
-}
-
-/* Cells of a window that lie within the picture. */
-PIXEL_FN int32_t window_cells(const Bracket &p, int32_t radius, int32_t y, int32_t x)
-{
-    int32_t rows = least(y + radius, p.small_height - 1) - most(y - radius, 0) + 1;
-    return rows * (least(x + radius, p.small_width - 1) - most(x - radius, 0) + 1);
 }
 
 /* ---- colour drift: fusion/method/drift.py ---- */

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.engine.runtime import LightnessNet
-from livemef.fusion.method import chroma_map, guided_upsampling
+from livemef.fusion.method import chroma_map, guided_upsampling, surround
 from livemef.fusion.method.gamma import compensate, exponent, white_gain, whiten
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.settings import FusionSettings
@@ -33,6 +33,15 @@ def network_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.
         fused = [net(dark, bright) for dark, bright in zip(planes[::2], planes[1::2], strict=False)]
         planes = fused + planes[2 * len(fused) :]
     return planes[0]
+
+
+def small_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.float32]:
+    """The same of the small pictures' L* planes: 0 in a black surround, which the network does not see."""
+    part = surround.surround(lights[-1])
+    if part is None:
+        return network_lightness(net, lights)
+    fused = network_lightness(net, [surround.filled(light, part) for light in lights])
+    return np.asarray(fused * (1 - part), np.float32)
 
 
 @dataclass(frozen=True)

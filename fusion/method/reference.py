@@ -92,7 +92,7 @@ def fuse_still(
     codes = [colour.from_codes(pixels) for pixels in exposures]
     lights = [guide_lightness(encoded, settings) for encoded in codes]
     if settings.network_lines:
-        fused = guide_planes.network_lightness(net, small_lights)
+        fused = guide_planes.small_lightness(net, small_lights)
         target = guide_planes.target_lightness(fused, small_lights[-1], settings, means)
         planes = guide_planes.affine_planes(small_lights, target, settings)
         if memory is not None:

@@ -17,6 +17,13 @@ class Curve:
         return (0.5 * dark + 0.6 * bright - 0.25 * dark * bright).clip(0, 1)
 
 
+class Mean(Curve):
+    """A LightnessNet that sees all of the picture: the curve, the lighter the darker the whole is."""
+
+    def __call__(self, dark, bright):
+        return super().__call__(dark, bright) * np.float32(1 - 0.5 * bright.mean(dtype=np.float64))
+
+
 def scene(height, width, dtype=np.uint8, seed=0):
     """A bracket of soft coloured shapes, finely striped and noisy; the bright one clips, the dark has 1/4 of it."""
     rng = np.random.default_rng(seed)
@@ -56,3 +63,19 @@ def extremes(height, width, dtype=np.uint8, seed=0):
 
 def _coded(light, dtype):
     return np.round(np.clip(light, 0, 1) ** (1 / 2.2) * np.iinfo(dtype).max).astype(dtype)
+
+
+def letterboxed(pictures, lines):
+    """The pictures with so many black lines at the top and at the bottom."""
+    framed = [picture.copy() for picture in pictures]
+    for picture in framed:
+        picture[:lines] = picture[-lines:] = 0
+    return framed
+
+
+def rounded(pictures, part=0.9):
+    """The pictures as a fisheye lens shows them: black outside a circle of this part of the height."""
+    height, width = pictures[0].shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    inside = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) < part * height / 2
+    return [picture * inside[..., None].astype(picture.dtype) for picture in pictures]

@@ -13,7 +13,7 @@ from livemef.fusion.errors import FusionError
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.method import reference
 from livemef.fusion.settings import FusionSettings
-from tests.fusion.brackets import Curve, extremes, noise, scene, series
+from tests.fusion.brackets import Curve, Mean, extremes, letterboxed, noise, rounded, scene, series
 
 still = partial(FusionSettings, motion="off")
 
@@ -48,6 +48,16 @@ def test_the_fast_path_is_within_a_code_of_the_definition(loops, dtype, make, se
     pair = make(101, 275, dtype)
     fused = CpuFuser(Curve(), settings, threads=2, loops=loops()).fuse(pair).pixels
     _assert_close(fused, reference.fuse(pair, Curve(), settings))
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), rounded], ids=["letterbox", "round"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_black_surrounds_are_those_of_the_definition(loops, make, count):
+    exposures, settings = make(series(count, 101, 275)), still(network_lines=48)
+    net = Mean()
+    found = CpuFuser(net, settings, threads=2, loops=loops()).fuse(exposures).pixels
+    _assert_close(found, reference.fuse(exposures, net, settings))
 
 
 @pytest.mark.parametrize("loops", LOOPS)

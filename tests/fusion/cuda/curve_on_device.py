@@ -4,7 +4,8 @@ import ctypes
 import os
 from pathlib import Path
 
-from livemef.fusion.cuda.launch_layout import BLOCK, Bracket
+from livemef.fusion.cuda.kernel_argument import Bracket
+from livemef.fusion.cuda.launch_layout import BLOCK
 from tests.fusion.brackets import Curve
 
 KERNELS = Path(os.environ["STAND_IN_KERNELS"])

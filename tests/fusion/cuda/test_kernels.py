@@ -10,10 +10,11 @@ import pytest
 from livemef.fusion.cpu.fuser import CpuFuser
 from livemef.fusion.cpu.row_kernels import NumpyLoops
 from livemef.fusion.cuda import launch_layout
-from livemef.fusion.cuda.launch_layout import Bracket, BracketLayout
+from livemef.fusion.cuda.kernel_argument import Bracket
+from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.method import reference
 from livemef.fusion.settings import FusionSettings
-from tests.fusion.brackets import Curve, extremes, noise, scene, series
+from tests.fusion.brackets import Curve, Mean, extremes, letterboxed, noise, rounded, scene, series
 from tests.fusion.cuda.host_kernels import HostFuser, host_library
 
 pytestmark = pytest.mark.full
@@ -62,6 +63,17 @@ def test_kernels_are_within_a_code_of_the_definition(dtype, make, settings):
 def test_more_exposures_in_one_pass_are_within_a_code_of_the_definition(dtype, count, settings):
     for exposures in (series(count, 101, 275, dtype), [noise(101, 275, dtype, seed)[0] for seed in range(count)]):
         assert_close(fused(exposures, settings), reference.fuse(exposures, Curve(), settings))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), rounded], ids=["letterbox", "round"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("gamma", [0.95, "adaptive"])
+def test_black_surrounds_are_those_of_the_definition(make, count, gamma, half):
+    exposures, settings = make(series(count, 101, 275)), still(network_lines=48, gamma=gamma)
+    found = fused(exposures, settings, Mean(), half).astype(int)
+    wanted = reference.fuse(exposures, Mean(), settings)
+    assert np.abs(found - wanted).max() <= (3 if half else 2)  # at the surround's edge the local model is steep
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
