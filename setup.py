@@ -52,6 +52,7 @@ pixels = [
     "ghost_mask",
     "masks",
     "motion",
+    "passes",
     "pixels",
     "pool",
     "registration",

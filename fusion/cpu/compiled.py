@@ -8,7 +8,7 @@ and there.
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, addressof, byref, c_int, c_int32, c_ssize_t, c_void_p
+from ctypes import POINTER, Structure, addressof, byref, c_int32, c_ssize_t, c_void_p
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +17,21 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
+from livemef.fusion.cpu.compiled_passes import (
+    FUSE,
+    LIGHTNESS,
+    QUICK_FUSE,
+    REMAKE,
+    SHRINK,
+    CompiledRows,
+    Pass,
+    declare_passes,
+)
 from livemef.fusion.cpu.compiled_steering import CompiledSteering, declare_steering
 from livemef.fusion.cpu.compiled_tone import curves, is_quick
 from livemef.fusion.cpu.row_kernels import Job, Plane, Rows
 from livemef.fusion.kernels.constants import Constants, constants
-from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
+from livemef.fusion.kernels.shared_library import Picture, address, codes_of, library, picture_of
 from livemef.fusion.method import colour
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.exposure_synthesis import Compensation
@@ -79,20 +89,9 @@ _TRANSFERS = ("lab", "chromaticity", "tone")
 def _library() -> ctypes.CDLL:
     loops = library()
     shared: list[Any] = [POINTER(Constants), POINTER(_Tables)]
-    rows: list[Any] = [c_int32, c_int32]
-    loops.shrink_rows.argtypes = [POINTER(Picture), c_void_p, c_int32, c_int32, *rows]
-    loops.shrink_rows.restype = c_int
     loops.small_lab.argtypes = [c_void_p, *shared, c_int32, c_void_p, c_int32, c_void_p, c_void_p]
     loops.small_lab.restype = None
-    loops.lightness_rows.argtypes = [*shared, c_int32, POINTER(Picture), c_void_p, *rows]
-    loops.lightness_rows.restype = None
-    loops.fuse_rows.argtypes = [*shared, POINTER(_Job), *rows]
-    loops.fuse_rows.restype = c_int
-    if loops.tone_lanes():
-        loops.tone_rows.argtypes = [POINTER(Constants), c_void_p, POINTER(_Job), *rows]
-        loops.tone_rows.restype = c_int
-    loops.compensate_rows.argtypes = [POINTER(CompensationCall), c_void_p, c_ssize_t, *rows]
-    loops.compensate_rows.restype = c_int
+    declare_passes(loops)
     declare_steering(loops)
     return loops
 
@@ -103,18 +102,21 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
     name = "compiled"
 
     def __init__(self, threads: int = 1) -> None:
-        """threads: see CompiledGridLoops; those over pixels run in whatever thread calls them."""
+        """threads: that work on a loop, the caller's among them; on those over grids, four of them at most."""
         super().__init__(threads)
         self._library = _library()
+
+    def run(self, rows: Rows) -> bool:
+        """See PixelLoops."""
+        if isinstance(rows, CompiledRows):
+            rows.all(self._pool, self._threads)
+        return isinstance(rows, CompiledRows)
 
     def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """See PixelLoops."""
         picture, (height, width) = picture_of(pixels), shrunk.shape[:2]
-
-        def rows(top: int, bottom: int) -> None:
-            check(self._library.shrink_rows(byref(picture), address(shrunk), height, width, top, bottom))
-
-        return rows
+        made = Pass(SHRINK, height, source=addressof(picture), out=address(shrunk), height=height, width=width)
+        return CompiledRows(self._library, made, (picture, pixels, shrunk))
 
     def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
         """See PixelLoops."""
@@ -126,14 +128,10 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""
-        tone = settings.colour == "tone"
         numbers, tables, picture = constants(settings.shoulder), _tables(codes_of(pixels)), picture_of(pixels)
-
-        def rows(top: int, bottom: int) -> None:
-            data = address(lightness)
-            self._library.lightness_rows(byref(numbers), byref(tables), tone, byref(picture), data, top, bottom)
-
-        return rows
+        data = addressof(numbers), addressof(tables), addressof(picture), address(lightness)
+        made = Pass(LIGHTNESS, len(pixels), 0, *data, tone=settings.colour == "tone")
+        return CompiledRows(self._library, made, (numbers, tables, picture, pixels, lightness))
 
     def fuse(self, job: Job) -> Rows:
         """See PixelLoops."""
@@ -159,25 +157,17 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
             transfer=_TRANSFERS.index(job.settings.colour),
             planes=steering.shape[1],
         )
-        call.arrays = [motions, inputs, steering, job]
-
-        def quick_rows(top: int, bottom: int) -> None:
-            check(self._library.tone_rows(byref(numbers), curves(codes_of(job.out)), byref(call), top, bottom))
-
-        def rows(top: int, bottom: int) -> None:
-            tables = _tables(codes_of(job.out))
-            check(self._library.fuse_rows(byref(numbers), byref(tables), byref(call), top, bottom))
-
-        return quick_rows if is_quick(job) else rows
+        codes, quick = codes_of(job.out), is_quick(job)
+        tables = curves(codes) if quick else _tables(codes)
+        data = addressof(numbers), addressof(tables), addressof(call)
+        made = Pass(QUICK_FUSE if quick else FUSE, len(job.out), 0, *data)
+        return CompiledRows(self._library, made, (numbers, tables, call, motions, inputs, steering, job))
 
     def remake(self, reference: Pixels, other: Pixels, todo: Compensation, out: Pixels) -> Rows:
         """See PixelLoops."""
         call = compensation_call(other, reference, todo)
-
-        def rows(top: int, bottom: int) -> None:
-            check(self._library.compensate_rows(byref(call), address(out), out.strides[0], top, bottom))
-
-        return rows
+        made = Pass(REMAKE, len(out), source=addressof(call), out=address(out), stride=out.strides[0])
+        return CompiledRows(self._library, made, (call, other, reference, out))
 
 
 def _motion(job: Job, index: int) -> CompensationCall | None:

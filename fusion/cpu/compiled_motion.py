@@ -31,8 +31,6 @@ from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
 
 _LUMA = (c_float * 3)(*LUMA_WEIGHTS)
-MOST_THREADS = 4
-"""The loops are short: with more, they would wait for each other."""
 
 
 class CompensationCall(Structure):
@@ -142,9 +140,9 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self, threads: int = 1) -> None:
-        """threads: that work on a loop, the caller's among them."""
-        self._grids = _library()
-        self._pool: int | None = self._grids.pool_open(min(threads, MOST_THREADS) - 1)
+        """threads: that work on a loop, the caller's among them, four at most."""
+        self._grids, self._threads = _library(), threads
+        self._pool: int | None = self._grids.pool_open(threads - 1)
         weakref.finalize(self, self._grids.pool_close, self._pool)
 
     def disagreement(self, under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:

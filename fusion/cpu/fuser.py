@@ -219,9 +219,8 @@ class CpuFuser:
 
     def _averages(self, exposures: Sequence[Pixels], shape: tuple[int, int]) -> list[Plane]:
         results: list[Plane] = [np.empty((*shape, 3), np.float32) for _ in exposures]
-        works = map(self.loops.shrink, exposures, results)
-        each = strips.even(shape[0], self.threads // len(exposures))  # even and quick
-        self._run([(work, strip) for work in works for strip in each])
+        for work in map(self.loops.shrink, exposures, results):
+            self._rows(shape[0], work)
         return results
 
     def _full_lightness(self, exposures: Sequence[Pixels], curve: LightnessCurve) -> Plane:
@@ -240,17 +239,15 @@ class CpuFuser:
         return result
 
     def _rows(self, rows: int, work: Rows) -> None:
-        """Run `work` over all rows, in strips on all threads."""
-        self._run([(work, strip) for strip in strips.falling(rows, self.threads)])
-
-    def _run(self, works: Sequence[tuple[Rows, Strip]]) -> None:
-        """Do all works on all threads, of which the caller's is one: a sleeping one may take longer to wake up than a
-        strip takes.
+        """Run `work` over all rows, in strips on all threads, of which the caller's is one: a sleeping one may take
+        longer to wake up than a strip takes.
         """
-        left = deque(works)
-        others = [self._pool.submit(_take, left) for _ in range(min(self.threads, len(works)) - 1)]
+        if self.loops.run(work):
+            return
+        left = deque(strips.falling(rows, self.threads))
+        others = [self._pool.submit(_take, work, left) for _ in range(min(self.threads, len(left)) - 1)]
         try:
-            _take(left)
+            _take(work, left)
         finally:
             left.clear()
             for other in others:
@@ -258,11 +255,11 @@ class CpuFuser:
                     other.result()
 
 
-def _take(works: deque[tuple[Rows, Strip]]) -> None:
+def _take(work: Rows, left: deque[Strip]) -> None:
     """Work on strips until none is left."""
     while True:
         try:
-            work, strip = works.popleft()
+            strip = left.popleft()
         except IndexError:
             return
         work(*strip)

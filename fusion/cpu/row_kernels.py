@@ -62,6 +62,10 @@ class PixelLoops(GridLoops, Protocol):
 
     name: str
 
+    def run(self, rows: Rows) -> bool:
+        """Do all rows on threads of the loops' own. False: they have none, and nothing is done."""
+        ...
+
     def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """Fill `shrunk` (h x w x 3, encoded 0..1) with area averages of the picture."""
         ...
@@ -111,6 +115,10 @@ class NumpyLoops(DefinedLoops):
     """The loops by the definition's functions, in float64, a few rows at a time so that memory stays bounded."""
 
     name = "numpy"
+
+    def run(self, rows: Rows) -> bool:
+        """See PixelLoops."""
+        return False
 
     def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """See PixelLoops."""

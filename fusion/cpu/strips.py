@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 Strip = tuple[int, int]
 """Rows top..bottom (exclusive)."""
 
@@ -11,13 +9,6 @@ LEAST_ROWS = 16
 """Of a strip, unless the picture has fewer: to begin one costs about what a row takes."""
 PARTS = 8
 """The smallest strips are of one in so many of a thread's rows."""
-
-
-def even(rows: int, count: int) -> list[Strip]:
-    """`count` strips of about as many rows each, or one a row where there are fewer."""
-    count = max(1, min(rows, count))
-    edges = [rows * index // count for index in range(count + 1)]
-    return list(itertools.pairwise(edges))
 
 
 def falling(rows: int, threads: int) -> list[Strip]:

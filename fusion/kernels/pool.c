@@ -8,24 +8,30 @@
 #include <unistd.h>
 
 #define AWAKE_NS 40000       /* a helper without work looks for it so long: about what it takes to wake one up */
-#define BATCHES_PER_THREAD 4  /* at most: enough that one which begins late does not hold up the rest */
+#define BATCHES_PER_THREAD 4  /* at least: enough that one which begins late does not hold up the rest */
+#define NEAR_HELPERS 3        /* that work on short loops: with more, these would wait for each other */
 #define PATIENCE 2000         /* turns, some ten microseconds, that the caller waits for the last batches before it gives way */
 #define PAUSE_NS 20000
+
+/* Where helpers wait: how many sleep, and the number of the loop that they may join. */
+typedef struct {
+    pthread_cond_t more;
+    _Atomic int32_t asleep, loop;
+} Place;
 
 struct Pool {
     int32_t helpers;
     pid_t process; /* a forked one has no helpers, and what it has of their state may be from the midst of their work */
     pthread_mutex_t lock;
-    pthread_cond_t more;
-    _Atomic int32_t users, stopped; /* the last one that leaves gives the memory back */
-    /* The loop: its number; whether helpers may begin; how many are within. */
-    _Atomic int32_t asleep, loop, open, within;
+    Place near, far;                          /* far: of helpers that join long loops only */
+    _Atomic int32_t numbered, users, stopped; /* the last one that leaves gives the memory back */
+    _Atomic int32_t open, within;             /* whether helpers may begin with the loop; how many are within */
     atomic_flag busy;
     Part *part;
     void *job;
-    int32_t rows, batches;
-    _Atomic int32_t taken, from_end; /* batches; the caller takes them from the first on, helpers from the last on: neighbouring
-                                      * rows then lie in the cache of one core */
+    int32_t least, most, share; /* rows of a batch; of how many batches of the same size one is, of what is left */
+    _Atomic uint64_t left;      /* rows: the first, and the end times 2^32. The caller takes them from the first on, helpers from
+                                 * the end on: neighbouring rows then lie in the cache of one core */
 };
 
 static inline void rest(void)
@@ -44,10 +50,30 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static void do_batch(Pool *pool, int32_t batch)
+/* Do a batch of what is left; 0 = nothing is. Batches get smaller, so that nobody waits for long for the last ones. */
+static int do_batch(Pool *pool, int from_end)
 {
-    int64_t rows = pool->rows;
-    pool->part(pool->job, (int32_t)(rows * batch / pool->batches), (int32_t)(rows * (batch + 1) / pool->batches));
+    uint64_t seen = atomic_load(&pool->left), next;
+    int32_t first, end, rows;
+    do {
+        first = (int32_t)(uint32_t)seen, end = (int32_t)(seen >> 32);
+        if (first >= end)
+            return 0;
+        rows = (end - first) / pool->share;
+        rows = rows < pool->most ? rows : pool->most;
+        rows = rows > pool->least ? rows : pool->least;
+        if (end - first - rows < pool->least)
+            rows = end - first;
+        if (from_end)
+            next = (uint64_t)(uint32_t)(end - rows) << 32 | (uint32_t)first;
+        else
+            next = (uint64_t)(uint32_t)end << 32 | (uint32_t)(first + rows);
+    } while (!atomic_compare_exchange_weak(&pool->left, &seen, next));
+    if (from_end)
+        pool->part(pool->job, end - rows, end);
+    else
+        pool->part(pool->job, first, first + rows);
+    return 1;
 }
 
 /* ---- helpers ---- */
@@ -56,23 +82,23 @@ static void help(Pool *pool)
 {
     atomic_fetch_add(&pool->within, 1);
     if (atomic_load(&pool->open)) /* the caller closes the loop, then waits for those within */
-        while (atomic_fetch_add(&pool->taken, 1) < pool->batches)
-            do_batch(pool, pool->batches - 1 - atomic_fetch_add(&pool->from_end, 1));
+        while (do_batch(pool, 1))
+            ;
     atomic_fetch_sub(&pool->within, 1);
 }
 
 /* Returns the number of a loop after `seen`. */
-static int32_t next_loop(Pool *pool, int32_t seen)
+static int32_t next_loop(Pool *pool, Place *place, int32_t seen)
 {
     int32_t loop;
     for (int64_t end = now() + AWAKE_NS; now() < end; rest())
-        if ((loop = atomic_load(&pool->loop)) != seen)
+        if ((loop = atomic_load(&place->loop)) != seen)
             return loop;
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->asleep, 1);
-    while ((loop = atomic_load(&pool->loop)) == seen && !atomic_load(&pool->stopped))
-        pthread_cond_wait(&pool->more, &pool->lock);
-    atomic_fetch_sub(&pool->asleep, 1);
+    atomic_fetch_add(&place->asleep, 1);
+    while ((loop = atomic_load(&place->loop)) == seen && !atomic_load(&pool->stopped))
+        pthread_cond_wait(&place->more, &pool->lock);
+    atomic_fetch_sub(&place->asleep, 1);
     pthread_mutex_unlock(&pool->lock);
     return loop;
 }
@@ -81,7 +107,8 @@ static void leave(Pool *pool)
 {
     if (atomic_fetch_sub(&pool->users, 1) > 1)
         return;
-    pthread_cond_destroy(&pool->more);
+    pthread_cond_destroy(&pool->near.more);
+    pthread_cond_destroy(&pool->far.more);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -89,8 +116,9 @@ static void leave(Pool *pool)
 static void *helper(void *argument)
 {
     Pool *pool = argument;
+    Place *place = atomic_fetch_add(&pool->numbered, 1) < NEAR_HELPERS ? &pool->near : &pool->far;
     for (int32_t loop = 0; !atomic_load(&pool->stopped);) {
-        int32_t next = next_loop(pool, loop);
+        int32_t next = next_loop(pool, place, loop);
         if (next != loop)
             help(pool);
         loop = next;
@@ -101,12 +129,12 @@ static void *helper(void *argument)
 
 /* ---- the caller ---- */
 
-static void wake(Pool *pool)
+static void wake(Pool *pool, Place *place)
 {
-    if (!atomic_load(&pool->asleep))
+    if (!atomic_load(&place->asleep))
         return;
     pthread_mutex_lock(&pool->lock);
-    pthread_cond_broadcast(&pool->more);
+    pthread_cond_broadcast(&place->more);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -117,7 +145,8 @@ Pool *pool_open(int32_t helpers)
     if (!pool)
         return NULL;
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->more, NULL);
+    pthread_cond_init(&pool->near.more, NULL);
+    pthread_cond_init(&pool->far.more, NULL);
     pool->process = getpid();
     atomic_store(&pool->users, 1);
     atomic_flag_clear(&pool->busy);
@@ -138,7 +167,8 @@ void pool_close(Pool *pool)
     if (!pool || pool->process != getpid())
         return;
     atomic_store(&pool->stopped, 1);
-    wake(pool);
+    wake(pool, &pool->near);
+    wake(pool, &pool->far);
     leave(pool);
 }
 
@@ -152,22 +182,34 @@ static void wait_for_helpers(Pool *pool)
             nanosleep(&pause, NULL); /* whoever is waited for may need this core */
 }
 
-void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least)
+static void call(Pool *pool, Place *place)
 {
-    int32_t most = pool ? BATCHES_PER_THREAD * (pool->helpers + 1) : 1, batches = rows / least < most ? rows / least : most;
-    if (batches < 2 || pool->process != getpid() || atomic_flag_test_and_set(&pool->busy)) {
+    atomic_fetch_add(&place->loop, 1);
+    wake(pool, place);
+}
+
+static void run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least, int is_long)
+{
+    if (!pool || rows < 2 * least || pool->process != getpid() || atomic_flag_test_and_set(&pool->busy)) {
         part(job, 0, rows);
         return;
     }
-    pool->part = part, pool->job = job, pool->rows = rows, pool->batches = batches;
-    atomic_store(&pool->taken, 0);
-    atomic_store(&pool->from_end, 0);
+    int32_t threads = 1 + (is_long || pool->helpers < NEAR_HELPERS ? pool->helpers : NEAR_HELPERS);
+    pool->part = part, pool->job = job, pool->least = least;
+    pool->most = is_long ? rows : rows / (BATCHES_PER_THREAD * threads);
+    pool->share = threads + 1;
+    atomic_store(&pool->left, (uint64_t)(uint32_t)rows << 32);
     atomic_store(&pool->open, 1);
-    atomic_fetch_add(&pool->loop, 1);
-    wake(pool);
-    for (int32_t batch = 0; atomic_fetch_add(&pool->taken, 1) < batches; batch++)
-        do_batch(pool, batch);
+    call(pool, &pool->near);
+    if (is_long && pool->helpers > NEAR_HELPERS)
+        call(pool, &pool->far);
+    while (do_batch(pool, 0))
+        ;
     atomic_store(&pool->open, 0);
     wait_for_helpers(pool);
     atomic_flag_clear(&pool->busy);
 }
+
+void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, 0); }
+
+void pool_run_long(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, 1); }

@@ -50,7 +50,14 @@ def results(loops: CompiledLoops, seed: int) -> list[np.ndarray]:
         small,
         *loops.small_lab(small, FusionSettings()),
         np.array([move.dx, move.dy, move.turn]),
+        shrunk(loops, (255 * np.kron(over, np.ones((5, 3, 1), np.float32))).astype(np.uint8)),
     ]
+
+
+def shrunk(loops: CompiledLoops, picture: np.ndarray) -> np.ndarray:
+    result = np.full((180, 320, 3), np.nan, np.float32)
+    assert loops.run(loops.shrink(picture, result))
+    return result
 
 
 def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
