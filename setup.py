@@ -58,6 +58,7 @@ pixels = [
     "registration",
     "small",
     "steering",
+    "stream",
 ]
 pixels += ["tone", "windows"]
 setup(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
+from livemef.fusion.cpu.compiled_stream import measures_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, saturation_fill, temporal_noise
@@ -28,25 +29,6 @@ from livemef.fusion.motion.intensity_mapping import (
 from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
 
 _NO_NOISE = np.full(LEVELS, FIRST, np.float32)
-
-
-class _Measure(Structure):
-    _fields_ = [
-        ("brighter", c_void_p),
-        ("slope", c_void_p),
-        ("least", c_void_p),
-        ("expected", c_void_p),
-        ("noise", c_void_p),
-        ("changed", c_void_p),
-        ("failed", c_int32),
-        ("knots", c_int32),
-        ("levels", c_int32),
-        ("step", c_int32),
-        ("fewest_still", c_int32),
-        ("code", c_double),
-        ("spread_of_mad", c_double),
-        ("still_below", c_double),
-    ]
 
 
 class _Balance(Structure):
@@ -90,7 +72,7 @@ def declare_evidence(loops: CDLL) -> None:
     loops.falling_ramps.restype = c_int
     loops.median_differences.argtypes = [c_void_p, *arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
-    loops.allowed_by_channel.argtypes = [c_void_p, POINTER(_Measure), *arrays, *shape]
+    loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
     loops.allowed_by_channel.restype = c_int
     loops.learned_maps.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_double, *arrays]
     loops.learned_maps.restype = c_int
@@ -269,14 +251,7 @@ class CompiledEvidence:
         found = np.empty((2, 3, KNOTS + 1))
         changed = None if changed is None else np.ascontiguousarray(changed, np.float32)
         moving = None if changed is None else address(changed)
-        limits = KNOTS, LEVELS, ghost_mask.sampling_step(under.size // 3), ghost_mask.FEWEST_STILL
-        rules = ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW
-        measures, kept = (_Measure * 3)(), []
-        for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
-            curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
-            kept += curves
-            results = address(found[0, channel]), address(found[1, channel])
-            measures[channel] = _Measure(*(address(curve) for curve in curves), *results, moving, 0, *limits, *rules)
+        measures = measures_of(maps, least, under.size // 3, found, moving)
         data = address(under), address(over), *under.shape[:2]
-        check(self._grids.allowed_by_channel(self._pool, measures, *data))
+        check(self._grids.allowed_by_channel(self._pool, byref(measures), *data))
         return Allowed(found[0], found[1], ghost_mask.SPOILT)

@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
+from livemef.fusion.cpu.compiled_stream import (
+    LUMA,
+    SEARCH,
+    AllowedCall,
+    CompiledStream,
+    NoiseCall,
+    Search,
+    allowed_call,
+    declare_stream,
+    noise_call,
+)
 from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
 from livemef.fusion.motion import (
     dim_colour,
     exposure_synthesis,
-    ghost_mask,
     intensity_mapping,
     registration,
     saturation_fill,
@@ -29,8 +38,6 @@ from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
 from livemef.fusion.motion.registration import NO_MOVE, Move
-
-_LUMA = (c_float * 3)(*LUMA_WEIGHTS)
 
 
 class CompensationCall(Structure):
@@ -72,50 +79,14 @@ class _Moved(Structure):
     ]
 
 
-class _Search(Structure):
-    _fields_ = [
-        ("ceiling", c_float),
-        ("tolerance", c_float),
-        ("enough", c_double),
-        ("gain", c_double),
-        ("least_seen", c_double),
-        ("regular", c_double),
-        ("steps", c_int32),
-        ("smallest_side", c_int32),
-    ]
-
-
-class _Allowed(Structure):
-    _fields_ = [
-        ("levels", c_void_p),
-        ("knots", c_int32),
-        ("contrast_part", c_float),
-        ("sure", c_float),
-        ("certain", c_float),
-        ("clips_start", c_float),
-        ("clips_scale", c_float),
-        ("spoilt", c_float),
-    ]
-
-
-class _Noise(Structure):
-    _fields_ = [
-        ("variance", c_void_p),
-        ("levels", c_int32),
-        ("contrast_part", c_float),
-        ("sure", c_float),
-        ("certain", c_float),
-    ]
-
-
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
     loops.remake_means.argtypes = [c_void_p, POINTER(CompensationCall), c_int32, c_void_p]
     loops.remake_means.restype = c_int
-    loops.disagreement.argtypes = [c_void_p, POINTER(_Allowed), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
+    loops.disagreement.argtypes = [c_void_p, POINTER(AllowedCall), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
-    loops.changes.argtypes = [c_void_p, POINTER(_Noise), c_void_p, c_void_p, *shape, c_void_p]
+    loops.changes.argtypes = [c_void_p, POINTER(NoiseCall), c_void_p, c_void_p, *shape, c_void_p]
     loops.changes.restype = None
     loops.count_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p, c_float, c_void_p]
     loops.count_levels.restype = c_int
@@ -125,7 +96,7 @@ def _library() -> ctypes.CDLL:
     loops.moved_cells.restype = c_int
     loops.comparable_luma.argtypes = [c_void_p, c_void_p, c_void_p, c_int32, c_float, c_int32, c_void_p]
     loops.comparable_luma.restype = None
-    loops.find_move.argtypes = [c_void_p, POINTER(_Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
+    loops.find_move.argtypes = [c_void_p, POINTER(Search), c_void_p, c_void_p, *shape, POINTER(c_double)]
     loops.find_move.restype = c_int
     loops.pool_open.argtypes = [c_int32]
     loops.pool_open.restype = c_void_p
@@ -133,10 +104,11 @@ def _library() -> ctypes.CDLL:
     loops.pool_close.restype = None
     declare_cycle(loops)
     declare_evidence(loops)
+    declare_stream(loops)
     return loops
 
 
-class CompiledGridLoops(CompiledCycle, CompiledEvidence):
+class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self, threads: int = 1) -> None:
@@ -149,9 +121,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         levels = np.stack([allowed.expected, allowed.noise], axis=-1).astype(np.float32)
-        limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
-        clips = ghost_mask.CLIPS_START, 1 / (ghost_mask.CLIPS_END - ghost_mask.CLIPS_START)
-        call = _Allowed(address(levels), intensity_mapping.KNOTS, *limits, *clips, allowed.spoilt)
+        call = allowed_call(levels, allowed.spoilt)
         result = np.empty(under.shape[:2], np.float32)
         gate = None if gate is None else np.ascontiguousarray(gate, np.float32)
         data = address(under), address(over), None if gate is None else address(gate)
@@ -162,8 +132,7 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         """See GridLoops."""
         grid, before = (np.ascontiguousarray(picture, np.float32) for picture in (grid, before))
         variance = (2 * np.square(noise)).astype(np.float32)
-        limits = ghost_mask.CONTRAST_PART, ghost_mask.CHANGE_SURE, ghost_mask.CHANGE_CERTAIN
-        call = _Noise(address(variance), len(variance), *limits)
+        call = noise_call(variance)
         result = np.empty(grid.shape[:2], np.float32)
         self._grids.changes(self._pool, byref(call), address(grid), address(before), *result.shape, address(result))
         return result
@@ -217,24 +186,14 @@ class CompiledGridLoops(CompiledCycle, CompiledEvidence):
         fewer, result = np.ascontiguousarray(fewer, np.float32), np.empty((height, width), np.float32)
         curve = None if brighter is None else np.ascontiguousarray(brighter, np.float32)
         values = None if curve is None else address(curve), intensity_mapping.KNOTS, registration.CEILING
-        self._grids.comparable_luma(address(fewer), _LUMA, *values, result.size, address(result))
+        self._grids.comparable_luma(address(fewer), LUMA, *values, result.size, address(result))
         return result
 
     def find_move(self, reference: Mask, other: Mask) -> Move:
         """See GridLoops."""
-        call = _Search(
-            ceiling=registration.CEILING,
-            tolerance=registration.ROBUST**-2,
-            enough=registration.ENOUGH,
-            gain=registration.GAIN,
-            least_seen=registration.LEAST_SEEN,
-            regular=registration.REGULAR,
-            steps=registration.STEPS,
-            smallest_side=registration.SMALLEST_SIDE,
-        )
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other)]
         found = (c_double * 3)()
-        data = byref(call), *(address(plane) for plane in planes), *other.shape, found
+        data = byref(SEARCH), *(address(plane) for plane in planes), *other.shape, found
         check(self._grids.find_move(self._pool, *data))
         return Move(*found)
 

@@ -1,4 +1,5 @@
 /* Lamps that an exposure misses now and then (fusion/motion/blinking.py), for the CPU. No state. */
+#include "grids.h"
 #include "rows.h"
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* What grids show of their exposures: intensity mapping functions (fusion/motion/intensity_mapping.py), what two exposures may
  * differ by (ghost_mask.py), noise over time (temporal_noise.py). No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <math.h>
@@ -118,16 +118,6 @@ static void interpolate(const double *places, const double *values, int32_t coun
         out[k] = value + rise * (x - reached);
     }
 }
-
-/* See the constants of fusion/motion/ghost_mask.py. */
-typedef struct {
-    const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance */
-    double *expected, *noise;               /* the result: expected value and variance of the brighter grid */
-    const float *changed;                   /* a cell: how surely it has changed, or NULL */
-    int32_t failed;                         /* out of memory */
-    int32_t knots, levels, step, fewest_still;
-    double code, spread_of_mad, still_below;
-} Measure;
 
 /* Samples of one channel of every step-th cell, in the order of the knot nearest to the darker value; ties as they come. */
 typedef struct {

@@ -1,5 +1,5 @@
 /* Where two exposures show different things (fusion/motion/ghost_mask.py), for the CPU. No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <math.h>
@@ -9,20 +9,6 @@
 #define BLOCK_CELLS 32
 #define LEAST_ROWS 8 /* that are worth another thread, */
 #define LEAST_CELLS 4096
-
-typedef struct {
-    const float (*levels)[2]; /* 3 x knots + 1, a channel after the other: for each of the darker exposure's values the
-                               * brighter one's, and their difference's variance */
-    int32_t knots;
-    float contrast_part, sure, certain;
-    float clips_start, clips_scale, spoilt; /* beside a channel that clips in both, the others may differ by so much more */
-} Allowed;
-
-typedef struct {
-    const float *variance; /* levels: of the difference of two frames, by the larger value */
-    int32_t levels;
-    float contrast_part, sure, certain;
-} Noise;
 
 /* Largest and smallest of three rows, by sample. */
 VECTORISED static void extremes_of_rows(const float *restrict above, const float *restrict row, const float *restrict below,

@@ -1,5 +1,5 @@
 /* Masks of a grid (fusion/motion/ghost_mask.py): made whole and wider, in 255ths; ramps of window means. No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <stdatomic.h>

@@ -1,30 +1,16 @@
 /* The search for the move of the whole picture, and small pictures without it (fusion/motion/registration.py). No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A picture (height x width x channels, `stride` numbers from row to row), and where its cell (x, y) has gone:
- * x + across[0] y + across[1], y + down[0] x + down[1]. */
-typedef struct {
-    const float *cells;
-    int32_t height, width, channels, stride;
-    double across[2], down[2];
-} Moved;
-
-/* See the constants of fusion/motion/registration.py. */
-typedef struct {
-    float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's weight is one half */
-    double enough, gain, least_seen, regular;
-    int32_t steps, smallest_side;
-} Search;
-
 /* The reference (height x width) with its slopes to the right and down, room for rows of the other
  * exposure, one for each batch, and for the sums of each row. */
 typedef struct {
-    float *plane, *along, *down, *columns, *rows;
+    const float *plane;
+    float *along, *down, *columns, *rows;
     double *sums;
 } Still;
 
@@ -314,7 +300,7 @@ static void descend(Pool *pool, const Search *search, Still still, Moved other, 
 
 /* The move of `other` from `reference` (height x width each): dx, dy in cells, turn; zeros if undoing it is no gain. 0, or 1
  * if out of memory. */
-int find_move(Pool *pool, const Search *search, float *reference, const float *other, int32_t height, int32_t width, double *move)
+int find_move(Pool *pool, const Search *search, const float *reference, const float *other, int32_t height, int32_t width, double *move)
 {
     size_t cells = (size_t)height * width;
     double *memory = malloc((size_t)height * SUMS * sizeof(double) + (3 * cells + ((size_t)height / LEAST_ROWS + 2) * width) * sizeof(float));

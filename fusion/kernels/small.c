@@ -1,5 +1,5 @@
 /* Small pictures: averages over equal rectangles (fusion/method/downscale.py), for the CPU. No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <math.h>

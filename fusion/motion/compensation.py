@@ -21,9 +21,10 @@ from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.information import information
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
-from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.registration import Move
 from livemef.fusion.motion.saturation_fill import CLIP_START
-from livemef.fusion.motion.steadiness import Place, StreamMemory, View
+from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.views import View
 from livemef.fusion.settings import MotionMode
 
 GRID_LINES = 180
@@ -170,21 +171,18 @@ def _of_stream(
         maps = memory.maps(dark, bright, moments.known_maps(dark, bright), loops)
         pair, there = chain.pair(other, maps)
         mask, clear = np.zeros(there.grid.shape[:2], np.float32), dim_colour.MOST_CLEAR
-        gate = memory.gate(range(min(reference, other), max(reference, other) + 1), chain.moves, loops)
-        if mode == "full" and (gate is None or gate.any()):
-            grids = pair.dark_first(there)
-            allowed = memory.allowed(dark, bright, grids, gate, loops)
-            mask = loops.soft_mask(loops.disagreement(*grids, allowed, gate))
-            if gate is None and mask.any():  # what moves has been measured as noise as well
-                allowed = memory.allowed(dark, bright, grids, mask, loops)
-                mask = loops.soft_mask(loops.disagreement(*grids, allowed))
-            if mask.any():
-                pair = replace(pair, maps=memory.moving_maps(dark, bright, grids, mask, loops))
-                if not pair.over_is_reference:
-                    made = chain.deviations.get(towards(reference, other))
-                    tells, deviation = information(pair.reference.grid, allowed, loops, made, pair.maps)
-                    mask, clear = mask * tells, dim_colour.clear_from(allowed)
-                    chain.deviations[other] = mask * deviation
+        found = None
+        if mode == "full":
+            exposures = memory.changes(range(min(reference, other), max(reference, other) + 1), chain.moves)
+            found = memory.difference(dark, bright, pair.dark_first(there), exposures, loops)
+        if found is not None and found.levels is not None:
+            mask, allowed = found.mask, found.allowed
+            pair = replace(pair, maps=memory.moving_maps(dark, bright, found.levels, mask.size, loops))
+            if not pair.over_is_reference:
+                made = chain.deviations.get(towards(reference, other))
+                tells, deviation = information(pair.reference.grid, allowed, loops, made, pair.maps)
+                mask, clear = mask * tells, dim_colour.clear_from(allowed)
+                chain.deviations[other] = mask * deviation
         registration.cover_unseen(mask, chain.moves[other])
         chain.compensate(other, pair, there, mask, clear)
     memory.note_step(chain.moves, moments.place.frames)
@@ -238,8 +236,9 @@ class _Chain:
         neighbour = towards(self.reference, other)
         view = self.remade.get(neighbour, self.views[neighbour])
         pair = _Pair(view, self.views[other], neighbour > other, maps)
-        move = self.moves[other] = _move(pair, self.cell, self.loops)
-        return pair, pair.other if move == NO_MOVE else _moved(pair.other, move, self.loops)
+        pair_maps = maps[1], pair.over_is_reference
+        self.moves[other], there = self.loops.aligned(pair.reference, pair.other, *pair_maps, self.cell)
+        return pair, there
 
     def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, clear: float) -> None:
         """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour."""
@@ -263,15 +262,3 @@ class _Chain:
         """All exposures as of one moment."""
         smalls = [self.remade.get(index, view).small for index, view in enumerate(self.views)]
         return OneMoment(self.reference, self.compensations, smalls)
-
-
-def _move(pair: _Pair, cell: float, loops: GridLoops) -> Move:
-    """Of the other exposure's grid, in cells; found in the small pictures unless these are very small."""
-    reference, other = (registration.searched(view.grid, view.small) for view in (pair.reference, pair.other))
-    move = registration.estimate(reference, other, pair.maps[1], pair.over_is_reference, loops)
-    return registration.worthwhile(move.scaled(len(pair.other.grid) / len(other)), cell, pair.other.grid.shape)
-
-
-def _moved(view: View, move: Move, loops: GridLoops) -> View:
-    grid = loops.moved(view.grid, move)
-    return View(grid, loops.mean_cells(grid, *view.small.shape[:2]))

@@ -36,6 +36,10 @@ camera's processing desaturates the other channels as well, and they differ by u
 SPOILT = 0.04
 GAP, WIDER = 2, 1
 """Cells: gaps of a mask of up to 2 GAP are closed, then it is so much wider."""
+GATE_CELLS = 5
+"""Cells about a change of one exposure in which a disagreement between exposures is believed."""
+MOVES = 0.5
+"""Mask from which a cell counts as moving."""
 SPREAD_OF_MAD = 1.4826
 LEVEL = np.linspace(0, 1, intensity_mapping.KNOTS + 1)
 

@@ -24,7 +24,8 @@ from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve, ExposureMap
-from livemef.fusion.motion.registration import Move
+from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.views import Changed, Difference, Former, Observed, View
 
 
 class GridLoops(Protocol):
@@ -139,8 +140,104 @@ class GridLoops(Protocol):
         """See cycle_means.mean_lightness."""
         ...
 
+    # ---- several of these, see ComposedLoops
 
-class DefinedLoops:
+    def aligned(
+        self, reference: View, other: View, one: ExposureMap, reference_is_over: bool, cell: float
+    ) -> tuple[Move, View]:
+        """See ComposedLoops."""
+        ...
+
+    def observed(self, view: View, before: Former, cell: float) -> Observed:
+        """See ComposedLoops."""
+        ...
+
+    def gate(self, exposures: Sequence[Changed]) -> Mask:
+        """See ComposedLoops."""
+        ...
+
+    def difference(
+        self, exposures: Sequence[Changed], grids: tuple[Grid, Grid], maps: ChannelMaps, least: Sequence[Curve]
+    ) -> Difference | None:
+        """See ComposedLoops."""
+        ...
+
+    def moving_levels(self, grids: tuple[Grid, Grid], mask: Mask) -> tuple[Curve, Curve] | None:
+        """See ComposedLoops."""
+        ...
+
+
+class ComposedLoops:
+    """GridLoops that are made of others: here one after the other."""
+
+    def aligned(
+        self: GridLoops, reference: View, other: View, one: ExposureMap, reference_is_over: bool, cell: float
+    ) -> tuple[Move, View]:
+        """The move of an exposure's grid from the reference's, in cells of so many pixels, and the exposure without it.
+
+        one: of the green channel, by which their lightness is compared. The move is found in the small pictures unless
+        these are very small.
+        """
+        planes = [registration.searched(view.grid, view.small) for view in (reference, other)]
+        found = registration.estimate(planes[0], planes[1], one, reference_is_over, self)
+        move = registration.worthwhile(found.scaled(len(other.grid) / len(planes[1])), cell, other.grid.shape)
+        if move == NO_MOVE:
+            return move, other
+        there = self.moved(other.grid, move)
+        return move, View(there, self.mean_cells(there, *other.small.shape[:2]))
+
+    def observed(self: GridLoops, view: View, before: Former, cell: float) -> Observed:
+        """What a new frame shows beside the one before of its exposure. cell: side of a grid's cell in pixels."""
+        grid, searched = view.grid, registration.searched(view.grid, view.small)
+        factor, old, blinks, other_blinks = registration.fewer_by(searched), before.seen.grid, before.blinks, None
+        luma = self.comparable(searched, factor)
+        move = self.find_move(luma, before.seen.luma).scaled(factor * len(grid) / len(searched))
+        move = registration.worthwhile(move, cell, grid.shape)
+        if move != NO_MOVE:
+            old = self.moved(old, move)
+            blinks = None if blinks is None else self.moved(blinks[..., None], move)[..., 0]
+        noise = temporal_noise.followed(before.noise, grid, old, self.measured_noise)
+        changed = self.changes(grid, old, noise)
+        if before.other is not None:
+            around = self.wider_mask([changed], blinking.APART)
+            other_blinks = self.follow_blinking(before.other.blinks, before.other.changed, around)
+        histograms = self.histograms(grid) + (1 - intensity_mapping.FORGET) * before.histograms
+        return Observed(luma, move, noise, changed, histograms, blinks, other_blinks)
+
+    def gate(self: GridLoops, exposures: Sequence[Changed]) -> Mask:
+        """Where any of the exposures has changed since its last frame, 0..1, a little wider, but not by a lamp."""
+        there = []
+        for one in exposures:
+            changed = one.changed if one.blinks is None else self.without_blinking(one.changed, one.blinks)
+            there.append(changed if one.move == NO_MOVE else self.moved(changed[..., None], one.move)[..., 0])
+        return self.wider_mask(there, ghost_mask.GATE_CELLS // 2)
+
+    def difference(
+        self: GridLoops,
+        exposures: Sequence[Changed],
+        grids: tuple[Grid, Grid],
+        maps: ChannelMaps,
+        least: Sequence[Curve],
+    ) -> Difference | None:
+        """Where two grids, of the darker and the brighter exposure, disagree and the exposures have changed; None: they
+        have not. least: see ghost_mask.allowed_by_channel.
+        """
+        gate = self.gate(exposures)
+        if not gate.any():
+            return None
+        allowed = self.allowed_by_channel(*grids, maps, least, gate)
+        mask = self.soft_mask(self.disagreement(*grids, allowed, gate))
+        return Difference(mask, allowed, self.moving_levels(grids, mask))
+
+    def moving_levels(self: GridLoops, grids: tuple[Grid, Grid], mask: Mask) -> tuple[Curve, Curve] | None:
+        """The histograms of the cells of two grids that move; None: nothing is masked."""
+        if not mask.any():
+            return None
+        under, over = (self.histograms(grid, mask, ghost_mask.MOVES) for grid in grids)
+        return under, over
+
+
+class DefinedLoops(ComposedLoops):
     """The GridLoops as they are defined."""
 
     disagreement = staticmethod(ghost_mask.disagreement)

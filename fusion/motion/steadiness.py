@@ -15,23 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import blinking, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import intensity_mapping, registration
 from livemef.fusion.motion.cycle_means import Planes
-from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
-from livemef.fusion.motion.registration import NO_MOVE, Move, Plane
+from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.temporal_noise import NoiseLevels
+from livemef.fusion.motion.views import Changed, Difference, Former, Seen, View
 
 Lightness = NDArray[np.floating[Any]]
 
 EARLY, LEARN_EVERY = 8, 4
 """Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
-GATE_CELLS = 5
-"""Cells about a change of one exposure in which a disagreement between exposures is believed."""
-MOVES = 0.5
-"""Mask from which a cell counts as moving."""
 MOVING_PRIOR, MOVING_FORGET = 8, 1 / 96
 """How many times as many of such cells as of others the pictures must have shown (`intensity_mapping.PRIOR`), and the
 part of their running histograms that each bracket takes away: things come, go and blur, so that few prove little."""
@@ -46,29 +43,6 @@ class Place:
 
     epoch: int
     frames: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class View:
-    """A grid, and the small picture of it."""
-
-    grid: Grid
-    small: Grid
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The newest frame of an exposure, small, and how surely each cell has changed since the frame before it.
-
-    luma: in which moves are searched, see `registration.comparable`.
-    known: whether there was one.
-    """
-
-    frame: int
-    grid: Grid
-    luma: Plane
-    changed: Mask
-    known: bool
 
 
 @dataclass(frozen=True)
@@ -177,36 +151,23 @@ class StreamMemory:
                 self._observe(index, place.frames[index], views[index], cell, loops)
 
     def _observe(self, index: int, frame: int, view: View, cell: float, loops: GridLoops) -> None:
-        before, grid, searched = self.seen.get(index), view.grid, registration.searched(view.grid, view.small)
-        factor = registration.fewer_by(searched)
-        luma = loops.comparable(searched, factor)
+        before, self._observed = self.seen.get(index), self._observed + 1
         if before is None:
-            changed = np.ones(grid.shape[:2], np.float32)
-        else:
-            move = registration.worthwhile(
-                loops.find_move(luma, before.luma).scaled(factor * len(grid) / len(searched)), cell, grid.shape
-            )
-            old = before.grid if move == NO_MOVE else loops.moved(before.grid, move)
-            self.noise[index] = temporal_noise.followed(self.noise.get(index), grid, old, loops.measured_noise)
-            changed = loops.changes(grid, old, self.noise[index])
-            self._follow_blinking(index, move, changed, loops)
-        self._last = index
-        self.seen[index] = Seen(frame, grid, luma, changed, before is not None)
-        found = loops.histograms(grid)
-        if index in self.histograms:
-            found += (1 - intensity_mapping.FORGET) * self.histograms[index]
-        self.histograms[index] = found
-        self._observed += 1
-
-    def _follow_blinking(self, index: int, move: Move, changed: Mask, loops: GridLoops) -> None:
-        """Note in what the exposure before this newest one has changed alone. move: of the newest, since its last."""
-        own = self._blinks.get(index)
-        if own is not None and move != NO_MOVE:
-            self._blinks[index] = loops.moved(own[..., None], move)[..., 0]
-        last = self.seen.get(self._last)
+            searched = registration.searched(view.grid, view.small)
+            luma = loops.comparable(searched, registration.fewer_by(searched))
+            self.seen[index] = Seen(frame, view.grid, luma, np.ones(view.grid.shape[:2], np.float32), False)
+            self.histograms[index], self._last = loops.histograms(view.grid), index
+            return
+        last, other = self.seen.get(self._last), None
         if self._last != index and last is not None and last.known:
-            around = loops.wider_mask([changed], blinking.APART)
-            self._blinks[self._last] = loops.follow_blinking(self._blinks.get(self._last), last.changed, around)
+            other = Changed(last.changed, self._blinks.get(self._last))
+        former = Former(before, self.noise.get(index), self.histograms[index], self._blinks.get(index), other)
+        found = loops.observed(view, former, cell)
+        self._blinks[index] = found.blinks
+        if other is not None:
+            self._blinks[self._last] = found.other_blinks
+        self.noise[index], self.histograms[index], self._last = found.noise, found.histograms, index
+        self.seen[index] = Seen(frame, view.grid, found.luma, found.changed, True)
 
     # ---- what one exposure says of another
 
@@ -222,17 +183,40 @@ class StreamMemory:
             pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
         return pair.maps
 
-    def allowed(
-        self, dark: int, bright: int, grids: tuple[Grid, Grid], changed: Mask | None, loops: GridLoops
-    ) -> Allowed:
-        """What the two exposures, whose maps have been asked for, may differ by, as far as cells not `changed` show."""
+    def difference(
+        self, dark: int, bright: int, grids: tuple[Grid, Grid], exposures: list[Changed] | None, loops: GridLoops
+    ) -> Difference | None:
+        """Where two exposures, whose maps have been asked for, show different things. None: nowhere.
+
+        What disagrees where no exposure has changed did so all along: it is the camera's rendering, or a lamp in step
+        with the exposures; what blinks in one exposure alone is a lamp that this one misses at times. grids: of the
+        two; exposures: see `changes`.
+        """
         pair = self._pairs[dark, bright]
-        return loops.allowed_by_channel(*grids, pair.maps, pair.least, changed)
+        if exposures is not None:
+            found = loops.difference(exposures, grids, pair.maps, pair.least)
+            return None if found is None or found.levels is None else found
+        allowed = loops.allowed_by_channel(*grids, pair.maps, pair.least)
+        mask = loops.soft_mask(loops.disagreement(*grids, allowed))
+        if not mask.any():
+            return None
+        allowed = loops.allowed_by_channel(*grids, pair.maps, pair.least, mask)  # what moves had passed for noise
+        mask = loops.soft_mask(loops.disagreement(*grids, allowed))
+        levels = loops.moving_levels(grids, mask)
+        return None if levels is None else Difference(mask, allowed, levels)
+
+    def changes(self, exposures: Sequence[int], moves: dict[int, Move]) -> list[Changed] | None:
+        """What has changed in some exposures; None while that is not known. moves: of those moved, in cells."""
+        if not all(self.seen[index].known for index in exposures):
+            return None
+        return [
+            Changed(self.seen[index].changed, self._blinks.get(index), moves.get(index, NO_MOVE)) for index in exposures
+        ]
 
     def moving_maps(
-        self, dark: int, bright: int, grids: tuple[Grid, Grid], mask: Mask, loops: GridLoops
+        self, dark: int, bright: int, levels: tuple[Curve, Curve], cells: int, loops: GridLoops
     ) -> ChannelMaps:
-        """Maps for what moves, of two exposures whose maps have been asked for. grids: theirs; mask: where it moves.
+        """Maps for what moves, of two exposures whose maps are known. levels: its histograms; cells: of a grid.
 
         A camera's colours do not follow one curve a channel: the maps of the whole picture may be wrong for the shirt
         that moves, which then pulses as each exposure in turn is the reference. The mask covers both where things were
@@ -240,7 +224,7 @@ class StreamMemory:
         """
         maps = self._pairs[dark, bright].maps
         moving = self._moving.get((dark, bright))
-        under, over = (loops.histograms(grid, mask, MOVES) for grid in grids)
+        under, over = levels
         if not under.any():
             return maps if moving is None else moving.maps
         if moving is None:
@@ -249,31 +233,13 @@ class StreamMemory:
             moving.dark = (1 - MOVING_FORGET) * moving.dark + under
             moving.bright = (1 - MOVING_FORGET) * moving.bright + over
         if self._observed >= moving.learned + LEARN_EVERY:
-            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * mask.size)
+            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * cells)
             blue, green, red = (
                 intensity_mapping.near(one, of_all, MOST_ASTRAY) for one, of_all in zip(found, maps, strict=True)
             )
             moving.maps = blue, green, red
             moving.learned = self._observed
-        return loops.balanced(moving.maps, under, over, mask.size)
-
-    def gate(self, exposures: Sequence[int], moves: dict[int, Move], loops: GridLoops) -> Mask | None:
-        """Where any of the exposures has changed since its last frame, 0..1, a little wider; None while not known.
-
-        What disagrees elsewhere did so all along: it is the camera's rendering, or a lamp in step with the exposures;
-        what blinks in one exposure alone is a lamp that this one misses at times.
-        moves: of those exposures that are moved, in cells.
-        """
-        if not all(self.seen[index].known for index in exposures):
-            return None
-        there = [self._changed(index, moves.get(index, NO_MOVE), loops) for index in exposures]
-        return loops.wider_mask(there, GATE_CELLS // 2)
-
-    def _changed(self, index: int, move: Move, loops: GridLoops) -> Mask:
-        changed, blinks = self.seen[index].changed, self._blinks.get(index)
-        if blinks is not None:
-            changed = loops.without_blinking(changed, blinks)
-        return changed if move == NO_MOVE else loops.moved(changed[..., None], move)[..., 0]
+        return loops.balanced(moving.maps, under, over, cells)
 
     # ---- what steers the pixels
 

@@ -7,7 +7,8 @@ from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import blinking
 from livemef.fusion.motion.loops import DefinedLoops
-from livemef.fusion.motion.steadiness import Place, StreamMemory, View
+from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.views import View
 
 LOOPS = [DefinedLoops()] + ([CompiledLoops()] if compiled() else [])
 LAMP = slice(20, 26), slice(30, 90)
@@ -24,7 +25,8 @@ def gates(loops, frames, exposures=2):
         memory.follow(place, grid.shape[:2])
         views = [View(newest[index][1], newest[index][1]) for index in range(exposures)]
         memory.observe(place, views, 1.0, loops)
-        found.append(memory.gate(range(exposures), {}, loops))
+        changes = memory.changes(range(exposures), {})
+        found.append(None if changes is None else loops.gate(changes))
     return found
 
 

@@ -20,7 +20,8 @@ from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
-from livemef.fusion.motion.steadiness import Place, StreamMemory, View
+from livemef.fusion.motion.steadiness import Place, StreamMemory
+from livemef.fusion.motion.views import View
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve
 from tests.fusion.motion.moving_scenes import Stage, random_case
@@ -216,6 +217,11 @@ def test_the_noise_is_found_and_motion_does_not_enlarge_it_at_once():
     assert (moved <= temporal_noise.MOST).all()
 
 
+def moving_maps(memory, grids, mask):
+    levels = DefinedLoops().moving_levels(grids, mask)
+    return memory.moving_maps(0, 1, levels, mask.size, DefinedLoops())
+
+
 def moving_maps_of(under, over, mask, brackets=100):
     """What is learned of two exposures (grids) of which the mask moves; the maps of all, and those of what moves."""
     memory, loops = StreamMemory(), DefinedLoops()
@@ -224,7 +230,7 @@ def moving_maps_of(under, over, mask, brackets=100):
         memory.follow(place, under.shape[:2])
         memory.observe(place, [View(under, under), View(over, over)], 1.0, loops)
         maps = memory.maps(0, 1, None, loops)
-        moving = memory.moving_maps(0, 1, (under, over), mask, loops)
+        moving = moving_maps(memory, (under, over), mask)
     return maps[1], moving[1]
 
 
@@ -262,15 +268,15 @@ def test_what_moves_in_light_that_flickers_is_as_bright_as_it_was():
         memory.follow(place, under.shape[:2])
         memory.observe(place, [View(under, under), View(over, over)], 1.0, loops)
         memory.maps(0, 1, None, loops)
-        usual = memory.moving_maps(0, 1, (under, over), mask, loops)[1]
-    dimmed = memory.moving_maps(0, 1, (np.float32(0.8) * np.flip(under, axis=1), over), mask, loops)[1]
+        usual = moving_maps(memory, (under, over), mask)[1]
+    dimmed = moving_maps(memory, (np.float32(0.8) * np.flip(under, axis=1), over), mask)[1]
     level = np.float32([0.25])
     gain = intensity_mapping.at(dimmed.brighter, level) / intensity_mapping.at(usual.brighter, level)
     assert 1.2 < gain < 1.26
     assert intensity_mapping.at(dimmed.darker, gain * 0.5) == pytest.approx(0.25, abs=0.01)
     few = np.zeros_like(mask)
     few[:10, 20:60] = 1
-    still = memory.moving_maps(0, 1, (np.float32(0.8) * under, over), few, loops)[1]
+    still = moving_maps(memory, (np.float32(0.8) * under, over), few)[1]
     np.testing.assert_allclose(still.brighter, usual.brighter, atol=0.01)
 
 
