@@ -163,15 +163,15 @@ class CompiledEvidence:
         check(needed < 0)
         return result if needed else None
 
-    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask, clips_at: float = 1.0) -> Grid | None:
         """See GridLoops."""
         (height, width), grid = reference.shape[:2], mask.shape
         lines, columns = downscale.small_shape(height, width, saturation_fill.LINES)
         if height % lines or width % columns or grid[0] % height or grid[1] * height != width * grid[0]:
-            return saturation_fill.behind_clipping(reference, other, mask)
+            return saturation_fill.behind_clipping(reference, other, mask, clips_at)
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other, mask)]
         parts = height, width, grid[0] // height, height // lines, width // columns
-        call = _Clipping(*map(address, planes), *parts, saturation_fill.CLIP_START, saturation_fill.FARTHER)
+        call = _Clipping(*map(address, planes), *parts, saturation_fill.CLIP_START * clips_at, saturation_fill.FARTHER)
         result = np.empty((lines, columns, 3), np.float32)
         needed = self._grids.behind_clipping(byref(call), address(result))
         check(needed < 0)
@@ -195,33 +195,39 @@ class CompiledEvidence:
         self._grids.least_variance(*data, KNOTS, LEVELS, NEAR, address(result))
         return result
 
-    def learned(self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+    def learned(
+        self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int, clips_at: float = 1.0
+    ) -> ChannelMaps:
         """See GridLoops."""
         dark, bright = np.ascontiguousarray(dark), np.ascontiguousarray(bright)
         blue, green, red = (
-            self._learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells) for c in range(3)
+            self._learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells, clips_at)
+            for c in range(3)
         )
         return blue, green, red
 
-    def _learned(self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
+    def _learned(
+        self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float, clips_at: float
+    ) -> ExposureMap:
         curves = [] if known is None else [np.ascontiguousarray(curve) for curve in (known.brighter, known.darker)]
         data = [address(curve) if curves else None for curve in curves or (dark, bright)]
         found = np.empty((2, KNOTS + 1))
-        limits = KNOTS, round(CLIPS * KNOTS), NEAR, prior
+        limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, prior
         results = address(found[0]), address(found[1])
         check(self._grids.learned_maps(address(dark), address(bright), *data, *limits, *results))
-        return ExposureMap(found[0], found[1])
+        return ExposureMap(found[0], found[1], clips_at)
 
     def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
         """See GridLoops."""
         curves = [np.ascontiguousarray(one.brighter) for one in maps] + [
             np.ascontiguousarray(one.darker) for one in maps
         ]
-        call, found = _Balance(CLIPS, BALANCED, MOST_GAIN, cells, KNOTS), np.empty((2, 3, KNOTS + 1))
+        clips_at = maps[0].clips_at
+        call, found = _Balance(CLIPS * clips_at, BALANCED, MOST_GAIN, cells, KNOTS), np.empty((2, 3, KNOTS + 1))
         data = address(under), address(over), addresses(curves), address(ghost_mask.LEVEL)
         if not self._grids.balanced_maps(byref(call), *data, address(found)):
             return maps
-        blue, green, red = (ExposureMap(found[0, c], found[1, c]) for c in range(3))
+        blue, green, red = (ExposureMap(found[0, c], found[1, c], clips_at) for c in range(3))
         return blue, green, red
 
     def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
@@ -254,4 +260,4 @@ class CompiledEvidence:
         measures = measures_of(maps, least, under.size // 3, found, moving)
         data = address(under), address(over), *under.shape[:2]
         check(self._grids.allowed_by_channel(self._pool, byref(measures), *data))
-        return Allowed(found[0], found[1], ghost_mask.SPOILT)
+        return Allowed(found[0], found[1], ghost_mask.SPOILT, maps[0].clips_at)

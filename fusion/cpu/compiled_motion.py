@@ -121,7 +121,7 @@ class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
         """See GridLoops."""
         under, over = (np.ascontiguousarray(grid, np.float32) for grid in (under, over))
         levels = np.stack([allowed.expected, allowed.noise], axis=-1).astype(np.float32)
-        call = allowed_call(levels, allowed.spoilt)
+        call = allowed_call(levels, allowed.spoilt, allowed.clips_at)
         result = np.empty(under.shape[:2], np.float32)
         gate = None if gate is None else np.ascontiguousarray(gate, np.float32)
         data = address(under), address(over), None if gate is None else address(gate)
@@ -207,7 +207,8 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
     """Of pictures in codes or of grids, with the arrays it points into kept alive."""
     codes = other.dtype != np.float32
     top = codes_of(other) - 1 if codes else 1
-    clips = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
+    white = top * todo.clips_at
+    clips = white * saturation_fill.CLIP_START, white * saturation_fill.CLIP_END
     table = code_tables(todo.curves, top + 1) if codes else np.ascontiguousarray(todo.curves, np.float32)
     mask = np.ascontiguousarray(todo.mask, np.float32)
     call = CompensationCall(

@@ -65,10 +65,11 @@ class AllowedCall(Structure):
     ]
 
 
-def allowed_call(levels: NDArray[np.float32], spoilt: float) -> AllowedCall:
-    """levels: 3 x KNOTS + 1 x 2, which the caller keeps alive."""
+def allowed_call(levels: NDArray[np.float32], spoilt: float, clips_at: float) -> AllowedCall:
+    """levels: 3 x KNOTS + 1 x 2, which the caller keeps alive. spoilt, clips_at: see ghost_mask.Allowed."""
     limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
-    clips = ghost_mask.CLIPS_START, 1 / (ghost_mask.CLIPS_END - ghost_mask.CLIPS_START)
+    start, end = clips_at * ghost_mask.CLIPS_START, clips_at * ghost_mask.CLIPS_END
+    clips = start, 1 / (end - start)
     return AllowedCall(address(levels), KNOTS, *limits, *clips, spoilt)
 
 
@@ -313,7 +314,8 @@ class CompiledStream(ComposedLoops):
         shape, count = under.shape[:2], len(exposures)
         gate, mask = np.empty((2, *shape), np.float32)
         found, histograms, levels = (np.empty((2, 3, KNOTS + 1)), np.empty((2, 3, KNOTS + 1)), _levels())
-        measures, allowed = measures_of(maps, least, mask.size, found, None), allowed_call(levels, ghost_mask.SPOILT)
+        measures, clips_at = measures_of(maps, least, mask.size, found, None), maps[0].clips_at
+        allowed = allowed_call(levels, ghost_mask.SPOILT, clips_at)
         changed = [_floats(one.changed) for one in exposures]
         blinks = [None if one.blinks is None else _floats(one.blinks) for one in exposures]
         blinking_at = (c_void_p * count)(*(None if plane is None else address(plane) for plane in blinks))
@@ -339,7 +341,7 @@ class CompiledStream(ComposedLoops):
         if not call.any_gate:
             return None
         masked = (histograms[0], histograms[1]) if call.any_mask else None
-        return Difference(mask, Allowed(found[0], found[1], ghost_mask.SPOILT), masked)
+        return Difference(mask, Allowed(found[0], found[1], ghost_mask.SPOILT, clips_at), masked)
 
 
 def _levels() -> NDArray[np.float32]:

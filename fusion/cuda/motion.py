@@ -108,7 +108,8 @@ class RemakeBuffers:
         """The kernel's argument. block: its address on the device; `arrays`: the names of those that are in it."""
         places, _ = offsets(self.sizes())
         top = 256**self.itemsize - 1
-        starts, ends = top * saturation_fill.CLIP_START, top * saturation_fill.CLIP_END
+        white = top * todo.clips_at
+        starts, ends = white * saturation_fill.CLIP_START, white * saturation_fill.CLIP_END
         fill = todo.tints if todo.fill is None else todo.fill
         shape = (0, 0) if fill is None else fill.shape[:2]
         return Remake(

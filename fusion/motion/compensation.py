@@ -245,13 +245,15 @@ class _Chain:
         curves, fill, tints = pair.brighter, None, None
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
-            fill = self.loops.behind_clipping(pair.reference.small, there.small, mask)
+            fill = self.loops.behind_clipping(pair.reference.small, there.small, mask, pair.maps[0].clips_at)
         else:
             before = self.compensations.get(towards(self.reference, other))
             if before is not None and before.tints is not None:  # what is seen as bright now was as dim
                 clear = max(clear, dim_colour.carried(before.clear, before.curves))
             tints = self.loops.tints(pair.reference.small, there.small, mask, curves, clear)
-        todo = Compensation(self.moves[other].scaled(self.cell), mask, curves, fill, tints, clear)
+        todo = Compensation(
+            self.moves[other].scaled(self.cell), mask, curves, fill, tints, clear, pair.maps[0].clips_at
+        )
         self.compensations[other] = todo
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
         if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it

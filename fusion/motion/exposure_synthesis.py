@@ -29,6 +29,7 @@ class Compensation:
     a curve a channel (3 x KNOTS + 1). fill: what the other exposure shows where the reference clips, see
     saturation_fill.behind_clipping; None where the reference is the darker one, or nothing is to be filled. tints:
     colours where a darker reference is dim, see dim_colour.tints; clear: where it is not, see dim_colour.clear_from.
+    clips_at: encoded value at which the reference clips.
     """
 
     move: Move
@@ -37,6 +38,7 @@ class Compensation:
     fill: Grid | None
     tints: Grid | None = None
     clear: float = dim_colour.MOST_CLEAR
+    clips_at: float = 1.0
 
     @property
     def idle(self) -> bool:
@@ -54,7 +56,9 @@ def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid)
     if todo.tints is not None:
         made = with_tints(made, bilinear_rows(todo.tints.astype(np.float64), height, width), reference, todo.clear)
     if todo.fill is not None:
-        made = with_fill(made, bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there)
+        made = with_fill(
+            made, bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there, todo.clips_at
+        )
     changes = np.asarray(todo.mask[..., None] * (made - there), np.float32)
     return small + downscale.mean_cells(changes, *small.shape[:2])
 
@@ -73,7 +77,7 @@ def exposure(seen: Pixels, other: Pixels, todo: Compensation, top: int = 0, bott
         made = white * np.asarray(with_tints(made / white, tints, seen / white, todo.clear), np.float64)
     if todo.fill is not None:
         fill = bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
-        made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white), np.float64)
+        made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white, todo.clips_at), np.float64)
     share = bilinear_rows(todo.mask[..., None].astype(np.float64), height, width, top, bottom)
     return np.asarray(np.floor(there + share * (made - there) + 0.5).astype(other.dtype))
 

@@ -31,7 +31,7 @@ CHANGE_SURE, CHANGE_CERTAIN = 3.0, 6.0
 CONTRAST_PART = 0.08
 """Part of the contrast between neighbouring cells that is put down to edges not lying quite the same."""
 CLIPS_START, CLIPS_END = 0.90, 0.97
-"""Encoded values from which, and at which surely, a channel that is so bright in both exposures may clip: then a
+"""Parts of `clips_at` from which, and at which surely, a channel that is so bright in both exposures may clip: then a
 camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
 SPOILT = 0.04
 GAP, WIDER = 2, 1
@@ -49,12 +49,13 @@ class Allowed:
     """What two exposures of one scene may differ by, by channel (3 x KNOTS + 1, see intensity_mapping).
 
     expected: the brighter exposure's value, noise: the variance of the difference, for each of the darker one's values.
-    spoilt: deviation by which channels may differ beside one that clips.
+    spoilt: deviation by which channels may differ beside one that clips. clips_at: encoded value where exposures clip.
     """
 
     expected: Curve
     noise: Curve
     spoilt: float = 0.0
+    clips_at: float = 1.0
 
 
 def disagreement(under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = None) -> Mask:
@@ -70,7 +71,7 @@ def disagreement(under: Grid, over: Grid, allowed: Allowed, gate: Mask | None = 
     )
     if allowed.spoilt:
         brightest = np.minimum(expected, over).max(axis=2, keepdims=True)
-        clips = np.clip((brightest - CLIPS_START) / (CLIPS_END - CLIPS_START), 0, 1)
+        clips = np.clip((brightest / allowed.clips_at - CLIPS_START) / (CLIPS_END - CLIPS_START), 0, 1)
         variance = variance + np.square(np.float32(allowed.spoilt) * clips)
     squares = (np.square(expected - over) / variance).max(axis=2)
     found = np.clip((np.sqrt(squares) - SURE) / (CERTAIN - SURE), 0, 1)
@@ -109,7 +110,7 @@ def allowed_by_channel(
     """
     measured = [_measured(under[..., c], over[..., c], one, changed) for c, one in enumerate(maps)]
     expected, noise = (np.stack(curves) for curves in zip(*measured, strict=True))
-    return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt)
+    return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt, maps[0].clips_at)
 
 
 def sampling_step(samples: int) -> int:

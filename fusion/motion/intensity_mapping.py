@@ -40,11 +40,13 @@ flickers; and the gain at most."""
 class ExposureMap:
     """Encoded values of the darker exposure as the brighter one would give them, and the reverse.
 
-    brighter: stays at 1 from where the brighter exposure clips. darker: ends, at 1, with the darkest value that clips.
+    brighter: stays the same from where the brighter exposure clips. darker: ends, at 1, with the darkest value that
+    clips. clips_at: encoded value at which exposures clip, see clip_level.
     """
 
     brighter: Curve
     darker: Curve
+    clips_at: float = 1.0
 
     @cached_property
     def slope(self) -> Curve:
@@ -104,9 +106,10 @@ def of_pictures(darker: NDArray[np.floating[Any]], brighter: NDArray[np.floating
     return _between(_histogram(darker), _histogram(brighter))
 
 
-def _between(dark: Curve, bright: Curve) -> ExposureMap:
+def _between(dark: Curve, bright: Curve, clips_at: float = 1.0) -> ExposureMap:
     darkened = _matched(bright, dark)
-    return ExposureMap(_matched(dark, bright), np.minimum(darkened, darkened[round(CLIPS * KNOTS)]))
+    held = np.minimum(darkened, darkened[round(CLIPS * clips_at * KNOTS)])
+    return ExposureMap(_matched(dark, bright), held, clips_at)
 
 
 ChannelMaps = tuple[ExposureMap, ExposureMap, ExposureMap]
@@ -136,7 +139,9 @@ def light_at_knots(light: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return np.stack([np.interp(knots, np.linspace(0, 1, len(values)), values) for values in light])
 
 
-def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+def learned(
+    dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int, clips_at: float = 1.0
+) -> ChannelMaps:
     """Maps between two exposures from their running histograms (3 x KNOTS + 1 each, of grids of so many cells).
 
     Where a level was seen the pictures decide, and `known`, the maps by the ratio of light, where it was not: the
@@ -144,7 +149,7 @@ def learned(dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cel
     curve or crosstalk needs no model.
     """
     blue, green, red = (
-        _learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells) for c in range(3)
+        _learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells, clips_at) for c in range(3)
     )
     return blue, green, red
 
@@ -153,7 +158,9 @@ def gained(one: ExposureMap, gain: float) -> ExposureMap:
     """The map of a brighter exposure whose encoded values are so many times as large."""
     knots = np.linspace(0, 1, KNOTS + 1)
     return ExposureMap(
-        np.minimum(one.brighter * gain, 1), np.asarray(np.interp(np.minimum(knots / gain, 1), knots, one.darker))
+        np.minimum(one.brighter * gain, 1),
+        np.asarray(np.interp(np.minimum(knots / gain, 1), knots, one.darker)),
+        one.clips_at,
     )
 
 
@@ -166,7 +173,8 @@ def balanced(maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> Channe
     out, and where much clips in only one of the exposures, there is nothing to compare.
     """
     brighter, level = np.stack([one.brighter for one in maps]), np.linspace(0, 1, KNOTS + 1)
-    expected, seen = under * (brighter < CLIPS), over * (level < CLIPS)
+    clips = CLIPS * maps[0].clips_at
+    expected, seen = under * (brighter < clips), over * (level < clips)
     counts = sorted((float(expected.sum()), float(seen.sum())))
     moving = max(2 * counts[0] - counts[1], 0.0) / (3 * cells)
     if moving == 0:
@@ -184,16 +192,18 @@ def near(one: ExposureMap, other: ExposureMap, most: float) -> ExposureMap:
         np.clip(curve, around - most, around + most)
         for curve, around in ((one.brighter, other.brighter), (one.darker, other.darker))
     )
-    return ExposureMap(brighter, darker)
+    return ExposureMap(brighter, darker, one.clips_at)
 
 
-def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float) -> ExposureMap:
+def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float, clips_at: float) -> ExposureMap:
     bright = bright * (dark.sum() / max(bright.sum(), 1e-9))  # one may have been seen once more than the other
-    matched = _between(dark, bright)
+    matched = _between(dark, bright, clips_at)
     if known is None:
         return matched
     return ExposureMap(
-        _blended(known.brighter, matched.brighter, dark, prior), _blended(known.darker, matched.darker, bright, prior)
+        _blended(known.brighter, matched.brighter, dark, prior),
+        _blended(known.darker, matched.darker, bright, prior),
+        clips_at,
     )
 
 

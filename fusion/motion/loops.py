@@ -67,7 +67,7 @@ class GridLoops(Protocol):
         """See dim_colour.tints."""
         ...
 
-    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+    def behind_clipping(self, reference: Grid, other: Grid, mask: Mask, clips_at: float = 1.0) -> Grid | None:
         """See saturation_fill.behind_clipping."""
         ...
 
@@ -89,7 +89,9 @@ class GridLoops(Protocol):
         """See temporal_noise.least_variance."""
         ...
 
-    def learned(self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int) -> ChannelMaps:
+    def learned(
+        self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int, clips_at: float = 1.0
+    ) -> ChannelMaps:
         """See intensity_mapping.learned."""
         ...
 

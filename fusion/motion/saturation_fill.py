@@ -14,7 +14,8 @@ from livemef.fusion.motion.ghost_mask import Grid, Mask
 Values = NDArray[np.floating[Any]]
 
 CLIP_START, CLIP_END = 0.95, 0.99
-"""Encoded values between which a pixel of the brighter exposure comes to be taken for clipped."""
+"""Parts of the encoded value at which exposures clip (`clips_at`) between which a pixel of the brighter one comes to be
+taken for clipped."""
 LEAST_FILL = 1e-3
 LIKE = 0.25
 """Part by which a pixel's values may differ from one moment to the other for it to be taken for the same thing."""
@@ -25,14 +26,14 @@ FARTHER = 0.02
 """Weight of each radius over the one before."""
 
 
-def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
+def behind_clipping(reference: Grid, other: Grid, mask: Mask, clips_at: float = 1.0) -> Grid | None:
     """The fill (LINES down or across x 3, encoded 0..1): what the darker exposure shows nearby where the brighter one
     clips and nothing moved; None if not needed.
 
     It stands for what has come into view there. The exposures are small pictures, the mask is of the grid.
     """
     mask = downscale.mean_cells(mask, *reference.shape[:2])
-    clips, replaced = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START,) * 3) == 0, mask > 0
+    clips, replaced = cv2.inRange(reference, (0.0, 0.0, 0.0), (CLIP_START * clips_at,) * 3) == 0, mask > 0
     if not (clips & replaced).any():
         return None
     known = (clips & ~replaced).view(np.uint8)
@@ -48,7 +49,7 @@ def behind_clipping(reference: Grid, other: Grid, mask: Mask) -> Grid | None:
     return np.asarray(cv2.cvtColor(total, cv2.COLOR_BGRA2BGR) / part, np.float32)
 
 
-def with_fill(made: Values, fill: Values, reference: Values, there: Values) -> Values:
+def with_fill(made: Values, fill: Values, reference: Values, there: Values, clips_at: float = 1.0) -> Values:
     """Values ... x 3 of the darker exposure, encoded 0..1, where the reference, the brighter one, may clip.
 
     made: estimated from the reference by the intensity mapping. there: the darker exposure itself, of another moment.
@@ -56,7 +57,7 @@ def with_fill(made: Values, fill: Values, reference: Values, there: Values) -> V
     (and would have clipped in the reference too) it is taken from there, else from the fill, limited by the channels
     that do not clip.
     """
-    clips = np.clip((reference - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
+    clips = np.clip((reference / clips_at - CLIP_START) / (CLIP_END - CLIP_START), 0, 1)
     bright = np.min(clips + (1 - clips) * made / np.maximum(fill, LEAST_FILL), axis=-1, keepdims=True)
     more = (there - made) / np.maximum(made, LEAST_FILL)
     differs = np.where(more < 0, -more, (1 - clips) * more)  # a channel that clips may have been brighter

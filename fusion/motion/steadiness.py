@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import intensity_mapping, registration
+from livemef.fusion.motion import clip_level, intensity_mapping, registration
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
@@ -86,6 +86,7 @@ class StreamMemory:
     seen: dict[int, Seen] = field(default_factory=dict)
     histograms: dict[int, Curve] = field(default_factory=dict)
     noise: dict[int, NoiseLevels] = field(default_factory=dict)
+    clips_at: float = 1.0
     mean: MeanLightness = field(default_factory=MeanLightness)
     colour: StreamMeans = field(default_factory=StreamMeans)
     _planes: dict[int, tuple[Planes, Planes]] = field(default_factory=dict)
@@ -109,7 +110,7 @@ class StreamMemory:
         self._step = NO_MOVE
 
     def _restart(self, key: tuple[Any, ...]) -> None:
-        self.seen, self.histograms, self.noise, self.mean = {}, {}, {}, MeanLightness()
+        self.seen, self.histograms, self.noise, self.mean, self.clips_at = {}, {}, {}, MeanLightness(), 1.0
         self._planes, self._pairs, self._moving, self._blinks = {}, {}, {}, {}
         self._observed, self._last, self._key = 0, -1, key
 
@@ -149,6 +150,13 @@ class StreamMemory:
         for index in sorted(range(len(views)), key=lambda exposure: place.frames[exposure]):
             if self._recalled(index, place.frames[index]) is None:
                 self._observe(index, place.frames[index], views[index], cell, loops)
+        if self._early or self._observed % LEARN_EVERY == 0:
+            *_, dark, bright = (self.histograms[index] for index in range(len(views)))
+            self.clips_at = clip_level.followed(self.clips_at, dark, bright)
+
+    @property
+    def _early(self) -> bool:
+        return self._observed < EARLY * len(self.seen)
 
     def _observe(self, index: int, frame: int, view: View, cell: float, loops: GridLoops) -> None:
         before, self._observed = self.seen.get(index), self._observed + 1
@@ -174,10 +182,9 @@ class StreamMemory:
     def maps(self, dark: int, bright: int, known: ChannelMaps | None, loops: GridLoops) -> ChannelMaps:
         """Between two exposures, learned anew every few frames. known: by the ratio of their light."""
         pair = self._pairs.get((dark, bright))
-        early = self._observed < EARLY * len(self.seen)
-        if pair is None or early or self._observed >= pair.learned + LEARN_EVERY:
+        if pair is None or self._early or self._observed >= pair.learned + LEARN_EVERY:
             cells = self.seen[dark].changed.size
-            maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells)
+            maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells, self.clips_at)
             noises = self.noise.get(dark), self.noise.get(bright)
             least = [loops.least_variance(one, *noises) for one in maps]
             pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
@@ -233,7 +240,7 @@ class StreamMemory:
             moving.dark = (1 - MOVING_FORGET) * moving.dark + under
             moving.bright = (1 - MOVING_FORGET) * moving.bright + over
         if self._observed >= moving.learned + LEARN_EVERY:
-            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * cells)
+            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * cells, self.clips_at)
             blue, green, red = (
                 intensity_mapping.near(one, of_all, MOST_ASTRAY) for one, of_all in zip(found, maps, strict=True)
             )

@@ -156,7 +156,7 @@ def compensation_for(shape, move=NO_MOVE, filled=True, seed=1):
     fill = rng.uniform(0, 1, coarse).astype(np.float32)
     maps = intensity_mapping.of_light_ratio(4.0)
     ratios = (maps.darker if filled else maps.brighter) ** np.array([[0.9], [1.0], [1.1]])  # a curve for each channel
-    planes = {"fill": fill} if filled else {"fill": None, "tints": 2 * fill, "clear": 0.7}
+    planes = {"fill": fill, "clips_at": 0.93} if filled else {"fill": None, "tints": 2 * fill, "clear": 0.7}
     return Compensation(move, mask, ratios, **planes)
 
 

@@ -195,8 +195,9 @@ def test_the_compiled_disagreement_beside_clipping_is_that_of_the_definition():
     over = np.clip(1.9 * under + rng.normal(0, 0.05, under.shape), 0, 1).astype(np.float32)
     maps = tuple(intensity_mapping.of_light_ratio(ratio) for ratio in (3.0, 3.5, 4.0))
     least = [np.full(KNOTS + 1, 1e-5)] * 3
-    for spoilt in (0.0, ghost_mask.SPOILT):
+    for spoilt, clips_at in ((0.0, 1.0), (ghost_mask.SPOILT, 1.0), (ghost_mask.SPOILT, 0.9)):
         allowed = ghost_mask.allowed_by_channel(under, over, maps, least, spoilt=spoilt)
+        allowed = replace(allowed, clips_at=clips_at)
         gate = np.zeros(under.shape[:2], np.float32)
         gate[10:30, 20:60] = 0.7
         for one in (None, gate):
