@@ -42,34 +42,48 @@ class PictureRing:
         self._segment = secrets.token_bytes(16)
         for slot in range(slots):
             self._ring.view(slot, (16,), np.uint8, 8)[:] = np.frombuffer(self._segment, np.uint8)
-        self._slot = 0
         self._generations = [0] * slots
-        self._advance(0)
+        self._slot = slots - 1
+        self._prepared = False
+        self.prepare()
 
     def room(self, like: Pixels) -> Pixels:
         """The next slot as a picture of the shape and dtype of `like`: the same memory until `put`."""
+        self.prepare()
         return self._ring.view(self._slot, like.shape, like.dtype, HEAD_BYTES)
 
     def put(self, payload: memoryview) -> bytes:
-        """Offer a picture, which is copied unless it lies in `room`. Returns the note for its readers, JSON."""
-        given, slot = np.frombuffer(payload, np.uint8), self._slot
-        place: NDArray[np.uint8] = self._ring.view(slot, given.shape, np.uint8, HEAD_BYTES)
+        """Offer a picture of the ring's size, which is copied unless it lies in `room`. Returns the note for its
+        readers, JSON. `prepare` is to be called when that has been sent.
+        """
+        self.prepare()
+        given = np.frombuffer(payload, np.uint8)
+        place: NDArray[np.uint8] = self._ring.view(self._slot, given.shape, np.uint8, HEAD_BYTES)
         if place.ctypes.data != given.ctypes.data:
             place[:] = given
-        self._advance(slot)
+        self._advance(self._slot)
+        self._prepared = False
+        return self._note
+
+    def prepare(self) -> None:
+        """Go on to the next slot, unless that has been done since the last picture.
+
+        A slot is so marked almost a frame before anything is written there: whatever the order in which another core
+        sees the two, it sees the mark long before the first new pixel.
+        """
+        if self._prepared:
+            return
+        self._prepared, self._slot = True, (self._slot + 1) % self._ring.slots
+        self._advance(self._slot)
         note = {
             "pid": os.getpid(),
             "fd": self._ring.fileno(),
             "segment": self._segment.hex(),
-            "offset": slot * self._ring.slot_bytes,
-            "generation": self._generations[slot],
-            "size": given.size,
+            "offset": self._slot * self._ring.slot_bytes,
+            "generation": self._generations[self._slot] + 1,
+            "size": self.size,
         }
-        # The next slot is marked now, a whole frame before anything is written there: whatever the order in which
-        # another core sees the two, it sees the mark long before the first new pixel.
-        self._slot = (slot + 1) % self._ring.slots
-        self._advance(self._slot)
-        return json.dumps(note, separators=(",", ":")).encode()
+        self._note = json.dumps(note, separators=(",", ":")).encode()
 
     def _advance(self, slot: int) -> None:
         """From being written (odd) to readable (even), or back."""

@@ -317,6 +317,7 @@ class Publisher:
         if ring is None:
             return False
         self._socket.send_multipart([(SHARED + topic).encode(), described, ring.put(payload)], zmq.NOBLOCK)
+        ring.prepare()
         return True
 
     def _send(self, topic: str, header: Header, described: bytes, pixels: Pixels) -> bool:

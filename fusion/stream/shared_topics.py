@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.kept_memory import KeptMemory
 from livemef.fusion.stream.picture_ring import HEAD_BYTES, SHARED, may_share
 from livemef.fusion.stream.wire import Part, WireError
 
@@ -92,8 +93,8 @@ class Segment:
     def _is_there(self, note: Note) -> bool:
         return int(self._head(note)[:8].view("<u8")[0]) == note.generation
 
-    def copy(self, note: Note) -> NDArray[np.uint8] | None:
-        """The picture's bytes; None if it is no longer there, or was written over while it was copied.
+    def copy(self, note: Note, memory: KeptMemory) -> NDArray[np.uint8] | None:
+        """The picture's bytes, in `memory`; None if it is no longer there, or was written over while it was copied.
 
         Raises WireError for a note that names what is outside.
         """
@@ -102,7 +103,8 @@ class Segment:
         if not self._is_there(note):
             return None
         begin = note.offset + HEAD_BYTES
-        pixels = self._bytes[begin : begin + note.size].copy()
+        pixels = memory.room(note.size)
+        np.copyto(pixels, self._bytes[begin : begin + note.size])
         # The note came through a system call, which orders memory; what was copied is older than this second look, as
         # far as a processor may reorder reads (hundreds of instructions; here lie thousands).
         return pixels if self._is_there(note) else None
@@ -122,6 +124,7 @@ class SharedTopics:
         """By topic, without its prefix."""
         self._last: dict[str, tuple[str, int]] = {}
         """Stream and number of the last picture of each topic that came by shared memory."""
+        self._memory = KeptMemory()
         self._heard_s = time.monotonic()
         self.overtaken = 0
 
@@ -194,7 +197,7 @@ class SharedTopics:
         if note.size > self._most_bytes:
             raise WireError(f"note of shared memory: {note.size} bytes are over the limit of {self._most_bytes}")
         held = self._segments.get(name.decode())
-        pixels = held.copy(note) if held is not None and held.name == note.segment else None
+        pixels = held.copy(note, self._memory) if held is not None and held.name == note.segment else None
         if pixels is None:
             self.overtaken += 1
             return None
@@ -211,3 +214,4 @@ class SharedTopics:
     def close(self) -> None:
         """Let go of the publisher's memory."""
         self._segments.clear()
+        self._memory.clear()

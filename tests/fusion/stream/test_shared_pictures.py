@@ -16,6 +16,7 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livemef.fusion.stream.kept_memory import KeptMemory
 from livemef.fusion.stream.picture_ring import SLOTS, PictureRing
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.shared_topics import Segment, read_note
@@ -43,7 +44,9 @@ def switched(publisher, subscriber, seq=0, topic="fused"):
 
 
 def put(ring, value, size):
-    return read_note(ring.put(np.full(size, value, np.uint8).data))
+    note = read_note(ring.put(np.full(size, value, np.uint8).data))
+    ring.prepare()
+    return note
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -137,7 +140,7 @@ def test_a_copy_is_what_was_put_or_nothing(reads):
     segment = Segment(put(ring, 0, 100))
     for number, ago in enumerate(reads):
         notes.append(put(ring, number, 100))
-        copied = segment.copy(notes[max(0, len(notes) - 1 - ago)])
+        copied = segment.copy(notes[max(0, len(notes) - 1 - ago)], KeptMemory())
         assert (copied is not None) == (min(ago, len(notes) - 1) < SLOTS - 1)
         assert copied is None or (copied == max(0, number - ago)).all()
     ring.close()
@@ -147,7 +150,7 @@ def test_a_copy_beside_a_writer_is_whole_or_nothing():
     size, notes, ended = 1 << 20, [], threading.Event()
     ring = PictureRing(size)
     notes.append(put(ring, 0, size))
-    segment = Segment(notes[0])
+    segment, memory = Segment(notes[0]), KeptMemory()
 
     def write():
         for number in range(1, 1500):
@@ -159,7 +162,7 @@ def test_a_copy_beside_a_writer_is_whole_or_nothing():
     whole = gone = 0
     while not ended.is_set():
         index = max(0, len(notes) - SLOTS + 1)  # the oldest that may still be there
-        copied = segment.copy(notes[index])
+        copied = segment.copy(notes[index], memory)
         whole, gone = whole + (copied is not None), gone + (copied is None)
         assert copied is None or (copied == index % 251).all()
     writer.join()
