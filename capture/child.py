@@ -7,6 +7,7 @@ never waits for its supervisor: a heartbeat that cannot be sent at once is dropp
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import select
@@ -116,7 +117,11 @@ class Lifeline:
             self._stopping = True
 
     def ready(self, **values: Any) -> None:
-        """Say, once, that work has begun; `values` describe what was opened."""
+        """Say, once, that work has begun; `values` describe what was opened.
+
+        What was loaded until then stays: garbage collections need not look at it again (20 ms each on two cores).
+        """
+        gc.freeze()
         self._send(Report("ready", values=values), LAST_REPORT_S)
 
     def beat(self, **values: Any) -> None:

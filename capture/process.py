@@ -69,7 +69,7 @@ class _Outbox:
         self._shape, self._dtype = (info.height, info.width, 3), np.dtype(info.dtype)
         slots = max(job.ring_slots, least_slots(exposures))
         self._mosaic_at = -(-info.height * info.width * 3 * self._dtype.itemsize // ALIGNMENT) * ALIGNMENT
-        self._mosaics = mosaics
+        self._mosaics, self._live = mosaics, info.paced == "realtime"
         room = info.height * info.width * MOSAIC_BYTES if mosaics else 0
         self._ring = Ring.create(slots, self._mosaic_at + room)
         self._pool = SlotPool[dict[str, Any]](slots)
@@ -99,22 +99,28 @@ class _Outbox:
             self._steps_done += bool(message.get("done"))
         if self._link.accept() or not self._link.connected:
             self._pool.release_all()
-        if self._link.connected:
-            for slot, note in self._pool.hand_over():
-                if not self._link.send({**note, "slot": slot}):
-                    self._pool.release(slot)
-                    self._not_sent += 1
+        self._hand_over()
         return self._link.connected
+
+    def _hand_over(self) -> None:
+        if not self._link.connected:
+            return
+        for slot, note in self._pool.hand_over():
+            if not self._link.send({**note, "slot": slot}):
+                self._pool.release(slot)
+                self._not_sent += 1
 
     def room(self) -> Pixels | None:
         """Memory for the next frame, so that `put` need not copy it; None without a consumer. See Room."""
-        if self._lent is None and self._link.connected:
+        if self._lent is None and self.attend():
             self._lent = self._pool.acquire()
         return None if self._lent is None else self._view(self._lent)
 
     def put(self, frame: Frame, counters: Mapping[str, int]) -> None:
         """Hand the frame over as soon as somebody can have it; it is copied unless it lies in `room`. Never waits."""
-        if not self.attend():
+        # `room` has attended before a live frame; one that is waited for must reach whoever is there now
+        attended = self._live and self._lent is not None and self._link.connected
+        if not attended and not self.attend():
             self._not_sent += 1
             return
         slot = self._pool.acquire() if self._lent is None else self._lent
@@ -130,6 +136,7 @@ class _Outbox:
             note["mosaic"] = mosaic_to_dict(frame.mosaic) | {"at": self._mosaic_at}
         self._pool.fill(slot, note)
         self._steps_done = 0
+        self._hand_over()
         self.attend()
 
     def _put_mosaic(self, slot: int, mosaic: Mosaic) -> None:

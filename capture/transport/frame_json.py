@@ -35,7 +35,7 @@ def record_to_dict(record: FrameRecord) -> Json:
     for name in ("measured", "requested"):
         data[name] = None if data[name] is None else exposure_to_dict(data[name])
     data["label_source"] = record.label_source.value
-    data["flags"] = [flag.name for flag in FrameFlag if flag and flag in record.flags]
+    data["flags"] = [flag.name for flag in FrameFlag if flag and flag in record.flags] if record.flags else []
     return data
 
 
