@@ -64,4 +64,5 @@ pixels += ["tone", "windows"]
 setup(
     ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels)
     + loops("livemef.engine._network", "engine/kernels", ["network", "processor"])
+    + [Extension("livemef.capture._sensor", ["capture/kernels/sensor.c"], extra_compile_args=FLAGS, optional=True)]
 )

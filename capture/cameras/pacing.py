@@ -31,14 +31,14 @@ class RenderLead:
 
     @property
     def ns(self) -> int:
-        """Half as long again as renderings of late took (median), and SPARE_NS; nanoseconds. As long as anybody waits,
+        """A quarter longer than renderings of late took (median), and SPARE_NS; nanoseconds. As long as anybody waits,
         while there was none.
 
         Not the longest: one that was slow because it met a fusion would let the next ones begin earlier, and meet it.
         """
         if not self._taken_ns:
             return 1 << 62
-        return 3 * sorted(self._taken_ns)[len(self._taken_ns) // 2] // 2 + SPARE_NS
+        return 5 * sorted(self._taken_ns)[len(self._taken_ns) // 2] // 4 + SPARE_NS
 
 
 def wait_for(due_ns: int, timeout_s: float, what: str, since_ns: int | None = None) -> None:

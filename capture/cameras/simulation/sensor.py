@@ -15,11 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.cameras.simulation.loops import Levels, Plane, Raw, SensorLoops, best_loops
 from livemef.capture.frame import Mosaic, Pixels
 from livemef.capture.srgb import encode
-
-Plane = NDArray[np.float32]
-Raw = NDArray[np.uint16]
 
 CFA = ((2, 1), (1, 0))
 """The colour filter array as BGR channel numbers: red, green / green, blue."""
@@ -85,8 +83,11 @@ class Sensor:
     larger. Noise comes from tiles made once, shifted for each frame.
     """
 
-    def __init__(self, model: SensorModel, height: int, width: int, seed: int) -> None:
+    def __init__(
+        self, model: SensorModel, height: int, width: int, seed: int, loops: SensorLoops | None = None
+    ) -> None:
         self.model = model
+        self._loops = loops or best_loops()
         self._seed = seed
         self._shape = (height, width)
         random = np.random.default_rng((seed, 0))
@@ -100,6 +101,7 @@ class Sensor:
         self.hot_pixels = hot_pixels(model.hot, height, width, seed)
         self._tone = tone_table(model)
         self._raw = np.empty(self._shape, np.uint16)
+        self._mosaic: NDArray[Any] = np.empty(self._shape, self._tone.dtype)
 
     def expose(self, bands: Iterable[tuple[int, Plane]], gain: float, frame: int, exposure_s: float = 0.0) -> Raw:
         """The raw frame (height x width, uint16, DN) of a mosaic of mean electrons; valid until the next call.
@@ -110,28 +112,31 @@ class Sensor:
         model, raw = self.model, self._raw
         top, left, read_top = np.random.default_rng((self._seed, 3, frame)).integers(0, _SPARE, 3)
         width = self._shape[1]
-        scale = model.dn_per_electron * gain
+        levels = Levels(model.full_well, model.dn_per_electron * gain, model.black, model.white)
         for row, electrons in bands:
             rows = slice(row, row + len(electrons))
-            np.multiply(electrons, self._response[rows], out=electrons)
-            for pixel in self.hot_pixels:
-                if row <= pixel.y < row + len(electrons):
-                    electrons[pixel.y - row, pixel.x] += pixel.electrons_per_s * exposure_s
-            deviation = cv2.sqrt(electrons)
-            noise = self._shot_noise[row + top :][: len(electrons), left : left + width]
-            cv2.accumulateProduct(deviation, noise, electrons)
-            cv2.threshold(electrons, model.full_well, 0, cv2.THRESH_TRUNC, dst=electrons)
+            response = self._response[rows]
+            if self.hot_pixels:
+                response = self._with_dark_current(electrons, row, exposure_s)
+            shot = self._shot_noise[row + top :][: len(electrons), left : left + width]
             read = self._read_noise[row + read_top :][: len(electrons)]
-            band = cv2.addWeighted(electrons, scale, read, scale, model.black, dst=raw[rows], dtype=cv2.CV_16U)
-            cv2.threshold(band, model.white, 0, cv2.THRESH_TRUNC, dst=raw[rows])
+            self._loops.raw_values(raw[rows], electrons, response, shot, read, levels)
         return raw
+
+    def _with_dark_current(self, electrons: Plane, row: int, exposure_s: float) -> Plane:
+        """Add the hot pixels' electrons to a band that begins at `row`. Returns the response that is left to apply."""
+        np.multiply(electrons, self._response[row : row + len(electrons)], out=electrons)
+        for pixel in self.hot_pixels:
+            if row <= pixel.y < row + len(electrons):
+                electrons[pixel.y - row, pixel.x] += pixel.electrons_per_s * exposure_s
+        return np.ones_like(electrons)
 
     def develop(self, raw: Raw, out: Pixels | None = None) -> Pixels:
         """The developed picture of a raw frame: BGR, encoded by the model's response, uint8 or uint16.
 
         out: memory for it, of its shape and dtype, used unless the response is linear.
         """
-        mosaic = _look_up(self._tone, raw)
+        mosaic = _look_up(self._tone, raw, self._mosaic)
         if self.model.response != "linear":
             return cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2BGR_EA, dst=out)
         # raw values must be kept, and this demosaicking loses those of the outermost pixels
@@ -196,9 +201,9 @@ def tone_table(model: SensorModel) -> NDArray[Any]:
     return np.asarray(codes, np.uint8 if model.bits == 8 else np.uint16)
 
 
-def _look_up(table: NDArray[Any], raw: Raw) -> NDArray[Any]:
+def _look_up(table: NDArray[Any], raw: Raw, out: NDArray[Any]) -> NDArray[Any]:
     try:
-        return np.asarray(cv2.LUT(raw, table))
+        return np.asarray(cv2.LUT(raw, table, dst=out))
     except cv2.error:
         # OpenCV 4 has tables for 8-bit pictures only
-        return np.asarray(table.take(raw))
+        return np.asarray(table.take(raw, out=out, mode="clip"))

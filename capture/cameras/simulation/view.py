@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.capture.cameras.simulation.loops import Plane, SensorLoops, best_loops
 from livemef.capture.cameras.simulation.motion import Path
 from livemef.capture.cameras.simulation.scene import Mover, Scene
-from livemef.capture.cameras.simulation.sensor import CFA, Plane
+from livemef.capture.cameras.simulation.sensor import CFA
 
 WELL_FILLS_IN_US = 16000.0
 """Radiance 1.0 fills a full well in this time."""
@@ -57,8 +58,16 @@ class Lamps:
 class View:
     """A scene in front of a sensor of height x width pixels (even) with a colour filter array."""
 
-    def __init__(self, scene: Scene, height: int, width: int, full_well: float, lamps: Lamps) -> None:
-        self._scene = scene
+    def __init__(
+        self,
+        scene: Scene,
+        height: int,
+        width: int,
+        full_well: float,
+        lamps: Lamps,
+        loops: SensorLoops | None = None,
+    ) -> None:
+        self._scene, self._loops = scene, loops or best_loops()
         self._height, self._width = height, width
         self._rate = full_well / WELL_FILLS_IN_US * 1e6
         self._lamps = lamps
@@ -81,13 +90,11 @@ class View:
             yield row, band
 
     def _gather(self, band: Plane, row: int, taps: Sequence[tuple[int, int, float]], factor: float) -> None:
-        for number, (y, x, weight) in enumerate(taps):
-            mosaic = self._mosaics[y % 2][x % 2]
-            part = mosaic[y + row : y + row + len(band), x : x + self._width]
-            if number == 0:
-                np.multiply(part, np.float32(weight * factor), out=band)
-            else:
-                cv2.scaleAdd(part, weight * factor, band, dst=band)
+        parts = []
+        for y, x, weight in taps:
+            part = self._mosaics[y % 2][x % 2][y + row : y + row + len(band), x : x + self._width]
+            parts.append((part, weight * factor))
+        self._loops.weighted_sum(band, parts)
 
     def _mover_patch(self, mover: Mover, layers: NDArray[np.float32], shutter: Shutter) -> _Patch | None:
         """The mover on the mosaic, blurred over the exposure, sheared by the rolling shutter; None if outside."""
