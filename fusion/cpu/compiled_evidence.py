@@ -209,7 +209,10 @@ class CompiledEvidence:
     def _learned(
         self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float, clips_at: float
     ) -> ExposureMap:
-        curves = [] if known is None else [np.ascontiguousarray(curve) for curve in (known.brighter, known.darker)]
+        curves = []
+        if known is not None:
+            brighter = known.brighter if clips_at == 1 else np.minimum(known.brighter, clips_at)
+            curves = [np.ascontiguousarray(curve) for curve in (brighter, known.darker)]
         data = [address(curve) if curves else None for curve in curves or (dark, bright)]
         found = np.empty((2, KNOTS + 1))
         limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, prior
@@ -227,6 +230,8 @@ class CompiledEvidence:
         data = address(under), address(over), addresses(curves), address(ghost_mask.LEVEL)
         if not self._grids.balanced_maps(byref(call), *data, address(found)):
             return maps
+        if clips_at < 1:
+            np.minimum(found[0], clips_at, out=found[0])
         blue, green, red = (ExposureMap(found[0, c], found[1, c], clips_at) for c in range(3))
         return blue, green, red
 

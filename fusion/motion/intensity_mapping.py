@@ -158,7 +158,7 @@ def gained(one: ExposureMap, gain: float) -> ExposureMap:
     """The map of a brighter exposure whose encoded values are so many times as large."""
     knots = np.linspace(0, 1, KNOTS + 1)
     return ExposureMap(
-        np.minimum(one.brighter * gain, 1),
+        np.minimum(one.brighter * gain, one.clips_at),
         np.asarray(np.interp(np.minimum(knots / gain, 1), knots, one.darker)),
         one.clips_at,
     )
@@ -201,7 +201,7 @@ def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float
     if known is None:
         return matched
     return ExposureMap(
-        _blended(known.brighter, matched.brighter, dark, prior),
+        _blended(np.minimum(known.brighter, clips_at), matched.brighter, dark, prior),
         _blended(known.darker, matched.darker, bright, prior),
         clips_at,
     )

@@ -5,14 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.fuser import CpuFuser
-from livemef.fusion.motion import clip_level
+from livemef.fusion.kernels.shared_library import compiled
+from livemef.fusion.motion import clip_level, intensity_mapping
 from livemef.fusion.motion.clip_level import LEAST, MOST, followed, found
 from livemef.fusion.motion.compensation import Moments
 from livemef.fusion.motion.intensity_mapping import KNOTS, histograms
+from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.steadiness import Place
 from livemef.fusion.settings import FusionSettings
 from tests.fusion.brackets import Curve
+
+needs_compiled = pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
 
 
 def scene(top=3.0, seed=1):
@@ -97,3 +102,14 @@ def reddest_sky(monkeypatch, level=None):
 def test_sky_that_clips_at_235_gets_no_coloured_specks_where_things_move(monkeypatch):
     with_it = reddest_sky(monkeypatch)
     assert with_it < 0.7 * reddest_sky(monkeypatch, level=1.0)
+
+
+@pytest.mark.parametrize("loops", [DefinedLoops, pytest.param(CompiledLoops, marks=needs_compiled)])
+def test_nothing_is_mapped_above_the_value_at_which_exposures_clip(loops):
+    """The known ratio of light would, through sRGB, where the pictures have shown little: sky in a first bracket."""
+    dark, bright = (histograms(taken(scene(), gain, 0.86, noise=0)) for gain in (1 / 8, 1.0))
+    known = (intensity_mapping.of_light_ratio(8.0),) * 3
+    few = loops().learned(dark, bright, known, 10**6, 0.86)
+    assert max(one.brighter.max() for one in few) < 0.862
+    lit = loops().balanced(few, dark, np.roll(bright, 50, axis=1), 6000)
+    assert max(one.brighter.max() for one in lit) < 0.862
