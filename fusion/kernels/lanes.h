@@ -26,9 +26,11 @@
 typedef float F __attribute__((vector_size(4 * LANES)));
 typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t Bits __attribute__((vector_size(4 * LANES)));
+typedef int32_t UnalignedBits __attribute__((vector_size(4 * LANES), aligned(4)));
 
 LANES_FN F every(float x) { return x - (F){0}; }
 LANES_FN F load(const float *p) { return *(const Unaligned *)p; }
+LANES_FN Bits load_bits(const int32_t *p) { return *(const UnalignedBits *)p; }
 LANES_FN void store(float *p, F x) { *(Unaligned *)p = x; }
 
 /* A smooth function: a polynomial for each piece of its range. The leading bits of x, a float, are the piece's number, so that
@@ -46,20 +48,25 @@ LANES_FN void store(float *p, F x) { *(Unaligned *)p = x; }
 #define DEGREE 2
 typedef float Terms[FINE_DEGREE + 1][PIECES]; /* lowest power first; a piece's place is its number modulo PIECES */
 
-/* least, most: of two; rough_reciprocal: 1/x within 1.5 2^-12 of it or better; piece_of, term: see piecewise */
+/* least, most: of two; rough_reciprocal: 1/x within 1.5 2^-12 of it or better; piece_of: see piecewise; pieces: of these numbers,
+ * 0..PIECES-1; term: of PIECES floats those of the pieces */
 #if LANES == 16
 typedef __m512i Piece;
 LANES_FN F least(F a, F b) { return _mm512_min_ps(a, b); }
 LANES_FN F most(F a, F b) { return _mm512_max_ps(a, b); }
 LANES_FN F rough_reciprocal(F x) { return _mm512_rcp14_ps(x); }
+LANES_FN int any_above(F x, float limit) { return _mm512_cmp_ps_mask(x, every(limit), _CMP_GT_OQ) != 0; }
 LANES_FN Piece piece_of(F x) { return _mm512_srli_epi32((__m512i)x, PIECE_SHIFT); }
+LANES_FN Piece pieces(Bits numbers) { return (Piece)numbers; }
 LANES_FN F term(const float *terms, Piece piece) { return _mm512_permutexvar_ps(piece, _mm512_loadu_ps(terms)); }
 #elif LANES == 8
 typedef __m256i Piece;
 LANES_FN F least(F a, F b) { return _mm256_min_ps(a, b); }
 LANES_FN F most(F a, F b) { return _mm256_max_ps(a, b); }
 LANES_FN F rough_reciprocal(F x) { return _mm256_rcp_ps(x); }
+LANES_FN int any_above(F x, float limit) { return _mm256_movemask_ps(_mm256_cmp_ps(x, every(limit), _CMP_GT_OQ)) != 0; }
 LANES_FN Piece piece_of(F x) { return _mm256_srli_epi32((__m256i)x, PIECE_SHIFT); }
+LANES_FN Piece pieces(Bits numbers) { return (Piece)numbers; }
 LANES_FN F term(const float *terms, Piece piece) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(terms), piece); }
 #else
 typedef uint8x16_t Piece; /* places of its bytes */
@@ -71,11 +78,13 @@ LANES_FN F rough_reciprocal(F x) /* the estimate, within 2^-8, and one step */
     return (F)vmulq_f32(r, vrecpsq_f32(v, r));
 }
 
-LANES_FN Piece piece_of(F x)
+LANES_FN int any_above(F x, float limit) { return vmaxvq_f32((float32x4_t)x) > limit; }
+LANES_FN Piece pieces(Bits numbers)
 {
-    uint32x4_t number = vandq_u32(vshrq_n_u32((uint32x4_t)x, PIECE_SHIFT), vdupq_n_u32(PIECES - 1));
-    return (uint8x16_t)vaddq_u32(vmulq_n_u32(number, 0x04040404u), vdupq_n_u32(0x03020100u));
+    return (uint8x16_t)vaddq_u32(vmulq_n_u32((uint32x4_t)numbers, 0x04040404u), vdupq_n_u32(0x03020100u));
 }
+
+LANES_FN Piece piece_of(F x) { return pieces((Bits)vandq_u32(vshrq_n_u32((uint32x4_t)x, PIECE_SHIFT), vdupq_n_u32(PIECES - 1))); }
 
 LANES_FN F term(const float *terms, Piece piece)
 {

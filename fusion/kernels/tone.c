@@ -2,9 +2,10 @@
  * formulas as fuse_rows in pixels.c, which does all the rest; for vectors of AVX-512, AVX2 or NEON, from the codes to the codes in
  * the first-level cache.
  *
- * A tile is TILE columns by the rows that lie between two rows of small pixels; the planes that steer it are widened once. Each of
- * its rows goes through a few short loops: in one long loop a vector's chain of operations would leave the processor nothing to do
- * beside it. Colours are in codes. No result depends on how rows are cut into calls.
+ * A tile is TILE columns by the rows of a band; the planes that steer it are widened once for each small row. Each of its rows goes
+ * through a few short loops: in one long loop a vector's chain of operations would leave the processor nothing to do beside it,
+ * and in many its results would wait to be written and read again. Colours are in codes. No result depends on how rows are cut
+ * into calls.
  */
 #include "job.h"
 #include "lanes.h"
@@ -26,8 +27,7 @@ int32_t tone_terms(void) { return FINE_DEGREE + 1; }
 #define TILE 128
 #define ALIGNED _Alignas(64) /* a vector that lies across two cache lines costs a third more */
 #define ROOM (TILE + LANES)  /* floats of a plane of a tile's steering: whole vectors are written */
-#define AHEAD 5              /* so many rows of a tile, a microsecond or two, before it is needed memory is asked for */
-#define BAND 16              /* rows at most that are done together where small pixels are large */
+#define BAND 16              /* rows that are done together, tile by tile */
 
 typedef struct {
     float offset, factor; /* offset + factor x, not limited */
@@ -87,14 +87,11 @@ typedef struct {
 } Tones;
 
 typedef struct {
-    Plane least_f;                 /* below which the pixel is not darkened */
     Plane f, luma;                 /* the fused ones */
     Plane reached[QUICK_MOST - 1]; /* how far f is on the way from an exposure to the next */
     Plane share[QUICK_MOST];       /* of each exposure; in all `shoulder` */
     Plane step[QUICK_MOST];        /* factor on an exposure's odds, or its part that drift does not change, and */
     Plane drifted[QUICK_MOST - 1]; /* that which it does */
-    Plane far[QUICK_MOST - 1];     /* 1 - reached, and times the ratio of the two lumas' odds; where something clips */
-    Plane lumas[QUICK_MOST - 1];
 } Mix;
 
 LANES_FN F held(F x, float low, float high) { return least(most(x, every(low)), every(high)); }
@@ -107,44 +104,56 @@ LANES_FN F luma_of(const Numbers *k, F blue, F green, F red)
 
 LANES_FN F largest_of(const Tones *t, int32_t i) { return most(most(load(t->bgr[0] + i), load(t->bgr[1] + i)), load(t->bgr[2] + i)); }
 
-/* Whether a channel of some pixel clips, in part at least. */
-LANES_FN int tones(const Numbers *k, int fine, int32_t count, Tones *restrict t)
+/* A row of all exposures as of the reference's moment, and the same row of the next band as it is in memory. */
+typedef struct {
+    const void *now[QUICK_MOST], *ahead[QUICK_MOST];
+} Rows;
+
+/* Ask for a group's memory: a tile's rows lie too far apart for the processor to guess it. */
+LANES_FN void fetch(const void *row, int bytes, int32_t pixel)
 {
-    F peak = every(0);
+    for (int32_t i = 0; i < bytes; i++) /* a group has 48 or 96 bytes */
+        __builtin_prefetch((const char *)row + 3 * bytes * pixel + 64 * i);
+}
+
+/* The row's pixels from x on. clips: of each vector, whether a channel of some pixel clips, in part at least, in this exposure or
+ * in one before; NULL: not asked. */
+LANES_FN void tones(const Numbers *k, int bytes, const void *row, const void *ahead, int32_t x, int32_t count, Tones *restrict t,
+                    uint8_t *clips)
+{
     for (int32_t i = 0; i < count; i += LANES) {
+        if (i % GROUP == 0) {
+            read_group(row, bytes, x + i, t->bgr[0] + i, ROOM);
+            fetch(ahead, bytes, x + i);
+        }
         F luma = luma_of(k, load(t->bgr[0] + i), load(t->bgr[1] + i), load(t->bgr[2] + i));
-        F f = piecewise(k->curves->f_of_luma, on(k->curves->luma_place, luma), fine), largest = largest_of(t, i);
-        peak = most(peak, largest);
+        F f = piecewise(k->curves->f_of_luma, on(k->curves->luma_place, luma), bytes > 1), largest = largest_of(t, i);
+        if (clips)
+            clips[i / LANES] |= (uint8_t)any_above(largest, k->clip_start);
         store(t->luma + i, luma);
         store(t->f + i, f);
         store(t->trust + i, held(on(k->dark, f), k->dark_floor, 1) * held(on(k->clip, largest), k->clip_floor, 1));
     }
-    int clips = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        clips |= peak[lane] > k->clip_start;
-    return clips;
 }
 
-/* See least_f in pixels.h. */
-LANES_FN void colour_floor(const Numbers *k, int fine, int32_t count, const Tones *restrict brightest, Mix *restrict m)
-{
-    for (int32_t i = 0; i < count; i += LANES) {
-        F grey = load(brightest->luma + i) * reciprocal(most(largest_of(brightest, i), every(k->least_code)), fine);
-        F part = k->colour_floor - k->colour_floor * grey;
-        store(m->least_f + i, part * (load(brightest->f + i) - k->black_f) + k->black_f);
-    }
-}
-
-/* A tile's steering planes, and the row's place between the small rows. */
+/* A tile's steering planes of the small rows above and below, and how far the row is on the way between them. */
 typedef struct {
-    const float *planes;
-    int32_t count;
+    const float *above, *below;
     float down;
 } Steering;
 
 LANES_FN F steered(const Steering *s, int plane, int32_t i)
 {
-    return load(s->planes + plane * ROOM + i) + s->down * load(s->planes + (s->count + plane) * ROOM + i);
+    F above = load(s->above + plane * ROOM + i);
+    return above + s->down * (load(s->below + plane * ROOM + i) - above);
+}
+
+/* See least_f in pixels.h. */
+LANES_FN F colour_floor(const Numbers *k, int fine, const Tones *brightest, int32_t i)
+{
+    F grey = load(brightest->luma + i) * reciprocal(most(largest_of(brightest, i), every(k->least_code)), fine);
+    F part = k->colour_floor - k->colour_floor * grey;
+    return part * (load(brightest->f + i) - k->black_f) + k->black_f;
 }
 
 LANES_FN void lightness(const Numbers *k, int n, int fine, int32_t count, const Tones *restrict t, const Steering *s, Mix *restrict m)
@@ -154,7 +163,7 @@ LANES_FN void lightness(const Numbers *k, int n, int fine, int32_t count, const 
         UNROLLED
         for (int j = 0; j < n; j++)
             f += steered(s, j, i) * load(t[j].f + i);
-        f = most(least(f, every(1)), load(m->least_f + i));
+        f = most(least(f, every(1)), colour_floor(k, fine, t + n - 1, i));
         store(m->f + i, f);
         store(m->luma + i, piecewise(k->curves->luma_of_f, on(k->curves->f_place, f), fine));
     }
@@ -206,87 +215,82 @@ LANES_FN void steps(const Numbers *k, int n, int fine, int32_t count, const Tone
     }
 }
 
-/* What clipped_gain needs, of an exposure, which clips somewhere, and the one before it. */
-LANES_FN void lumas(const Numbers *k, int fine, int32_t count, const Tones *restrict t, const Plane *restrict reached, Plane *restrict far,
-                    Plane *restrict ratio)
+/* The factors on the odds of the channels that may clip, of the exposure after t: see clipped_gain in pixels.h. */
+LANES_FN void clipped_factors(const Numbers *k, int fine, const Tones *t, F reached, int32_t i, F *factors)
 {
-    for (int32_t i = 0; i < count; i += LANES) {
-        F dark = held(load(t[0].luma + i), k->luma_low, k->luma_high), luma = held(load(t[1].luma + i), k->luma_low, k->luma_high);
-        F rest = 1.0f - load(*reached + i);
-        store(*far + i, rest);
-        store(*ratio + i, rest * luma * (k->shoulder - dark) * reciprocal(dark * (k->shoulder - luma), fine));
+    F below = held(load(t[0].luma + i), k->luma_low, k->luma_high), luma = held(load(t[1].luma + i), k->luma_low, k->luma_high);
+    F far = 1.0f - reached, lumas = far * luma * (k->shoulder - below) * reciprocal(below * (k->shoulder - luma), fine);
+    UNROLLED
+    for (int c = 0; c < 3; c++) {
+        F dark = load(t[0].bgr[c] + i), code = load(t[1].bgr[c] + i), high = most(code, every(k->clip_start));
+        F ratio = dark * (k->shoulder - high) * reciprocal((k->shoulder - dark) * high, fine);
+        F gain = most(lumas * ratio - k->clipped_from * far, every(0));
+        factors[c] = held(on(k->clipped, code), 0, 1) * held(on(k->seen, dark), 0, 1) * gain + 1.0f;
     }
-}
-
-/* The factor on the odds of a channel that may clip, of the exposure after j: see clipped_gain in pixels.h. */
-LANES_FN F clipped_factor(const Numbers *k, int fine, const Tones *t, const Mix *m, int j, int c, int32_t i)
-{
-    F dark = load(t[j].bgr[c] + i), code = load(t[j + 1].bgr[c] + i), high = most(code, every(k->clip_start));
-    F ratio = dark * (k->shoulder - high) * reciprocal((k->shoulder - dark) * high, fine);
-    F gain = most(load(m->lumas[j] + i) * ratio - k->clipped_from * load(m->far[j] + i), every(0));
-    return held(on(k->clipped, code), 0, 1) * held(on(k->seen, dark), 0, 1) * gain + 1.0f;
 }
 
 /* Each exposure after its step, in the mixture; then grey until it has the fused luma. Not yet held within the codes. */
-LANES_FN void colours(const Numbers *k, int n, int fine, int clips, int32_t count, const Tones *restrict t, const Steering *s,
-                      const Mix *restrict m, Plane *restrict out)
+LANES_FN void colours(const Numbers *k, int n, int fine, int clips, const Tones *restrict t, const Steering *s, const Mix *restrict m,
+                      int32_t i, F *mixed)
 {
-    for (int32_t i = 0; i < count; i += LANES) {
-        F mixed[3];
+    UNROLLED
+    for (int j = 0; j < n; j++) {
+        F step = load(m->step[j] + i), share = load(m->share[j] + i), factors[3];
+        if (clips && j)
+            clipped_factors(k, fine, t + j - 1, load(m->reached[j - 1] + i), i, factors);
         UNROLLED
-        for (int c = 0; c < 3; c++)
-            UNROLLED
-            for (int j = 0; j < n; j++) {
-                F step = load(m->step[j] + i), code = load(t[j].bgr[c] + i);
-                if (j < n - 1)
-                    step += load(m->drifted[j] + i) * steered(s, DRIFTS(n) + 3 * j + c, i);
-                if (clips && j)
-                    step *= clipped_factor(k, fine, t, m, j - 1, c, i);
-                F over = step * code, part = over * reciprocal((k->shoulder - code) + over, fine);
-                mixed[c] = j ? mixed[c] + load(m->share[j] + i) * part : load(m->share[j] + i) * part;
-            }
-        F missing = load(m->luma + i) - luma_of(k, mixed[0], mixed[1], mixed[2]);
-        UNROLLED
-        for (int c = 0; c < 3; c++)
-            store(out[c] + i, mixed[c] + missing);
+        for (int c = 0; c < 3; c++) {
+            F own = step, code = load(t[j].bgr[c] + i);
+            if (j < n - 1)
+                own += load(m->drifted[j] + i) * steered(s, DRIFTS(n) + 3 * j + c, i);
+            if (clips && j)
+                own *= factors[c];
+            F over = own * code, part = over * reciprocal((k->shoulder - code) + over, fine);
+            mixed[c] = j ? mixed[c] + share * part : share * part;
+        }
     }
+    F missing = load(m->luma + i) - luma_of(k, mixed[0], mixed[1], mixed[2]);
+    UNROLLED
+    for (int c = 0; c < 3; c++)
+        mixed[c] += missing;
 }
 
 /* `count`, whole groups, of pixels from column x of the rows on. */
-LANES_FN void tile_row(const Numbers *k, int n, int bytes, const void *const *rows, int32_t x, const Steering *s, int32_t count, void *out)
+LANES_FN void tile_row(const Numbers *k, int n, int bytes, const Rows *rows, int32_t x, const Steering *s, int32_t count, void *out)
 {
     ALIGNED Tones t[QUICK_MOST];
     ALIGNED Mix m;
-    ALIGNED Plane fused[3];
-    int fine = bytes > 1, clips = 0;
+    uint8_t clips[TILE / LANES] = {0};
+    int fine = bytes > 1;
+    for (int32_t i = 0; i < count; i += GROUP) /* else the results wait for it, and what comes after them */
+        fetch(out, bytes, x + i);
     UNROLLED
-    for (int j = 0; j < n; j++) {
-        for (int32_t i = 0; i < count; i += GROUP)
-            read_group(rows[j], bytes, x + i, t[j].bgr[0] + i, ROOM);
-        int some = tones(k, fine, count, t + j);
-        clips |= j && some;
-    }
-    colour_floor(k, fine, count, t + n - 1, &m);
+    for (int j = 0; j < n; j++)
+        tones(k, bytes, rows->now[j], rows->ahead[j], x, count, t + j, j ? clips : NULL);
     lightness(k, n, fine, count, t, s, &m);
     shares(k, n, fine, count, t, s, &m);
     steps(k, n, fine, count, t, &m);
-    if (clips) {
-        UNROLLED
-        for (int j = 0; j < n - 1; j++)
-            lumas(k, fine, count, t + j, m.reached + j, m.far + j, m.lumas + j);
-        colours(k, n, fine, 1, count, t, s, &m, fused);
-    } else {
-        colours(k, n, fine, 0, count, t, s, &m, fused);
+    for (int32_t i = 0; i < count; i += GROUP) {
+        ALIGNED float fused[3][GROUP];
+        for (int32_t v = 0; v < GROUP; v += LANES) {
+            F mixed[3];
+            if (clips[(i + v) / LANES])
+                colours(k, n, fine, 1, t, s, &m, i + v, mixed);
+            else
+                colours(k, n, fine, 0, t, s, &m, i + v, mixed);
+            UNROLLED
+            for (int c = 0; c < 3; c++)
+                store(fused[c] + v, mixed[c]);
+        }
+        write_group(fused[0], GROUP, bytes, x + i, out);
     }
-    for (int32_t i = 0; i < count; i += GROUP)
-        write_group(fused[0] + i, ROOM, bytes, x + i, out);
 }
 
-typedef void TileRow(const Numbers *, const void *const *rows, int32_t x, const Steering *, int32_t count, void *out);
+typedef void TileRow(const Numbers *, const Rows *, int32_t x, const Steering *, int32_t count, void *out);
 
 #define TILE_ROW(n, bytes)                                                                                                          \
-    static __attribute__((noinline)) void tile_row_##n##_##bytes(const Numbers *k, const void *const *rows, int32_t x,              \
-                                                                 const Steering *s, int32_t count, void *out)                       \
+    static __attribute__((noinline)) void tile_row_##n##_##bytes(const Numbers *k, const Rows *rows, int32_t x, const Steering *s,  \
+                                                                 int32_t count, void *out)                                          \
     {                                                                                                                               \
         tile_row(k, n, bytes, rows, x, s, count, out);                                                                              \
     }
@@ -301,9 +305,12 @@ static TileRow *const TILE_ROWS[2][QUICK_MOST - 1] = {{tile_row_2_1, tile_row_3_
 
 /* ---- tiles ---- */
 
+/* Where the columns of pixels, in whole vectors, lie between small columns. */
 typedef struct {
-    float *along;    /* of each column, how far it is on the way from one small column to the next */
-    int32_t *starts; /* see lay_out */
+    float *along;             /* how far on the way from the left one to the right one */
+    int32_t *firsts;          /* a small column for each vector */
+    int32_t *lefts, *rights;  /* counted from there */
+    int close;                /* those of each vector lie so close together that `term` finds them */
 } Columns;
 
 /* What all calls of a job have in common, and what this one has. */
@@ -314,52 +321,53 @@ typedef struct {
     Columns columns;
     Shares shares[QUICK_MOST];           /* of exposures that motion changes */
     void *room[QUICK_MOST];              /* rows of them for a band */
-    const void *rows[BAND][QUICK_MOST];  /* of a band, of each exposure at the reference's moment */
+    Rows rows[BAND];                     /* of a band */
 } Pass;
+
+static int32_t lesser(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static int32_t pixel_bytes(const Job *job) { return 3 * job->inputs->picture.bytes_per_sample; }
 
 /* `count` pixels that are no whole number of groups: the last group is done in room of its own. */
-static void tile_row_of_any_width(const Pass *pass, const void *const *rows, int32_t x, const Steering *s, int32_t count, void *out)
+static void tile_row_of_any_width(const Pass *pass, int32_t index, int32_t x, const Steering *s, int32_t count, void *out)
 {
     int32_t whole = count / GROUP * GROUP, rest = count - whole, n = pass->job->count;
     ALIGNED uint8_t room[QUICK_MOST + 1][6 * GROUP];
-    const void *last[QUICK_MOST];
+    const Rows *rows = pass->rows + index;
+    Rows last;
     size_t start = (size_t)(x + whole) * (size_t)pixel_bytes(pass->job), bytes = (size_t)rest * (size_t)pixel_bytes(pass->job);
     for (int32_t j = 0; rest && j < n; j++) { /* read before anything is written: `out` may be one of the exposures */
         memset(room[j], 0, sizeof room[j]);
-        last[j] = memcpy(room[j], (const uint8_t *)rows[j] + start, bytes);
+        last.ahead[j] = last.now[j] = memcpy(room[j], (const uint8_t *)rows->now[j] + start, bytes);
     }
     if (whole)
         pass->tile_row(&pass->numbers, rows, x, s, whole, out);
     if (rest) {
-        Steering further = {s->planes + whole, s->count, s->down};
-        pass->tile_row(&pass->numbers, last, 0, &further, GROUP, room[QUICK_MOST]);
+        Steering further = {s->above + whole, s->below + whole, s->down};
+        pass->tile_row(&pass->numbers, &last, 0, &further, GROUP, room[QUICK_MOST]);
         memcpy((uint8_t *)out + start, room[QUICK_MOST], bytes);
     }
 }
 
-/* Columns x..x+count between the small rows `first` and the next: planes above, then the steps to those below. */
-static void widen(const Pass *pass, int32_t first, int32_t x, int32_t count, float *wide)
+/* Planes of a small row at the columns x..x+count. */
+LANES_FN void widen(const Columns *columns, int close, const float *planes, int32_t count, int32_t small, int32_t x, int32_t end,
+                    float *wide)
 {
-    const Job *job = pass->job;
-    const int32_t *starts = pass->columns.starts;
-    int32_t small = job->small_width, planes = job->planes, second = first + 1 < job->small_height ? first + 1 : first;
-    const float *above = job->steering + (size_t)first * planes * small, *below = job->steering + (size_t)second * planes * small;
-    float along;
-    int32_t left = between(x, job->inputs->picture.width, small, &along);
-    for (; left < small && starts[left] < x + count; left++) {
-        int32_t right = left + 1 < small ? left + 1 : left, from = starts[left] > x ? starts[left] : x;
-        int32_t to = starts[left + 1] < x + count ? starts[left + 1] : x + count;
-        for (int p = 0; p < planes; p++) {
-            float low = above[p * small + left], step = above[p * small + right] - low;
-            float low2 = below[p * small + left] - low, step2 = below[p * small + right] - below[p * small + left] - step;
-            float *up = wide + p * ROOM - x, *steps = wide + (planes + p) * ROOM - x;
-            for (int32_t i = from; i < to; i += LANES) { /* the next small column's overwrites what is too much */
-                F part = load(pass->columns.along + i);
-                store(up + i, low + part * step);
-                store(steps + i, low2 + part * step2);
+    for (int32_t i = x; i < end; i += LANES) {
+        Bits lefts = load_bits(columns->lefts + i), rights = load_bits(columns->rights + i);
+        Piece low_place = pieces(lefts), high_place = pieces(rights);
+        const float *plane = planes + columns->firsts[i / LANES];
+        float *out = wide + i - x;
+        F along = load(columns->along + i), low = every(0), high = every(0);
+        for (int32_t p = 0; p < count; p++, plane += small, out += ROOM) {
+            if (close) {
+                low = term(plane, low_place);
+                high = term(plane, high_place);
+            } else {
+                for (int lane = 0; lane < LANES; lane++)
+                    low[lane] = plane[lefts[lane]], high[lane] = plane[rights[lane]];
             }
+            store(out, low + along * (high - low));
         }
     }
 }
@@ -377,62 +385,97 @@ static const void *exposure_row(Pass *pass, int32_t j, int32_t y, int32_t index,
 /* Rows of all exposures, from the reference outward. */
 static void take_rows(Pass *pass, int32_t first, int32_t end)
 {
-    int32_t n = pass->job->count, reference = pass->job->reference;
-    for (int32_t y = first; y < end; y++) {
-        const void **rows = pass->rows[y - first];
-        rows[reference] = row_of(&pass->job->inputs[reference].picture, y);
-        for (int32_t j = reference - 1; j >= 0; j--)
-            rows[j] = exposure_row(pass, j, y, y - first, rows[j + 1]);
-        for (int32_t j = reference + 1; j < n; j++)
-            rows[j] = exposure_row(pass, j, y, y - first, rows[j - 1]);
-    }
-}
-
-/* A tile's rows lie too far apart for the processor to guess which memory comes next: of row y, columns x..x+count. */
-static void fetch(const Pass *pass, const void *const *rows, int32_t x, int32_t count, const void *out)
-{
-    int32_t start = x * pixel_bytes(pass->job), end = (x + count) * pixel_bytes(pass->job);
-    for (int32_t i = start; i < end; i += 64) {
-        for (int32_t j = 0; j < pass->job->count; j++)
-            __builtin_prefetch((const char *)rows[j] + i);
-        __builtin_prefetch((const char *)out + i, 1);
-    }
-}
-
-static void fuse_band(const Pass *pass, int32_t small_row, int32_t top, int32_t bottom)
-{
-    ALIGNED float wide[2 * STEERING(QUICK_MOST) * ROOM];
     const Job *job = pass->job;
-    int32_t width = job->inputs->picture.width, rows = bottom - top;
+    int32_t n = job->count, reference = job->reference, lowest = job->inputs->picture.height - 1;
+    for (int32_t y = first; y < end; y++) {
+        Rows *rows = pass->rows + y - first;
+        rows->now[reference] = row_of(&job->inputs[reference].picture, y);
+        for (int32_t j = reference - 1; j >= 0; j--)
+            rows->now[j] = exposure_row(pass, j, y, y - first, rows->now[j + 1]);
+        for (int32_t j = reference + 1; j < n; j++)
+            rows->now[j] = exposure_row(pass, j, y, y - first, rows->now[j - 1]);
+        for (int32_t j = 0; j < n; j++)
+            rows->ahead[j] = row_of(&job->inputs[j].picture, lesser(y + BAND, lowest));
+    }
+}
+
+/* Of a tile: each small row lies in the place of its parity, until it is the turn of the one after next. */
+typedef struct {
+    ALIGNED float planes[2][STEERING(QUICK_MOST) * ROOM];
+    int32_t rows[2];
+} Wide;
+
+static void widen_row(const Pass *pass, int32_t row, int32_t x, int32_t end, float *wide)
+{
+    const Job *job = pass->job;
+    int32_t small = job->small_width;
+    const float *planes = job->steering + (size_t)row * job->planes * small;
+    if (pass->columns.close)
+        widen(&pass->columns, 1, planes, job->planes, small, x, end, wide);
+    else
+        widen(&pass->columns, 0, planes, job->planes, small, x, end, wide);
+}
+
+static const float *wide_row(const Pass *pass, Wide *wide, int32_t row, int32_t x, int32_t count)
+{
+    int place = row & 1;
+    if (wide->rows[place] != row)
+        widen_row(pass, row, x, x + count, wide->planes[place]);
+    wide->rows[place] = row;
+    return wide->planes[place];
+}
+
+static void fuse_band(const Pass *pass, int32_t top, int32_t bottom)
+{
+    Wide wide;
+    const Job *job = pass->job;
+    int32_t width = job->inputs->picture.width;
     for (int32_t x = 0; x < width; x += TILE) {
-        int32_t count = width - x < TILE ? width - x : TILE;
-        widen(pass, small_row, x, count, wide);
+        int32_t count = lesser(width - x, TILE);
+        wide.rows[0] = wide.rows[1] = -1;
         for (int32_t y = top; y < bottom; y++) {
-            Steering steering = {wide, job->planes, 0};
-            between(y, job->inputs->picture.height, job->small_height, &steering.down);
-            int32_t ahead = y - top + AHEAD, row = ahead % rows, next = x + ahead / rows * TILE;
-            if (next < width)
-                fetch(pass, pass->rows[row], next, width - next < TILE ? width - next : TILE, (char *)job->out + (top + row) * job->out_stride);
-            tile_row_of_any_width(pass, pass->rows[y - top], x, &steering, count, (char *)job->out + y * job->out_stride);
+            Steering steering;
+            int32_t small = between(y, job->inputs->picture.height, job->small_height, &steering.down);
+            steering.above = wide_row(pass, &wide, small, x, count);
+            steering.below = wide_row(pass, &wide, lesser(small + 1, job->small_height - 1), x, count);
+            tile_row_of_any_width(pass, y - top, x, &steering, count, (char *)job->out + y * job->out_stride);
         }
     }
 }
 
 /* ---- a call ---- */
 
+static int place_columns(Columns *columns, int32_t width, int32_t small)
+{
+    int32_t room = (width + LANES - 1) / LANES * LANES, last = small - 1;
+    columns->along = malloc((size_t)room * (sizeof(float) + 3 * sizeof(int32_t)));
+    if (!columns->along)
+        return 1;
+    columns->lefts = (int32_t *)(columns->along + room);
+    columns->rights = columns->lefts + room;
+    columns->firsts = columns->rights + room;
+    columns->close = small >= PIECES;
+    for (int32_t x = 0; x < room; x++) {
+        int32_t left = between(lesser(x, width - 1), width, small, columns->along + x), *first = columns->firsts + x / LANES;
+        if (x % LANES == 0)
+            *first = small >= PIECES ? lesser(left, small - PIECES) : 0;
+        columns->lefts[x] = left - *first;
+        columns->rights[x] = lesser(left + 1, last) - *first;
+        columns->close &= columns->rights[x] < PIECES;
+    }
+    return 0;
+}
+
 static int start_pass(const Constants *constants, const Curves *curves, const Job *job, Pass *pass)
 {
     const Picture *picture = &job->inputs->picture;
-    size_t width = (size_t)picture->width, small = (size_t)job->small_width;
+    size_t width = (size_t)picture->width;
     memset(pass, 0, sizeof *pass);
     pass->job = job;
     pass->numbers = numbers_of(constants, curves, picture->bytes_per_sample == 1 ? 255.0f : 65535.0f);
     pass->tile_row = TILE_ROWS[picture->bytes_per_sample - 1][job->count - 2];
-    pass->columns.along = calloc(width + LANES + small + 1, sizeof(float));
-    if (!pass->columns.along)
+    if (place_columns(&pass->columns, picture->width, job->small_width))
         return 1;
-    pass->columns.starts = (int32_t *)(pass->columns.along + width + LANES);
-    lay_out(picture->width, job->small_width, 1, pass->columns.along, pass->columns.starts);
     for (int32_t j = 0; j < job->count; j++) {
         if (!job->inputs[j].motion)
             continue;
@@ -458,13 +501,9 @@ int tone_rows(const Constants *constants, const Curves *curves, const Job *job, 
 {
     Pass pass;
     int failed = start_pass(constants, curves, job, &pass);
-    for (int32_t y = top, end; !failed && y < bottom; y = end) {
-        float down;
-        int32_t height = job->inputs->picture.height, first = between(y, height, job->small_height, &down);
-        for (end = y + 1; end < bottom && end < y + BAND && between(end, height, job->small_height, &down) == first;)
-            end++;
-        take_rows(&pass, y, end);
-        fuse_band(&pass, first, y, end);
+    for (int32_t y = top; !failed && y < bottom; y += BAND) {
+        take_rows(&pass, y, lesser(y + BAND, bottom));
+        fuse_band(&pass, y, lesser(y + BAND, bottom));
     }
     end_pass(&pass);
     return failed;
