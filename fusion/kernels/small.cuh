@@ -170,6 +170,7 @@ KERNEL(surround_rows, 6)
     if (x >= p.small_width || y >= p.small_height || black_corners(p) == 0.0f)
         return;
     float box = 0, whole = 0;
+    ROLLED
     for (int32_t i = 0; i < p.small_width; i++) {
         float value = inside_at(p, number, y, i);
         whole += value;
@@ -183,6 +184,7 @@ KERNEL(surround_rows, 6)
 PIXEL_FN float inside_mean(const Bracket &p, int32_t number, int32_t y, int32_t x)
 {
     float box = 0, whole = 0, cells = (float)p.small_height * (float)p.small_width;
+    ROLLED
     for (int32_t i = 0; i < p.small_height; i++) {
         whole += p.inside_sums[cell_of(p, p.exposures + 1 + number, i, x)];
         box += i >= y - p.drift_radius && i <= y + p.drift_radius ? p.inside_sums[cell_of(p, number, i, x)] : 0.0f;
