@@ -47,6 +47,7 @@ def loops(name, folder, sources):
 
 pixels = [
     "blinking",
+    "bracket",
     "dim_colour",
     "evidence",
     "ghost_mask",

@@ -10,7 +10,7 @@ import ctypes
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_void_p
+from ctypes import POINTER, Structure, addressof, byref, c_float, c_int32, c_size_t, c_void_p, cast
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from livemef.engine import processor
 from livemef.engine.onnx_graph import Graph, read_graph
-from livemef.engine.runtime import DEFAULT_MULTIPLE, Plane, checked_multiple
+from livemef.engine.runtime import DEFAULT_MULTIPLE, Plane, RunMembers, checked_multiple
 from livemef.engine.unet_graph import LEVELS, PLACES, is_unet, layers
 
 MOST_KEPT = 1 << 26
@@ -51,6 +51,17 @@ class _Picture(Structure):
 
 class _Team(Structure):
     _fields_ = [("members", c_int32), ("done", c_int32), ("sleepers", c_int32), ("taken", c_int32 * MOST_MEMBERS)]
+
+
+class _Run(Structure):
+    _fields_ = [
+        ("network", c_void_p),
+        ("picture", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("memory", c_void_p),
+        ("team", c_void_p),
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -85,6 +96,11 @@ class CompiledLightnessNet:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="network") if self._threads > 1 else None
         self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
         self._turn = Lock()
+        self._run_members: RunMembers | None = None
+
+    def run_on(self, threads: RunMembers) -> None:
+        """See OnOthersThreads."""
+        self._run_members = threads
 
     def __call__(self, dark: Plane, bright: Plane) -> Plane:
         """Fused lightness 0..1; see LightnessNet. Raises ValueError where the planes differ in shape."""
@@ -101,6 +117,13 @@ class CompiledLightnessNet:
     def _run(self, picture: _Picture, height: int, width: int) -> None:
         memory = self._memory_for(height, width)
         team = _Team(max(1, min(self._threads, height // LEAST_ROWS, MOST_MEMBERS)))
+
+        if self._run_members is not None:
+            run = _Run(
+                addressof(self._kept.network), addressof(picture), height, width, memory.ctypes.data, addressof(team)
+            )
+            self._run_members(_address(self._library.network_members), addressof(run), team.members)
+            return
 
         def work(member: int) -> None:
             self._library.network_run(
@@ -172,6 +195,10 @@ class _Weights:
 def _blocks(taps: NDArray[np.float32], block: int) -> NDArray[np.float32]:
     """Weights, a row an input and a column an output, as one block of outputs after the other."""
     return np.concatenate([taps[:, first : first + block].ravel() for first in range(0, taps.shape[1], block)])
+
+
+def _address(function: Any) -> int:
+    return cast(function, c_void_p).value or 0
 
 
 def _aligned(memory: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,20 @@ class LightnessNet(Protocol):
 
     def __call__(self, dark: NDArray[np.float32], bright: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fused lightness L*/100, H x W float32 in 0..1, of the under- and the over-exposed plane (same form)."""
+        ...
+
+
+RunMembers = Callable[[int, int, int], None]
+"""Calls a C function at this address, void (void *argument, int32_t first, int32_t end), with an argument at that one
+for members 0 to a number (exclusive), some here and some there on threads of its own; done on return."""
+
+
+@runtime_checkable
+class OnOthersThreads(Protocol):
+    """A LightnessNet that can do its work on somebody else's threads."""
+
+    def run_on(self, threads: RunMembers) -> None:
+        """From now on let these threads do it, who are awake when the network is called."""
         ...
 
 

@@ -324,3 +324,19 @@ void network_run(const Network *network, const Picture *picture, int32_t padded_
     ROWS(planes.blocks.height, last_row(network, planes.outer, &planes.blocks, picture, y));
     wait_for(team, (member.before + member.batches) * team->members);
 }
+
+typedef struct {
+    const Network *network;
+    const Picture *picture;
+    int32_t padded_height, padded_width;
+    float *memory;
+    Team *team;
+} Run;
+
+/* Members first..end (exclusive) of the team, one after the other: for threads that are another library's. */
+void network_members(void *argument, int32_t first, int32_t end)
+{
+    const Run *run = argument;
+    for (int32_t member = first; member < end; member++)
+        network_run(run->network, run->picture, run->padded_height, run->padded_width, run->memory, run->team, member);
+}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
+from livemef.fusion.cpu.compiled_bracket import CompiledBracket, declare_bracket
 from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
 from livemef.fusion.cpu.compiled_passes import (
     FUSE,
@@ -27,7 +28,7 @@ from livemef.fusion.cpu.compiled_passes import (
     Pass,
     declare_passes,
 )
-from livemef.fusion.cpu.compiled_steering import CompiledSteering, declare_steering
+from livemef.fusion.cpu.compiled_steering import declare_steering
 from livemef.fusion.cpu.compiled_tone import curves, is_quick
 from livemef.fusion.cpu.row_kernels import Job, Plane, Rows
 from livemef.fusion.kernels.constants import Constants, constants
@@ -93,10 +94,11 @@ def _library() -> ctypes.CDLL:
     loops.small_lab.restype = None
     declare_passes(loops)
     declare_steering(loops)
+    declare_bracket(loops)
     return loops
 
 
-class CompiledLoops(CompiledGridLoops, CompiledSteering):
+class CompiledLoops(CompiledGridLoops, CompiledBracket):
     """The PixelLoops, compiled. Pictures may have padding between rows; within a row pixels must be packed."""
 
     name = "compiled"
@@ -111,6 +113,10 @@ class CompiledLoops(CompiledGridLoops, CompiledSteering):
         if isinstance(rows, CompiledRows):
             rows.all(self._pool, self._threads)
         return isinstance(rows, CompiledRows)
+
+    def run_members(self, function: int, argument: int, members: int) -> None:
+        """See engine.runtime.RunMembers."""
+        self._library.run_members(self._pool, function, argument, members)
 
     def shrink(self, pixels: Pixels, shrunk: Plane) -> Rows:
         """See PixelLoops."""

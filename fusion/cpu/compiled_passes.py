@@ -36,6 +36,8 @@ def declare_passes(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     loops.run_pass.argtypes = [c_void_p, POINTER(Pass)]
     loops.run_pass.restype = c_int
+    loops.run_members.argtypes = [c_void_p, c_void_p, c_void_p, c_int32]
+    loops.run_members.restype = None
     loops.run_rows.argtypes = [POINTER(Pass), c_int32, c_int32]
     loops.run_rows.restype = c_int
 

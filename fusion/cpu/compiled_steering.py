@@ -51,6 +51,13 @@ def declare_steering(loops: CDLL) -> None:
     loops.steering_rows.restype = None
 
 
+def showing(settings: FusionSettings) -> Structure:
+    """How the lightness is to be shown."""
+    fixed = 0.0 if settings.gamma == "adaptive" else settings.gamma
+    top = settings.white, gamma.MOST_WHITENING, gamma.TOP_PART, gamma.TOP_STEP, gamma.NODES
+    return _Showing(fixed, settings.adaptive_target, *gamma.ADAPTIVE_RANGE, *top)
+
+
 class CompiledSteering:
     """The PixelLoops over small planes, compiled. Planes that they return are of float32, each row of one apart."""
 
@@ -89,9 +96,7 @@ class CompiledSteering:
     def target_lightness(self, fused: Plane, brightest: Plane, settings: FusionSettings, means: RunningMeans) -> Plane:
         """See PixelLoops."""
         fused, brightest = (np.ascontiguousarray(plane, np.float32) for plane in (fused, brightest))
-        fixed = 0.0 if settings.gamma == "adaptive" else settings.gamma
-        top = settings.white, gamma.MOST_WHITENING, gamma.TOP_PART, gamma.TOP_STEP, gamma.NODES
-        call = _Showing(fixed, settings.adaptive_target, *gamma.ADAPTIVE_RANGE, *top)
+        call = showing(settings)
         result = np.empty_like(fused)
         data = address(fused), address(brightest), fused.size, address(result)
         found = self._library.show_lightness(byref(call), *data)

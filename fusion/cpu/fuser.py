@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
-from livemef.engine.runtime import LightnessNet
+from livemef.engine.runtime import LightnessNet, OnOthersThreads
 from livemef.fusion.cpu import strips, tiling
 from livemef.fusion.cpu.compiled import MOST_EXPOSURES, CompiledLoops
-from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Planes, Rows
+from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Rows
+from livemef.fusion.cpu.steering_planes import SmallBracket, Steering, drifts_of, steering
 from livemef.fusion.cpu.strips import Strip
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
@@ -29,8 +29,6 @@ from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,8 @@ class CpuFuser:
         self.threads = threads or usable_cores()
         self.loops = loops or (CompiledLoops(self.threads) if compiled() else NumpyLoops())
         self._net = net
+        if isinstance(net, OnOthersThreads) and isinstance(self.loops, CompiledLoops) and self.threads > 1:
+            net.run_on(self.loops.run_members)
         self._tile = tile
         self._moved: dict[int, Pixels] = {}  # exposures made anew by motion compensation; kept from bracket to bracket
         self._memory = StreamMemory()
@@ -173,7 +173,7 @@ class CpuFuser:
         with _timed(stages, "shrink"):
             labs = [self.loops.small_lab(small, settings) for small in smalls]
             lights, chromas = [lightness for lightness, _ in labs], [chroma for _, chroma in labs]
-        affine, lightness, past = None, None, None
+        lightness = None
         with _timed(stages, "network"):  # which has all threads
             if settings.network_lines:
                 fused = guide_planes.small_lightness(self._net, lights)
@@ -182,37 +182,22 @@ class CpuFuser:
                 if out is not None:
                     lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
         with _timed(stages, "affine"):
-            colours = self._beside(lambda: (loops.chroma_parts(chromas), self._drifts(smalls, means)))
             if settings.network_lines:
-                target = loops.target_lightness(fused, lights[-1], settings, means)
-                affine = loops.affine_planes(lights, target, settings)
-                past = self._memory.past(smalls[0].shape[:2], settings.window_radius, self.loops) if steered else None
-            parts, drifts = colours()
-            if affine is not None and past is not None:
-                affine, parts = self._memory.steer(affine, parts, lights, past, self.loops)
+                memory = self._memory if steered else None
+                bracket = SmallBracket(fused, lights, chromas, smalls, settings, means, memory)
+                planes = loops.steering(bracket) if isinstance(loops, CompiledLoops) else steering(bracket, loops)
+            else:
+                drifts = drifts_of(smalls, settings, means, loops)
+                planes = Steering(None, loops.chroma_parts(chromas), drifts)
         if out is None:
             return
         with _timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, parts, affine, lightness, drifts)
+            job = Job(inputs, reference, out, settings, planes.parts, planes.affine, lightness, planes.drifts)
             self._rows(out.shape[0], loops.fuse(job))
-
-    def _beside(self, work: Callable[[], _Result]) -> Callable[[], _Result]:
-        """Begin work on another thread. Returns what waits for its result, and does the work if no thread was free."""
-        if self.threads == 1:
-            return work
-        begun = self._pool.submit(work)
-        return lambda: work() if begun.cancel() else begun.result()
 
     def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:
         """The loops, or, for more exposures than the compiled ones take, the definition's."""
         return self.loops if len(inputs) <= MOST_EXPOSURES else NumpyLoops()
-
-    def _drifts(self, smalls: Sequence[Plane], means: RunningMeans) -> list[Planes]:
-        """See Job."""
-        if self.settings.colour != "tone":
-            return []
-        evidence = means.drift_with(self.loops.drift_evidence(smalls, self.settings))
-        return [self.loops.drift_factors(shown) for shown in evidence]
 
     def _small_shape(self, pixels: Pixels) -> tuple[int, int]:
         return downscale.small_shape(pixels.shape[0], pixels.shape[1], self.settings.small_lines)

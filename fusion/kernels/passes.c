@@ -50,7 +50,10 @@ static void do_rows(void *argument, int32_t top, int32_t bottom)
 /* All rows. 0, or 1 if out of memory. */
 int run_pass(Pool *pool, Pass *pass)
 {
-    pool_run_long(pool, do_rows, pass, pass->rows, pass->least);
+    if (pass->kind == FUSE || pass->kind == QUICK_FUSE)
+        pool_run_last(pool, do_rows, pass, pass->rows, pass->least);
+    else
+        pool_run_long(pool, do_rows, pass, pass->rows, pass->least);
     return pass->failed;
 }
 
@@ -59,4 +62,15 @@ int run_rows(Pass *pass, int32_t top, int32_t bottom)
 {
     do_rows(pass, top, bottom);
     return pass->failed;
+}
+
+#define SHORT_MEMBERS 4 /* so few keep none but the helpers of short loops busy */
+
+/* Calls `part` for each of so many members of a team, each on a thread of its own as far as there are any that are free. */
+void run_members(Pool *pool, Part *part, void *argument, int32_t members)
+{
+    if (members > SHORT_MEMBERS)
+        pool_run_long(pool, part, argument, members, 1);
+    else
+        pool_run(pool, part, argument, members, 1);
 }

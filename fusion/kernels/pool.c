@@ -1,13 +1,16 @@
-/* See pool.h. Helpers look for the next loop for a moment, since it mostly comes soon, then sleep: an idle pool costs nothing. */
+/* See pool.h. Helpers look for the next loop for a moment, since it mostly comes soon, then sleep: an idle pool costs nothing. To wake
+ * one up takes as long as many a loop, longer still on a virtual machine, and one that comes late is waited for. */
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#define AWAKE_NS 40000       /* a helper without work looks for it so long: about what it takes to wake one up */
+#define AWAKE_NS 250000       /* a helper without work looks for it so long: Python takes up to half of it from loop to loop */
+#define ALONE_NS 30000        /* and after so long lets others have its core that want it */
 #define BATCHES_PER_THREAD 4  /* at least: enough that one which begins late does not hold up the rest */
 #define NEAR_HELPERS 3        /* that work on short loops: with more, these would wait for each other */
 #define PATIENCE 2000         /* turns, some ten microseconds, that the caller waits for the last batches before it gives way */
@@ -26,6 +29,7 @@ struct Pool {
     Place near, far;                          /* far: of helpers that join long loops only */
     _Atomic int32_t numbered, users, stopped; /* the last one that leaves gives the memory back */
     _Atomic int32_t open, within;             /* whether helpers may begin with the loop; how many are within */
+    _Atomic int32_t pause;                    /* no loop is to come soon */
     atomic_flag busy;
     Part *part;
     void *job;
@@ -91,9 +95,14 @@ static void help(Pool *pool)
 static int32_t next_loop(Pool *pool, Place *place, int32_t seen)
 {
     int32_t loop;
-    for (int64_t end = now() + AWAKE_NS; now() < end; rest())
+    for (int64_t begin = now(), waited = 0; waited < AWAKE_NS && !atomic_load(&pool->pause); waited = now() - begin) {
         if ((loop = atomic_load(&place->loop)) != seen)
             return loop;
+        if (waited < ALONE_NS)
+            rest();
+        else
+            sched_yield();
+    }
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&place->asleep, 1);
     while ((loop = atomic_load(&place->loop)) == seen && !atomic_load(&pool->stopped))
@@ -188,20 +197,23 @@ static void call(Pool *pool, Place *place)
     wake(pool, place);
 }
 
-static void run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least, int is_long)
+enum { SHORT, LONG, LAST };
+
+static void run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least, int length)
 {
     if (!pool || rows < 2 * least || pool->process != getpid() || atomic_flag_test_and_set(&pool->busy)) {
         part(job, 0, rows);
         return;
     }
-    int32_t threads = 1 + (is_long || pool->helpers < NEAR_HELPERS ? pool->helpers : NEAR_HELPERS);
+    int32_t threads = 1 + (length != SHORT || pool->helpers < NEAR_HELPERS ? pool->helpers : NEAR_HELPERS);
     pool->part = part, pool->job = job, pool->least = least;
-    pool->most = is_long ? rows : rows / (BATCHES_PER_THREAD * threads);
+    pool->most = length == SHORT ? rows / (BATCHES_PER_THREAD * threads) : rows;
     pool->share = threads + 1;
     atomic_store(&pool->left, (uint64_t)(uint32_t)rows << 32);
+    atomic_store(&pool->pause, length == LAST);
     atomic_store(&pool->open, 1);
     call(pool, &pool->near);
-    if (is_long && pool->helpers > NEAR_HELPERS)
+    if (length != SHORT && pool->helpers > NEAR_HELPERS)
         call(pool, &pool->far);
     while (do_batch(pool, 0))
         ;
@@ -210,6 +222,8 @@ static void run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least, 
     atomic_flag_clear(&pool->busy);
 }
 
-void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, 0); }
+void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, SHORT); }
 
-void pool_run_long(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, 1); }
+void pool_run_long(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, LONG); }
+
+void pool_run_last(Pool *pool, Part *part, void *job, int32_t rows, int32_t least) { run(pool, part, job, rows, least, LAST); }

@@ -17,4 +17,7 @@ void pool_run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least);
 /* The same with all threads, for milliseconds of work. The first batches are a large part of all rows: each costs something. */
 void pool_run_long(Pool *pool, Part *part, void *job, int32_t rows, int32_t least);
 
+/* The same, after which helpers sleep at once. */
+void pool_run_last(Pool *pool, Part *part, void *job, int32_t rows, int32_t least);
+
 #endif

@@ -6,6 +6,7 @@
 #include "pool.h"
 #include "powers.h"
 #include "rows.h"
+#include "steering.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,14 +55,6 @@ static double top_lightness(const float *lightness, int32_t count, float step, i
     double found = ((double)top - 0.5 + (above - wanted) / at_top) * (double)step; /* a node's count is spread about it */
     return found < 1 ? 1 : found < 100 ? found : 100;
 }
-
-/* See the constants of fusion/method/gamma.py. */
-typedef struct {
-    double gamma, wanted_mean, least_gamma, most_gamma; /* gamma: 0 = the one that brings the mean to the one wanted, within limits */
-    double white, most_whitening, top_part;             /* white: L*, 0 = as it is */
-    float top_step;
-    int32_t nodes;
-} Showing;
 
 VECTORISED static double mean_of(const float *restrict values, int32_t count)
 {

@@ -6,13 +6,13 @@
 #include "pixels.h"
 #include "powers.h"
 #include "rows.h"
+#include "steering.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PRODUCTS(n) (2 * (n) + 1 + (n) * ((n) + 1) / 2) /* statistics of the local affine model with n guides */
-#define DRIFT 6 /* numbers of evidence of colour drift a pixel: see drift_evidence in pixels.c */
 #define SOLVED 16 /* pixels whose equations are solved together */
 
 /* Running sums along a row of `planes` planes, each from 0: planes x (width + 1). */

@@ -77,6 +77,18 @@ class Past:
     still: Mask | None
 
 
+@dataclass(frozen=True)
+class Cycle:
+    """The brackets of a cycle of exposures before the newest one is taken in. planes: see Past; move: the camera's step
+    since, in small pixels; changed: how surely each cell of the exposures has, None while the cycle is not complete.
+    """
+
+    newest: int
+    planes: dict[int, tuple[Planes, Planes]]
+    move: Move
+    changed: list[Mask] | None
+
+
 @dataclass
 class StreamMemory:
     """Of one stream. `follow` begins anew with another exposure plan, size or number of exposures, and where frame
@@ -259,16 +271,19 @@ class StreamMemory:
         """The other brackets of a cycle of exposures, moved along with the camera to this one. shape: height and width
         of the small pictures; radius: half the window in which their coefficients are found, small pixels.
         """
-        past = self._planes
-        move = self._step.scaled(shape[0] / len(self.seen[0].grid))
-        if move != NO_MOVE:
+        cycle, past = self.cycle(shape), self._planes
+        if cycle.move != NO_MOVE:
             for index, planes in past.items():
                 if index != self._newest:
-                    past[index] = loops.moved_planes(planes[0], move), loops.moved_planes(planes[1], move)
-        still = None
-        if len({*past, self._newest}) == len(self.seen):
-            still = loops.still([seen.changed for seen in self.seen.values()], *shape, radius)
+                    past[index] = loops.moved_planes(planes[0], cycle.move), loops.moved_planes(planes[1], cycle.move)
+        still = None if cycle.changed is None else loops.still(cycle.changed, *shape, radius)
         return Past(past, still)
+
+    def cycle(self, shape: tuple[int, int]) -> Cycle:
+        """What `past` and `steer` go by. shape: height and width of the small pictures."""
+        whole = len({*self._planes, self._newest}) == len(self.seen)
+        changed = [seen.changed for seen in self.seen.values()] if whole else None
+        return Cycle(self._newest, self._planes, self._step.scaled(shape[0] / len(self.seen[0].grid)), changed)
 
     def steer(
         self, affine: Planes, parts: Planes, lights: Sequence[Lightness], past: Past, loops: GridLoops
@@ -284,4 +299,13 @@ class StreamMemory:
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
             affine = loops.towards_mean(affine, [planes[0] for planes in past.planes.values()], past.still)
             parts = loops.towards_mean(parts, [planes[1] for planes in past.planes.values()], past.still)
-        return affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts
+        return self.shown(affine, loops.mean_lightness(affine, lights)), parts
+
+    def shown(self, affine: Planes, mean: float) -> Planes:
+        """Coefficients of a lightness with this mean (L*) as the stream's mean lightness wants them."""
+        return affine * self.mean.factor(mean)
+
+    def keep(self, others: Sequence[tuple[int, tuple[Planes, Planes]]], newest: tuple[Planes, Planes]) -> None:
+        """Keep the steering planes of the other brackets of a cycle, moved along with the camera, and of the newest."""
+        self._planes.update(others)
+        self._planes[self._newest] = newest

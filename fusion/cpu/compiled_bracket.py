@@ -1,0 +1,196 @@
+"""The compiled search for the planes that steer a bracket's pixels (kernels/bracket.c), in one call, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ctypes import CDLL, POINTER, Structure, addressof, byref, c_double, c_float, c_int, c_int32, c_void_p
+from math import log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livemef.fusion.cpu.compiled_cycle import addresses, planes_of, rows_of
+from livemef.fusion.cpu.compiled_steering import CompiledSteering, showing
+from livemef.fusion.cpu.row_kernels import Planes
+from livemef.fusion.cpu.steering_planes import SmallBracket, Steering
+from livemef.fusion.kernels.constants import constants
+from livemef.fusion.kernels.shared_library import address, check
+from livemef.fusion.method import chroma_map, drift, guide_planes
+from livemef.fusion.method.running_means import RunningMeans
+from livemef.fusion.motion import cycle_means
+from livemef.fusion.motion.registration import NO_MOVE
+from livemef.fusion.motion.steadiness import Cycle
+
+DRIFT = 6
+"""Planes of evidence of a pair of exposures."""
+
+
+class _Bracket(Structure):
+    _fields_ = [
+        ("constants", c_void_p),
+        ("showing", c_void_p),
+        ("fused", c_void_p),
+        ("lights", c_void_p),
+        ("chromas", c_void_p),
+        ("smalls", c_void_p),
+        ("drift_before", c_void_p),
+        ("drift_means", c_void_p),
+        ("drifts", c_void_p),
+        ("target", c_void_p),
+        ("room", c_void_p),
+        ("affine", c_void_p),
+        ("parts", c_void_p),
+        ("past", c_void_p),
+        ("changed", c_void_p),
+        ("moved", c_void_p),
+        ("still", c_void_p),
+        ("steered_affine", c_void_p),
+        ("steered_parts", c_void_p),
+        ("n", c_int32),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("radius", c_int32),
+        ("chroma_radius", c_int32),
+        ("drift_radius", c_int32),
+        ("past_count", c_int32),
+        ("newest_at", c_int32),
+        ("changed_count", c_int32),
+        ("cells", c_int32),
+        ("still_gain", c_float),
+        ("share", c_double),
+        ("eps", c_double),
+        ("chroma_offset", c_double),
+        ("drift_fall", c_double),
+        ("drift_prior", c_double),
+        ("drift_strength", c_double),
+        ("white", c_double),
+        ("mean", c_double),
+        ("move", c_double * 3),
+        ("failed", c_int32),
+    ]
+
+
+def declare_bracket(loops: CDLL) -> None:
+    """Types of the function's arguments."""
+    loops.find_planes.argtypes = [c_void_p, POINTER(_Bracket)]
+    loops.find_planes.restype = c_int
+
+
+class _Call:
+    """The structure being filled, with all that it points into kept alive."""
+
+    def __init__(self) -> None:
+        self.made = _Bracket()
+        self._kept: list[Any] = []
+
+    def array(self, name: str, *shape: int) -> NDArray[np.float32]:
+        """A new array as the field of this name."""
+        made = np.empty(shape, np.float32)
+        setattr(self.made, name, address(made))
+        self._kept.append(made)
+        return made
+
+    def list(self, name: str, arrays: Iterable[NDArray[Any]]) -> None:
+        """Addresses of arrays as the field of this name."""
+        floats = [np.ascontiguousarray(array, np.float32) for array in arrays]
+        places = addresses(floats)
+        setattr(self.made, name, addressof(places))
+        self._kept += [floats, places]
+
+    def keep(self, thing: Any) -> Any:
+        """Keep something alive."""
+        self._kept.append(thing)
+        return thing
+
+
+class CompiledBracket(CompiledSteering):
+    """PixelLoops that find all planes of a bracket at once."""
+
+    def steering(self, bracket: SmallBracket) -> Steering:
+        """See steering_planes.steering."""
+        call, settings, means, memory = _Call(), bracket.settings, bracket.means, bracket.memory
+        made, n, (height, width) = call.made, len(bracket.lights), bracket.fused.shape
+        made.constants = addressof(call.keep(constants(settings.shoulder)))
+        made.showing = addressof(call.keep(showing(settings)))
+        made.fused = address(call.keep(np.ascontiguousarray(bracket.fused, np.float32)))
+        call.list("lights", bracket.lights)
+        call.list("chromas", bracket.chromas)
+        made.n, made.height, made.width = n, height, width
+        made.radius, made.eps = settings.window_radius, settings.window_eps
+        made.chroma_radius, made.chroma_offset = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET
+        made.share, made.white = means.share, means.white
+        call.array("target", height, width)
+        call.array("room", height, n + 1, width)
+        affine, parts = call.array("affine", height, n + 1, width), call.array("parts", height, n - 1, width)
+        drifts = _set_drift(call, bracket) if settings.colour == "tone" else None
+        cycle = None if memory is None else memory.cycle((height, width))
+        moved = [] if cycle is None else _set_past(call, cycle)
+        steered = affine, parts
+        if cycle is not None and cycle.changed is not None:
+            steered = _set_still(call, cycle, affine, parts)
+        check(self._library.find_planes(self._pool, byref(made)))
+        means.white = made.white
+        if drifts is not None:
+            means.drift = drifts[0].transpose(0, 1, 3, 2)
+        result = planes_of(steered[0]), planes_of(steered[1])
+        if memory is not None and cycle is not None:
+            memory.keep(moved, (planes_of(affine), planes_of(parts)))
+            result = memory.shown(result[0], made.mean), result[1]
+        return Steering(*result, [] if drifts is None else [planes_of(one) for one in drifts[1]])
+
+
+def _set_drift(call: _Call, bracket: SmallBracket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean evidence of each pair (pairs x h x DRIFT x w), and factors (pairs x h x 3 x w), to be found."""
+    pairs, (height, width) = len(bracket.smalls) - 1, bracket.fused.shape
+    means, factors = (
+        np.empty((pairs, height, DRIFT, width), np.float32),
+        np.empty((pairs, height, 3, width), np.float32),
+    )
+    call.list("smalls", bracket.smalls)
+    call.list("drift_means", means)
+    call.list("drifts", factors)
+    before = _drift_before(bracket.means, (pairs, height, width, DRIFT))
+    if before is not None:
+        call.list("drift_before", before.transpose(0, 1, 3, 2))
+    (call.made.drift_radius,) = drift.RADII
+    weights = drift.FALL, drift.prior(), drift.STRENGTH / log(2)
+    call.made.drift_fall, call.made.drift_prior, call.made.drift_strength = weights
+    return means, factors
+
+
+def _drift_before(means: RunningMeans, shape: tuple[int, ...]) -> Planes | None:
+    """See RunningMeans.drift_with."""
+    return None if means.drift is None or means.drift.shape != shape or means.share == 1 else means.drift
+
+
+def _set_past(call: _Call, cycle: Cycle) -> list[tuple[int, tuple[Planes, Planes]]]:
+    """The other brackets, without the camera's step, which is undone."""
+    made, move = call.made, cycle.move
+    others = [index for index in cycle.planes if index != cycle.newest]
+    order = list(cycle.planes) if cycle.newest in cycle.planes else [*cycle.planes, cycle.newest]
+    rows = [rows_of(planes) for index in others for planes in cycle.planes[index]]
+    made.past_count, made.newest_at = len(others), order.index(cycle.newest)
+    call.list("past", rows)
+    if move == NO_MOVE or not rows:
+        return [(index, cycle.planes[index]) for index in others]
+    found = [np.empty_like(planes) for planes in rows]
+    call.list("moved", found)
+    made.move[:] = move.dx, move.dy, move.turn
+    planes = [planes_of(one) for one in found]
+    return [(index, (planes[2 * place], planes[2 * place + 1])) for place, index in enumerate(others)]
+
+
+def _set_still(
+    call: _Call, cycle: Cycle, affine: NDArray[np.float32], parts: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coefficients and parts that are steered by the whole cycle, to be found."""
+    made, changed = call.made, cycle.changed or []
+    call.list("changed", changed)
+    made.changed_count, made.cells, made.still_gain = (
+        len(changed),
+        len(changed[0]) // made.height,
+        cycle_means.STILL_GAIN,
+    )
+    call.array("still", made.height, made.width)
+    return call.array("steered_affine", *affine.shape), call.array("steered_parts", *parts.shape)
