@@ -31,13 +31,13 @@ def surround(brightest: Plane) -> Plane | None:
     Black is what is dark along its row or column as far as the border, and only if all four corners are so as well:
     a night sky or a dark wall mostly leaves one of them free.
     """
-    corners = brightest[np.ix_((0, -1), (0, -1))]
-    if corners.max() >= BLACK_RAMP[1]:
+    brightest_corner = max(brightest[0, 0], brightest[0, -1], brightest[-1, 0], brightest[-1, -1])
+    if brightest_corner >= BLACK_RAMP[1]:
         return None
     black, onward = 1 - chroma_map.ramp(*BLACK_RAMP, brightest), np.minimum.accumulate
     across = np.maximum(onward(black, 1), onward(black[:, ::-1], 1)[:, ::-1])
     down = np.maximum(onward(black, 0), onward(black[::-1], 0)[::-1])
-    framed = 1 - chroma_map.ramp(*BLACK_RAMP, corners.max())
+    framed = 1 - chroma_map.ramp(*BLACK_RAMP, brightest_corner)
     return np.asarray(np.minimum(np.maximum(across, down), framed))
 
 

@@ -8,6 +8,7 @@ long bracket have nothing in common: one clips where the other is black.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -90,7 +91,7 @@ class OneMoment:
         """Summary of the compensations, for headers."""
         compensations = self.compensations.values()
         mask = reduce(np.maximum, [one.mask for one in compensations])
-        farthest = max((one.move for one in compensations), key=lambda move: np.hypot(move.dx, move.dy))
+        farthest = max((one.move for one in compensations), key=lambda move: math.hypot(move.dx, move.dy))
         return MotionReport(self.reference, float(mask.mean()), (farthest.dx, farthest.dy), mask)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +86,13 @@ def exposure(seen: Pixels, other: Pixels, todo: Compensation, top: int = 0, bott
 def places(move: Move, height: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """How far across (for each row) and down (for each column) a pixel lies in the other exposure, STEPS-ths of one."""
     (a, b), (c, d) = move.offsets(height, width)
-    across, down = a * np.arange(height) + b, c * np.arange(width) + d
-    rounded = (np.floor(STEPS * offsets + 0.5).astype(np.int32) for offsets in (across, down))
-    return next(rounded), next(rounded)
+    return _rounded(a, b, height), _rounded(c, d, width)
+
+
+def _rounded(slope: float, start: float, count: int) -> NDArray[np.int32]:
+    if slope == 0:
+        return np.full(count, math.floor(STEPS * start + 0.5), np.int32)
+    return np.asarray(np.floor(STEPS * (slope * np.arange(count) + start) + 0.5).astype(np.int32))
 
 
 def moved(pixels: Pixels, move: Move, top: int, bottom: int) -> Pixels:
