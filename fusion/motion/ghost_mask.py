@@ -34,7 +34,7 @@ CLIPS_START, CLIPS_END = 0.90, 0.97
 """Parts of `clips_at` from which, and at which surely, a channel that is so bright in both exposures may clip: then a
 camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
 SPOILT = 0.04
-GAP, WIDER = 2, 1
+GAP, WIDER = 4, 1
 """Cells: gaps of a mask of up to 2 GAP are closed, then it is so much wider."""
 GATE_CELLS = 5
 """Cells about a change of one exposure in which a disagreement between exposures is believed."""

@@ -14,7 +14,7 @@ from livemef.fusion.motion.intensity_mapping import Curve, ExposureMap
 NoiseLevels = NDArray[np.float32]
 """Deviation of one frame's cells, encoded, at LEVELS equal intervals of the encoded value."""
 
-LEAST, MOST, FIRST = 0.6 * CODE, 0.02, 2 * CODE
+LEAST, MOST, FIRST = 0.6 * CODE, 0.06, 2 * CODE
 FALLING, RISING = 1 / 4, 1 / 24
 """Part of a lower, and of a higher measurement that is taken on: what moves can only make the noise seem larger."""
 MOST_SAMPLES, FEWEST_OF_LEVEL = 6000, 40
