@@ -64,6 +64,8 @@ class CompensationCall(Structure):
         ("dim", c_float),
         ("dim_scale", c_float),
         ("white", c_float),
+        ("grain", c_float),
+        ("faint", c_float),
     ]
 
 
@@ -226,15 +228,18 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         dim=top * dim_colour.DIM_PART * todo.clear,
         dim_scale=1 / (top * (1 - dim_colour.DIM_PART) * todo.clear),
         white=top,
+        grain=dim_colour.square_of(todo.grain) * top**2,
+        faint=dim_colour.FAINT * top,
     )
     call.arrays = [table, mask]
     if todo.move != NO_MOVE:
         across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
         call.across, call.down = address(across), address(down)
         call.arrays += [across, down]
-    if todo.fill is not None or todo.tints is not None:
-        fill = np.ascontiguousarray(todo.tints if todo.fill is None else todo.fill * top, np.float32)
+    fill = todo.tints if todo.fill is None else todo.fill
+    if fill is not None:
+        codes_of_fill = np.ascontiguousarray(fill * top, np.float32)
         call.tinted = todo.fill is None
-        call.fill, call.fill_height, call.fill_width = address(fill), *fill.shape[:2]
-        call.arrays.append(fill)
+        call.fill, call.fill_height, call.fill_width = address(codes_of_fill), *fill.shape[:2]
+        call.arrays.append(codes_of_fill)
     return call

@@ -43,6 +43,8 @@ class Remake(Structure):
         ("like", c_float),
         ("dim", c_float),
         ("dim_scale", c_float),
+        ("grain", c_float),
+        ("faint", c_float),
         ("tinted", c_int32),
     ]
 
@@ -84,10 +86,9 @@ class RemakeBuffers:
         }
         if todo.move != NO_MOVE:
             arrays["across"], arrays["down"] = exposure_synthesis.places(todo.move, self.height, self.width)
-        if todo.fill is not None:
-            arrays["fill"] = (todo.fill * np.iinfo(dtype).max).astype(np.float32)
-        if todo.tints is not None:
-            arrays["fill"] = todo.tints
+        fill = todo.tints if todo.fill is None else todo.fill
+        if fill is not None:
+            arrays["fill"] = (fill * np.iinfo(dtype).max).astype(np.float32)
         return arrays
 
     def fill(self, block: NDArray[np.uint8], arrays: Mapping[str, NDArray[np.number]]) -> None:
@@ -132,6 +133,8 @@ class RemakeBuffers:
             like=saturation_fill.LIKE,
             dim=top * dim_colour.DIM_PART * todo.clear,
             dim_scale=1 / (top * (1 - dim_colour.DIM_PART) * todo.clear),
+            grain=dim_colour.square_of(todo.grain) * top**2,
+            faint=dim_colour.FAINT * top,
             tinted=todo.tints is not None,
         )
 

@@ -88,8 +88,8 @@ struct Remake {
     int32_t height, width, grid_height, grid_width, fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
-    float dim, dim_scale; /* see fusion/motion/dim_colour.py; codes */
-    int32_t tinted;       /* the reference is the darker one, and `fill` holds colours over luma, else codes */
+    float dim, dim_scale, grain, faint; /* see fusion/motion/dim_colour.py; codes, grain: its square */
+    int32_t tinted;                     /* the reference is the darker one, and `fill` is for where it is dim */
 };
 
 /* float4s of steering of n exposures: 2 n numbers. */

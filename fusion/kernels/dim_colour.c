@@ -116,9 +116,10 @@ static void tint_rows(void *argument, int32_t top, int32_t bottom)
             if (memchr(needed + x, 1, (size_t)(width - x < TOGETHER ? width - x : TOGETHER)))
                 look_around(job, x, y, own);
         for (int32_t x = 0; x < width; x++) {
-            out[3 * x] = 1 + own.blue[x];
-            out[3 * x + 1] = 1 - (tinting->luma[0] * own.blue[x] + tinting->luma[2] * own.red[x]) / tinting->luma[1];
-            out[3 * x + 2] = 1 + own.red[x];
+            float luma = own.luma[x];
+            out[3 * x] = luma * (1 + own.blue[x]);
+            out[3 * x + 1] = luma * (1 - (tinting->luma[0] * own.blue[x] + tinting->luma[2] * own.red[x]) / tinting->luma[1]);
+            out[3 * x + 2] = luma * (1 + own.red[x]);
         }
     }
     free(room);

@@ -248,36 +248,45 @@ VECTORISED static void mix16(const float *restrict made, const float *restrict s
 
 static const float LUMA[3] = {0.114f, 0.587f, 0.299f};
 
-/* Where a darker reference is dim, what is made of it has the tint; largest: of the reference's channels. */
-static inline __attribute__((always_inline)) void tint_pixel(const Compensation *job, const float *tint, float largest, float *made)
+/* Where a darker reference is dim, what is made of it has the tint; belief: 1 where it is not. See with_tints of dim_colour.py. */
+static inline __attribute__((always_inline)) void tint_pixel(const Compensation *job, const float *tint, float belief, float *made)
 {
-    float belief = (largest - job->dim) * job->dim_scale, luma = 0;
-    belief = belief < 0 ? 0 : belief < 1 ? belief : 1;
-    for (int c = 0; c < 3; c++)
-        luma += LUMA[c] * made[c];
+    float luma = LUMA[0] * made[0] + LUMA[1] * made[1] + LUMA[2] * made[2];
+    float smooth = LUMA[0] * tint[0] + LUMA[1] * tint[1] + LUMA[2] * tint[2], apart = luma - smooth, square = apart * apart;
+    float gain = (smooth + apart * square / (square + job->grain) + job->faint) / (smooth + job->faint);
     for (int c = 0; c < 3; c++) {
-        float lit = luma * tint[c];
-        made[c] = belief * made[c] + (1 - belief) * (lit < job->white ? lit : job->white);
+        float lit = (tint[c] + job->faint) * gain - job->faint;
+        made[c] = belief * made[c] + (1 - belief) * (lit < 0 ? 0 : lit < job->white ? lit : job->white);
     }
 }
 
-static inline float largest_of(const float *values)
+VECTORISED static void tint_pixels(const Compensation *job, const float *restrict tints, const float *restrict beliefs, int32_t count,
+                                   float *restrict made)
 {
-    float largest = values[0] > values[1] ? values[0] : values[1];
-    return largest > values[2] ? largest : values[2];
+    const Compensation constants = *job;
+    for (int32_t i = 0; i < count; i++)
+        tint_pixel(&constants, tints + 3 * i, beliefs[i], made + 3 * i);
+}
+
+/* How far a pixel of the reference, with this largest value, is not dim. */
+static inline float belief_in(const Compensation *job, float largest)
+{
+    float belief = (largest - job->dim) * job->dim_scale;
+    return belief < 0 ? 0 : belief < 1 ? belief : 1;
 }
 
 static void tint_span(const Compensation *job, const Shares *shares, const void *reference, int32_t x, int32_t count, float *made)
 {
-    int bytes = job->other.bytes_per_sample;
+    int bytes = job->other.bytes_per_sample, any = 0;
+    float beliefs[SPAN];
     for (int32_t i = 0; i < count; i++) {
-        float seen[3];
-        for (int c = 0; c < 3; c++)
-            seen[c] = (float)code(reference, bytes, 3 * (x + i) + c);
-        float largest = largest_of(seen);
-        if ((largest - job->dim) * job->dim_scale < 1)
-            tint_pixel(job, shares->tint + 3 * (x + i), largest, made + 3 * i);
+        int32_t place = 3 * (x + i), first = code(reference, bytes, place), second = code(reference, bytes, place + 1);
+        int32_t third = code(reference, bytes, place + 2), largest = first > second ? first : second;
+        beliefs[i] = belief_in(job, (float)(largest > third ? largest : third));
+        any |= beliefs[i] < 1;
     }
+    if (any)
+        tint_pixels(job, shares->tint + 3 * x, beliefs, count, made);
 }
 
 /* `count` pixels from column x on. */
@@ -411,11 +420,13 @@ static void add_change(const Compensation *job, const float *fill, int32_t x, fl
     float made[3];
     for (int c = 0; c < 3; c++)
         made[c] = job->table[c * job->codes + (int32_t)(seen[c] * (float)(job->codes - 1) + 0.5f)];
-    float largest = largest_of(seen), behind[3];
-    if (fill && (job->tinted ? (largest - job->dim) * job->dim_scale < 1 : largest > job->clip_start)) {
+    float largest = seen[0] > seen[1] ? seen[0] : seen[1], behind[3];
+    largest = largest > seen[2] ? largest : seen[2];
+    float belief = job->tinted ? belief_in(job, largest) : 1;
+    if (fill && (belief < 1 || (!job->tinted && largest > job->clip_start))) {
         fill_at(job, fill, x, behind);
         if (job->tinted)
-            tint_pixel(job, behind, largest, made);
+            tint_pixel(job, behind, belief, made);
         else
             fill_pixel(job, behind, seen, there, made);
     }

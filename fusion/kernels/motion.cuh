@@ -69,11 +69,13 @@ template <typename Sample> PIXEL_FN void tint_in(const Remake &p, int32_t x, int
     float belief = within((largest - p.dim) * p.dim_scale, 0.0f, 1.0f);
     if (belief >= 1.0f)
         return;
-    float luma = 0.114f * made[0] + 0.587f * made[1] + 0.299f * made[2];
-    for (int c = 0; c < 3; c++) {
-        float tint = plane_at(p, p.fill + c, p.fill_height, p.fill_width, 3, x, y);
-        made[c] = belief * made[c] + (1.0f - belief) * smaller(luma * tint, (float)(Sample)~0u);
-    }
+    float tint[3], luma = 0.114f * made[0] + 0.587f * made[1] + 0.299f * made[2];
+    for (int c = 0; c < 3; c++)
+        tint[c] = plane_at(p, p.fill + c, p.fill_height, p.fill_width, 3, x, y);
+    float smooth = 0.114f * tint[0] + 0.587f * tint[1] + 0.299f * tint[2], apart = luma - smooth, square = apart * apart;
+    float gain = (smooth + apart * square / (square + p.grain) + p.faint) / (smooth + p.faint);
+    for (int c = 0; c < 3; c++)
+        made[c] = belief * made[c] + (1.0f - belief) * within((tint[c] + p.faint) * gain - p.faint, 0.0f, (float)(Sample)~0u);
 }
 
 /* A thread a pixel. */

@@ -12,12 +12,13 @@ typedef struct {
     int32_t grid_height, grid_width;
     const int32_t *across; /* for each row, and */
     const int32_t *down;   /* for each column: how far right and down the place in the other lies, STEPS-ths of a pixel */
-    const float *fill;     /* fill_height x fill_width x 3, or NULL: codes behind clipping, or if `tinted` colours over luma */
+    const float *fill;     /* fill_height x fill_width x 3, or NULL: codes behind clipping, or if `tinted` where the reference is dim */
     int32_t fill_height, fill_width;
     float clip_start, clip_scale, least_fill; /* codes */
     float like;                               /* see fusion/motion/saturation_fill.py */
     int32_t tinted;
     float dim, dim_scale, white;              /* see fusion/motion/dim_colour.py; codes */
+    float grain, faint;                       /* grain: its square */
 } Compensation; /* across and down NULL: not moved */
 
 /* Where the reference has a share, and what a row needs at hand. */

@@ -116,8 +116,9 @@ static void follow_noise(const Observation *job, float *measured)
         } else {
             found = measured[l] < 0 ? rule->first : seen < 2 * rule->first ? seen : 2 * rule->first;
         }
-        float noise = (float)(found < rule->least ? rule->least : found < rule->most ? found : rule->most);
+        float noise = (float)(found < 0 ? 0 : found < rule->most ? found : rule->most), least = (float)rule->least;
         job->noise[l] = noise;
+        noise = noise > least ? noise : least; /* `judged_by` */
         variance[l] = 2 * (noise * noise);
     }
 }

@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import dim_colour, intensity_mapping, registration
+from livemef.fusion.motion import dim_colour, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.information import information
@@ -185,7 +185,8 @@ def _of_stream(
                 mask, clear = mask * tells, dim_colour.clear_from(allowed)
                 chain.deviations[other] = mask * deviation
         registration.cover_unseen(mask, chain.moves[other])
-        chain.compensate(other, pair, there, mask, clear)
+        noise = temporal_noise.of_dark_pixels(memory.noise.get(towards(reference, other)), cell)
+        chain.compensate(other, pair, there, mask, clear, noise)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()
 
@@ -241,9 +242,11 @@ class _Chain:
         self.moves[other], there = self.loops.aligned(pair.reference, pair.other, *pair_maps, self.cell)
         return pair, there
 
-    def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, clear: float) -> None:
-        """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour."""
-        curves, fill, tints = pair.brighter, None, None
+    def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, clear: float, noise: float = 0.0) -> None:
+        """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour; noise: of its
+        neighbour's dark pixels.
+        """
+        curves, fill, tints, grain = pair.brighter, None, None, 0.0
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
             fill = self.loops.behind_clipping(pair.reference.small, there.small, mask, pair.maps[0].clips_at)
@@ -251,10 +254,11 @@ class _Chain:
             before = self.compensations.get(towards(self.reference, other))
             if before is not None and before.tints is not None:  # what is seen as bright now was as dim
                 clear = max(clear, dim_colour.carried(before.clear, before.curves))
+            clear = max(clear, min(dim_colour.CLEAR_OF_PIXELS * noise, dim_colour.MOST_CARRIED))
+            grain = dim_colour.grain_of(noise, curves, clear)
             tints = self.loops.tints(pair.reference.small, there.small, mask, curves, clear)
-        todo = Compensation(
-            self.moves[other].scaled(self.cell), mask, curves, fill, tints, clear, pair.maps[0].clips_at
-        )
+        move, clips_at = self.moves[other].scaled(self.cell), pair.maps[0].clips_at
+        todo = Compensation(move, mask, curves, fill, tints, clear, grain, clips_at)
         self.compensations[other] = todo
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
         if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it

@@ -36,6 +36,13 @@ COLOUR_PART = 0.3
 GREY = 0.05
 """Weight of grey, for when nothing near is like it. A pixel that is just like it weighs 1."""
 LEAST_LUMA = 0.02
+CLEAR_OF_PIXELS = 6.0
+"""The same over the deviation of a dark pixel's noise."""
+FAINT = 1 / 255
+"""Encoded luma so low that a colour relative to it means nothing."""
+GRAIN = 3.0
+"""Deviations of a pixel's noise: of a difference so large from the small picture's luma half is kept."""
+LEAST_SQUARE = 1e-12
 
 
 def clear_from(allowed: Allowed) -> float:
@@ -52,9 +59,23 @@ def carried(clear: float, curves: Curve) -> float:
     return min(float(curves[:, round(clear * intensity_mapping.KNOTS)].max()), MOST_CARRIED)
 
 
+def grain_of(noise: float, curves: Curve, clear: float) -> float:
+    """GRAIN deviations (encoded) of what these curves make of a dim reference's pixels with this noise. clear: see
+    clear_from.
+    """
+    rise = curves[:, round(clear * intensity_mapping.KNOTS)] - curves[:, 0]
+    return GRAIN * noise * float(rise.max()) / clear
+
+
+def square_of(grain: float) -> float:
+    """Of grain, never quite 0, so that it may be divided by."""
+    return grain * grain + LEAST_SQUARE
+
+
 def tints(reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:
-    """Colours over luma (small pixels down x across x 3) of what the reference shows; None if it is nowhere dim where
-    it stands alone. Where they are not needed: as the reference itself gives them.
+    """What the small picture of the other exposure shows at the reference's moment (small pixels down x across x 3,
+    encoded): the luma is the reference's; None if it is nowhere dim where it stands alone. Where they are not needed:
+    as the reference itself gives them.
 
     reference, there: small pictures, the other exposure without its move; mask: of the grid; curves: the other's values
     for those of the reference, by channel (3 x KNOTS + 1); clear: see clear_from.
@@ -68,7 +89,7 @@ def tints(reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float)
     result[needed] = _seen_nearby(*_luma_and_colour(there), luma, own, np.nonzero(needed), COLOUR_PART * clear)
     blue, _, red = LUMA_WEIGHTS
     green = -(np.float32(blue) * result[..., 0] + np.float32(red) * result[..., 1]) / np.float32(LUMA_WEIGHTS[1])
-    return np.stack([1 + result[..., 0], 1 + green, 1 + result[..., 1]], axis=-1)
+    return np.asarray(luma[..., None] * np.stack([1 + result[..., 0], 1 + green, 1 + result[..., 1]], axis=-1))
 
 
 def _luma_and_colour(grid: Grid) -> tuple[Mask, Grid]:
@@ -103,11 +124,17 @@ def _seen_nearby(
     return np.asarray(total / weights[:, None], np.float32)
 
 
-def with_tints(made: Values, tint: Values, reference: Values, clear: float) -> Values:
-    """Values (... x 3, encoded 0..1) made from the reference, a darker one, with their luma but the colours of `tint`
-    where it is dim. clear: see clear_from.
+def with_tints(made: Values, tint: Values, reference: Values, clear: float, grain: float = 0.0) -> Values:
+    """Values (... x 3, encoded 0..1) made from the reference, a darker one, where it is dim with the colours of `tint`
+    (of the same shape) and with their own luma, except for differences from the tint's that are no larger than grain.
+
+    clear: see clear_from; grain: see grain_of. The part of a difference that is kept is that of Wiener's filter.
     """
-    dim = DIM_PART * clear
+    dim, weights = DIM_PART * clear, np.array(LUMA_WEIGHTS)
     belief = np.clip((reference.max(axis=-1, keepdims=True) - dim) / (clear - dim), 0, 1)
-    luma = (made @ np.array(LUMA_WEIGHTS))[..., None]
-    return np.asarray(belief * made + (1 - belief) * np.minimum(luma * tint, 1))
+    luma, smooth = ((values @ weights)[..., None] for values in (made, tint))
+    apart = luma - smooth
+    squares = np.square(apart)
+    luma = smooth + apart * squares / (squares + square_of(grain))
+    lit = (tint + FAINT) * (luma + FAINT) / (smooth + FAINT) - FAINT
+    return np.asarray(belief * made + (1 - belief) * np.clip(lit, 0, 1))

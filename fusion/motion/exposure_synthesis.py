@@ -29,8 +29,9 @@ class Compensation:
     move: pixels. mask: part of the reference, cells. curves: encoded values of the other for those of the reference,
     a curve a channel (3 x KNOTS + 1). fill: what the other exposure shows where the reference clips, see
     saturation_fill.behind_clipping; None where the reference is the darker one, or nothing is to be filled. tints:
-    colours where a darker reference is dim, see dim_colour.tints; clear: where it is not, see dim_colour.clear_from.
-    clips_at: encoded value at which the reference clips.
+    colours where a darker reference is dim, see dim_colour.tints; clear: where it is not, see dim_colour.clear_from;
+    grain: of the reference's pixels there, see dim_colour.grain_of. clips_at: encoded value at which the reference
+    clips.
     """
 
     move: Move
@@ -39,6 +40,7 @@ class Compensation:
     fill: Grid | None
     tints: Grid | None = None
     clear: float = dim_colour.MOST_CLEAR
+    grain: float = 0.0
     clips_at: float = 1.0
 
     @property
@@ -55,7 +57,8 @@ def small_picture(reference: Grid, there: Grid, todo: Compensation, small: Grid)
     """
     made, (height, width) = intensity_mapping.at_channels(todo.curves, reference), todo.mask.shape
     if todo.tints is not None:
-        made = with_tints(made, bilinear_rows(todo.tints.astype(np.float64), height, width), reference, todo.clear)
+        tints = bilinear_rows(todo.tints.astype(np.float64), height, width)
+        made = with_tints(made, tints, reference, todo.clear, todo.grain)
     if todo.fill is not None:
         made = with_fill(
             made, bilinear_rows(todo.fill.astype(np.float64), height, width), reference, there, todo.clips_at
@@ -75,7 +78,7 @@ def exposure(seen: Pixels, other: Pixels, todo: Compensation, top: int = 0, bott
     made = np.stack([tables[c][seen[..., c]] for c in range(3)], axis=-1).astype(np.float64)
     if todo.tints is not None:
         tints = bilinear_rows(todo.tints.astype(np.float64), height, width, top, bottom)
-        made = white * np.asarray(with_tints(made / white, tints, seen / white, todo.clear), np.float64)
+        made = white * np.asarray(with_tints(made / white, tints, seen / white, todo.clear, todo.grain), np.float64)
     if todo.fill is not None:
         fill = bilinear_rows(todo.fill.astype(np.float64), height, width, top, bottom)
         made = white * np.asarray(with_fill(made / white, fill, seen / white, there / white, todo.clips_at), np.float64)

@@ -199,7 +199,7 @@ class ComposedLoops:
             old = self.moved(old, move)
             blinks = None if blinks is None else self.moved(blinks[..., None], move)[..., 0]
         noise = temporal_noise.followed(before.noise, grid, old, self.measured_noise)
-        changed = self.changes(grid, old, noise)
+        changed = self.changes(grid, old, temporal_noise.judged_by(noise))
         if before.other is not None:
             around = self.wider_mask([changed], blinking.APART)
             other_blinks = self.follow_blinking(before.other.blinks, before.other.changed, around)

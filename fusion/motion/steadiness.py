@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import clip_level, intensity_mapping, registration
+from livemef.fusion.motion import clip_level, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
@@ -197,7 +197,9 @@ class StreamMemory:
         if pair is None or self._early or self._observed >= pair.learned + LEARN_EVERY:
             cells = self.seen[dark].changed.size
             maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells, self.clips_at)
-            noises = self.noise.get(dark), self.noise.get(bright)
+            noises = [
+                None if one is None else temporal_noise.judged_by(one) for one in map(self.noise.get, (dark, bright))
+            ]
             least = [loops.least_variance(one, *noises) for one in maps]
             pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
         return pair.maps

@@ -76,7 +76,7 @@ class StillCheck:
 
 def _judged(seen: _Seen) -> Stillness:
     assert seen.noise is not None
-    cells = (ghost_mask.changes(seen.last, seen.first, seen.noise) > SURELY).astype(np.uint8)
+    cells = (ghost_mask.changes(seen.last, seen.first, temporal_noise.judged_by(seen.noise)) > SURELY).astype(np.uint8)
     changed = float(cv2.medianBlur(cells, 3).mean())  # single cells are noise: what moves covers several
     move = registration.find_move(_luma(seen.first), _luma(seen.last))
     return Stillness(changed, float(np.hypot(move.dx, move.dy)) * seen.cell)

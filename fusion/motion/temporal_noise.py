@@ -15,6 +15,7 @@ NoiseLevels = NDArray[np.float32]
 """Deviation of one frame's cells, encoded, at LEVELS equal intervals of the encoded value."""
 
 LEAST, MOST, FIRST = 0.6 * CODE, 0.06, 2 * CODE
+DARK_LEVELS = 3
 FALLING, RISING = 1 / 4, 1 / 24
 """Part of a lower, and of a higher measurement that is taken on: what moves can only make the noise seem larger."""
 MOST_SAMPLES, FEWEST_OF_LEVEL = 6000, 40
@@ -59,7 +60,19 @@ def followed(
     else:
         rate = np.where(measured < before, FALLING, RISING)
         found = np.where(np.isnan(measured), before, before + rate * (measured - before))
-    return np.clip(found, LEAST, MOST).astype(np.float32)
+    return np.clip(found, 0, MOST).astype(np.float32)
+
+
+def judged_by(noise: NoiseLevels) -> NoiseLevels:
+    """The noise by which changes are judged: never less than what coarse codes and rounded moves bring about."""
+    return np.maximum(noise, np.float32(LEAST))
+
+
+def of_dark_pixels(noise: NoiseLevels | None, cell: float) -> float:
+    """Deviation (encoded) of a dark pixel, if neighbours' noise is independent; 0 if nothing has been measured. cell:
+    side of a grid's cell in pixels.
+    """
+    return 0.0 if noise is None else min(float(np.median(noise[:DARK_LEVELS])) * max(cell, 1.0), MOST)
 
 
 def at(noise: NoiseLevels | None, values: NDArray[np.floating]) -> NDArray[np.float64]:

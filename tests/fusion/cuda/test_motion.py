@@ -19,10 +19,10 @@ pytestmark = pytest.mark.full
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (97, 131), (240, 300)])
 @pytest.mark.parametrize("move", [NO_MOVE, Move(3.3, -2.6), Move(-500, 1), Move(0.4, 0.2, 0.03)])
-@pytest.mark.parametrize("filled", [True, False])
-def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, filled):
+@pytest.mark.parametrize(("filled", "grain"), [(True, 0.0), (False, 0.0), (False, 0.2)])
+def test_the_kernel_is_within_a_code_of_the_definition(dtype, shape, move, filled, grain):
     reference, other = noise(*shape, dtype, seed=4)
-    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled, grain=grain)
     buffers = RemakeBuffers(*shape, np.dtype(dtype).itemsize, todo.mask.shape)
     arrays, block = buffers.arrays(todo), np.full(buffers.size, POISON, np.uint8)
     buffers.fill(block, arrays)

@@ -7,10 +7,11 @@ from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import dim_colour
 from livemef.fusion.motion.compensation import Moments, at_one_moment
-from livemef.fusion.motion.dim_colour import carried, clear_from, tints, with_tints
+from livemef.fusion.motion.dim_colour import carried, clear_from, grain_of, tints, with_tints
 from livemef.fusion.motion.ghost_mask import Allowed
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.steadiness import Place, StreamMemory
 
 LINEAR = np.repeat(np.minimum(4 * np.linspace(0, 1, KNOTS + 1), 1)[None], 3, axis=0)
 """The other exposure's values: four times the reference's."""
@@ -72,6 +73,47 @@ def test_the_cleaner_the_exposures_the_darker_a_colour_is_believed():
     noise = np.ones((3, KNOTS + 1))
     found = [clear_from(Allowed(noise, deviation**2 * noise)) for deviation in (0.001, 0.01, 0.1)]
     assert found == pytest.approx([0.08, 0.12, 0.2])
+
+
+def test_noise_of_dim_pixels_is_not_enlarged_but_things_in_them_stay():
+    rng, shape = np.random.default_rng(5), (64, 96, 3)
+    dim = np.full(shape, 0.04, np.float32)
+    dim[:, 48:] = 0.06
+    noisy = np.clip(dim + rng.normal(0, 0.01, shape), 0, 1).astype(np.float32)
+    noisy[20:22, 20:22] = 0.19  # a lamp
+    noisy[20:22, 70:72] = 0.9
+    grain = grain_of(0.01, LINEAR, CLEAR)
+    assert grain == pytest.approx(dim_colour.GRAIN * 0.04, rel=0.01)
+    tint = 4 * np.kron(noisy.reshape(8, 8, 12, 8, 3).mean(axis=(1, 3)), np.ones((8, 8, 1)))
+    plain, smooth = (with_tints(4 * noisy, tint, noisy, CLEAR, value) for value in (0.0, grain))
+    for part in (slice(0, 40), slice(56, 64)):  # of each side
+        assert np.std(smooth[32:, part].mean(axis=2)) < 0.4 * np.std(plain[32:, part].mean(axis=2))
+    assert smooth[20:22, 20:22].min() > 0.8 * 4 * 0.19
+    assert smooth[20:22, 70:72].min() > 1  # not dim: untouched
+    assert smooth[:, 56:].mean() - smooth[:, :40].mean() == pytest.approx(0.08, abs=0.01)
+
+
+@pytest.mark.parametrize("deviation", [0.002, 0.01])
+def test_a_stream_measures_the_noise_of_its_dim_pixels(deviation):
+    rng, memory, cell = np.random.default_rng(6), StreamMemory(), 4
+    scene = np.kron(rng.uniform(0.03, 0.15, (24, 40, 3)), np.ones((4, 4, 1)))
+    for newest in range(1, 14):
+        frames = tuple(newest - (newest - k) % 2 for k in range(2))
+        grids = [scene * 4.0**k + rng.normal(0, deviation / cell, scene.shape) for k in range(2)]
+        for grid, frame in zip(grids, frames, strict=True):
+            grid[20:40, 4 * frame : 4 * frame + 20] = np.clip(grid[20:40, 4 * frame : 4 * frame + 20] * 0.3, 0, 1)
+        seen = [np.clip(grid, 0, 1).astype(np.float32) for grid in grids]
+        seen = [
+            memory.seen[k].grid if k in memory.seen and memory.seen[k].frame == f else seen[k]
+            for k, f in enumerate(frames)
+        ]
+        size = cell * scene.shape[0], cell * scene.shape[1]
+        found = at_one_moment(seen, size, 96, "full", Moments(place=Place(0, frames)), memory=memory)
+        if found.reference == 0 and newest > 8:
+            todo = found.compensations[1]
+            rise = 3 * 4 * deviation
+            assert todo.tints is not None
+            assert 0.6 * rise < todo.grain < 1.6 * rise
 
 
 def test_what_was_made_from_a_dim_reference_is_no_clearer_for_being_lighter():

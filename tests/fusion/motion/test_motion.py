@@ -149,14 +149,15 @@ def test_what_moves_decides_which_exposure_is_the_moment():
     assert found.reference == 0
 
 
-def compensation_for(shape, move=NO_MOVE, filled=True, seed=1):
+def compensation_for(shape, move=NO_MOVE, filled=True, seed=1, grain=0.0):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
     coarse = max(1, shape[0] // 4), max(1, shape[1] // 4), 3
     fill = rng.uniform(0, 1, coarse).astype(np.float32)
     maps = intensity_mapping.of_light_ratio(4.0)
     ratios = (maps.darker if filled else maps.brighter) ** np.array([[0.9], [1.0], [1.1]])  # a curve for each channel
-    planes = {"fill": fill, "clips_at": 0.93} if filled else {"fill": None, "tints": 2 * fill, "clear": 0.7}
+    dim = {"fill": None, "tints": fill, "clear": 0.7, "grain": grain}
+    planes = {"fill": fill, "clips_at": 0.93} if filled else dim
     return Compensation(move, mask, ratios, **planes)
 
 
@@ -164,10 +165,10 @@ def compensation_for(shape, move=NO_MOVE, filled=True, seed=1):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (97, 131), (40, 300)])
 @pytest.mark.parametrize("move", [NO_MOVE, Move(3.3, -2.6), Move(-500, 1), Move(0.4, 0.2, 0.03)])
-@pytest.mark.parametrize("filled", [True, False])
-def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, move, filled):
+@pytest.mark.parametrize(("filled", "grain"), [(True, 0.0), (False, 0.0), (False, 0.2)])
+def test_the_compiled_rows_are_within_a_code_of_the_definition(dtype, shape, move, filled, grain):
     reference, other = noise(*shape, dtype, seed=4)
-    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled)
+    todo = compensation_for((max(1, shape[0] // 5), max(1, shape[1] // 5)), move, filled, grain=grain)
     out = np.full_like(other, 77)
     rows = CompiledLoops().remake(reference, other, todo, out)
     for top in range(0, shape[0], 7):
