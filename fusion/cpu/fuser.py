@@ -65,9 +65,9 @@ class CpuFuser:
         self.model_sha256 = net.sha256
         self.threads = threads or usable_cores()
         self.loops = loops or (CompiledLoops(self.threads) if compiled() else NumpyLoops())
+        self._loops_alone = CompiledLoops() if loops is None and compiled() else self.loops
         self._net = net
-        if isinstance(net, OnOthersThreads) and isinstance(self.loops, CompiledLoops) and self.threads > 1:
-            net.run_on(self.loops.run_members)
+        self._lend_threads()
         self._tile = tile
         self._moved: dict[int, Pixels] = {}  # exposures made anew by motion compensation; kept from bracket to bracket
         self._memory = StreamMemory()
@@ -84,8 +84,29 @@ class CpuFuser:
         moments: Moments = UNKNOWN,
         picture: bool = True,
     ) -> Finished:
-        """See Fuser: done at once. Without a picture the pass over the pixels is left out."""
+        """See Fuser: done at once. Without a picture the pass over the pixels is left out, and one thread works."""
         check_exposures(exposures)
+        with nullcontext() if picture else self._alone():
+            return self._begun(exposures, out, moments, picture)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """What this lasts for is done by the caller's thread: nobody waits for it, and to wake up others costs more."""
+        kept = self.threads, self.loops
+        try:
+            self.threads, self.loops = 1, self._loops_alone
+            self._lend_threads()
+            yield
+        finally:
+            self.threads, self.loops = kept
+            self._lend_threads()
+
+    def _lend_threads(self) -> None:
+        """Let the network run on the loops' threads."""
+        if isinstance(self._net, OnOthersThreads) and isinstance(self.loops, CompiledLoops):
+            self._net.run_on(self.loops.run_members)
+
+    def _begun(self, exposures: Sequence[Pixels], out: Pixels | None, moments: Moments, picture: bool) -> Finished:
         exposures = [_packed(pixels) for pixels in exposures]
         result = np.empty(exposures[0].shape, exposures[0].dtype) if out is None else checked_out(out, exposures[0])
         stages: dict[str, float] = {}
