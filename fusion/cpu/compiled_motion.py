@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import weakref
 from ctypes import POINTER, Array, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -177,7 +176,7 @@ class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
-        result, call = small.copy(), compensation_call(there, reference, replace(todo, move=NO_MOVE))
+        result, call = small.copy(), compensation_call(there, reference, todo, moved=True)
         check(self._grids.remake_means(self._pool, byref(call), len(there) // len(small), address(result)))
         return result
 
@@ -205,8 +204,10 @@ def _offsets(move: Move, height: int, width: int) -> tuple[Array[c_double], Arra
     return (c_double * 2)(*across), (c_double * 2)(*down)
 
 
-def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compensation) -> CompensationCall:
-    """Of pictures in codes or of grids, with the arrays it points into kept alive."""
+def compensation_call(
+    other: NDArray[Any], reference: NDArray[Any], todo: Compensation, moved: bool = False
+) -> CompensationCall:
+    """Of pictures in codes or of grids, with the arrays it points into kept. moved: the other's move is undone."""
     codes = other.dtype != np.float32
     top = codes_of(other) - 1 if codes else 1
     white = top * todo.clips_at
@@ -232,7 +233,7 @@ def compensation_call(other: NDArray[Any], reference: NDArray[Any], todo: Compen
         faint=dim_colour.FAINT * top,
     )
     call.arrays = [table, mask]
-    if todo.move != NO_MOVE:
+    if todo.move != NO_MOVE and not moved:
         across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
         call.across, call.down = address(across), address(down)
         call.arrays += [across, down]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import CDLL, POINTER, Structure, addressof, byref, c_double, c_float, c_int, c_int32, c_void_p
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -270,19 +271,9 @@ class CompiledStream(ComposedLoops):
         changed, moved_blinks, new_blinks = np.empty((3, *grid.shape[:2]), np.float32)
         blinks = [before.blinks] + ([None, None] if other is None else [other.changed, other.blinks])
         kept = [None if mask is None else _floats(mask) for mask in (before.noise, *blinks)]
-        rules = _Following(
-            temporal_noise.OF_MEDIAN,
-            temporal_noise.FIRST,
-            temporal_noise.LEAST,
-            temporal_noise.MOST,
-            temporal_noise.FALLING,
-            temporal_noise.RISING,
-            temporal_noise.sampling_step(grid),
-            temporal_noise.FEWEST_OF_LEVEL,
-        )
         call = _Observation(
             addressof(SEARCH),
-            addressof(rules),
+            addressof(_following(temporal_noise.sampling_step(grid))),
             noise_call(noise[1]),
             *(address(plane) for plane in (grid, old, small, old_luma)),
             addressof(LUMA),
@@ -344,6 +335,13 @@ class CompiledStream(ComposedLoops):
         return Difference(mask, Allowed(found[0], found[1], ghost_mask.SPOILT, clips_at), masked)
 
 
+@lru_cache(maxsize=16)
+def _following(step: int) -> _Following:
+    rates = temporal_noise.FALLING, temporal_noise.RISING
+    held = temporal_noise.FIRST, temporal_noise.LEAST, temporal_noise.MOST
+    return _Following(temporal_noise.OF_MEDIAN, *held, *rates, step, temporal_noise.FEWEST_OF_LEVEL)
+
+
 def _levels() -> NDArray[np.float32]:
     return np.empty((3, KNOTS + 1, 2), np.float32)
 
@@ -356,8 +354,13 @@ def _cells(view: View) -> int:
     """How many cells of the grid a pixel of the small picture covers, down and across; 0 unless these are the same, and
     moves are searched in the small picture as it is.
     """
-    (height, width), (down, across) = view.small.shape[:2], view.grid.shape[:2]
-    cells = down // height
-    whole = cells > 1 and (down, across) == (cells * height, cells * width)
-    searched = registration.searched(view.grid, view.small) is view.small and registration.fewer_by(view.small) == 1
-    return cells if whole and searched else 0
+    return _cells_of(view.small.shape, view.grid.shape)
+
+
+@lru_cache(maxsize=64)
+def _cells_of(small: tuple[int, ...], grid: tuple[int, ...]) -> int:
+    pixels, cells = (np.broadcast_to(np.float32(0), shape) for shape in (small, grid))
+    each = grid[0] // small[0]
+    whole = each > 1 and grid[:2] == (each * small[0], each * small[1])
+    searched = registration.searched(cells, pixels) is pixels and registration.fewer_by(pixels) == 1
+    return each if whole and searched else 0

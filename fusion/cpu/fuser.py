@@ -112,12 +112,12 @@ class CpuFuser:
         stages: dict[str, float] = {}
         if self.settings.motion == "off":
             motion, inputs = None, [FusionInput(pixels) for pixels in exposures]
-            with _timed(stages, "shrink"):
+            with _Timed(stages, "shrink"):
                 smalls = self._averages(exposures, self._small_shape(result))
         else:
-            with _timed(stages, "shrink"):
+            with _Timed(stages, "shrink"):
                 grids = self._grids(exposures, moments)
-            with _timed(stages, "motion"):
+            with _Timed(stages, "motion"):
                 inputs, smalls, motion = self._compensated(exposures, grids, moments, picture)
         means = self._memory.colour.follow(moments.place, result.shape, len(exposures))
         steered = motion is not None and moments.place is not None
@@ -191,18 +191,18 @@ class CpuFuser:
     ) -> None:
         """reference: see Job. out: None = only what is remembered. steered: whether the stream's memory steers."""
         settings, loops = self.settings, self._loops_for(inputs)
-        with _timed(stages, "shrink"):
+        with _Timed(stages, "shrink"):
             labs = [self.loops.small_lab(small, settings) for small in smalls]
             lights, chromas = [lightness for lightness, _ in labs], [chroma for _, chroma in labs]
         lightness = None
-        with _timed(stages, "network"):  # which has all threads
+        with _Timed(stages, "network"):  # which has all threads
             if settings.network_lines:
                 fused = guide_planes.small_lightness(self._net, lights)
             else:
                 curve = guide_planes.full_curve(lights, self._net, settings, means)
                 if out is not None:
                     lightness = self._full_lightness([exposure.pixels for exposure in inputs], curve)
-        with _timed(stages, "affine"):
+        with _Timed(stages, "affine"):
             if settings.network_lines:
                 memory = self._memory if steered else None
                 bracket = SmallBracket(fused, lights, chromas, smalls, settings, means, memory)
@@ -212,7 +212,7 @@ class CpuFuser:
                 planes = Steering(None, loops.chroma_parts(chromas), drifts)
         if out is None:
             return
-        with _timed(stages, "pixels"):
+        with _Timed(stages, "pixels"):
             job = Job(inputs, reference, out, settings, planes.parts, planes.affine, lightness, planes.drifts)
             self._rows(out.shape[0], loops.fuse(job))
 
@@ -276,11 +276,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    stages[name] = stages.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
+class _Timed:
+    """Adds the time that a block takes, in ms, to the stage of this name. Quicker than a generator."""
+
+    __slots__ = ("_name", "_stages", "_start")
+
+    def __init__(self, stages: dict[str, float], name: str) -> None:
+        self._stages, self._name = stages, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        taken = 1e3 * (time.perf_counter() - self._start)
+        self._stages[self._name] = self._stages.get(self._name, 0.0) + taken
 
 
 def _packed(pixels: Pixels) -> Pixels:

@@ -74,7 +74,7 @@ def codes_of(pixels: NDArray[Any]) -> int:
 
 def picture_of(pixels: NDArray[Any]) -> Picture:
     """A picture (H x W x 3); rows may be padded. Raises ValueError where the pixels of a row are not."""
-    height, width = pixels.shape[:2]
-    if pixels.strides[1:] != (3 * pixels.itemsize, pixels.itemsize) or not pixels.flags.aligned:
+    (height, width, _), (row, pixel, sample), size = pixels.shape, pixels.strides, pixels.itemsize
+    if sample != size or pixel != 3 * size or not pixels.flags.aligned:
         raise ValueError("pixels must be packed within a row")
-    return Picture(address(pixels), pixels.strides[0], height, width, pixels.itemsize)
+    return Picture(address(pixels), row, height, width, size)

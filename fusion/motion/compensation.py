@@ -182,8 +182,10 @@ def _of_stream(
             if not pair.over_is_reference:
                 made = chain.deviations.get(towards(reference, other))
                 tells, deviation = information(pair.reference.grid, allowed, loops, made, pair.maps)
-                mask, clear = mask * tells, dim_colour.clear_from(allowed)
-                chain.deviations[other] = mask * deviation
+                mask *= tells
+                clear = dim_colour.clear_from(allowed)
+                if not chain.is_end(other):
+                    chain.deviations[other] = mask * deviation
         registration.cover_unseen(mask, chain.moves[other])
         noise = temporal_noise.of_dark_pixels(memory.noise.get(towards(reference, other)), cell)
         chain.compensate(other, pair, there, mask, clear, noise)
@@ -211,11 +213,6 @@ class _Pair:
         """The grids of the darker and the brighter exposure. there: the other one, without its move."""
         return (there.grid, self.reference.grid) if self.over_is_reference else (self.reference.grid, there.grid)
 
-    @property
-    def brighter(self) -> Curve:
-        """The brighter exposure's values for those of the darker one, by channel."""
-        return np.stack([one.brighter for one in self.maps])
-
 
 @dataclass
 class _Chain:
@@ -242,15 +239,20 @@ class _Chain:
         self.moves[other], there = self.loops.aligned(pair.reference, pair.other, *pair_maps, self.cell)
         return pair, there
 
+    def is_end(self, other: int) -> bool:
+        """Whether no exposure is compared with this one."""
+        return other in (0, len(self.views) - 1)
+
     def compensate(self, other: int, pair: _Pair, there: View, mask: Mask, clear: float, noise: float = 0.0) -> None:
         """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour; noise: of its
         neighbour's dark pixels.
         """
-        curves, fill, tints, grain = pair.brighter, None, None, 0.0
+        fill, tints, grain = None, None, 0.0
         if pair.over_is_reference:
             curves = np.stack([one.darker for one in pair.maps])
             fill = self.loops.behind_clipping(pair.reference.small, there.small, mask, pair.maps[0].clips_at)
         else:
+            curves = np.stack([one.brighter for one in pair.maps])
             before = self.compensations.get(towards(self.reference, other))
             if before is not None and before.tints is not None:  # what is seen as bright now was as dim
                 clear = max(clear, dim_colour.carried(before.clear, before.curves))
@@ -261,7 +263,7 @@ class _Chain:
         todo = Compensation(move, mask, curves, fill, tints, clear, grain, clips_at)
         self.compensations[other] = todo
         small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
-        if other not in (0, len(self.views) - 1) and mask.any():  # the next one is compared with it
+        if not self.is_end(other) and mask.any():  # the next one is compared with it
             grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.grid)
         self.remade[other] = View(grid, small)
 

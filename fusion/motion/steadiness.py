@@ -249,10 +249,11 @@ class StreamMemory:
         if not under.any():
             return maps if moving is None else moving.maps
         if moving is None:
-            moving = self._moving[dark, bright] = _Moving(under, over, maps)
+            moving = self._moving[dark, bright] = _Moving(under.copy(), over.copy(), maps)
         else:
-            moving.dark = (1 - MOVING_FORGET) * moving.dark + under
-            moving.bright = (1 - MOVING_FORGET) * moving.bright + over
+            for known, seen in ((moving.dark, under), (moving.bright, over)):
+                known *= 1 - MOVING_FORGET
+                known += seen
         if self._observed >= moving.learned + LEARN_EVERY:
             found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * cells, self.clips_at)
             blue, green, red = (
