@@ -1,11 +1,13 @@
 /* See pool.h. Helpers look for the next loop for a moment, since it mostly comes soon, then sleep: an idle pool costs nothing. To wake
  * one up takes as long as many a loop, longer still on a virtual machine, and one that comes late is waited for. */
+#define _GNU_SOURCE
 #include "pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,11 +33,13 @@ struct Pool {
     _Atomic int32_t open, within;             /* whether helpers may begin with the loop; how many are within */
     _Atomic int32_t pause;                    /* no loop is to come soon */
     atomic_flag busy;
+    int avoided; /* the core that helpers keep off, -1 = none */
     Part *part;
     void *job;
     int32_t least, most, share; /* rows of a batch; of how many batches of the same size one is, of what is left */
     _Atomic uint64_t left;      /* rows: the first, and the end times 2^32. The caller takes them from the first on, helpers from
                                  * the end on: neighbouring rows then lie in the cache of one core */
+    _Atomic pid_t ids[]; /* of the helpers' threads, 0 = not begun yet */
 };
 
 static inline void rest(void)
@@ -125,7 +129,9 @@ static void leave(Pool *pool)
 static void *helper(void *argument)
 {
     Pool *pool = argument;
-    Place *place = atomic_fetch_add(&pool->numbered, 1) < NEAR_HELPERS ? &pool->near : &pool->far;
+    int32_t number = atomic_fetch_add(&pool->numbered, 1);
+    Place *place = number < NEAR_HELPERS ? &pool->near : &pool->far;
+    atomic_store(&pool->ids[number], (pid_t)syscall(SYS_gettid));
     for (int32_t loop = 0; !atomic_load(&pool->stopped);) {
         int32_t next = next_loop(pool, place, loop);
         if (next != loop)
@@ -150,9 +156,10 @@ static void wake(Pool *pool, Place *place)
 /* A pool of so many helpers, or fewer where the system gives no more; NULL for none. */
 Pool *pool_open(int32_t helpers)
 {
-    Pool *pool = helpers > 0 ? calloc(1, sizeof *pool) : NULL;
+    Pool *pool = helpers > 0 ? calloc(1, sizeof *pool + (size_t)helpers * sizeof pool->ids[0]) : NULL;
     if (!pool)
         return NULL;
+    pool->avoided = -1;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->near.more, NULL);
     pthread_cond_init(&pool->far.more, NULL);
@@ -191,6 +198,25 @@ static void wait_for_helpers(Pool *pool)
             nanosleep(&pause, NULL); /* whoever is waited for may need this core */
 }
 
+/* Let helpers keep off the caller's core, where one that is woken up could only wait: a kernel may choose that core all the same, to
+ * spare another one or, on a virtual machine, because it takes one that sleeps for one that its host has given to others. Then
+ * milliseconds pass until it is moved. */
+static void keep_helpers_off(Pool *pool)
+{
+    int core = sched_getcpu(), all = 1;
+    cpu_set_t cores;
+    if (core == pool->avoided || core < 0 || sched_getaffinity(0, sizeof cores, &cores))
+        return;
+    CPU_CLR(core, &cores);
+    if (CPU_COUNT(&cores) == 0)
+        return;
+    for (int32_t number = 0; number < pool->helpers; number++) {
+        pid_t id = atomic_load(&pool->ids[number]);
+        all &= id && !sched_setaffinity(id, sizeof cores, &cores);
+    }
+    pool->avoided = all ? core : -1;
+}
+
 static void call(Pool *pool, Place *place)
 {
     atomic_fetch_add(&place->loop, 1);
@@ -205,6 +231,7 @@ static void run(Pool *pool, Part *part, void *job, int32_t rows, int32_t least, 
         part(job, 0, rows);
         return;
     }
+    keep_helpers_off(pool);
     int32_t threads = 1 + (length != SHORT || pool->helpers < NEAR_HELPERS ? pool->helpers : NEAR_HELPERS);
     pool->part = part, pool->job = job, pool->least = least;
     pool->most = length == SHORT ? rows / (BATCHES_PER_THREAD * threads) : rows;

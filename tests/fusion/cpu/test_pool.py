@@ -111,3 +111,23 @@ def test_a_forked_process_works_alone() -> None:
             finally:
                 os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_helpers_keep_off_the_callers_core() -> None:
+    own, before = os.sched_getaffinity(0), set(os.listdir(THREADS))
+    loops = CompiledLoops(3)
+    try:
+        for core in own:
+            os.sched_setaffinity(0, own)
+            helpers = [int(one) for one in set(os.listdir(THREADS)) - before]
+            assert len(helpers) == 2
+            os.sched_setaffinity(0, {core})  # one core alone: nowhere else to go
+            results(loops, 0)
+            os.sched_setaffinity(0, own)
+            assert_same(results(loops, 0), results(CompiledLoops(), 0))
+            for helper in helpers:
+                assert len(os.sched_getaffinity(helper)) == len(own) - 1
+            assert os.sched_getaffinity(0) == own
+    finally:
+        os.sched_setaffinity(0, own)
