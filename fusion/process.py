@@ -23,6 +23,7 @@ from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.bracket_receiver import Delivery, Inbox
 from livemef.fusion.correction import CameraCorrection
 from livemef.fusion.errors import FusionError
+from livemef.fusion.freed_memory import keep_freed_memory
 from livemef.fusion.fuser import Fused, Fuser, Pending
 from livemef.fusion.memory_guard import guard_of_this_machine, private_memory
 from livemef.fusion.motion.compensation import MotionReport
@@ -375,5 +376,6 @@ def _enough(job: FusionJob, tally: Tally) -> bool:
 
 def main(pipe: Connection, parent_pid: int, job: FusionJob) -> None:
     """Main function of the process."""
+    keep_freed_memory()
     with job.link:
         run_child(pipe, parent_pid, (CaptureError, EngineError, FusionError), lambda lifeline: _run(job, lifeline))
