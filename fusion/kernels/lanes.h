@@ -55,7 +55,7 @@ typedef __m512i Piece;
 LANES_FN F least(F a, F b) { return _mm512_min_ps(a, b); }
 LANES_FN F most(F a, F b) { return _mm512_max_ps(a, b); }
 LANES_FN F rough_reciprocal(F x) { return _mm512_rcp14_ps(x); }
-LANES_FN int any_above(F x, float limit) { return _mm512_cmp_ps_mask(x, every(limit), _CMP_GT_OQ) != 0; }
+LANES_FN int any_above(F x, F limit) { return _mm512_cmp_ps_mask(x, limit, _CMP_GT_OQ) != 0; }
 LANES_FN Piece piece_of(F x) { return _mm512_srli_epi32((__m512i)x, PIECE_SHIFT); }
 LANES_FN Piece pieces(Bits numbers) { return (Piece)numbers; }
 LANES_FN F term(const float *terms, Piece piece) { return _mm512_permutexvar_ps(piece, _mm512_loadu_ps(terms)); }
@@ -64,7 +64,7 @@ typedef __m256i Piece;
 LANES_FN F least(F a, F b) { return _mm256_min_ps(a, b); }
 LANES_FN F most(F a, F b) { return _mm256_max_ps(a, b); }
 LANES_FN F rough_reciprocal(F x) { return _mm256_rcp_ps(x); }
-LANES_FN int any_above(F x, float limit) { return _mm256_movemask_ps(_mm256_cmp_ps(x, every(limit), _CMP_GT_OQ)) != 0; }
+LANES_FN int any_above(F x, F limit) { return _mm256_movemask_ps(_mm256_cmp_ps(x, limit, _CMP_GT_OQ)) != 0; }
 LANES_FN Piece piece_of(F x) { return _mm256_srli_epi32((__m256i)x, PIECE_SHIFT); }
 LANES_FN Piece pieces(Bits numbers) { return (Piece)numbers; }
 LANES_FN F term(const float *terms, Piece piece) { return _mm256_permutevar8x32_ps(_mm256_loadu_ps(terms), piece); }
@@ -78,7 +78,7 @@ LANES_FN F rough_reciprocal(F x) /* the estimate, within 2^-8, and one step */
     return (F)vmulq_f32(r, vrecpsq_f32(v, r));
 }
 
-LANES_FN int any_above(F x, float limit) { return vmaxvq_f32((float32x4_t)x) > limit; }
+LANES_FN int any_above(F x, F limit) { return vmaxvq_u32(vcgtq_f32((float32x4_t)x, (float32x4_t)limit)) != 0; }
 LANES_FN Piece pieces(Bits numbers)
 {
     return (uint8x16_t)vaddq_u32(vmulq_n_u32((uint32x4_t)numbers, 0x04040404u), vdupq_n_u32(0x03020100u));

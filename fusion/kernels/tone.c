@@ -39,17 +39,25 @@ typedef struct {
     Terms f_of_luma, luma_of_f;
 } Curves;
 
+/* In every lane, as all constants: to read a vector costs nothing beside the sums, to spread one number as much as a sum. */
+typedef struct {
+    F offset, factor;
+} Slope;
+
 /* Constants, colours in codes. */
 typedef struct {
     const Curves *curves;
-    float luma[3];                  /* weights of B, G, R */
-    Line dark, clip;                /* the two factors of trust, over f and the largest channel */
-    float dark_floor, clip_floor;   /* what they are at least; at most 1 */
-    float black_f, least_step, colour_floor, least_code, near_floor;
-    float shoulder, luma_low, luma_high, least_luma;
-    Line clipped, seen;             /* of clipped_gain in pixels.h: over the brighter and the darker exposure's channel */
-    float clip_start, clipped_from; /* up to which nothing clips */
+    Slope luma_place, f_place;
+    F luma[3];                  /* weights of B, G, R */
+    Slope dark, clip;           /* the two factors of trust, over f and the largest channel */
+    F dark_floor, clip_floor;   /* what they are at least; at most 1 */
+    F black_f, least_step, colour_floor, least_code, near_floor;
+    F shoulder, luma_low, luma_high, least_luma;
+    Slope clipped, seen;        /* of clipped_gain in pixels.h: over the brighter and the darker exposure's channel */
+    F clip_start, clipped_from; /* up to which nothing clips */
 } Numbers;
+
+static Slope slope(float offset, float factor) { return (Slope){every(offset), every(factor)}; }
 
 static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
 {
@@ -57,24 +65,26 @@ static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
     const float *luma = k->xyz_from_bgr + 3;
     return (Numbers){
         .curves = curves,
-        .luma = {luma[0], luma[1], luma[2]},
-        .dark = {-k->dark.scale * k->dark.start, k->dark.scale},
-        .clip = {1.0f - clip * k->code_clip.start, clip / codes},
-        .dark_floor = k->dark_floor,
-        .clip_floor = 1.0f - k->clip_loss,
-        .black_f = k->black_f,
-        .least_step = k->least_step,
-        .colour_floor = k->colour_floor,
-        .least_code = codes * k->least_code,
-        .near_floor = k->near_floor,
-        .shoulder = codes * k->shoulder,
-        .luma_low = codes * k->luma_low,
-        .luma_high = codes * k->luma_high,
-        .least_luma = codes * k->least_luma,
-        .clipped = {-k->code_clip.scale * k->code_clip.start, k->code_clip.scale / codes},
-        .seen = {-k->seen_dark.scale * k->seen_dark.start, k->seen_dark.scale / codes},
-        .clip_start = codes * k->code_clip.start,
-        .clipped_from = k->clipped_from,
+        .luma_place = slope(curves->luma_place.offset, curves->luma_place.factor),
+        .f_place = slope(curves->f_place.offset, curves->f_place.factor),
+        .luma = {every(luma[0]), every(luma[1]), every(luma[2])},
+        .dark = slope(-k->dark.scale * k->dark.start, k->dark.scale),
+        .clip = slope(1.0f - clip * k->code_clip.start, clip / codes),
+        .dark_floor = every(k->dark_floor),
+        .clip_floor = every(1.0f - k->clip_loss),
+        .black_f = every(k->black_f),
+        .least_step = every(k->least_step),
+        .colour_floor = every(k->colour_floor),
+        .least_code = every(codes * k->least_code),
+        .near_floor = every(k->near_floor),
+        .shoulder = every(codes * k->shoulder),
+        .luma_low = every(codes * k->luma_low),
+        .luma_high = every(codes * k->luma_high),
+        .least_luma = every(codes * k->least_luma),
+        .clipped = slope(-k->code_clip.scale * k->code_clip.start, k->code_clip.scale / codes),
+        .seen = slope(-k->seen_dark.scale * k->seen_dark.start, k->seen_dark.scale / codes),
+        .clip_start = every(codes * k->code_clip.start),
+        .clipped_from = every(k->clipped_from),
     };
 }
 
@@ -94,8 +104,8 @@ typedef struct {
     Plane drifted[QUICK_MOST - 1]; /* that which it does */
 } Mix;
 
-LANES_FN F held(F x, float low, float high) { return least(most(x, every(low)), every(high)); }
-LANES_FN F on(Line line, F x) { return x * line.factor + line.offset; }
+LANES_FN F held(F x, F low, F high) { return least(most(x, low), high); }
+LANES_FN F on(Slope slope, F x) { return x * slope.factor + slope.offset; }
 
 LANES_FN F luma_of(const Numbers *k, F blue, F green, F red)
 {
@@ -127,12 +137,12 @@ LANES_FN void tones(const Numbers *k, int bytes, const void *row, const void *ah
             fetch(ahead, bytes, x + i);
         }
         F luma = luma_of(k, load(t->bgr[0] + i), load(t->bgr[1] + i), load(t->bgr[2] + i));
-        F f = piecewise(k->curves->f_of_luma, on(k->curves->luma_place, luma), bytes > 1), largest = largest_of(t, i);
+        F f = piecewise(k->curves->f_of_luma, on(k->luma_place, luma), bytes > 1), largest = largest_of(t, i);
         if (clips)
             clips[i / LANES] |= (uint8_t)any_above(largest, k->clip_start);
         store(t->luma + i, luma);
         store(t->f + i, f);
-        store(t->trust + i, held(on(k->dark, f), k->dark_floor, 1) * held(on(k->clip, largest), k->clip_floor, 1));
+        store(t->trust + i, held(on(k->dark, f), k->dark_floor, every(1)) * held(on(k->clip, largest), k->clip_floor, every(1)));
     }
 }
 
@@ -151,7 +161,7 @@ LANES_FN F steered(const Steering *s, int plane, int32_t i)
 /* See least_f in pixels.h. */
 LANES_FN F colour_floor(const Numbers *k, int fine, const Tones *brightest, int32_t i)
 {
-    F grey = load(brightest->luma + i) * reciprocal(most(largest_of(brightest, i), every(k->least_code)), fine);
+    F grey = load(brightest->luma + i) * reciprocal(most(largest_of(brightest, i), k->least_code), fine);
     F part = k->colour_floor - k->colour_floor * grey;
     return part * (load(brightest->f + i) - k->black_f) + k->black_f;
 }
@@ -165,7 +175,7 @@ LANES_FN void lightness(const Numbers *k, int n, int fine, int32_t count, const 
             f += steered(s, j, i) * load(t[j].f + i);
         f = most(least(f, every(1)), colour_floor(k, fine, t + n - 1, i));
         store(m->f + i, f);
-        store(m->luma + i, piecewise(k->curves->luma_of_f, on(k->curves->f_place, f), fine));
+        store(m->luma + i, piecewise(k->curves->luma_of_f, on(k->f_place, f), fine));
     }
 }
 
@@ -180,11 +190,11 @@ LANES_FN void shares(const Numbers *k, int n, int fine, int32_t count, const Ton
             if (!last) {
                 part = steered(s, PARTS(n) + j, i);
                 rest -= part;
-                reached = held((f - own) * reciprocal(most(load(t[j + 1].f + i) - own, every(k->least_step)), fine), 0, 1);
+                reached = held((f - own) * reciprocal(most(load(t[j + 1].f + i) - own, k->least_step), fine), every(0), every(1));
                 store(m->reached[j] + i, reached);
                 near = j ? near - near * reached : 1.0f - reached;
             }
-            share[j] = load(t[j].trust + i) * part * most(near, every(k->near_floor));
+            share[j] = load(t[j].trust + i) * part * most(near, k->near_floor);
             total = j ? total + share[j] : share[j];
             near = reached;
         }
@@ -200,10 +210,10 @@ LANES_FN void steps(const Numbers *k, int n, int fine, int32_t count, const Tone
 {
     for (int32_t i = 0; i < count; i += LANES) {
         F end = held(load(m->luma + i), k->luma_low, k->luma_high), odds = end * reciprocal(k->shoulder - end, fine);
-        F least_start = least(every(k->least_luma), end);
+        F least_start = least(k->least_luma, end);
         UNROLLED
         for (int j = 0; j < n; j++) {
-            F start = most(least(load(t[j].luma + i), every(k->luma_high)), least_start);
+            F start = most(least(load(t[j].luma + i), k->luma_high), least_start);
             F step = odds * ((k->shoulder - start) * reciprocal(start, fine));
             if (j < n - 1) {
                 F drifted = step * load(m->reached[j] + i);
@@ -222,14 +232,14 @@ LANES_FN void clipped_factors(const Numbers *k, int fine, const Tones *t, F reac
     F far = 1.0f - reached, lumas = far * luma * (k->shoulder - below) * reciprocal(below * (k->shoulder - luma), fine);
     UNROLLED
     for (int c = 0; c < 3; c++) {
-        F dark = load(t[0].bgr[c] + i), code = load(t[1].bgr[c] + i), high = most(code, every(k->clip_start));
+        F dark = load(t[0].bgr[c] + i), code = load(t[1].bgr[c] + i), high = most(code, k->clip_start);
         F ratio = dark * (k->shoulder - high) * reciprocal((k->shoulder - dark) * high, fine);
         F gain = most(lumas * ratio - k->clipped_from * far, every(0));
-        factors[c] = held(on(k->clipped, code), 0, 1) * held(on(k->seen, dark), 0, 1) * gain + 1.0f;
+        factors[c] = held(on(k->clipped, code), every(0), every(1)) * held(on(k->seen, dark), every(0), every(1)) * gain + 1.0f;
     }
 }
 
-/* Each exposure after its step, in the mixture; then grey until it has the fused luma. Not yet held within the codes. */
+/* Each exposure after its step, in the mixture. */
 LANES_FN void colours(const Numbers *k, int n, int fine, int clips, const Tones *restrict t, const Steering *s, const Mix *restrict m,
                       int32_t i, F *mixed)
 {
@@ -249,10 +259,15 @@ LANES_FN void colours(const Numbers *k, int n, int fine, int clips, const Tones 
             mixed[c] = j ? mixed[c] + share * part : share * part;
         }
     }
+}
+
+/* Grey until it has the fused luma. Not yet held within the codes. */
+LANES_FN void with_luma(const Numbers *k, const Mix *restrict m, int32_t i, const F *mixed, float *out)
+{
     F missing = load(m->luma + i) - luma_of(k, mixed[0], mixed[1], mixed[2]);
     UNROLLED
     for (int c = 0; c < 3; c++)
-        mixed[c] += missing;
+        store(out + c * GROUP, mixed[c] + missing);
 }
 
 /* `count`, whole groups, of pixels from column x of the rows on. */
@@ -270,19 +285,21 @@ LANES_FN void tile_row(const Numbers *k, int n, int bytes, const Rows *rows, int
     lightness(k, n, fine, count, t, s, &m);
     shares(k, n, fine, count, t, s, &m);
     steps(k, n, fine, count, t, &m);
-    for (int32_t i = 0; i < count; i += GROUP) {
-        ALIGNED float fused[3][GROUP];
-        for (int32_t v = 0; v < GROUP; v += LANES) {
-            F mixed[3];
-            if (clips[(i + v) / LANES])
-                colours(k, n, fine, 1, t, s, &m, i + v, mixed);
+    ALIGNED float fused[3 * GROUP];
+    F mixed[3] = {every(0), every(0), every(0)};
+    for (int32_t i = 0; i <= count; i += LANES) { /* a vector is written one turn later: its sums need not be waited for */
+        F last[3] = {mixed[0], mixed[1], mixed[2]};
+        if (i < count) {
+            if (clips[i / LANES])
+                colours(k, n, fine, 1, t, s, &m, i, mixed);
             else
-                colours(k, n, fine, 0, t, s, &m, i + v, mixed);
-            UNROLLED
-            for (int c = 0; c < 3; c++)
-                store(fused[c] + v, mixed[c]);
+                colours(k, n, fine, 0, t, s, &m, i, mixed);
         }
-        write_group(fused[0], GROUP, bytes, x + i, out);
+        if (i) {
+            with_luma(k, &m, i - LANES, last, fused + (i - LANES) % GROUP);
+            if (i % GROUP == 0)
+                write_group(fused, GROUP, bytes, x + i - GROUP, out);
+        }
     }
 }
 
