@@ -187,7 +187,9 @@ def _of_stream(
                 if not chain.is_end(other):
                     chain.deviations[other] = mask * deviation
         registration.cover_unseen(mask, chain.moves[other])
-        noise = temporal_noise.of_dark_pixels(memory.noise.get(towards(reference, other)), cell)
+        neighbour, noise = towards(reference, other), 0.0
+        if not pair.over_is_reference:
+            noise = temporal_noise.of_dark_pixels(memory.noise.get(neighbour), cell)
         chain.compensate(other, pair, there, mask, clear, noise)
     memory.note_step(chain.moves, moments.place.frames)
     return chain.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 
 import numpy as np
@@ -72,7 +73,7 @@ def of_dark_pixels(noise: NoiseLevels | None, cell: float) -> float:
     """Deviation (encoded) of a dark pixel, if neighbours' noise is independent; 0 if nothing has been measured. cell:
     side of a grid's cell in pixels.
     """
-    return 0.0 if noise is None else min(float(np.median(noise[:DARK_LEVELS])) * max(cell, 1.0), MOST)
+    return 0.0 if noise is None else min(statistics.median(noise[:DARK_LEVELS].tolist()) * max(cell, 1.0), MOST)
 
 
 def at(noise: NoiseLevels | None, values: NDArray[np.floating]) -> NDArray[np.float64]:
