@@ -95,12 +95,17 @@ class Inbox:
         """The ring's memory, uint8, in which all pixels lie."""
         return self._ring.memory()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a bracket to take."""
+        return len(self._backlog) > 0
+
     def wait(self, other: int, timeout_s: float) -> None:
         """Wait up to `timeout_s` until there may be something to take, or `other`, a file descriptor, is readable."""
         poll = select.poll()
         poll.register(self._news, select.POLLIN)
         poll.register(other, select.POLLIN)
-        poll.poll(0 if self._backlog else timeout_s * 1000)
+        poll.poll(0 if self.waiting else timeout_s * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._news)
 

@@ -29,6 +29,7 @@ from livemef.fusion.memory_guard import guard_of_this_machine, private_memory
 from livemef.fusion.motion.compensation import MotionReport
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.patience import Patience
+from livemef.fusion.pauses import Pauses
 from livemef.fusion.picture_correction import BracketCorrection
 from livemef.fusion.settings import FusionSettings
 from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
@@ -342,7 +343,7 @@ def _obey(lifeline: Lifeline, stage: _Stage, commands: Iterable[Command] = ()) -
 
 def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) -> bool:
     under_way: deque[_Started] = deque()
-    patience = Patience(lifeline)
+    patience, pauses = Patience(lifeline), Pauses()
     waiting: list[Command] = []
     while not lifeline.stopping and not _enough(job, stage.tally):
         lifeline.beat(**stage.tally.values(time.monotonic()))
@@ -365,6 +366,8 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
             with patience.step():
                 stage.finish(started)
             inbox.give_back(started.delivery)
+            if not under_way and not inbox.waiting:
+                pauses.use()
         elif delivery is None and (inbox.ended or inbox.lost):
             return inbox.ended
     return False
