@@ -74,6 +74,7 @@ class Bracket(Structure):
         ("drift_strength", c_float),
         ("black_start", c_float),
         ("black_scale", c_float),
+        ("surround_scale", c_float),
         ("least_seen", c_float),
         ("share", c_float),
     ]

@@ -308,6 +308,7 @@ class BracketLayout:
             drift_strength=drift.STRENGTH,
             black_start=surround.BLACK_RAMP[0],
             black_scale=1 / (surround.BLACK_RAMP[1] - surround.BLACK_RAMP[0]),
+            surround_scale=1 / surround.SURE,
             least_seen=surround.LEAST_SEEN,
             share=share,
         )

@@ -71,7 +71,7 @@ struct Bracket {
     float chroma_offset, adaptive_target, lowest_exponent, highest_exponent;
     float white, most_whitening, top_part, top_step; /* L*, factor, part of the picture, L* between histogram nodes */
     float drift_fall, drift_prior, drift_strength;
-    float black_start, black_scale, least_seen; /* see fusion/method/surround.py */
+    float black_start, black_scale, surround_scale, least_seen; /* see fusion/method/surround.py */
     float share; /* of this bracket in the means, up to 1 */
 };
 

@@ -83,12 +83,16 @@ PIXEL_FN void to_network(const Bracket &p, int32_t plane, int32_t y, int32_t x, 
         ((float *)p.network_in)[place] = lightness * 0.01f;
 }
 
-/* Black in a surround, which the network does not see. */
+/* In a black surround, which the network does not see, the brightest exposure's. */
 PIXEL_FN float from_network(const Bracket &p, int32_t y, int32_t x)
 {
     size_t place = (size_t)y * p.network_width + x;
     float value = p.half ? (float)((const Half *)p.network_out)[place] : ((const float *)p.network_out)[place];
-    return within(value, 0.0f, 1.0f) * (p.full ? 1.0f : 1.0f - p.surround[cell_of(p, 0, y, x)]);
+    float fused = within(value, 0.0f, 1.0f);
+    if (p.full)
+        return fused;
+    float part = smaller(p.surround[cell_of(p, 0, y, x)] * p.surround_scale, 1.0f);
+    return fused + part * (0.01f * p.lightness[cell_of(p, p.exposures - 1, y, x)] - fused);
 }
 
 /* Lightness and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */

@@ -36,12 +36,12 @@ def network_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.
 
 
 def small_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.float32]:
-    """The same of the small pictures' L* planes: 0 in a black surround, which the network does not see."""
+    """The same of small pictures' L* planes; the last one's own in a black surround, which the network does not see."""
     part = surround.surround(lights[-1])
     if part is None:
         return network_lightness(net, lights)
     fused = network_lightness(net, [surround.filled(light, part) for light in lights])
-    return np.asarray(fused * (1 - part), np.float32)
+    return surround.restored(fused, lights[-1], part).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 endoscope.
 
 They are no part of the scene, but the network takes them for one that is mostly dark, and brightens what is inside by
-6 to 15 L*. So it gets a small picture in which they are filled from what lies inside, and its result is black there.
-All of it is continuous in every pixel: a scene that fades in or out inside its bars makes no jump.
+4 to 15 L*. So it gets small pictures in which they are filled from what lies inside, and its result there is what the
+brightest exposure shows. All of it is continuous in every pixel: a scene that fades in or out inside its bars makes no
+jump.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ Plane = NDArray[np.floating[Any]]
 BLACK_RAMP = (1.0, 2.0)
 """L* (4 and 7 codes of 255) of the brightest exposure between which a pixel stops being black. No corner of a night
 scene is as dark in all of 50 clips and 60 series; pure black with a sensor's or codec's noise is."""
+
+SURE = 0.1
+"""Part from which on a surround is as the brightest exposure shows it: what is half filled would glow."""
 
 LEAST_SEEN = 1e-4
 """Part of a picture inside a surround, so that nothing is divided by 0 where all of it is black."""
@@ -50,3 +54,8 @@ def filled(lightness: Plane, part: Plane) -> Plane:
     for index, radius in enumerate(drift.radii(*part.shape)):
         total = total + drift.FALL**index * guided_upsampling.box_mean(inside, radius)
     return np.asarray(lightness + part * (total[..., 0] / (total[..., 1] + LEAST_SEEN) - lightness))
+
+
+def restored(fused: Plane, brightest: Plane, part: Plane) -> Plane:
+    """The network's lightness (0..1), but in the surround that of the brightest exposure (L*, 0..100)."""
+    return np.asarray(fused + np.minimum(part / SURE, 1) * (brightest / 100 - fused))

@@ -65,11 +65,11 @@ def _coded(light, dtype):
     return np.round(np.clip(light, 0, 1) ** (1 / 2.2) * np.iinfo(dtype).max).astype(dtype)
 
 
-def letterboxed(pictures, lines):
-    """The pictures with so many black lines at the top and at the bottom."""
+def letterboxed(pictures, lines, black=0):
+    """The pictures with so many lines of this code at the top and at the bottom."""
     framed = [picture.copy() for picture in pictures]
     for picture in framed:
-        picture[:lines] = picture[-lines:] = 0
+        picture[:lines] = picture[-lines:] = black
     return framed
 
 

@@ -51,7 +51,7 @@ def test_the_fast_path_is_within_a_code_of_the_definition(loops, dtype, make, se
 
 
 @pytest.mark.parametrize("loops", LOOPS)
-@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), rounded], ids=["letterbox", "round"])
+@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), partial(letterboxed, lines=14, black=5), rounded])
 @pytest.mark.parametrize("count", [2, 3])
 def test_black_surrounds_are_those_of_the_definition(loops, make, count):
     exposures, settings = make(series(count, 101, 275)), still(network_lines=48)

@@ -66,14 +66,16 @@ def test_more_exposures_in_one_pass_are_within_a_code_of_the_definition(dtype, c
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), rounded], ids=["letterbox", "round"])
+@pytest.mark.parametrize("make", [partial(letterboxed, lines=14), partial(letterboxed, lines=14, black=5), rounded])
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize("gamma", [0.95, "adaptive"])
 def test_black_surrounds_are_those_of_the_definition(make, count, gamma, half):
     exposures, settings = make(series(count, 101, 275)), still(network_lines=48, gamma=gamma)
     found = fused(exposures, settings, Mean(), half).astype(int)
     wanted = reference.fuse(exposures, Mean(), settings)
-    assert np.abs(found - wanted).max() <= (3 if half else 2)  # at the surround's edge the local model is steep
+    difference = np.abs(found - wanted)  # of half black bars a little more is filled or less, which moves the mean
+    assert (difference <= 1).mean() > 0.99
+    assert difference.max() <= 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -72,7 +72,7 @@ def test_all_black_is_all_surround():
     assert (filled(plane, part) == 0).all()
 
 
-@pytest.mark.parametrize("make", [lambda pictures: letterboxed(pictures, 16), rounded], ids=["letterbox", "round"])
+@pytest.mark.parametrize("make", [partial(letterboxed, lines=16), rounded], ids=["letterbox", "round"])
 @pytest.mark.parametrize("bracket", [scene(180, 270), series(3, 180, 270)], ids=["two", "three"])
 def test_the_network_fuses_what_is_inside_as_without_surround(bracket, make):
     """Where the network takes the black for scene, 5 to 16 L* lie between them."""
@@ -86,3 +86,10 @@ def test_the_network_fuses_what_is_inside_as_without_surround(bracket, make):
     assert np.abs(differs[inside]).mean() < 2.5
     outside = colour_transfer.luma_lightness(with_it)[~inside]
     assert outside.mean() < 1
+
+
+@pytest.mark.parametrize("black", [0, 3, 5, 6, 8])
+def test_bars_that_are_nearly_black_do_not_glow(black):
+    bars = letterboxed(scene(180, 270), 16, black)
+    fused = CpuFuser(open_net("cbm", "cpu", 1), still(), threads=1).fuse(bars).pixels
+    assert fused[:12].max() <= black + 4
