@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
-from livemef.fusion.cpu.compiled_stream import measures_of
+from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LightsOut, measures_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, saturation_fill, temporal_noise
@@ -82,6 +82,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.follow_blinking.restype = c_float
     loops.without_blinking.argtypes = [*arrays, c_int32, c_void_p]
     loops.without_blinking.restype = None
+    loops.without_lights_out.argtypes = [POINTER(LightsOut), *arrays, *shape, c_void_p]
+    loops.without_lights_out.restype = c_int
     loops.least_variance.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_void_p]
     loops.least_variance.restype = None
     loops.code_tables.argtypes = [c_void_p, c_int32, c_int32, c_void_p]
@@ -247,6 +249,13 @@ class CompiledEvidence:
         """See GridLoops."""
         planes, result = [np.ascontiguousarray(mask) for mask in (changed, blinks)], np.empty_like(changed)
         self._grids.without_blinking(*map(address, planes), result.size, address(result))
+        return result
+
+    def without_lights_out(self, changed: Mask, grid: Grid, before: Grid) -> Mask:
+        """See GridLoops."""
+        grid, before, result = np.ascontiguousarray(grid), np.ascontiguousarray(before), np.array(changed, order="C")
+        data = address(grid), address(before), *result.shape, address(result)
+        check(self._grids.without_lights_out(byref(LIGHTS_OUT), *data))
         return result
 
     def allowed_by_channel(

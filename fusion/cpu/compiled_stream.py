@@ -154,6 +154,33 @@ class _Alignment(Structure):
     ]
 
 
+class LightsOut(Structure):
+    """See `Lights` in kernels/grids.h."""
+
+    _fields_ = [
+        ("moves", c_float),
+        ("least_fall", c_float),
+        ("alone", c_float),
+        ("most_rises", c_float),
+        ("beside", c_int32),
+        ("block", c_int32),
+        ("blocks", c_int32),
+        ("apart", c_int32),
+    ]
+
+
+LIGHTS_OUT = LightsOut(
+    ghost_mask.MOVES,
+    blinking.LEAST_FALL,
+    blinking.ALONE,
+    blinking.MOST_RISES,
+    blinking.BESIDE,
+    blinking.BLOCK,
+    blinking.BLOCKS,
+    blinking.APART,
+)
+
+
 class _Following(Structure):
     _fields_ = [
         ("of_median", c_double),
@@ -171,6 +198,7 @@ class _Observation(Structure):
     _fields_ = [
         ("search", c_void_p),
         ("following", c_void_p),
+        ("lights", c_void_p),
         ("changing", NoiseCall),
         ("grid", c_void_p),
         ("old", c_void_p),
@@ -274,6 +302,7 @@ class CompiledStream(ComposedLoops):
         call = _Observation(
             addressof(SEARCH),
             addressof(_following(temporal_noise.sampling_step(grid))),
+            addressof(LIGHTS_OUT),
             noise_call(noise[1]),
             *(address(plane) for plane in (grid, old, small, old_luma)),
             addressof(LUMA),

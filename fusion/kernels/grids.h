@@ -52,6 +52,13 @@ int count_levels(Pool *pool, const float *grid, int32_t cells, int32_t knots, co
 int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t gap, int32_t wider, float *out);
 float follow_blinking(const float *before, const float *changed, const float *seen_by_other, int32_t count, float noted, float keep,
                       float *out);
+/* See the constants of fusion/motion/blinking.py. */
+typedef struct {
+    float moves, least_fall, alone, most_rises;
+    int32_t beside, block, blocks, apart;
+} Lights;
+
+int without_lights_out(const Lights *rule, const float *grid, const float *before, int32_t height, int32_t width, float *changed);
 void without_blinking(const float *changed, const float *blinks, int32_t count, float *out);
 
 /* ---- evidence.c, small.c ---- */

@@ -91,6 +91,7 @@ typedef struct {
 typedef struct {
     const Search *search;
     const Following *following;
+    const Lights *lights;
     Noise changing; /* its variance: room for as many levels, written */
     const float *grid, *old, *small, *old_luma, *luma_weights;
     const float *noise_before;                                /* deviations, by level */
@@ -182,7 +183,7 @@ int observe(Pool *pool, Observation *job)
     if (!failed) {
         follow_noise(job, measured);
         changes(pool, &job->changing, job->grid, old, height, width, job->changed);
-        failed = follow_blinks(pool, job, room) || count_levels(pool, job->grid, (int32_t)count, job->knots, NULL, 0, job->histogram);
+        failed = without_lights_out(job->lights, job->grid, old, height, width, job->changed) || follow_blinks(pool, job, room) || count_levels(pool, job->grid, (int32_t)count, job->knots, NULL, 0, job->histogram);
     }
     for (int32_t k = 0; !failed && k < 3 * (job->knots + 1); k++)
         job->histogram[k] += job->keep_histogram * job->histogram_before[k];

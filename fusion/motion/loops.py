@@ -118,6 +118,10 @@ class GridLoops(Protocol):
         """See blinking.without."""
         ...
 
+    def without_lights_out(self, changed: Mask, grid: Grid, before: Grid) -> Mask:
+        """See blinking.without_lights_out."""
+        ...
+
     def comparable(self, picture: Grid, factor: int, brighter: Curve | None = None) -> Mask:
         """See registration.comparable."""
         ...
@@ -200,6 +204,7 @@ class ComposedLoops:
             blinks = None if blinks is None else self.moved(blinks[..., None], move)[..., 0]
         noise = temporal_noise.followed(before.noise, grid, old, self.measured_noise)
         changed = self.changes(grid, old, temporal_noise.judged_by(noise))
+        changed = self.without_lights_out(changed, grid, old)
         if before.other is not None:
             around = self.wider_mask([changed], blinking.APART)
             other_blinks = self.follow_blinking(before.other.blinks, before.other.changed, around)
@@ -261,6 +266,7 @@ class DefinedLoops(ComposedLoops):
     balanced = staticmethod(intensity_mapping.balanced)
     follow_blinking = staticmethod(blinking.followed)
     without_blinking = staticmethod(blinking.without)
+    without_lights_out = staticmethod(blinking.without_lights_out)
     comparable = staticmethod(registration.comparable)
     find_move = staticmethod(registration.find_move)
     moved_planes = staticmethod(cycle_means.moved_planes)
