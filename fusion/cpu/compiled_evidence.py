@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
-from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LightsOut, measures_of
+from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, SOFTENING, LightsOut, measures_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, saturation_fill, temporal_noise
@@ -62,8 +62,10 @@ def declare_evidence(loops: CDLL) -> None:
     shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
     loops.mean_cells.argtypes = [c_void_p, c_void_p, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.mean_cells.restype = c_int
-    loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_void_p]
+    loops.wider_mask.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_void_p]
     loops.wider_mask.restype = c_int
+    loops.soft_mask.argtypes = [c_void_p, c_void_p, *arrays, *shape, c_void_p]
+    loops.soft_mask.restype = c_int
     loops.tints.argtypes = [c_void_p, POINTER(_Tinting), *arrays, c_void_p, *shape, c_void_p]
     loops.tints.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
@@ -129,18 +131,19 @@ class CompiledEvidence:
         check(self._grids.mean_cells(self._pool, address(plane), *shape, address(result)))
         return result
 
-    def soft_mask(self, disagreement: Mask) -> Mask:
+    def soft_mask(self, disagreement: Mask, gate: Mask | None = None) -> Mask:
         """See GridLoops."""
-        return self._widened([disagreement], ghost_mask.GAP, ghost_mask.WIDER)
+        disagreement = np.ascontiguousarray(disagreement, np.float32)
+        gate, result = None if gate is None else np.ascontiguousarray(gate, np.float32), np.empty_like(disagreement)
+        data = address(disagreement), None if gate is None else address(gate), *result.shape, address(result)
+        check(self._grids.soft_mask(self._pool, byref(SOFTENING), *data))
+        return result
 
     def wider_mask(self, masks: Sequence[Mask], cells: int) -> Mask:
         """See GridLoops."""
-        return self._widened(masks, 0, cells)
-
-    def _widened(self, masks: Sequence[Mask], gap: int, cells: int) -> Mask:
         masks = [np.ascontiguousarray(mask, np.float32) for mask in masks]
         result = np.empty_like(masks[0])
-        data = addresses(masks), len(masks), *result.shape, gap, cells, address(result)
+        data = addresses(masks), len(masks), *result.shape, cells, address(result)
         check(self._grids.wider_mask(self._pool, *data))
         return result
 

@@ -231,6 +231,9 @@ class _Observation(Structure):
     ]
 
 
+SOFTENING = (c_int32 * 4)(ghost_mask.GAP, ghost_mask.WIDE_GAP, ghost_mask.INSIDE, ghost_mask.WIDER)
+
+
 class _Difference(Structure):
     _fields_ = [
         ("changed", c_void_p),
@@ -239,6 +242,7 @@ class _Difference(Structure):
         ("under", c_void_p),
         ("over", c_void_p),
         ("measures", c_void_p),
+        ("softening", c_void_p),
         ("allowed", c_void_p),
         ("gate", c_void_p),
         ("mask", c_void_p),
@@ -248,8 +252,6 @@ class _Difference(Structure):
         ("height", c_int32),
         ("width", c_int32),
         ("gate_cells", c_int32),
-        ("gap", c_int32),
-        ("wider", c_int32),
         ("moving", c_float),
         ("any_gate", c_int32),
         ("any_mask", c_int32),
@@ -348,13 +350,12 @@ class CompiledStream(ComposedLoops):
             address(under),
             address(over),
             addressof(measures),
+            addressof(SOFTENING),
             addressof(allowed),
             *map(address, (gate, mask, histograms[0], histograms[1])),
             count,
             *shape,
             ghost_mask.GATE_CELLS // 2,
-            ghost_mask.GAP,
-            ghost_mask.WIDER,
             ghost_mask.MOVES,
         )
         check(self._grids.find_difference(self._pool, byref(call)))

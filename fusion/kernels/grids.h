@@ -49,7 +49,14 @@ void disagreement(Pool *pool, const Allowed *allowed, const float *under, const 
                   int32_t width, float *out);
 void changes(Pool *pool, const Noise *noise, const float *grid, const float *before, int32_t height, int32_t width, float *out);
 int count_levels(Pool *pool, const float *grid, int32_t cells, int32_t knots, const float *mask, float least, double *out);
-int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t gap, int32_t wider, float *out);
+int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t wider, float *out);
+
+/* Cells, see the constants of fusion/motion/ghost_mask.py. */
+typedef struct {
+    int32_t gap, wide_gap, inside, wider;
+} Softening;
+
+int soft_mask(Pool *pool, const Softening *rule, const float *disagreement, const float *gate, int32_t height, int32_t width, float *out);
 float follow_blinking(const float *before, const float *changed, const float *seen_by_other, int32_t count, float noted, float keep,
                       float *out);
 /* See the constants of fusion/motion/blinking.py. */

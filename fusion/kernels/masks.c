@@ -64,16 +64,16 @@ static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius,
 /* Masks of height x width cells, and the one that is made of them. */
 typedef struct {
     const float *const *masks;
-    int32_t count, height, width, gap, wider;
+    int32_t count, height, width, wider;
     float *out;
     _Atomic int failed; /* out of memory */
 } Masks;
 
-/* The largest of the masks, without gaps and wider; computed on the rows around as well, on which the result depends. */
+/* The largest of the masks, wider; computed on the rows around as well, on which the result depends. */
 static void widen_rows(void *job, int32_t top, int32_t bottom)
 {
     Masks *masks = job;
-    int32_t reach = 2 * masks->gap + masks->wider, first = top > reach ? top - reach : 0, width = masks->width;
+    int32_t reach = masks->wider, first = top > reach ? top - reach : 0, width = masks->width;
     int32_t height = (bottom + reach < masks->height ? bottom + reach : masks->height) - first;
     size_t count = (size_t)height * width, start = (size_t)first * width;
     uint8_t *cells = malloc(2 * count), *room = cells + count;
@@ -87,24 +87,93 @@ static void widen_rows(void *job, int32_t top, int32_t bottom)
         for (int32_t y = 0; y < height; y++)
             larger(cells + (size_t)y * width, room + (size_t)y * width, width);
     }
-    if (any && masks->gap) {
-        widen(cells, height, width, masks->gap, room);
-        complement(cells, count);
-        widen(cells, height, width, masks->gap, room);
-        complement(cells, count);
-    }
     if (any)
         widen(cells, height, width, masks->wider, room);
     to_shares(cells + (size_t)(top - first) * width, (size_t)(bottom - top) * width, masks->out + (size_t)top * width);
     free(cells);
 }
 
-/* The largest of `count` masks, without gaps of less than 2 gap + 1 cells, and `wider` cells wider; out: height x width, 0..1 in 255ths.
- * 0, or 1 if out of memory. */
-int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t gap, int32_t wider, float *out)
+/* The largest of `count` masks, `wider` cells wider; out: height x width, 0..1 in 255ths. 0, or 1 if out of memory. */
+int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t wider, float *out)
 {
-    Masks job = {masks, count, height, width, gap, wider, out, 0};
+    Masks job = {masks, count, height, width, wider, out, 0};
     pool_run(pool, widen_rows, &job, height, LEAST_ROWS);
+    return job.failed;
+}
+
+/* ---- the ghost mask ---- */
+
+typedef struct {
+    const Softening *rule;
+    const float *disagreement, *gate;
+    int32_t height, width;
+    float *out;
+    _Atomic int failed; /* out of memory */
+} Soft;
+
+/* The smallest of 2 radius + 1 cells a side about each, in place. */
+static void shrink(uint8_t *cells, int32_t height, int32_t width, int32_t radius, uint8_t *rows)
+{
+    size_t count = (size_t)height * width;
+    complement(cells, count);
+    widen(cells, height, width, radius, rows);
+    complement(cells, count);
+}
+
+static void close_gaps(uint8_t *cells, int32_t height, int32_t width, int32_t gap, uint8_t *rows)
+{
+    widen(cells, height, width, gap, rows);
+    shrink(cells, height, width, gap, rows);
+}
+
+VECTORISED static void over_half(uint8_t *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = values[i] > 127 ? 255 : 0;
+}
+
+/* The larger of `narrow`, and of `wide` where it is `inside`. */
+VECTORISED static void join(uint8_t *restrict wide, const uint8_t *restrict narrow, const uint8_t *restrict inside, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t held = wide[i] < inside[i] ? wide[i] : inside[i];
+        wide[i] = held > narrow[i] ? held : narrow[i];
+    }
+}
+
+static void soften_rows(void *job, int32_t top, int32_t bottom)
+{
+    Soft *soft = job;
+    const Softening *rule = soft->rule;
+    int32_t reach = 2 * rule->wide_gap + rule->wider, first = top > reach ? top - reach : 0, width = soft->width;
+    int32_t height = (bottom + reach < soft->height ? bottom + reach : soft->height) - first;
+    size_t count = (size_t)height * width, start = (size_t)first * width;
+    uint8_t *cells = malloc(4 * count), *room = cells + count, *narrow = room + count, *inside = narrow + count;
+    if (!cells) {
+        soft->failed = 1;
+        return;
+    }
+    if (to_codes(soft->disagreement + start, count, cells)) {
+        memcpy(narrow, cells, count);
+        close_gaps(cells, height, width, rule->wide_gap, room);
+        if (soft->gate) {
+            to_codes(soft->gate + start, count, inside);
+            over_half(inside, count);
+            shrink(inside, height, width, rule->inside, room);
+            close_gaps(narrow, height, width, rule->gap, room);
+            join(cells, narrow, inside, count);
+        }
+        widen(cells, height, width, rule->wider, room);
+    }
+    to_shares(cells + (size_t)(top - first) * width, (size_t)(bottom - top) * width, soft->out + (size_t)top * width);
+    free(cells);
+}
+
+/* `soft_mask` of fusion/motion/ghost_mask.py; gate: NULL if there is none. 0, or 1 if out of memory. */
+int soft_mask(Pool *pool, const Softening *rule, const float *disagreement, const float *gate, int32_t height, int32_t width, float *out)
+{
+    Soft job = {rule, disagreement, gate, height, width, out, 0};
+    pool_run(pool, soften_rows, &job, height, LEAST_ROWS);
     return job.failed;
 }
 

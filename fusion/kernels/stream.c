@@ -152,7 +152,7 @@ static int follow_blinks(Pool *pool, Observation *job, float *around)
         return 1;
     if (!job->other_changed)
         return 0;
-    if (wider_mask(pool, &changed, 1, job->height, job->width, 0, job->apart, around))
+    if (wider_mask(pool, &changed, 1, job->height, job->width, job->apart, around))
         return 1;
     Blinking blinking = {job, around, 0};
     pool_run(pool, blinking_cells, &blinking, count, LEAST_CELLS);
@@ -199,10 +199,11 @@ typedef struct {
     const double (*moves)[3];
     const float *under, *over;
     Measure *measures; /* of each channel; `changed` is set */
+    const Softening *softening;
     Allowed *allowed;  /* its levels: room for them, written */
     float *gate, *mask; /* the results, and */
     double *under_levels, *over_levels; /* histograms of what is masked by at least `moving`, if anything is */
-    int32_t exposures, height, width, gate_cells, gap, wider;
+    int32_t exposures, height, width, gate_cells;
     float moving;
     int32_t any_gate, any_mask;
 } Difference;
@@ -243,7 +244,7 @@ static int find_gate(Pool *pool, Difference *job, float *room, const float **mas
             masks[e] = room + count;
         }
     }
-    return wider_mask(pool, masks, job->exposures, height, width, 0, job->gate_cells, job->gate);
+    return wider_mask(pool, masks, job->exposures, height, width, job->gate_cells, job->gate);
 }
 
 static void set_levels(const Measure *measures, const Allowed *allowed)
@@ -273,10 +274,9 @@ int find_difference(Pool *pool, Difference *job)
             job->measures[c].changed = job->gate;
         failed = allowed_by_channel(pool, job->measures, job->under, job->over, height, width);
         if (!failed) {
-            const float *found = room;
             set_levels(job->measures, job->allowed);
             disagreement(pool, job->allowed, job->under, job->over, job->gate, height, width, room);
-            failed = wider_mask(pool, &found, 1, height, width, job->gap, job->wider, job->mask);
+            failed = soft_mask(pool, job->softening, room, job->gate, height, width, job->mask);
             job->any_mask = !failed && any_of(job->mask, count);
         }
         if (job->any_mask)

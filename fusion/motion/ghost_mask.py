@@ -34,8 +34,9 @@ CLIPS_START, CLIPS_END = 0.90, 0.97
 """Parts of `clips_at` from which, and at which surely, a channel that is so bright in both exposures may clip: then a
 camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
 SPOILT = 0.04
-GAP, WIDER = 4, 1
-"""Cells: gaps of a mask of up to 2 GAP are closed, then it is so much wider."""
+GAP, WIDE_GAP, INSIDE, WIDER = 2, 4, 2, 1
+"""Cells: gaps of a mask of up to 2 GAP are closed, and of 2 WIDE_GAP within what has changed, farther than INSIDE from
+its border: there cells agree by chance. Then it is so much wider."""
 GATE_CELLS = 5
 """Cells about a change of one exposure in which a disagreement between exposures is believed."""
 MOVES = 0.5
@@ -156,11 +157,21 @@ def contrast(grid: Grid) -> Grid:
     return np.asarray(cv2.dilate(grid, kernel) - cv2.erode(grid, kernel), np.float32)
 
 
-def soft_mask(disagreement: Mask) -> Mask:
-    """Where the reference exposure shall stand alone, 0..1 in 255ths: disagreements, without gaps and a cell wider."""
+def soft_mask(disagreement: Mask, gate: Mask | None = None) -> Mask:
+    """Where the reference exposure shall stand alone, 0..1 in 255ths: disagreements, without gaps and a cell wider.
+    gate: where exposures have changed, 0..1; None: wide gaps are closed everywhere.
+    """
     codes = cv2.convertScaleAbs(disagreement, alpha=255)  # ten times as quick as floats
-    whole = cv2.morphologyEx(codes, cv2.MORPH_CLOSE, np.ones((2 * GAP + 1,) * 2, np.uint8))
-    return cv2.dilate(whole, np.ones((2 * WIDER + 1,) * 2, np.uint8)) * np.float32(1 / 255)
+    whole = cv2.morphologyEx(codes, cv2.MORPH_CLOSE, _square(WIDE_GAP))
+    if gate is not None:
+        changed = np.asarray(cv2.convertScaleAbs(gate, alpha=255) > 127, np.uint8) * np.uint8(255)
+        inside = np.minimum(whole, cv2.erode(changed, _square(INSIDE)))
+        whole = np.maximum(inside, cv2.morphologyEx(codes, cv2.MORPH_CLOSE, _square(GAP)))
+    return cv2.dilate(whole, _square(WIDER)) * np.float32(1 / 255)
+
+
+def _square(radius: int) -> NDArray[np.uint8]:
+    return np.ones((2 * radius + 1,) * 2, np.uint8)
 
 
 def wider_mask(masks: Sequence[Mask], cells: int) -> Mask:

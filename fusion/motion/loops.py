@@ -55,7 +55,7 @@ class GridLoops(Protocol):
         """See exposure_synthesis.small_picture."""
         ...
 
-    def soft_mask(self, disagreement: Mask) -> Mask:
+    def soft_mask(self, disagreement: Mask, gate: Mask | None = None) -> Mask:
         """See ghost_mask.soft_mask."""
         ...
 
@@ -233,7 +233,7 @@ class ComposedLoops:
         if not gate.any():
             return None
         allowed = self.allowed_by_channel(*grids, maps, least, gate)
-        mask = self.soft_mask(self.disagreement(*grids, allowed, gate))
+        mask = self.soft_mask(self.disagreement(*grids, allowed, gate), gate)
         return Difference(mask, allowed, self.moving_levels(grids, mask))
 
     def moving_levels(self: GridLoops, grids: tuple[Grid, Grid], mask: Mask) -> tuple[Curve, Curve] | None:

@@ -6,7 +6,7 @@ import pytest
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.compiled_evidence import code_tables
 from livemef.fusion.kernels.shared_library import compiled
-from livemef.fusion.motion import intensity_mapping, temporal_noise
+from livemef.fusion.motion import ghost_mask, intensity_mapping, temporal_noise
 from livemef.fusion.motion.intensity_mapping import KNOTS, ExposureMap
 from livemef.fusion.motion.loops import DefinedLoops
 
@@ -99,8 +99,22 @@ def test_tables_of_codes(dtype):
 def test_masks_made_whole_and_wider(shape, part):
     masks = [(RNG.random(shape) * (RNG.random(shape) < part)).astype(np.float32) for _ in range(3)]
     np.testing.assert_allclose(*both("soft_mask", masks[0]), atol=1e-6)
+    gate = ghost_mask.wider_mask([(RNG.random(shape) > 1 - part).astype(np.float32)], 2)
+    np.testing.assert_allclose(*both("soft_mask", masks[0], gate), atol=1e-6)
     np.testing.assert_allclose(*both("wider_mask", masks, 2), atol=1e-6)
     np.testing.assert_allclose(*both("wider_mask", masks[:1], 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("loops", [CompiledLoops(), DefinedLoops()])
+def test_wide_gaps_are_closed_within_what_has_changed_only(loops):
+    disagreement = np.zeros((60, 80), np.float32)
+    disagreement[10:14, 10:70] = disagreement[21:25, 10:70] = 1  # 7 cells apart
+    changed = np.zeros_like(disagreement)
+    changed[5:30, :40] = 1
+    mask = loops.soft_mask(disagreement, changed)
+    assert mask[14:21, 14:36].min() == 1
+    assert mask[16:19, 46:66].max() == 0
+    assert loops.soft_mask(disagreement)[14:21, 14:66].min() == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (45, 60), (90, 160), (135, 90), (67, 91)])
