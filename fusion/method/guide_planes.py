@@ -40,7 +40,7 @@ def small_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.fl
     part = surround.surround(lights[-1])
     if part is None:
         return network_lightness(net, lights)
-    fused = network_lightness(net, [surround.filled(light, part) for light in lights])
+    fused = network_lightness(net, surround.filled(lights, part))
     return surround.restored(fused, lights[-1], part).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ jump.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,16 @@ def surround(brightest: Plane) -> Plane | None:
     return np.asarray(np.minimum(np.maximum(across, down), framed))
 
 
-def filled(lightness: Plane, part: Plane) -> Plane:
-    """The plane with the mean of what lies inside nearby, and a little of all, in `part`, its surround.
+def filled(lights: Sequence[Plane], part: Plane) -> list[Plane]:
+    """The exposures' planes with the mean of what lies inside nearby, and a little of all, in `part`, their surround.
 
-    Windows as those of `drift`.
+    The window is that of `drift`.
     """
-    inside, total = np.stack([(1 - part) * lightness, 1 - part], axis=-1).astype(np.float64), np.zeros(2)
-    for index, radius in enumerate(drift.radii(*part.shape)):
-        total = total + drift.FALL**index * guided_upsampling.box_mean(inside, radius)
-    return np.asarray(lightness + part * (total[..., 0] / (total[..., 1] + LEAST_SEEN) - lightness))
+    inside = np.stack([*((1 - part) * light for light in lights), 1 - part], axis=-1).astype(np.float64)
+    (radius,) = drift.RADII
+    *sums, seen = np.moveaxis(guided_upsampling.box_mean(inside, radius) + drift.FALL * inside.mean(axis=(0, 1)), -1, 0)
+    fills = (total / (seen + LEAST_SEEN) for total in sums)
+    return [np.asarray(light + part * (fill - light)) for light, fill in zip(lights, fills, strict=True)]
 
 
 def restored(fused: Plane, brightest: Plane, part: Plane) -> Plane:

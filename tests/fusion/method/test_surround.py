@@ -50,7 +50,7 @@ def test_a_plane_without_surround_is_not_touched_and_a_surround_gets_what_is_ins
     plane = box()
     plane[:, 30:] *= 0.5
     part = surround(plane)
-    result = filled(plane, part)
+    (result,) = filled([plane], part)
     np.testing.assert_array_equal(result[part == 0], plane[part == 0])
     assert 25 < result[0, -1] < 32
     assert 43 < result[0, 0] < 50
@@ -69,7 +69,7 @@ def test_all_black_is_all_surround():
     plane = np.zeros((5, 8))
     part = surround(plane)
     assert (part == 1).all()
-    assert (filled(plane, part) == 0).all()
+    assert (filled([plane], part)[0] == 0).all()
 
 
 @pytest.mark.parametrize("make", [partial(letterboxed, lines=16), rounded], ids=["letterbox", "round"])
