@@ -99,6 +99,8 @@ class AlternationPhase:
         shift = self._by_frame(number, level)
         if shift is None:
             shift = self._by_cycle()
+        else:  # the frames before it went by another shift
+            self._recent = deque([(number, level)], self._recent.maxlen)
         if shift is not None:
             self._shift = shift
             self.slips.add(number)

@@ -40,6 +40,14 @@ def test_a_missing_or_doubled_frame_anywhere_costs_no_label(exposures: int, at: 
     assert labelled(None, frames) == [truth for truth, _ in frames]
 
 
+@pytest.mark.parametrize(("exposures", "at", "seed"), [(3, 18, 1), (4, 4, 5), (4, 20, 8)])
+def test_frames_from_before_a_missing_one_do_not_speak_against_those_after_it(
+    exposures: int, at: int, seed: int
+) -> None:
+    frames = shot(exposures, [place for place in range(48) if place != at], seed)
+    assert labelled(None, frames) == [truth for truth, _ in frames]
+
+
 def test_steady_footage_never_slips() -> None:
     frames = shot(3, list(range(300)))
     phase = AlternationPhase([0, 1, 2], [brightness_level(light) for _, light in frames[:12]])

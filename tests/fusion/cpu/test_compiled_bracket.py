@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from livemef.engine import compiled_network
 from livemef.engine.open_net import open_net
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.fuser import CpuFuser
@@ -83,6 +84,7 @@ def test_stills_are_steered_by_themselves():
     assert not stream.memory.cycle((45, 71)).planes
 
 
+@pytest.mark.skipif(compiled_network._library() is None, reason="no compiled network for this processor")
 def test_the_network_s_work_is_done_on_the_loops_threads():
     streams = [PanningStream(320, 180, 2) for _ in range(2)]
     fusers = [CpuFuser(open_net("cbm", threads=threads), FusionSettings(), threads) for threads in (1, 3)]
