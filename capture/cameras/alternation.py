@@ -79,6 +79,7 @@ class AlternationPhase:
         self._levels = list(self._first or ())
         self._recent: deque[tuple[int, float]] = deque(maxlen=len(self._order))
         self._last = (-1, 0)
+        self._light_changed_at = -len(self._order)
 
     def index(self, number: int, brightness: float) -> int:
         """Place in the bracket of frame `number` of this brightness (0..1). Going back starts anew."""
@@ -96,33 +97,49 @@ class AlternationPhase:
         if self._recent and self._recent[-1][0] != number - 1:
             self._recent.clear()
         self._recent.append((number, level))
+        if self._like(level) is None:
+            self._light_changed_at = number
         shift = self._by_frame(number, level)
-        if shift is None:
-            shift = self._by_cycle()
-        else:  # the frames before it went by another shift
+        if shift is not None:  # the frames before it went by another shift
             self._recent = deque([(number, level)], self._recent.maxlen)
+        else:
+            shift = self._by_cycle()
         if shift is not None:
             self._shift = shift
             self.slips.add(number)
-        self._levels[self._place(number, self._shift)] = level
+        for recent, seen in self._recent if shift is not None else [(number, level)]:
+            self._levels[self._place(recent, self._shift)] = seen
 
     def _place(self, number: int, shift: int) -> int:
         return self._order[(number + shift) % len(self._order)]
 
+    def _like(self, level: float) -> int | None:
+        """The exposure whose level this is; None if it is near none."""
+        nearest = min(range(len(self._levels)), key=lambda index: abs(self._levels[index] - level))
+        return nearest if abs(self._levels[nearest] - level) <= NEAR * self._gap(nearest) else None
+
+    def _gap(self, exposure: int) -> float:
+        return min(abs(self._levels[exposure] - other) for at, other in enumerate(self._levels) if at != exposure)
+
+    def _light_is_known(self, number: int) -> bool:
+        """Whether each exposure was seen since the light changed, the frame before this number being the last one."""
+        return number - self._light_changed_at >= len(self._order)
+
     def _by_frame(self, number: int, level: float) -> int | None:
         """The shift by which this frame has the exposure that it looks like; None if there is no need, or several."""
-        nearest = min(range(len(self._levels)), key=lambda index: abs(self._levels[index] - level))
-        if nearest == self._place(number, self._shift):
+        like = self._like(level)
+        if like is None or like == self._place(number, self._shift) or not self._light_is_known(number):
             return None
-        gap = min(abs(self._levels[nearest] - other) for at, other in enumerate(self._levels) if at != nearest)
-        if gap < CERTAIN_GAP or abs(self._levels[nearest] - level) > NEAR * gap:
+        if self._gap(like) < CERTAIN_GAP:
             return None
-        shifts = [shift for shift in range(len(self._order)) if self._place(number, shift) == nearest]
+        shifts = [shift for shift in range(len(self._order)) if self._place(number, shift) == like]
         return shifts[0] if len(shifts) == 1 else None
 
     def _by_cycle(self) -> int | None:
         """The shift by which the last cycle rises with its exposures, if by the present one it does not."""
         if len(self._recent) < len(self._order) or not self._contradicted(self._shift):
+            return None
+        if not self._light_is_known(self._recent[-1][0] + 1):
             return None
         fitting = [shift for shift in range(len(self._order)) if self._smallest_rise(shift) > TELLING_GAP]
         return fitting[0] if len(fitting) == 1 else None

@@ -66,6 +66,19 @@ def test_light_that_is_switched_costs_at_most_two_labels(factor: float) -> None:
     assert all(20 <= t < 23 for t in wrong)
 
 
+@pytest.mark.parametrize("exposures", [2, 3, 4])
+@pytest.mark.parametrize("factor", [0.02, 0.05, 0.08])
+def test_lamps_that_go_off_and_on_again_cost_labels_of_two_cycles_at_most(exposures: int, factor: float) -> None:
+    # A dark exposure of the lit scene can look as a bright one of the dark scene does.
+    frames = [
+        (truth, light * (factor if 14 <= t < 28 or t >= 43 else 1.0))
+        for t, (truth, light) in enumerate(shot(exposures, list(range(60))))
+    ]
+    labels = labelled(list(range(exposures)), frames)
+    wrong = [t for t, label in enumerate(labels) if label != frames[t][0]]
+    assert all(any(0 <= t - switched < 2 * exposures for switched in (14, 28, 43)) for t in wrong)
+
+
 def test_a_cycle_that_comes_back_is_followed_too() -> None:
     order = [0, 1, 2, 1]
     places = [*range(21), *range(22, 48)]
