@@ -46,16 +46,16 @@ def declare_passes(loops: CDLL) -> None:
 class CompiledRows:
     """Rows (see PixelLoops) of a pass. kept: what it points into. Raises MemoryError."""
 
-    library: CDLL
+    loops: CDLL
     made: Pass
     kept: Any
 
     def __call__(self, top: int, bottom: int) -> None:
         """Do rows top..bottom (exclusive)."""
-        check(self.library.run_rows(byref(self.made), top, bottom))
+        check(self.loops.run_rows(byref(self.made), top, bottom))
 
     def all(self, pool: int | None, threads: int) -> None:
         """Do all rows on the threads of a pool; so many with the caller's."""
         self.made.least = min(LEAST_ROWS, self.made.rows) if self.made.kind != SHRINK else 2
         self.made.least = max(self.made.least, self.made.rows // (PARTS * threads))
-        check(self.library.run_pass(pool, byref(self.made)))
+        check(self.loops.run_pass(pool, byref(self.made)))

@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 MOST_KEPT = 3
 """Pictures: one that the program works on, one that it still shows, the next."""
 
-_OWN_REFERENCES = 3
-"""The list's, the loop's, and the argument's of getrefcount."""
+
+def _references_to_one_kept(kept: list[NDArray[np.uint8]]) -> int:
+    for memory in kept:
+        return sys.getrefcount(memory)
+    return 0
+
+
+_OWN_REFERENCES = _references_to_one_kept([np.empty(0, np.uint8)])
+"""The list's, and what a loop and getrefcount's argument count for: Python 3.14 counts fewer than those before."""
 
 
 class KeptMemory:
