@@ -33,6 +33,9 @@ GRID_LINES = 180
 
 STILL_IMPORTANCE = 0.02
 """Of cells where nothing moves, for the choice of the reference, over those where all does."""
+BLACK, CLIPPED_COST = 0.05, 1.5
+"""Of a reference: the encoded value up to which a cell's brightest channel is black, and what a clipped cell costs
+against a black one. Black keeps a noisy picture of what moves; clipped keeps none."""
 
 
 @dataclass(frozen=True)
@@ -196,12 +199,13 @@ def _of_stream(
 
 
 def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
-    """The exposure with the fewest cells that are black or clipped; if it is known what is `moving`, above all there,
-    where the picture will be of that exposure alone.
+    """The exposure with the fewest cells that are black or clipped, CLIPPED_COST of one another; if it is known what is
+    `moving`, above all there, where the picture will be of that exposure alone.
     """
-    importance = 1.0 if moving is None else moving + np.float32(STILL_IMPORTANCE)
-    bad = [importance * ((grid.min(axis=2) <= 0.05) | (grid.max(axis=2) >= CLIP_START)) for grid in grids]
-    return int(np.argmin([cells.mean() for cells in bad]))
+    importance = np.float32(1) if moving is None else moving + np.float32(STILL_IMPORTANCE)
+    brightest = [grid.max(axis=2) for grid in grids]
+    lost = [(values <= BLACK) + CLIPPED_COST * (values >= CLIP_START) for values in brightest]
+    return int(np.argmin([(importance * cells).mean() for cells in lost]))
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,20 @@ def test_what_moves_decides_which_exposure_is_the_moment():
     assert found.reference == 0
 
 
+def test_a_saturated_colour_is_no_black_part_of_an_exposure():
+    dark, bright = (np.full((120, 200, 3), value, np.float32) for value in (0.4, 0.8))
+    dark[:60] = 0.0, 0.02, 0.5  # a red wall
+    bright[100:] = 1.0
+    assert compensation.best_exposed([dark, bright]) == 0
+
+
+@pytest.mark.parametrize(("black", "clipped", "best"), [(20, 20, 0), (28, 20, 0), (32, 20, 1)])
+def test_a_clipped_part_costs_more_than_a_black_one(black, clipped, best):
+    dark, bright = (np.full((120, 200, 3), value, np.float32) for value in (0.4, 0.8))
+    dark[:black], bright[-clipped:] = 0.0, 1.0
+    assert compensation.best_exposed([dark, bright]) == best
+
+
 def compensation_for(shape, move=NO_MOVE, filled=True, seed=1, grain=0.0):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
