@@ -57,8 +57,8 @@ class _Run(Structure):
     _fields_ = [
         ("network", c_void_p),
         ("picture", c_void_p),
-        ("height", c_int32),
-        ("width", c_int32),
+        ("padded_height", c_int32),
+        ("padded_width", c_int32),
         ("memory", c_void_p),
         ("team", c_void_p),
     ]

@@ -13,7 +13,7 @@ typedef struct {
     int32_t kind, rows, least; /* rows of the result, and those of a batch */
     const Constants *constants;
     const void *tables;
-    const void *from; /* a Picture, a Job, or a Compensation */
+    const void *source; /* a Picture, a Job, or a Compensation */
     void *out;
     ptrdiff_t stride;
     int32_t height, width, tone;
@@ -32,17 +32,17 @@ static void do_rows(void *argument, int32_t top, int32_t bottom)
     Pass *pass = argument;
     int failed = 0;
     if (pass->kind == SHRINK)
-        failed = shrink_rows(pass->from, pass->out, pass->height, pass->width, top, bottom);
+        failed = shrink_rows(pass->source, pass->out, pass->height, pass->width, top, bottom);
     else if (pass->kind == LIGHTNESS)
-        lightness_rows(pass->constants, pass->tables, pass->tone, pass->from, pass->out, top, bottom);
+        lightness_rows(pass->constants, pass->tables, pass->tone, pass->source, pass->out, top, bottom);
     else if (pass->kind == FUSE)
-        failed = fuse_rows(pass->constants, pass->tables, pass->from, top, bottom);
+        failed = fuse_rows(pass->constants, pass->tables, pass->source, top, bottom);
 #if LANES
     else if (pass->kind == QUICK_FUSE)
-        failed = tone_rows(pass->constants, pass->tables, pass->from, top, bottom);
+        failed = tone_rows(pass->constants, pass->tables, pass->source, top, bottom);
 #endif
     else
-        failed = compensate_rows(pass->from, pass->out, pass->stride, top, bottom);
+        failed = compensate_rows(pass->source, pass->out, pass->stride, top, bottom);
     if (failed)
         pass->failed = 1;
 }
