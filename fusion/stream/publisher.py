@@ -272,8 +272,9 @@ class Publisher:
         """
         if self._shared(FUSED) and like.dtype.newbyteorder("<").isnative:
             ring = self._ring_for(FUSED, like.nbytes)
-            if ring is not None:
-                return ring.room(like)
+            room = None if ring is None else ring.room(like)
+            if room is not None:
+                return room
         if self._codec != "raw" or not like.dtype.newbyteorder("<").isnative:
             return None
         if self._lent is None:
@@ -314,9 +315,10 @@ class Publisher:
             described = header_json(header)
         payload = payload_of(header, pixels)
         ring = self._ring_for(topic, payload.nbytes)
-        if ring is None:
+        note = None if ring is None else ring.put(payload)
+        if ring is None or note is None:
             return False
-        self._socket.send_multipart([(SHARED + topic).encode(), described, ring.put(payload)], zmq.NOBLOCK)
+        self._socket.send_multipart([(SHARED + topic).encode(), described, note], zmq.NOBLOCK)
         ring.prepare()
         return True
 

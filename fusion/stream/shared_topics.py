@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from livemef.fusion.stream import leases
 from livemef.fusion.stream.codecs import LARGEST_PICTURE
 from livemef.fusion.stream.header import Header
 from livemef.fusion.stream.kept_memory import KeptMemory
@@ -26,6 +28,9 @@ from livemef.fusion.stream.picture_ring import HEAD_BYTES, SHARED, may_share
 from livemef.fusion.stream.wire import Part, WireError
 
 BYTES_A_PIXEL = 6
+MOST_LEASED = 2
+"""Slots of one segment that a reader keeps on lease: the picture that its program works on, and the next."""
+
 SILENCE_S = 1.0
 """After so long without a picture the socket's subscription is renewed: another program may publish there now."""
 
@@ -37,6 +42,7 @@ Whole = Annotated[int, Field(ge=0, le=2**63 - 1)]
 class Note:
     """Where a picture lies: file descriptor `fd` of process `pid`, whose segment has this name (hexadecimal), slot at
     `offset`. `size`: bytes of pixels behind the slot's head. generation: of the slot, as long as the picture is there.
+    lend: whether the slot may be leased.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True)
@@ -47,6 +53,7 @@ class Note:
     offset: Whole
     generation: Whole
     size: Whole
+    lend: bool = False
 
 
 _NOTE: TypeAdapter[Note] = TypeAdapter(Note)
@@ -64,6 +71,39 @@ def read_note(part: Part) -> Note:
         raise WireError(f"note of shared memory: {first['loc']}: {first['msg'][:200]}") from None
 
 
+class LeasableMemory:
+    """A mapped memory file, read-only, and the leases that this process has of its slots. Closed with the last view."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._mapped = mmap.mmap(fd, os.fstat(fd).st_size, access=mmap.ACCESS_READ)
+        self.bytes: NDArray[np.uint8] = np.frombuffer(self._mapped, np.uint8)
+        self._leased: set[int] = set()
+
+    def lease(self, at: int) -> bool:
+        """Keep the slot at `at` from being written; False if that cannot be had, or too much is leased already."""
+        if at in self._leased or len(self._leased) >= MOST_LEASED or not leases.lock_to_read(self._fd, at):
+            return False
+        self._leased.add(at)
+        return True
+
+    def give_back(self, at: int) -> None:
+        """End the lease of the slot at `at`."""
+        leases.unlock(self._fd, at)
+        self._leased.discard(at)
+
+    def leased_view(self, at: int, begin: int, size: int) -> NDArray[np.uint8]:
+        """`size` bytes from `begin` on in the leased slot at `at`, whose lease ends with the last view of them."""
+        # Views of views refer to the first array that is no view of another: that is this one.
+        view: NDArray[np.uint8] = np.frombuffer(self._mapped, np.uint8, size, begin)
+        weakref.finalize(view, self.give_back, at).atexit = False
+        return view
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
+
+
 class Segment:
     """A publisher's memory, read-only. Raises OSError where it cannot be opened here."""
 
@@ -71,16 +111,9 @@ class Segment:
         place = f"/proc/{note.pid}/fd/{note.fd}"
         if not os.readlink(place).startswith(_MEMORY):  # of another process: its number belongs to another machine
             raise FileNotFoundError(place)
-        fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # memory that could be cut short would end this process with SIGBUS
-            if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK == 0:
-                raise PermissionError(place)
-            memory = mmap.mmap(fd, os.fstat(fd).st_size, access=mmap.ACCESS_READ)
-        finally:
-            os.close(fd)
+        self._memory = LeasableMemory(_opened_sealed(place))
+        self._bytes = self._memory.bytes
         self.name = note.segment
-        self._bytes: NDArray[np.uint8] = np.frombuffer(memory, np.uint8)
         if not self._holds(note) or self._head(note)[8:24].tobytes().hex() != note.segment:
             raise FileNotFoundError(place)
 
@@ -93,13 +126,24 @@ class Segment:
     def _is_there(self, note: Note) -> bool:
         return int(self._head(note)[:8].view("<u8")[0]) == note.generation
 
+    def pixels(self, note: Note, memory: KeptMemory) -> NDArray[np.uint8] | None:
+        """The picture's bytes: in place, read-only, where the slot can be leased until nobody has them any more; else a
+        copy. None as for `copy`. Raises WireError for a note that names what is outside.
+        """
+        self._check(note)
+        if not note.lend or not self._memory.lease(note.offset):
+            return self.copy(note, memory)
+        if not self._is_there(note):  # cannot change any more: who writes a slot has locked it
+            self._memory.give_back(note.offset)
+            return None
+        return self._memory.leased_view(note.offset, note.offset + HEAD_BYTES, note.size)
+
     def copy(self, note: Note, memory: KeptMemory) -> NDArray[np.uint8] | None:
         """The picture's bytes, in `memory`; None if it is no longer there, or was written over while it was copied.
 
         Raises WireError for a note that names what is outside.
         """
-        if not self._holds(note):
-            raise WireError(f"note of shared memory: {note.size} bytes at {note.offset} are outside the segment")
+        self._check(note)
         if not self._is_there(note):
             return None
         begin = note.offset + HEAD_BYTES
@@ -108,6 +152,22 @@ class Segment:
         # The note came through a system call, which orders memory; what was copied is older than this second look, as
         # far as a processor may reorder reads (hundreds of instructions; here lie thousands).
         return pixels if self._is_there(note) else None
+
+    def _check(self, note: Note) -> None:
+        if not self._holds(note):
+            raise WireError(f"note of shared memory: {note.size} bytes at {note.offset} are outside the segment")
+
+
+def _opened_sealed(place: str) -> int:
+    """A descriptor of memory that cannot be cut short (that would end this process with SIGBUS). Raises OSError."""
+    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK == 0:
+            raise PermissionError(place)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 class SharedTopics:
@@ -154,7 +214,9 @@ class SharedTopics:
                     self._by_socket[topic] = True
 
     def take(self, parts: Sequence[Part]) -> Sequence[Part] | None:
-        """To be called with each message: itself if it can be used, else None. Raises WireError."""
+        """To be called with each message: what `with_pixels` makes a picture of, None if it is of no use. Raises
+        WireError.
+        """
         topic = bytes(parts[0]).decode("ascii", "replace")
         if not topic.startswith(SHARED):
             if may_share(topic):
@@ -174,7 +236,7 @@ class SharedTopics:
         if self._by_socket[asked]:
             self._socket.unsubscribe(asked.encode())
             self._by_socket[asked] = False
-        return parts
+        return [parts[0], parts[1], note]
 
     def _opened(self, name: str, note: Note) -> bool:
         known = self._segments.get(name)
@@ -188,16 +250,16 @@ class SharedTopics:
     def with_pixels(self, parts: Sequence[Part]) -> Sequence[Part] | None:
         """What `take` returned, with the pixels as third part under the picture's own topic; None if they are gone.
 
-        Raises WireError.
+        They are good for as long as anybody has them: a copy, or in place in a slot that is leased. Raises WireError.
         """
-        topic = bytes(parts[0])
-        if not topic.startswith(SHARED.encode()):
+        note = parts[2] if len(parts) == 3 else None
+        if not isinstance(note, Note):
             return parts
-        name, note = topic[len(SHARED) :], read_note(parts[2])
+        name = bytes(parts[0])[len(SHARED) :]
         if note.size > self._most_bytes:
             raise WireError(f"note of shared memory: {note.size} bytes are over the limit of {self._most_bytes}")
         held = self._segments.get(name.decode())
-        pixels = held.copy(note, self._memory) if held is not None and held.name == note.segment else None
+        pixels = held.pixels(note, self._memory) if held is not None and held.name == note.segment else None
         if pixels is None:
             self.overtaken += 1
             return None

@@ -64,7 +64,7 @@ class Subscriber:
     pictures that claim more are refused. keys: where keys are looked up (docs/security.md); None = this user's.
     on_event: called by `receive` with each event of the pipeline that comes before a picture. shared_memory: on this
     machine pictures come through it where the publisher offers that; a receiver that falls behind by more than
-    `picture_ring.SLOTS` pictures then gets later ones. Raises FusionError for a wrong endpoint. Not thread-safe.
+    `picture_ring.TURNING` pictures then gets later ones. Raises FusionError for a wrong endpoint. Not thread-safe.
     """
 
     def __init__(

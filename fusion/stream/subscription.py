@@ -102,8 +102,9 @@ def subscribe(
     receiver that is slower than the camera; what is skipped counts as missed. most_pixels: limit of a picture's width x
     height; pictures that claim more are refused before they cost memory. on_event: called while iterating with each
     event of the pipeline (settings changed, a process restarted ...: docs/control.md), as a StreamEvent. shared_memory:
-    on the publisher's machine pictures come through it where they can (docs/wire.md); who is then behind by more than
-    five pictures gets a later one. False = always by socket, whose queue is a little longer.
+    on the publisher's machine pictures come through it where they can (docs/wire.md), not copied as long as two at most
+    are held; who is then behind by more than three pictures gets a later one. False = always by socket, whose queue is
+    a little longer.
 
     Iterating, by `for` or `async for`, gives messages: `frame.image` (BGR, height x width x 3, uint8 or uint16,
     read-only), `frame.stamp` (Unix time in s), `frame.exposures`, `frame.motion`, `frame.missed`, and `frame.header`
