@@ -33,9 +33,11 @@ GRID_LINES = 180
 
 STILL_IMPORTANCE = 0.02
 """Of cells where nothing moves, for the choice of the reference, over those where all does."""
-BLACK, CLIPPED_COST = 0.05, 1.5
-"""Of a reference: the encoded value up to which a cell's brightest channel is black, and what a clipped cell costs
-against a black one. Black keeps a noisy picture of what moves; clipped keeps none."""
+DARKEST = 1 / 255
+DIM_FROM, DIM_TO, CLIPPED_COST = 4.0, 8.0, 1.25
+"""Of a reference: how many times brighter (encoded) the brightest exposure is where the reference begins to be, and
+where it is, as good as black: its noise is enlarged as much. What a clipped cell costs against such a one: black keeps
+a noisy picture of what moves, clipped none."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +201,18 @@ def _of_stream(
 
 
 def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
-    """The exposure with the fewest cells that are black or clipped, CLIPPED_COST of one another; if it is known what is
-    `moving`, above all there, where the picture will be of that exposure alone.
+    """The exposure with the fewest cells that are clipped or far too dark; if it is known what is `moving`, above all
+    there, where the picture will be of that exposure alone.
     """
     importance = np.float32(1) if moving is None else moving + np.float32(STILL_IMPORTANCE)
-    brightest = [grid.max(axis=2) for grid in grids]
-    lost = [(values <= BLACK) + CLIPPED_COST * (values >= CLIP_START) for values in brightest]
-    return int(np.argmin([(importance * cells).mean() for cells in lost]))
+    lights = [grid.max(axis=2) for grid in grids]
+    costs = [_dim(light, lights[-1]) + CLIPPED_COST * (light >= CLIP_START) for light in lights]
+    return int(np.argmin([(importance * cost).mean() for cost in costs]))
+
+
+def _dim(light: Grid, brightest: Grid) -> Grid:
+    times = brightest / np.maximum(light, DARKEST)
+    return np.clip((times - DIM_FROM) / (DIM_TO - DIM_FROM), 0, 1)
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,18 @@ def test_a_saturated_colour_is_no_black_part_of_an_exposure():
     assert compensation.best_exposed([dark, bright]) == 0
 
 
-@pytest.mark.parametrize(("black", "clipped", "best"), [(20, 20, 0), (28, 20, 0), (32, 20, 1)])
+@pytest.mark.parametrize(("black", "clipped", "best"), [(20, 20, 0), (24, 20, 0), (27, 20, 1)])
 def test_a_clipped_part_costs_more_than_a_black_one(black, clipped, best):
     dark, bright = (np.full((120, 200, 3), value, np.float32) for value in (0.4, 0.8))
     dark[:black], bright[-clipped:] = 0.0, 1.0
     assert compensation.best_exposed([dark, bright]) == best
+
+
+def test_what_is_far_darker_than_in_the_brightest_exposure_is_as_good_as_black():
+    lit, dim, bright = (np.full((120, 200, 3), value, np.float32) for value in (0.15, 0.06, 0.6))
+    bright[100:] = 1.0
+    assert compensation.best_exposed([dim, bright]) == 1
+    assert compensation.best_exposed([lit, bright]) == 0
 
 
 def compensation_for(shape, move=NO_MOVE, filled=True, seed=1, grain=0.0):
