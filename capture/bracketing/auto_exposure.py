@@ -85,7 +85,7 @@ class AutoBracketing:
         self._longest_us = min(limits.exposure_max_us, frame_period_us)
         self._flicker_us = flicker_us
         self._step_ev = bridged_stops(noise, limits.gain_min)
-        self._recent: list[FrameStatistics] = []  # of two brackets
+        self._recent: list[FrameStatistics] = []  # see _judged
         self._awaited: list[float] = []  # lights of a new plan without a frame yet
         self._waited = self._needed = self._asking = self._too_many = 0
         self._proven = 2  # exposures of the last plan that was right
@@ -112,7 +112,7 @@ class AutoBracketing:
         A new plan is judged after frames of all its exposures, or after LONGEST_WAIT frames. More exposures are taken
         as soon as other exposures would be, fewer only after FEWER_PATIENCE frames.
         """
-        self._recent = [*self._recent, seen][-2 * len(plan) :]
+        self._recent = _judged([*self._recent, seen], plan)
         self._awaited = [light for light in self._awaited if not _alike(light, seen.light)]
         self._waited += 1
         self._frames += 1
@@ -220,6 +220,20 @@ class AutoBracketing:
         pairs = ((plan[0], wanted[0]), (plan[-1], wanted[-1]))
         slack = SETTLED_SLACK if self.settled else SLACK
         return all(1 / slack <= have.light / want.light <= slack for have, want in pairs)
+
+
+def _judged(frames: list[FrameStatistics], plan: Sequence[Exposure]) -> list[FrameStatistics]:
+    """The frames of two brackets, and before them the newest of each exposure of the plan that is not among these.
+
+    A busy machine may lose the frames of one exposure for seconds: those of the other, which clip or are dark, would
+    otherwise call for a large step.
+    """
+    newest = frames[-2 * len(plan) :]
+    for exposure in plan:
+        alike = [frame for frame in frames if _alike(frame.light, exposure.light)]
+        if alike and alike[-1] not in newest:
+            newest = [alike[-1], *newest]
+    return newest
 
 
 def _alike(light: float, other: float) -> bool:

@@ -160,6 +160,14 @@ def test_it_follows_a_scene_that_changes_but_not_a_single_frame():
     assert change[0].light < 0.5 * settled[0].light
 
 
+@pytest.mark.parametrize("kept", [0, 1], ids=["short", "long"])
+def test_a_busy_machine_that_loses_one_exposures_frames_for_a_while_changes_nothing(kept: int) -> None:
+    auto = AutoBracketing(LIMITS, 33333.0, most=2)
+    plan, _ = settled(auto, (Exposure(1000.0), Exposure(16000.0)), 7e-4, 12, 40)
+    found = [auto.observe(seen(plan[kept], 7e-4, 7e-4 / 2**12), plan) for _ in range(40)]
+    assert found == [None] * 40
+
+
 def seen(exposure: Exposure, high: float, low: float) -> FrameStatistics:
     """Statistics of a scene between `low` and `high` of white per microsecond."""
     top, bottom = min(1.0, high * exposure.light), min(1.0, low * exposure.light)
