@@ -153,7 +153,7 @@ def _of_stills(
     for other in outward(reference, len(views)):
         dark, bright = sorted((towards(reference, other), other))
         known = moments.known_maps(dark, bright)
-        maps = known or (intensity_mapping.of_pictures(views[dark].grid, views[bright].grid),) * 3
+        maps = known or intensity_mapping.of_channels(views[dark].grid, views[bright].grid)
         pair, there = chain.pair(other, maps)
         mask, clear = np.zeros(there.grid.shape[:2], np.float32), dim_colour.MOST_CLEAR
         if mode == "full":

@@ -106,6 +106,12 @@ def of_pictures(darker: NDArray[np.floating[Any]], brighter: NDArray[np.floating
     return _between(_histogram(darker), _histogram(brighter))
 
 
+def of_channels(darker: NDArray[np.floating[Any]], brighter: NDArray[np.floating[Any]]) -> ChannelMaps:
+    """`of_pictures` for each channel (h x w x 3)."""
+    blue, green, red = (of_pictures(darker[..., c : c + 1], brighter[..., c : c + 1]) for c in range(3))
+    return blue, green, red
+
+
 def _between(dark: Curve, bright: Curve, clips_at: float = 1.0) -> ExposureMap:
     darkened = _matched(bright, dark)
     held = np.minimum(darkened, darkened[round(CLIPS * clips_at * KNOTS)])

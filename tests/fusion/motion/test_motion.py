@@ -170,6 +170,16 @@ def test_what_is_far_darker_than_in_the_brightest_exposure_is_as_good_as_black()
     assert compensation.best_exposed([lit, bright]) == 0
 
 
+def test_stills_of_unknown_light_have_a_map_for_each_channel():
+    dark, gains = grid() * 0.5, np.array([1.3, 1.6, 1.9], np.float32)  # crosstalk: channels do not rise alike
+    bright = np.clip(dark * gains, 0, 1)
+    bright[50:70, 90:110] = 0.9  # passes
+    made = compensations_of([dark, bright], "full", Moments(reference=0))[1]
+    assert made.mask[60, 100] == 1
+    there = intensity_mapping.at_channels(made.curves, dark[60, 100])
+    assert there == pytest.approx(dark[60, 100] * gains, abs=0.02)
+
+
 def compensation_for(shape, move=NO_MOVE, filled=True, seed=1, grain=0.0):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
