@@ -67,6 +67,11 @@ class FootageSource:
         """Exposures of a bracket."""
         return len(self._session.plan)
 
+    @property
+    def read(self) -> int:
+        """Frames that were read, also those that no bracket holds."""
+        return self._session.counters.received
+
     def brackets(self) -> Iterator[PicturedBracket]:
         """Every sliding bracket, in order. Raises CaptureError for a frame that cannot be read."""
         grouper = BracketGrouper[Pixels]("sliding")

@@ -160,9 +160,8 @@ def _fuse_all(
             share += 0.0 if result.motion is None else result.motion.share
             progress.advance(bar)
     seconds = time.perf_counter() - started
-    read = fused + source.exposures - 1 if fused else 0
     return {
-        "frames": read,
+        "frames": source.read,
         "announced": frames,
         "fused": fused,
         "exposures": source.exposures,
@@ -179,7 +178,10 @@ def _described(summary: dict[str, Any]) -> str:
         f"{summary['output']}: {counted(summary['fused'], 'frame')} {width}x{height} "
         f"of {summary['exposures']} exposures each, {summary['ms_per_frame']:.1f} ms a frame"
     )
-    announced = summary["announced"]
-    if announced is not None and summary["frames"] < announced - max(1, announced // 100):
-        line += f"; the file announces {counted(announced, 'frame')}, {summary['frames']} could be read"
+    announced, read = summary["announced"], summary["frames"]
+    if announced is not None and read < announced - max(1, announced // 100):
+        line += f"; the file announces {counted(announced, 'frame')}, {read} could be read"
+    unfused = read - (summary["exposures"] - 1) - summary["fused"]
+    if unfused > 0:
+        line += f"; {counted(unfused, 'frame')} not fused: no frame of another exposure is near"
     return line

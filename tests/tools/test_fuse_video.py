@@ -48,6 +48,20 @@ def test_numbered_frames_of_16_bits_stay_so(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "out" / "000004.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
+def test_frames_that_are_not_fused_are_counted_as_read(tmp_path: Path) -> None:
+    frames = exposed_frames(40)
+    folder = numbered_folder(tmp_path / "in", [*frames[:15], *[frames[0]] * 14, *frames[16:]])
+    done = livemef("fuse", folder, "--exposures", "2", "--ev", "3", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    fused = len(list((tmp_path / "out").iterdir()))
+    assert fused < 52
+    assert f"{52 - fused} frames not fused" in done.stdout
+    assert "could be read" not in done.stdout
+    done = livemef("fuse", folder, "--exposures", "2", "--ev", "3", "-o", tmp_path / "out2", "--json")
+    summary = json.loads(done.stdout)
+    assert (summary["frames"], summary["announced"], summary["fused"]) == (53, 53, fused)
+
+
 def test_the_pixels_are_those_of_run(tmp_path: Path) -> None:
     """In every lap of a loop anew: a subscriber cannot be there before the first frames are sent."""
     path = clip(tmp_path / "clip.mkv", count=40, speed=3.0)
