@@ -21,7 +21,8 @@ from livemef.capture.errors import CameraStalled, CaptureError, EndOfStream
 from livemef.capture.frame import Frame, Mosaic, Pixels
 from livemef.capture.live_plan import control_state, described, obey
 from livemef.capture.session import CaptureSession, open_session
-from livemef.capture.transport.frame_json import mosaic_to_dict, record_to_dict
+from livemef.capture.transport.frame_json import mosaic_to_dict
+from livemef.capture.transport.record_row import record_to_row
 from livemef.capture.transport.ring import Ring, SlotPool
 from livemef.capture.transport.slot_link import LinkServer
 
@@ -130,7 +131,7 @@ class _Outbox:
         view = self._view(slot)
         if view.ctypes.data != frame.pixels.ctypes.data:
             np.copyto(view, frame.pixels)
-        note = {"record": record_to_dict(frame.record), "counters": counters}
+        note = {"record": record_to_row(frame.record), "counters": counters}
         if self._mosaics and frame.mosaic is not None:  # some cameras have them unasked
             self._put_mosaic(slot, frame.mosaic)
             note["mosaic"] = mosaic_to_dict(frame.mosaic) | {"at": self._mosaic_at}

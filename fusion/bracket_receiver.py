@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.frame import Bracket, Mosaic, Pixels
-from livemef.capture.transport.frame_json import mosaic_from_dict, record_from_dict
+from livemef.capture.transport.frame_json import mosaic_from_dict
+from livemef.capture.transport.record_row import record_from_row
 from livemef.capture.transport.ring import Ring
 from livemef.capture.transport.slot_link import Caller, LinkClient
 from livemef.fusion.backlog import MOST_WAITING, Backlog
@@ -62,6 +63,8 @@ class Inbox:
         self._grouper = BracketGrouper[int](self._mode)
         self._holders: Counter[int] = Counter()
         self._mosaics: dict[int, Mosaic] = {}
+        self._pictures: dict[int, Pixels] = {}
+        """Views of the slots that were used so far."""
         self._changed = threading.Condition()
         self._backlog = Backlog[Delivery](_most_waiting(mode))
         self._superseded = 0
@@ -144,6 +147,7 @@ class Inbox:
         if not self._thread.is_alive():
             os.close(self._news)
         self._client.close()
+        self._pictures.clear()
         self._ring.close()
 
     def _receive(self) -> None:
@@ -172,7 +176,7 @@ class Inbox:
         if message.get("end"):
             self.ended = True
             return
-        record, slot = record_from_dict(message["record"]), int(message["slot"])
+        record, slot = record_from_row(message["record"]), int(message["slot"])
         self._holders[slot] = 1
         if "mosaic" in message:
             self._mosaics[slot] = self._mosaic(message["mosaic"], slot)
@@ -184,11 +188,17 @@ class Inbox:
             return
         for held in grouped.payloads:
             self._holders[held] += 1
-        pixels = tuple(self._ring.view(held, self._shape, self._dtype) for held in grouped.payloads)
+        pixels = tuple(self._picture(held) for held in grouped.payloads)
         mosaics = tuple(self._mosaics.get(held) for held in grouped.payloads)
         delivery = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
         self._drop_brackets(self._backlog.add(delivery, time.monotonic_ns()))
         self._drop(grouped.released)
+
+    def _picture(self, slot: int) -> Pixels:
+        known = self._pictures.get(slot)
+        if known is None:
+            known = self._pictures[slot] = self._ring.view(slot, self._shape, self._dtype)
+        return known
 
     def _mosaic(self, note: Mapping[str, Any], slot: int) -> Mosaic:
         offset = int(note["at"])

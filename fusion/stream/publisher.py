@@ -148,7 +148,7 @@ class Publisher:
     def wanted(self, topic: str) -> bool:
         """Whether anybody has subscribed to `topic`, also by shared memory."""
         self._read_subscriptions()
-        return self._listened(topic) or self._shared(topic)
+        return self._asked_for(topic)
 
     def publish(self, topic: str, header: Header, pixels: Pixels, *, with_status: bool = True) -> bool:
         """Send `pixels` (BGR, height x width x 3, uint8 or uint16; copied) to the subscribers of `topic`: to those by
@@ -160,7 +160,7 @@ class Publisher:
         outside its limits.
         """
         sent = []
-        if self.wanted(topic):
+        if self._asked_for(topic) or self.wanted(topic):  # who has just left has the picture sent for nothing
             whole, described = self._describe(header, pixels)
             if topic == FUSED:
                 self._of_fused = header, described
@@ -233,6 +233,10 @@ class Publisher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _asked_for(self, topic: str) -> bool:
+        """Whether anybody has subscribed to it, as far as subscriptions have been read."""
+        return self._listened(topic) or self._shared(topic)
 
     def _listened(self, topic: str) -> bool:
         if self._imagezmq:
