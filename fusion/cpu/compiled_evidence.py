@@ -13,7 +13,7 @@ from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, SOFTENING, LightsOut, measures_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import blinking, dim_colour, ghost_mask, saturation_fill, temporal_noise
+from livemef.fusion.motion import blinking, dim_colour, ghost_mask, regions, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import (
     BALANCED,
@@ -70,8 +70,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.tints.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
-    loops.falling_ramps.argtypes = [c_void_p, c_void_p, *shape, c_int32, c_void_p, c_int32, c_void_p]
-    loops.falling_ramps.restype = c_int
+    loops.region_means.argtypes = [*arrays, *shape, c_int32, c_float, c_void_p]
+    loops.region_means.restype = c_int
     loops.median_differences.argtypes = [c_void_p, *arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
     loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
@@ -147,13 +147,13 @@ class CompiledEvidence:
         check(self._grids.wider_mask(self._pool, *data))
         return result
 
-    def falling_ramps(self, plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
+    def region_means(self, mask: Mask, values: Mask) -> Mask:
         """See GridLoops."""
-        plane, places = np.ascontiguousarray(plane, np.float32), np.array(ramps, np.float32)
-        result = np.empty((len(places), *plane.shape), np.float32)
-        data = address(plane), *plane.shape, radius, address(places), len(places), address(result)
-        check(self._grids.falling_ramps(self._pool, *data))
-        return list(result)
+        mask, values = (np.ascontiguousarray(plane, np.float32) for plane in (mask, values))
+        result = np.empty_like(mask)
+        data = address(mask), address(values), *mask.shape, regions.APART, regions.BELONGS, address(result)
+        check(self._grids.region_means(*data))
+        return result
 
     def tints(self, reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:
         """See GridLoops."""

@@ -177,82 +177,68 @@ int soft_mask(Pool *pool, const Softening *rule, const float *disagreement, cons
     return job.failed;
 }
 
-/* ---- ramps of means ---- */
+/* ---- regions ---- */
 
-/* The place that is mirrored there, the border's own once. */
-static int32_t mirrored(int32_t place, int32_t size)
+/* Regions are joined where they meet: each number leads to a smaller one of the same region, the smallest to itself. */
+static int32_t first_of(int32_t *same, int32_t region)
 {
-    while (size > 1 && (place < 0 || place >= size))
-        place = place < 0 ? -place : 2 * size - 2 - place;
-    return size > 1 ? place : 0;
+    while (same[region] != region)
+        region = same[region] = same[same[region]];
+    return region;
 }
 
-VECTORISED static void add_cells(float *restrict sums, const float *restrict more, int32_t count)
+static int32_t joined(int32_t *same, int32_t one, int32_t other)
 {
-    for (int32_t i = 0; i < count; i++)
-        sums[i] += more[i];
+    one = first_of(same, one), other = first_of(same, other);
+    return one < other ? (same[other] = one) : (same[one] = other);
 }
 
-/* Sums of 2 radius + 1 cells of a row. */
-static void sum_across(const float *row, int32_t width, int32_t radius, float *out)
+/* A region's number for each cell that is not 0, from 1 on, else 0; cells touch at corners as well. Returns the last number. */
+static int32_t number_regions(const uint8_t *cells, int32_t height, int32_t width, int32_t *same, int32_t *regions)
 {
-    int32_t inner = width - 2 * radius > 0 ? width - 2 * radius : 0;
-    memset(out, 0, (size_t)width * sizeof *out);
-    for (int32_t i = 0; inner && i <= 2 * radius; i++)
-        add_cells(out + radius, row + i, inner);
-    for (int32_t x = 0; x < width; x = inner && x + 1 == radius ? radius + inner : x + 1)
-        for (int32_t i = -radius; i <= radius && (!inner || x < radius || x >= radius + inner); i++)
-            out[x] += row[mirrored(x + i, width)];
-}
-
-VECTORISED static void ramp_of_sums(const float *restrict sums, int32_t count, float start, float scale, float *restrict out)
-{
-    for (int32_t i = 0; i < count; i++) {
-        float part = start - scale * sums[i];
-        out[i] = part < 0 ? 0 : part < 1 ? part : 1;
-    }
-}
-
-typedef struct {
-    const float *plane;
-    int32_t height, width, radius, count;
-    const float (*ramps)[2];
-    float *out;
-    _Atomic int failed; /* out of memory */
-} Ramps;
-
-static void ramp_rows(void *job, int32_t top, int32_t bottom)
-{
-    Ramps *ramps = job;
-    int32_t height = ramps->height, width = ramps->width, radius = ramps->radius;
-    int32_t first = top > radius ? top - radius : 0, last = bottom + radius < height ? bottom + radius : height;
-    size_t cells = (size_t)height * width;
-    float *rows = malloc((size_t)(last - first + 1) * width * sizeof *rows), *sums = rows + (size_t)(last - first) * width;
-    float part = 1.0f / (float)((2 * radius + 1) * (2 * radius + 1));
-    if (!rows) {
-        ramps->failed = 1;
-        return;
-    }
-    for (int32_t y = first; y < last; y++)
-        sum_across(ramps->plane + (size_t)y * width, width, radius, rows + (size_t)(y - first) * width);
-    for (int32_t y = top; y < bottom; y++) {
-        memcpy(sums, rows + (size_t)(mirrored(y - radius, height) - first) * width, (size_t)width * sizeof *sums);
-        for (int32_t i = 1 - radius; i <= radius; i++)
-            add_cells(sums, rows + (size_t)(mirrored(y + i, height) - first) * width, width);
-        for (int32_t r = 0; r < ramps->count; r++) {
-            float scale = 1.0f / (ramps->ramps[r][0] - ramps->ramps[r][1]);
-            ramp_of_sums(sums, width, ramps->ramps[r][0] * scale, part * scale, ramps->out + r * cells + (size_t)y * width);
+    int32_t last = 0;
+    same[0] = 0;
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x++) {
+            size_t at = (size_t)y * width + x;
+            const int32_t *above = y > 0 ? regions + at - width : NULL;
+            int32_t region = cells[at] && x > 0 ? regions[at - 1] : 0;
+            for (int32_t side = x > 0 ? -1 : 0; cells[at] && above && side <= 1 && x + side < width; side++)
+                if (above[side])
+                    region = region ? joined(same, region, above[side]) : above[side];
+            if (cells[at] && !region) {
+                region = ++last;
+                same[region] = region;
+            }
+            regions[at] = region;
         }
-    }
-    free(rows);
+    return last;
 }
 
-/* Means of a plane over windows of 2 radius + 1 cells, on `count` ramps (start, end): 0 from the start up, 1 from the end down; out:
- * count x height x width. 0, or 1 if out of memory. */
-int falling_ramps(Pool *pool, const float *plane, int32_t height, int32_t width, int32_t radius, const float (*ramps)[2], int32_t count,
-                  float *out)
+/* For each connected region of a mask, `apart` cells wider than where that is `belongs` or more, the mean of the values, weighted by
+ * the mask; 0 elsewhere. 0, or 1 if out of memory. */
+int region_means(const float *mask, const float *values, int32_t height, int32_t width, int32_t apart, float belongs, float *out)
 {
-    Ramps job = {plane, height, width, radius, count, ramps, out, 0};
-    pool_run(pool, ramp_rows, &job, height, LEAST_ROWS + 2 * radius);
-    return job.failed;
+    size_t count = (size_t)height * width;
+    double *memory = calloc(2 * (count + 1) * sizeof *memory + 2 * (count + 1) * sizeof(int32_t) + 2 * count, 1);
+    if (!memory)
+        return 1;
+    double *weights = memory, *sums = weights + count + 1;
+    int32_t *same = (int32_t *)(sums + count + 1), *regions = same + count + 1;
+    uint8_t *cells = (uint8_t *)(regions + count + 1), *room = cells + count;
+    for (size_t i = 0; i < count; i++)
+        cells[i] = mask[i] >= belongs;
+    widen(cells, height, width, apart, room);
+    number_regions(cells, height, width, same, regions);
+    for (size_t i = 0; i < count; i++) {
+        int32_t region = first_of(same, regions[i]);
+        weights[region] += (double)mask[i];
+        sums[region] += (double)(mask[i] * values[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        int32_t region = first_of(same, regions[i]);
+        out[i] = region ? (float)(sums[region] / (weights[region] > (double)belongs ? weights[region] : (double)belongs)) : 0;
+    }
+    free(memory);
+    return 0;
 }

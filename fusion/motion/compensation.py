@@ -16,10 +16,9 @@ from functools import reduce
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import dim_colour, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import dim_colour, information, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
-from livemef.fusion.motion.information import information
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import Move
@@ -186,11 +185,11 @@ def _of_stream(
             pair = replace(pair, maps=memory.moving_maps(dark, bright, found.levels, mask.size, loops))
             if not pair.over_is_reference:
                 made = chain.deviations.get(towards(reference, other))
-                tells, deviation = information(pair.reference.grid, allowed, loops, made, pair.maps)
-                mask *= tells
+                deviations = information.deviation(pair.reference.grid, allowed, loops, made, pair.maps)
+                mask = mask * memory.replaced(other, mask, deviations, loops)
                 clear = dim_colour.clear_from(allowed)
                 if not chain.is_end(other):
-                    chain.deviations[other] = mask * deviation
+                    chain.deviations[other] = mask * deviations
         registration.cover_unseen(mask, chain.moves[other])
         neighbour, noise = towards(reference, other), 0.0
         if not pair.over_is_reference:

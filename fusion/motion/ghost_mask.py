@@ -179,11 +179,3 @@ def wider_mask(masks: Sequence[Mask], cells: int) -> Mask:
     codes = cv2.convertScaleAbs(reduce(np.maximum, masks), alpha=255)
     wider = cv2.dilate(codes, np.ones((2 * cells + 1,) * 2, np.uint8))
     return np.asarray(wider * np.float32(1 / 255), np.float32)
-
-
-def falling_ramps(plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
-    """Means of a plane over windows of 2 radius + 1 cells, on ramps (start, end): 0 from the start up, 1 from the end
-    down."""
-    means = np.asarray(cv2.blur(plane, (2 * radius + 1,) * 2), np.float32)
-    parts = ((np.float32(start) - means) * np.float32(1 / (start - end)) for start, end in ramps)
-    return [np.asarray(np.clip(part, 0, 1), np.float32) for part in parts]

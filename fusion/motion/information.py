@@ -1,4 +1,10 @@
-"""How far a darker reference says what a brighter exposure would show."""
+"""How far a darker reference says what a brighter exposure would show where things move.
+
+What is made of it has its noise, enlarged by the ratio of light. Where that is as large as the differences that are
+looked for, cells agree by chance and show the older moment: a thing of which half is replaced is torn. So each
+connected region of the mask is decided as a whole: made anew from the reference, or kept as the other exposure saw it,
+late by a frame but in one piece.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +17,22 @@ from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ExposureMap
 from livemef.fusion.motion.loops import GridLoops
 
-TELLS_FROM, TELLS_TO = 0.08, 0.04
-"""Encoded deviation of what a darker reference says of a brighter exposure, where nothing moved: from which the
-reference replaces nothing, and to which it replaces what it should."""
-TELLS_BLUR = 5
+MOST_DEVIATION = 0.0152
+"""Mean deviation (encoded) over a region, of what a darker reference says of the brighter exposure, up to which the
+region is replaced. Clean sensors: .005 to .013; noisy ones, or coarse compression, in the dark: from .017 on."""
+HELD = 0.1
+"""Part by which this is larger for a region that was replaced in the bracket before with the same newest exposure, and
+smaller for one that was kept: what is near the bound does not change sides every cycle."""
+RAMP = 0.0008
+"""Width of the ramp between, encoded: half a thing of each moment shows twice."""
 KNOWN_FROM = 1 / 16
 """Encoded value from which what a reference says is known at least as well as at any value from here to its own."""
 
 
-def information(
+def deviation(
     reference: Grid, of_still: Allowed, loops: GridLoops, made: Mask | None = None, maps: Sequence[ExposureMap] = ()
-) -> tuple[Mask, Mask]:
-    """How far a darker reference says what a brighter exposure would show, 0..1 a cell, and the deviation of that.
+) -> Mask:
+    """The deviation (encoded) of what a darker reference says of a brighter exposure, a cell.
 
     By the spread of what it said where nothing moves: near black a code of the reference is many of the other's. From
     KNOWN_FROM on the least spread from there to the value, for levels at which nearly all moves. made: the deviation of
@@ -31,8 +41,18 @@ def information(
     spread = np.sqrt(of_still.noise)
     known = round(KNOWN_FROM * intensity_mapping.KNOTS)
     spread[:, known:] = np.minimum.accumulate(spread[:, known:], axis=1)
-    deviation = loops.median_level(reference, spread)
-    if made is not None:
-        slopes = np.stack([intensity_mapping.smooth(one.slope) for one in maps])
-        deviation = np.maximum(deviation, made * loops.median_level(reference, slopes))
-    return loops.falling_ramps(deviation, TELLS_BLUR // 2, ((TELLS_FROM, TELLS_TO),))[0], deviation
+    found = loops.median_level(reference, spread)
+    if made is None:
+        return found
+    slopes = np.stack([intensity_mapping.smooth(one.slope) for one in maps])
+    return np.asarray(np.maximum(found, made * loops.median_level(reference, slopes)))
+
+
+def replaced(mask: Mask, deviations: Mask, before: Mask | None, loops: GridLoops) -> Mask:
+    """How far each cell's region of the mask is to be replaced, 0..1; .5 outside of regions.
+
+    deviations: see `deviation`; before: the result for the bracket before with the same newest exposure.
+    """
+    held = np.float32(1) if before is None else before * np.float32(2 * HELD) + np.float32(1 - HELD)
+    excess = loops.region_means(mask, deviations - np.float32(MOST_DEVIATION) * held)
+    return np.asarray(np.clip(0.5 - excess * np.float32(1 / RAMP), 0, 1), np.float32)

@@ -16,6 +16,7 @@ from livemef.fusion.motion import (
     exposure_synthesis,
     ghost_mask,
     intensity_mapping,
+    regions,
     registration,
     saturation_fill,
     temporal_noise,
@@ -71,8 +72,8 @@ class GridLoops(Protocol):
         """See saturation_fill.behind_clipping."""
         ...
 
-    def falling_ramps(self, plane: Mask, radius: int, ramps: Sequence[tuple[float, float]]) -> list[Mask]:
-        """See ghost_mask.falling_ramps."""
+    def region_means(self, mask: Mask, values: Mask) -> Mask:
+        """See regions.region_means."""
         ...
 
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
@@ -257,7 +258,7 @@ class DefinedLoops(ComposedLoops):
     wider_mask = staticmethod(ghost_mask.wider_mask)
     tints = staticmethod(dim_colour.tints)
     behind_clipping = staticmethod(saturation_fill.behind_clipping)
-    falling_ramps = staticmethod(ghost_mask.falling_ramps)
+    region_means = staticmethod(regions.region_means)
     mean_cells = staticmethod(downscale.mean_cells)
     measured_noise = staticmethod(temporal_noise.measured_noise)
     least_variance = staticmethod(temporal_noise.least_variance)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import clip_level, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import clip_level, information, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
@@ -106,6 +106,7 @@ class StreamMemory:
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
     _moving: dict[tuple[int, int], _Moving] = field(default_factory=dict)
     _blinks: dict[int, Mask | None] = field(default_factory=dict)
+    _replaced: dict[tuple[int, int], Mask] = field(default_factory=dict)
     _last: int = -1
     _observed: int = 0
     _key: tuple[Any, ...] = ()
@@ -123,7 +124,7 @@ class StreamMemory:
 
     def _restart(self, key: tuple[Any, ...]) -> None:
         self.seen, self.histograms, self.noise, self.mean, self.clips_at = {}, {}, {}, MeanLightness(), 1.0
-        self._planes, self._pairs, self._moving, self._blinks = {}, {}, {}, {}
+        self._planes, self._pairs, self._moving, self._blinks, self._replaced = {}, {}, {}, {}, {}
         self._observed, self._last, self._key = 0, -1, key
 
     def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
@@ -262,6 +263,12 @@ class StreamMemory:
             moving.maps = blue, green, red
             moving.learned = self._observed
         return loops.balanced(moving.maps, under, over, cells)
+
+    def replaced(self, other: int, mask: Mask, deviations: Mask, loops: GridLoops) -> Mask:
+        """How far each region of the mask of an exposure is to be replaced, 0..1; see information.replaced."""
+        before = self._replaced.get((self._newest, other))
+        found = self._replaced[self._newest, other] = information.replaced(mask, deviations, before, loops)
+        return found
 
     # ---- what steers the pixels
 

@@ -1,28 +1,28 @@
-"""What a darker reference says of a brighter exposure."""
+"""What a darker reference says of a brighter exposure, and which regions are made of it."""
 
 import numpy as np
 import pytest
 
 from livemef.fusion.motion import ghost_mask, intensity_mapping
-from livemef.fusion.motion.information import information
+from livemef.fusion.motion.information import MOST_DEVIATION, deviation, replaced
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
+
+LOOPS = DefinedLoops()
 
 
 def allowed(noise):
     return ghost_mask.Allowed(np.zeros((3, KNOTS + 1)), noise)
 
 
-def test_a_dark_reference_says_nothing_where_its_noise_covers_all():
+def test_the_deviation_is_that_of_where_nothing_moves():
     reference = np.full((30, 40, 3), 0.4, np.float32)
     reference[:, 20:] = 0.01
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, : KNOTS // 10] = 0.1**2
-    tells, deviation = information(reference, allowed(noise), DefinedLoops())
-    assert deviation[0, 0] == pytest.approx(0.01)
-    assert deviation[0, 39] == pytest.approx(0.1)
-    assert tells[:, :17].min() == 1
-    assert tells[:, 23:].max() == 0
+    found = deviation(reference, allowed(noise), LOOPS)
+    assert found[0, 0] == pytest.approx(0.01)
+    assert found[0, 39] == pytest.approx(0.1)
 
 
 def test_what_is_known_of_darker_things_is_known_of_lighter_ones():
@@ -30,9 +30,9 @@ def test_what_is_known_of_darker_things_is_known_of_lighter_ones():
     reference = np.full((30, 40, 3), 0.4, np.float32)
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, KNOTS // 4 :] = 0.1**2
-    assert information(reference, allowed(noise), DefinedLoops())[0].min() == 1  # as well as at .2
+    assert deviation(reference, allowed(noise), LOOPS).max() == pytest.approx(0.01)  # as well as at .2
     noise[:, : KNOTS // 4] = 0.1**2
-    assert information(reference, allowed(noise), DefinedLoops())[0].max() == 0
+    assert deviation(reference, allowed(noise), LOOPS).min() == pytest.approx(0.1)
 
 
 def test_what_was_made_from_noise_says_as_little_of_the_next_exposure():
@@ -41,7 +41,33 @@ def test_what_was_made_from_noise_says_as_little_of_the_next_exposure():
     of_still = allowed(np.full((3, KNOTS + 1), 0.01**2))
     made = np.zeros((30, 40), np.float32)
     made[:, 20:] = 0.04
-    tells, deviation = information(reference, of_still, DefinedLoops(), made, maps)
-    assert tells[:, :17].min() == 1
-    assert tells[:, 23:].max() == 0
-    assert deviation[0, 39] > 2 * 0.04
+    found = deviation(reference, of_still, LOOPS, made, maps)
+    assert found[0, 0] == pytest.approx(0.01)
+    assert found[0, 39] > 2 * 0.04
+
+
+def two_things(gap):
+    """A mask of a thing in two parts, so many cells apart, and one far from it."""
+    mask = np.zeros((60, 100), np.float32)
+    mask[10:30, 10:20] = mask[10:30, 20 + gap : 30 + gap] = mask[40:50, 70:90] = 1
+    return mask
+
+
+def test_a_region_is_replaced_or_kept_as_a_whole():
+    mask = two_things(gap=4)
+    deviations = np.full(mask.shape, 0.5 * MOST_DEVIATION, np.float32)
+    deviations[:, 22:40] = 2 * MOST_DEVIATION  # one part of the first thing is dim: 1.25 times the bound on the mean
+    found = replaced(mask, deviations, None, LOOPS)
+    assert found[10:30, 10:34].max() == 0
+    assert found[40:50, 70:90].min() == 1
+    apart = replaced(two_things(gap=12), deviations, None, LOOPS)
+    assert apart[10:30, 10:20].min() == 1
+    assert apart[10:30, 32:42].max() < 0.05
+
+
+def test_what_is_near_the_bound_stays_as_it_was():
+    mask = two_things(gap=4)
+    near = np.full(mask.shape, MOST_DEVIATION, np.float32)
+    for was in (0.0, 1.0):
+        deviations, before = near * (1.0 + 0.05 * (2 * was - 1)), np.full(mask.shape, was, np.float32)
+        assert replaced(mask, deviations.astype(np.float32), before, LOOPS)[mask > 0].mean() == was
