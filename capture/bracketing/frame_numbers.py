@@ -83,7 +83,8 @@ class FrameNumbers:
         if math.isinf(self._period_ns):
             return
         self._falls.append(step < 0)
-        ahead = sum(size > max(1.0, self._stride) * max(1, round(frames)) for size, frames in self._steps)
+        usual = max(1, self._stride)  # nearly all are no larger, and need not be held against time
+        ahead = sum(size > usual and size > usual * max(1, round(frames)) for size, frames in self._steps)
         self._by_time = self._by_time or ahead >= MANY_AHEAD or sum(self._falls) > FEW_FALLS
 
     def _frames_in(self, passed_ns: float) -> int:

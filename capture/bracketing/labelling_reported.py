@@ -41,6 +41,8 @@ class DeliveredPlan:
         self._plan = tuple(plan)
         self._window = 8 * len(plan) + 8
         self._recent: deque[Exposure] = deque(maxlen=self._window)
+        self._spans: tuple[tuple[float, float], ...] = ()
+        """The smallest and the largest time and gain that `exposures` were found by."""
         self.exposures = tuple(plan)
 
     @property
@@ -53,20 +55,27 @@ class DeliveredPlan:
         self._recent.append(measured)
         if len(self._recent) < self._window // 2:
             return
-        times = _clipped([e.exposure_us for e in self._plan], [e.exposure_us for e in self._recent])
-        gains = _clipped([e.gain for e in self._plan], [e.gain for e in self._recent])
+        spans = _span([e.exposure_us for e in self._recent]), _span([e.gain for e in self._recent])
+        if spans == self._spans:
+            return
+        self._spans = spans
+        times = _clipped([e.exposure_us for e in self._plan], *spans[0])
+        gains = _clipped([e.gain for e in self._plan], *spans[1])
         exposures = tuple(map(Exposure, times, gains))
         if all(b.light >= MIN_RATIO * a.light for a, b in itertools.pairwise(exposures)):
             self.exposures = exposures
 
 
-def _clipped(wanted: Sequence[float], reported: Sequence[float]) -> list[float]:
-    """The wanted values, clipped to the limits that the reported ones show.
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _clipped(wanted: Sequence[float], lowest: float, highest: float) -> list[float]:
+    """The wanted values, clipped to the limits that the reported ones, from `lowest` to `highest`, show.
 
     A limit that equals a wanted value is none: it was reported because it was requested. Reports that do not vary
     show a constant value, not limits.
     """
-    lowest, highest = min(reported), max(reported)
     if _near(lowest, highest):
         return list(wanted)
     if any(_near(lowest, value) for value in wanted):
