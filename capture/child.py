@@ -186,9 +186,9 @@ def send_if_room(pipe: Connection, message: object, timeout_s: float) -> bool:
     return True
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Let the kernel kill this process when its parent dies, however that happens (Linux prctl(2))."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(parent_pid: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """Let the kernel send this process a signal when its parent dies, however that happens (Linux prctl(2))."""
+    _prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent_pid:  # it died before the line above
         os._exit(1)
 

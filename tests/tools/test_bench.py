@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from livemef.tools.bench.scene import MOVE, PanningStream, bench_bracket, parse_
 from livemef.tools.bench.timing import bench, copy_bandwidth
 from livemef.tools.exits import UserError
 from tests.fusion.brackets import Curve
+from tests.fusion.stream.test_publisher import until
 from tests.tools.command import assert_one_line, livemef, mean_network
 
 still = partial(FusionSettings, motion="off")
@@ -130,6 +132,35 @@ def test_latency_is_measured_through_real_processes(tmp_path):
     stages = found["stages_ms"]
     assert stages["readout"] >= 0.6e3 / 60  # the simulated sensor's
     assert min(stages["wait"], stages["send"]) > 0
+
+
+def test_a_killed_bench_leaves_no_process(tmp_path):
+    model = mean_network(tmp_path / "mean.onnx")
+    flags = ["--size", "64x48", "--seconds", "600", "--model", str(model)]
+    bench_run = subprocess.Popen([sys.executable, "-m", "livemef", "bench", "--latency", *flags])
+    family = {}
+    try:
+        until(
+            lambda: {"livemef-capture", "livemef-fusion"} <= {name for name, _ in cpu_times(bench_run.pid).values()}, 60
+        )
+        family = cpu_times(bench_run.pid)
+    finally:
+        bench_run.kill()
+        bench_run.wait()
+    try:
+        until(lambda: not any(runs(pid) for pid in family), 60)
+    finally:
+        for pid in family:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def runs(pid):
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_idle_is_measured_through_real_processes(tmp_path):

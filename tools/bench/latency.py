@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,14 @@ TURN_S = 0.2
 SETTLING_FRAMES = 60
 """Frames that are not counted: exposures settle, memory is taken, loops are loaded."""
 PLAN = "1ms,16ms"
+
+_RUN_AS_LONG_AS_PARENT = """
+import runpy, signal, sys
+from livemef.capture.child import die_with_parent
+die_with_parent(int(sys.argv.pop(1)), signal.SIGTERM)
+runpy.run_module("livemef", run_name="__main__", alter_sys=True)
+"""
+"""`python -m livemef` that ends, and its processes with it, when the process of the given number does, even killed."""
 
 
 @dataclass
@@ -120,7 +129,7 @@ class Pipeline:
 def running_pipeline(arguments: list[str], log: Path) -> Iterator[Pipeline]:
     """`livemef run` with these arguments as long as the context lasts."""
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "livemef", "run", *arguments]
+        command = [sys.executable, "-c", _RUN_AS_LONG_AS_PARENT, str(os.getpid()), "run", *arguments]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         yield Pipeline(process, log)
