@@ -100,6 +100,7 @@ class _Outbox:
             self._steps_done += bool(message.get("done"))
         if self._link.accept() or not self._link.connected:
             self._pool.release_all()
+            self._steps_done += 1  # whoever had the last frame is gone, and will not finish with it
         self._hand_over()
         return self._link.connected
 
@@ -152,7 +153,7 @@ class _Outbox:
 
     @property
     def step_done(self) -> bool:
-        """Whether the consumer has finished with the last frame put."""
+        """Whether the consumer has finished with the last frame put, or is gone."""
         return self._steps_done > 0
 
     def end(self) -> None:

@@ -1,3 +1,4 @@
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,32 @@ def test_frames_are_written_where_fusion_reads_them() -> None:
     assert outbox.not_taken == 0
     ring.close()
     client.close()
+    outbox.close()
+
+
+def test_a_step_ends_when_the_consumer_of_its_frame_is_replaced() -> None:
+    ours, theirs = meeting_point()
+    outbox = process._Outbox(process.CaptureJob(ours, "x"), open_camera("sim://?size=32x16").info, 2, False)
+    with ThreadPoolExecutor(1) as pool:
+        for last in (False, True):
+            connecting = pool.submit(Caller(theirs).connect, 30.0)
+            while not connecting.done():
+                outbox.attend()
+                time.sleep(0.001)
+            client = connecting.result()
+            assert client is not None
+            if last:
+                assert outbox.attend()  # by the new one
+                assert outbox.step_done
+            else:
+                room = outbox.room()
+                assert room is not None
+                outbox.put(Frame(FrameRecord(0, 0, "monotonic", 0), room), {})
+                assert client.receive(30.0) is not None
+                assert outbox.attend()
+                assert not outbox.step_done
+            client.close()
+            os.close(client.ring_fd)
     outbox.close()
 
 
