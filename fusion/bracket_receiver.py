@@ -68,6 +68,9 @@ class Inbox:
         self._changed = threading.Condition()
         self._backlog = Backlog[Delivery](_most_waiting(mode))
         self._superseded = 0
+        self._matched: set[int] = set()
+        """Slots whose frames have been in a bracket."""
+        self._unmatched = 0
         self._closing = False
         self._fault: Exception | None = None
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -89,7 +92,7 @@ class Inbox:
         """Group frames by another bracket mode from the next frame on; frames that wait for others are dropped."""
         with self._changed:
             if mode != self._mode:
-                self._drop(self._grouper.clear())
+                self._let_go(self._grouper.clear())
                 self._mode = cast(Literal["sliding", "disjoint"], mode)
                 self._grouper = BracketGrouper[int](self._mode)
                 self._backlog.most = _most_waiting(mode)
@@ -129,6 +132,12 @@ class Inbox:
         """Number of brackets that were dropped for a newer one before they were taken, since the last call."""
         with self._changed:
             count, self._superseded = self._superseded, 0
+            return count
+
+    def take_unmatched(self) -> int:
+        """Number of frames that were let go without having been in a bracket, since the last call."""
+        with self._changed:
+            count, self._unmatched = self._unmatched, 0
             return count
 
     def give_back(self, delivery: Delivery) -> None:
@@ -182,17 +191,18 @@ class Inbox:
             self._mosaics[slot] = self._mosaic(message["mosaic"], slot)
         grouped = self._grouper.push(record, slot)
         if grouped.bracket is None:
-            self._drop(grouped.released)
+            self._let_go(grouped.released)
             if self._stepped:
                 self._client.send({"done": True})
             return
         for held in grouped.payloads:
             self._holders[held] += 1
+        self._matched.update(grouped.payloads)
         pixels = tuple(self._picture(held) for held in grouped.payloads)
         mosaics = tuple(self._mosaics.get(held) for held in grouped.payloads)
         delivery = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
         self._drop_brackets(self._backlog.add(delivery, time.monotonic_ns()))
-        self._drop(grouped.released)
+        self._let_go(grouped.released)
 
     def _picture(self, slot: int) -> Pixels:
         known = self._pictures.get(slot)
@@ -209,6 +219,12 @@ class Inbox:
             self._superseded += 1
             self._drop(delivery.slots)
 
+    def _let_go(self, released: Iterable[int]) -> None:
+        """Drop what the grouper no longer holds. Where every second frame is lost, none of the others finds a mate."""
+        released = tuple(released)
+        self._unmatched += sum(slot not in self._matched for slot in released)
+        self._drop(released)
+
     def _drop(self, slots: Iterable[int]) -> None:
         free = []
         for slot in slots:
@@ -216,6 +232,7 @@ class Inbox:
             if self._holders[slot] <= 0:
                 del self._holders[slot]
                 self._mosaics.pop(slot, None)
+                self._matched.discard(slot)
                 free.append(slot)
         if free:
             self._client.send({"release": free})

@@ -253,7 +253,7 @@ def mask_picture(report: MotionReport) -> Pixels:
 
 
 def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
-    lost = counters.get("dropped", 0) + counters.get("not_taken", 0) + tally.superseded
+    lost = counters.get("dropped", 0) + counters.get("not_taken", 0) + tally.superseded + tally.unmatched
     return Pipeline(
         captured=counters.get("captured", 0),
         labelled=counters.get("labelled", 0),
@@ -357,6 +357,7 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
             inbox.wait(lifeline.fileno(), TURN_S)
         delivery = None if waiting else inbox.take(0)
         stage.tally.superseded += inbox.take_superseded()
+        stage.tally.unmatched += inbox.take_unmatched()
         if delivery is not None:
             with patience.step():
                 under_way.append(stage.start(delivery))

@@ -17,11 +17,13 @@ FIRST_PAUSE_S = 30.0
 class Tally:
     """Counters and recent measurements since the process started.
 
+    superseded: brackets that were dropped for newer ones. unmatched: frames that were in no bracket.
     unsent: frames for which the first output had no free buffer. published: all others, with or without a subscriber.
     """
 
     brackets: int = 0
     superseded: int = 0
+    unmatched: int = 0
     fused: int = 0
     published: int = 0
     unsent: int = 0
@@ -53,6 +55,7 @@ class Tally:
         counters = {
             "brackets": self.brackets,
             "superseded": self.superseded,
+            "unmatched": self.unmatched,
             "fused": self.fused,
             "published": self.published,
             "unsent": self.unsent,

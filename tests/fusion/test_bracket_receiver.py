@@ -150,3 +150,17 @@ def test_brackets_that_arrived_during_a_long_fusion_are_fused_in_turn() -> None:
         assert inbox.take_superseded() == 0
         while outbox._pool.lent > 2:  # of the last bracket, which waits for its successor
             outbox.attend()
+
+
+def test_frames_that_find_no_mate_are_counted() -> None:
+    with connected() as (outbox, inbox):
+        for number in range(0, 20, 2):  # every second one is lost
+            put(outbox, number)
+            time.sleep(0.002)
+        put(outbox, 21)
+        inbox.give_back(delivered(inbox))
+        assert inbox.take_unmatched() == 9
+        for number in range(22, 30):
+            put(outbox, number)
+            inbox.give_back(delivered(inbox))
+        assert inbox.take_unmatched() == 0

@@ -10,7 +10,7 @@ from livemef.tools.counted import counted
 from livemef.tools.run.supervisor import Child
 
 CAPTURE_COUNTERS = ("captured", "labelled", "transitional", "unknown", "duplicates", "dropped", "not_taken")
-FUSION_COUNTERS = ("brackets", "superseded", "fused", "published", "unsent")
+FUSION_COUNTERS = ("brackets", "superseded", "unmatched", "fused", "published", "unsent")
 
 
 def status(children: Mapping[str, Child]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def status_line(now: Mapping[str, Any]) -> str:
         f"fusion {_number(now['fuse_ms'], '.1f')} ms",
         f"EV gap {_number(now['ev_gap'], '.1f')}",
         f"fused {now['fused']}",
-        f"dropped {now['dropped'] + now['not_taken'] + now['superseded']}",
+        f"dropped {_lost(now) + now['unmatched']}",
         f"transitional {now['transitional']}",
     ]
     restarts = sum(now["restarts"].values())
@@ -99,10 +99,15 @@ def status_line(now: Mapping[str, Any]) -> str:
 
 def replay_loss(camera: str, now: Mapping[str, Any]) -> str | None:
     """One line on what a replay (file://) at the camera's pace lost, since a program that reads files expects all."""
-    lost = now["dropped"] + now["not_taken"] + now["superseded"]
+    lost = _lost(now)  # without frames that are alone in the folder, too
     if not camera.startswith("file://") or "pace=stepped" in camera or not lost:
         return None
+    lost += now["unmatched"]
     return f"{camera}: {lost} frames or brackets came faster than they were fused; with pace=stepped none is lost"
+
+
+def _lost(now: Mapping[str, Any]) -> int:
+    return int(now["dropped"] + now["not_taken"] + now["superseded"])
 
 
 def _number(value: float | None, form: str) -> str:
