@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
 
 from livemef.capture.errors import fault_of_surroundings
@@ -46,8 +47,15 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def visible(text: str) -> str:
+    """Text for people: control characters of a file name, which could steer the terminal, are written as \\xNN."""
+    return "".join(
+        c if unicodedata.category(c) != "Cc" else c.encode("unicode_escape").decode() for c in printable(text)
+    )
+
+
 def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))
+    return visible(" ".join(text.split()))
 
 
 def explain(error: BaseException) -> tuple[int, str]:

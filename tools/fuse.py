@@ -29,7 +29,7 @@ from livemef.fusion.picture_correction import PictureCorrection
 from livemef.tools.config.schema import Config
 from livemef.tools.config.sources import load_config
 from livemef.tools.config.text import print_config
-from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain, printable
+from livemef.tools.exits import DONE, EXPECTED, SURROUNDINGS, UserError, explain, printable, visible
 from livemef.tools.fuse_video import FootageOptions, fuse_video, is_footage
 from livemef.tools.fused_metadata import Checksums, checksums, fused_metadata
 from livemef.tools.options import (
@@ -212,6 +212,10 @@ def _outcomes(fuser: Fuser, tasks: Sequence[Task], treatment: Treatment, keep: b
 
 
 def _describe(outcome: dict[str, Any]) -> str:
+    return visible(_outcome_line(outcome))
+
+
+def _outcome_line(outcome: dict[str, Any]) -> str:
     if "error" in outcome:
         return f"{outcome['scene']}: {outcome['error']}"
     if "skipped" in outcome:
@@ -226,7 +230,7 @@ def _warn(outcome: dict[str, Any]) -> None:
     """What is odd about a scene's pictures, on stderr."""
     errors = Console(stderr=True)
     for line in outcome.get("warnings", ()):
-        text = f"livemef: {outcome['scene']}: {line}"
+        text = visible(f"livemef: {outcome['scene']}: {line}")
         errors.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from livemef.capture.files.orientation import agreed_orientations
 from livemef.capture.frame import LUMA_WEIGHTS, Exposure, Pixels, brightness
 from livemef.capture.srgb import decode
 
+MOST_PICTURES = 64
+"""Of one bracket: more in one folder are many scenes, and would fill the memory."""
 LOG = logging.getLogger("livemef.capture.files")
 
 
@@ -45,10 +47,12 @@ class BracketFolder:
 def pictures_in(folder: Path) -> tuple[Path, ...]:
     """The picture files directly in a folder, by name; hidden ones are left out. Raises CaptureError.
 
-    Raw files count only where there is nothing else: cameras write a JPEG beside each.
+    Raw files count only where there is nothing else: cameras write a JPEG beside each. A link to a picture that is not
+    there counts: without it the bracket would lack an exposure, and nobody would see it.
     """
     try:
-        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        named = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        files = [path for path in named if path.is_file() or (path.is_symlink() and not path.exists())]
     except OSError as error:
         raise CaptureError(f"folder {folder}: cannot be read: {error.strerror}") from None
     developed = sorted(path for path in files if path.suffix.lower() in READABLE_SUFFIXES)
@@ -113,8 +117,14 @@ def read_bracket(files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Bracket
     """Read the pictures of one scene and bring them in order: by the light that EXIF gives (exposure time, ISO,
     aperture) if every picture has it and they differ, else by brightness.
 
-    Raises CaptureError for unequal pictures, one that cannot be read, or orientations that contradict each other.
+    Raises CaptureError for too many or unequal pictures, one that cannot be read, or orientations that contradict each
+    other.
     """
+    if len(files) > MOST_PICTURES:
+        raise CaptureError(
+            f"folder {files[0].parent}: {len(files)} pictures for one scene, {MOST_PICTURES} are the most: put the "
+            "exposures of each scene into a folder of their own"
+        )
     pictures = [open_picture(file, max_pixels) for file in files]
     orientations, notes = agreed_orientations(files, pictures)
     pixels = [upright(picture.pixels, turn) for picture, turn in zip(pictures, orientations, strict=True)]
@@ -136,10 +146,13 @@ def read_bracket(files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Bracket
 
 
 def _same_pictures(files: Sequence[Path], pixels: Sequence[Pixels]) -> list[str]:
+    alike: dict[bytes, list[str]] = {}
+    for file, picture in zip(files, pixels, strict=True):
+        alike.setdefault(hashlib.sha256(np.ascontiguousarray(picture).data).digest(), []).append(file.name)
     return [
-        f"{files[a].name} and {files[b].name} are the same picture: is one of them missing?"
-        for a, b in itertools.combinations(range(len(files)), 2)
-        if np.array_equal(pixels[a], pixels[b])
+        f"{', '.join(names[:-1])} and {names[-1]} are the same picture: is one of them missing?"
+        for names in alike.values()
+        if len(names) > 1
     ]
 
 

@@ -133,6 +133,18 @@ def test_names_that_are_not_utf8(tmp_path: Path, network: Path) -> None:
     assert "\\xefssing.png" in done.stderr
 
 
+def test_names_cannot_steer_the_terminal(tmp_path: Path, network: Path, scene: Path) -> None:
+    strange = tmp_path / "a\x1b[2J\nb"
+    scene.rename(strange)
+    done = livemef("fuse", strange, "-o", tmp_path / "f\x1b[31m.png", "--model", network)
+    assert done.returncode == 0, done.stderr
+    assert "f\\x1b[31m.png: " in done.stdout
+    assert done.stdout.count("\n") == 1
+    done = livemef("fuse", strange / "\x1b[2J.png", strange, "-o", tmp_path / "g.png")
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+
+
 def test_help_has_an_example_and_the_defaults() -> None:
     text = " ".join(livemef("fuse", "--help").stdout.split())
     assert "livemef fuse under.jpg over.jpg -o fused.png" in text

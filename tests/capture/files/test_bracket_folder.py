@@ -95,6 +95,26 @@ def test_the_same_picture_twice_is_noted(tmp_path: Path) -> None:
     assert read_bracket(files).notes == ("a.png and b.png are the same picture: is one of them missing?",)
 
 
+def test_many_alike_are_one_note(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{name}.png", bracket()[0]) for name in "abcd"]
+    assert read_bracket(files).notes == ("a.png, b.png, c.png and d.png are the same picture: is one of them missing?",)
+
+
+def test_a_folder_of_many_scenes_is_no_bracket(tmp_path: Path) -> None:
+    for number in range(65):
+        save(tmp_path / f"{number}.png", np.full((4, 4, 3), number, np.uint8))
+    with pytest.raises(CaptureError, match="65 pictures for one scene, 64 are the most"):
+        find_brackets(tmp_path)
+
+
+def test_a_link_to_nothing_is_a_missing_exposure(tmp_path: Path) -> None:
+    for name, pixels in zip(("a.png", "b.png"), bracket(), strict=True):
+        save(tmp_path / name, pixels)
+    (tmp_path / "c.png").symlink_to("nowhere.png")
+    with pytest.raises(CaptureError, match=r"c\.png: there is no such file"):
+        find_brackets(tmp_path)
+
+
 def test_raw_files_count_where_there_is_nothing_else(tmp_path: Path) -> None:
     for name in ("a.NEF", "b.NEF"):
         (tmp_path / name).write_bytes(b"MM\0*")
