@@ -97,6 +97,7 @@ class CompiledLightnessNet:
         self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
         self._turn = Lock()
         self._run_members: RunMembers | None = None
+        self._members = _address(self._library.network_members)
 
     def run_on(self, threads: RunMembers) -> None:
         """See OnOthersThreads."""
@@ -122,7 +123,7 @@ class CompiledLightnessNet:
             run = _Run(
                 addressof(self._kept.network), addressof(picture), height, width, memory.ctypes.data, addressof(team)
             )
-            self._run_members(_address(self._library.network_members), addressof(run), team.members)
+            self._run_members(self._members, addressof(run), team.members)
             return
 
         def work(member: int) -> None:

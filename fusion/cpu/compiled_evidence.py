@@ -76,7 +76,7 @@ def declare_evidence(loops: CDLL) -> None:
     loops.median_differences.restype = c_int
     loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
     loops.allowed_by_channel.restype = c_int
-    loops.learned_maps.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_double, *arrays]
+    loops.learned_maps.argtypes = [c_void_p, *arrays, POINTER(c_void_p), c_int32, c_int32, c_int32, c_double, c_void_p]
     loops.learned_maps.restype = c_int
     loops.balanced_maps.argtypes = [POINTER(_Balance), *arrays, POINTER(c_void_p), *arrays]
     loops.balanced_maps.restype = c_int
@@ -112,6 +112,12 @@ class _Clipping(Structure):
         ("clip_start", c_float),
         ("farther", c_float),
     ]
+
+
+def _maps_of(found: NDArray[np.float64], clips_at: float) -> ChannelMaps:
+    """Of curves to the brighter exposure's values and back (2 x 3 x KNOTS + 1)."""
+    blue, green, red = (ExposureMap(found[0, c], found[1, c], clips_at) for c in range(3))
+    return blue, green, red
 
 
 class CompiledEvidence:
@@ -204,26 +210,15 @@ class CompiledEvidence:
         self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int, clips_at: float = 1.0
     ) -> ChannelMaps:
         """See GridLoops."""
-        dark, bright = np.ascontiguousarray(dark), np.ascontiguousarray(bright)
-        blue, green, red = (
-            self._learned(dark[c], bright[c], None if known is None else known[c], PRIOR * cells, clips_at)
-            for c in range(3)
-        )
-        return blue, green, red
-
-    def _learned(
-        self, dark: Curve, bright: Curve, known: ExposureMap | None, prior: float, clips_at: float
-    ) -> ExposureMap:
-        curves = []
+        dark, bright, curves = np.ascontiguousarray(dark), np.ascontiguousarray(bright), []
         if known is not None:
-            brighter = known.brighter if clips_at == 1 else np.minimum(known.brighter, clips_at)
-            curves = [np.ascontiguousarray(curve) for curve in (brighter, known.darker)]
-        data = [address(curve) if curves else None for curve in curves or (dark, bright)]
-        found = np.empty((2, KNOTS + 1))
-        limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, prior
-        results = address(found[0]), address(found[1])
-        check(self._grids.learned_maps(address(dark), address(bright), *data, *limits, *results))
-        return ExposureMap(found[0], found[1], clips_at)
+            brighter = [one.brighter if clips_at == 1 else np.minimum(one.brighter, clips_at) for one in known]
+            curves = [np.ascontiguousarray(curve) for curve in (*brighter, *(one.darker for one in known))]
+        found = np.empty((2, 3, KNOTS + 1))
+        data = self._pool, address(dark), address(bright), addresses(curves) if curves else None
+        limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, PRIOR * cells
+        check(self._grids.learned_maps(*data, *limits, address(found)))
+        return _maps_of(found, clips_at)
 
     def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
         """See GridLoops."""
@@ -237,8 +232,7 @@ class CompiledEvidence:
             return maps
         if clips_at < 1:
             np.minimum(found[0], clips_at, out=found[0])
-        blue, green, red = (ExposureMap(found[0, c], found[1, c], clips_at) for c in range(3))
-        return blue, green, red
+        return _maps_of(found, clips_at)
 
     def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
         """See GridLoops."""

@@ -239,7 +239,7 @@ def compensation_call(
         call.arrays += [across, down]
     fill = todo.tints if todo.fill is None else todo.fill
     if fill is not None:
-        codes_of_fill = np.ascontiguousarray(fill * top, np.float32)
+        codes_of_fill = np.ascontiguousarray(fill * top if codes else fill, np.float32)
         call.tinted = todo.fill is None
         call.fill, call.fill_height, call.fill_width = address(codes_of_fill), *fill.shape[:2]
         call.arrays.append(codes_of_fill)

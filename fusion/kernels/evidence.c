@@ -4,6 +4,7 @@
 #include "rows.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -291,13 +292,21 @@ static void blend_known(const double *known, const double *seen, int32_t knots, 
     }
 }
 
-/* Maps of one channel, from the darker exposure's values to the brighter one's and the reverse, from their histograms and what is
- * known (or NULL): `learned` of fusion/motion/intensity_mapping.py. All knots + 1. clips: the knot from which values clip; near,
- * prior: see there. 0, or 1 if out of memory. */
-int learned_maps(const double *dark, const double *bright, const double *known_brighter, const double *known_darker, int32_t knots,
-                 int32_t clips, int32_t near, double prior, double *brighter, double *darker)
+/* From the histograms of two exposures (3 x knots + 1), and `known`: a curve a channel to the brighter exposure's values, then one a
+ * channel back; NULL: not known. clips: the knot from which values clip; near, prior: see fusion/motion/intensity_mapping.py. */
+typedef struct {
+    const double *dark, *bright, *const *known;
+    int32_t knots, clips, near;
+    double prior, *found;
+    _Atomic int32_t failed; /* out of memory */
+} Learning;
+
+static int learn_channel(const Learning *job, int32_t channel)
 {
+    int32_t knots = job->knots;
     size_t count = (size_t)knots + 1;
+    const double *dark = job->dark + (size_t)channel * count, *bright = job->bright + (size_t)channel * count;
+    double *brighter = job->found + (size_t)channel * count, *darker = brighter + 3 * count;
     double *memory = calloc(3 * count, sizeof *memory), *scaled = memory + 2 * count, darks = 0, brights = 0;
     if (!memory)
         return 1;
@@ -307,15 +316,33 @@ int learned_maps(const double *dark, const double *bright, const double *known_b
         scaled[k] = bright[k] * (darks / (brights > 1e-9 ? brights : 1e-9));
     match(dark, scaled, knots, memory, brighter);
     match(scaled, dark, knots, memory, darker);
-    double top = darker[clips];
+    double top = darker[job->clips];
     for (size_t k = 0; k < count; k++)
         darker[k] = darker[k] < top ? darker[k] : top;
-    if (known_brighter) {
-        blend_known(known_brighter, dark, knots, near, prior, memory, brighter);
-        blend_known(known_darker, scaled, knots, near, prior, memory, darker);
+    if (job->known) {
+        blend_known(job->known[channel], dark, knots, job->near, job->prior, memory, brighter);
+        blend_known(job->known[3 + channel], scaled, knots, job->near, job->prior, memory, darker);
     }
     free(memory);
     return 0;
+}
+
+static void learn_channels(void *argument, int32_t first, int32_t end)
+{
+    Learning *job = argument;
+    for (int32_t channel = first; channel < end; channel++)
+        if (learn_channel(job, channel))
+            job->failed = 1;
+}
+
+/* Maps of the three channels, from the darker exposure's values to the brighter one's and the reverse: `learned` of
+ * fusion/motion/intensity_mapping.py. found: 2 x 3 x knots + 1; else as in Learning. 0, or 1 if out of memory. */
+int learned_maps(Pool *pool, const double *dark, const double *bright, const double *const *known, int32_t knots, int32_t clips,
+                 int32_t near, double prior, double *found)
+{
+    Learning job = {dark, bright, known, knots, clips, near, prior, found, 0};
+    pool_run(pool, learn_channels, &job, 3, 1);
+    return job.failed;
 }
 
 /* Sum, and sum times value, of a histogram's knots whose value is below `clips`. */

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from livemef.engine.processor import built, check_sources
@@ -69,7 +68,7 @@ def address(array: NDArray[Any]) -> int:
 
 def codes_of(pixels: NDArray[Any]) -> int:
     """How many codes there are: 256 or 65536."""
-    return int(np.iinfo(pixels.dtype).max) + 1
+    return 1 << 8 * pixels.itemsize
 
 
 def picture_of(pixels: NDArray[Any]) -> Picture:

@@ -28,7 +28,7 @@ def network_lightness(net: LightnessNet, lights: Sequence[Plane]) -> NDArray[np.
     The network takes two. More are fused as a tree of neighbours: the first with the second, the third with the fourth,
     and so on until one is left; nothing is rounded in between.
     """
-    planes = [(light / 100).astype(np.float32) for light in lights]
+    planes = [np.asarray(light / 100, np.float32) for light in lights]
     while len(planes) > 1:
         fused = [net(dark, bright) for dark, bright in zip(planes[::2], planes[1::2], strict=False)]
         planes = fused + planes[2 * len(fused) :]
