@@ -57,7 +57,7 @@ class Backlog(Generic[T]):
         """The bracket whose turn it is, None where none waits; and those that are dropped for it, oldest first."""
         if not self._waiting:
             return None, []
-        dropped = [] if self.keeps_up else self._drop_all_but(1)
+        dropped = [] if len(self._waiting) == 1 or self.keeps_up else self._drop_all_but(1)
         self._busy_since_ns = max(self._busy_since_ns, now_ns)
         return self._waiting.popleft(), dropped
 
