@@ -35,7 +35,8 @@ class _Showing(Structure):
 def declare_steering(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, planes = [c_int32, c_int32], POINTER(c_void_p)
-    loops.affine_coefficients.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p, c_void_p]
+    numbers = [c_int32, *shape, c_int32, c_double]
+    loops.affine_coefficients.argtypes = [POINTER(Constants), planes, *numbers, c_void_p, c_void_p]
     loops.affine_coefficients.restype = c_int
     loops.chroma_parts.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p]
     loops.chroma_parts.restype = c_int
@@ -112,7 +113,8 @@ class CompiledSteering:
         height, width = target.shape
         room, result = np.empty((2, height, len(planes), width), np.float32)
         window = settings.window_radius, settings.window_eps, address(room), address(result)
-        check(self._library.affine_coefficients(addresses(planes), len(lights), height, width, *window))
+        numbers = byref(constants(settings.shoulder))
+        check(self._library.affine_coefficients(numbers, addresses(planes), len(lights), height, width, *window))
         return planes_of(result)
 
     def _steering(self, job: Job) -> Rows:

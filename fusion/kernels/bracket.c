@@ -41,7 +41,7 @@ static int find_affine(Bracket *job)
     for (int32_t i = 0; i < n; i++)
         planes[i] = job->lights[i];
     planes[n] = job->target;
-    return affine_coefficients(planes, n, job->height, job->width, job->radius, job->eps, job->room, job->affine);
+    return affine_coefficients(job->constants, planes, n, job->height, job->width, job->radius, job->eps, job->room, job->affine);
 }
 
 /* Two loops, so that a product is rounded before it is added to: as numpy does. */

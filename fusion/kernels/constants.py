@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.srgb import ENCODE_KNEE
-from livemef.fusion.method import chroma_map, colour, colour_transfer, drift
+from livemef.fusion.method import chroma_map, colour, colour_transfer, drift, guided_upsampling
 
 LOW_TERMS, HIGH_TERMS, FINE_LOW_TERMS, FINE_HIGH_TERMS = 4, 6, 8, 14
 """As in kernels/pixels.h."""
@@ -78,6 +78,8 @@ class Constants(Structure):
         ("seen_clip", Ramp),
         ("drift_lift", c_float),
         ("most_drift", c_float),
+        ("edge_variance", c_float),
+        ("least_spread", c_float),
     ]
 
 
@@ -156,4 +158,6 @@ def constants(shoulder: float) -> Constants:
         seen_clip=_ramp(*drift.CLIP_RAMP),
         drift_lift=drift.LIFT,
         most_drift=drift.MOST,
+        edge_variance=guided_upsampling.EDGE**2,
+        least_spread=1 / guided_upsampling.MOST_GAIN**2,
     )

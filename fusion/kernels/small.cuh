@@ -472,7 +472,31 @@ KERNEL(solve_windows, 6)
     p.coefficients[2 * plane + cell] = (float)((t + 16.0 - a * (u + 16.0) - b * (o + 16.0)) / 116.0); /* from L* to f */
 }
 
-/* More guides, by Cholesky's decomposition: see kernels/small.c. */
+/* Factor on each exposure with which their sum has the variance of the strongest: structure_factors of the definition. matrix: of
+ * which the lower triangle is used. share: of these factors; the fit has the rest. */
+template <int N> PIXEL_FN void structure_factors(const Bracket &p, const double (&matrix)[N][N], double (&out)[N],
+                                                   double &share)
+{
+    double strongest = 0.0, spread = 0.0;
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        strongest = matrix[j][j] > strongest ? matrix[j][j] : strongest;
+    UNROLLED
+    for (int j = 0; j < N; j++) {
+        out[j] = matrix[j][j] / strongest;
+        UNROLLED
+        for (int m = 0; m <= j; m++)
+            spread += (m == j ? 1.0 : 2.0) * out[j] * out[m] * matrix[j][m];
+    }
+    double least_spread = strongest * (double)p.constants.least_spread, kept = strongest - p.window_eps;
+    double gain = sqrt((kept > 0.0 ? kept : 0.0) / (spread > least_spread ? spread : least_spread));
+    share = (double)p.constants.edge_variance / ((double)p.constants.edge_variance + strongest);
+    UNROLLED
+    for (int j = 0; j < N; j++)
+        out[j] *= gain;
+}
+
+/* More guides: least squares by Cholesky's decomposition, and what keeps the structure: see kernels/windows.c. */
 template <int N> PIXEL_FN void solve_more(const Bracket &p)
 {
     int32_t x = thread_x(), y = thread_y(), next = N + 1;
@@ -482,7 +506,7 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     if (p.full)
         return;
     double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE));
-    double means[N + 1], root[N][N], right[N];
+    double means[N + 1], root[N][N], right[N], kept[N], share;
     UNROLLED
     for (int j = 0; j <= N; j++)
         means[j] = (double)window_sum(p, p.window_sums, j, p.window_radius, y, x) * one;
@@ -496,6 +520,7 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     UNROLLED
     for (int j = 0; j < N; j++)
         right[j] = (double)window_sum(p, p.window_sums, next++, p.window_radius, y, x) * one - means[j] * means[N];
+    structure_factors<N>(p, root, kept, share);
     UNROLLED
     for (int j = 0; j < N; j++) {
         UNROLLED
@@ -522,8 +547,9 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
     UNROLLED
     for (int j = 0; j < N; j++) {
-        rest -= right[j] * (means[j] + 16.0);
-        p.coefficients[j * plane + cell] = (float)right[j];
+        double factor = right[j] + share * (kept[j] - right[j]);
+        rest -= factor * (means[j] + 16.0);
+        p.coefficients[j * plane + cell] = (float)factor;
     }
     p.coefficients[N * plane + cell] = (float)(rest / 116.0); /* from L* to f */
 }

@@ -22,8 +22,8 @@ void towards_mean(const float *newest, const float *const *past, int32_t count, 
                   int32_t width, float *out);
 int still_planes(const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t cells, int32_t radius, float gain,
                  float *out);
-int affine_coefficients(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double eps, float *room,
-                        float *out);
+int affine_coefficients(const Constants *constants, const float *const *planes, int32_t n, int32_t height, int32_t width,
+                        int32_t radius, double eps, float *room, float *out);
 int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double offset, float *out);
 void drift_evidence(const Constants *constants, const float *dark, const float *bright, int32_t height, int32_t width, float *out);
 int drift_factors(const float *evidence, int32_t height, int32_t width, int32_t radius, double fall, double prior, double strength,

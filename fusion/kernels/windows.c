@@ -166,9 +166,38 @@ VECTORISED static void solve_two(const double *restrict means, double eps, int32
     }
 }
 
-/* More, by Cholesky's decomposition: the covariances with eps added are positive definite. SOLVED pixels together. */
-PIXEL_FN void solve_some(const double *restrict means, double eps, int n, int32_t width, float *restrict out)
+/* Factor on each of n exposures with which their sum has the variance of the strongest: structure_factors of the definition.
+ * matrix: of which the lower triangle is used. share: of these factors; the fit has the rest. */
+PIXEL_FN void structure_some(const Constants *constants, double (*restrict matrix)[MOST_EXPOSURES][SOLVED], double eps, int n,
+                             double (*restrict out)[SOLVED], double *restrict share)
 {
+    double strongest[SOLVED] = {0}, spread[SOLVED] = {0}, edge = (double)constants->edge_variance;
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < SOLVED; i++)
+            strongest[i] = matrix[j][j][i] > strongest[i] ? matrix[j][j][i] : strongest[i];
+    for (int j = 0; j < n; j++) {
+        for (int i = 0; i < SOLVED; i++)
+            out[j][i] = matrix[j][j][i] / strongest[i];
+        for (int m = 0; m <= j; m++)
+            for (int i = 0; i < SOLVED; i++)
+                spread[i] += (m == j ? 1.0 : 2.0) * out[j][i] * out[m][i] * matrix[j][m][i];
+    }
+    for (int i = 0; i < SOLVED; i++) {
+        double least = strongest[i] * (double)constants->least_spread, kept = strongest[i] - eps;
+        share[i] = edge / (edge + strongest[i]);
+        spread[i] = sqrt((kept > 0 ? kept : 0) / (spread[i] > least ? spread[i] : least));
+    }
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < SOLVED; i++)
+            out[j][i] *= spread[i];
+}
+
+/* More: least squares by Cholesky's decomposition, since the covariances with eps added are positive definite, and what keeps the
+ * structure. SOLVED pixels together. */
+PIXEL_FN void solve_some(const Constants *constants, const double *restrict means, double eps, int n, int32_t width,
+                         float *restrict out)
+{
+    double kept[MOST_EXPOSURES][SOLVED], share[SOLVED];
     double root[MOST_EXPOSURES][MOST_EXPOSURES][SOLVED], right[MOST_EXPOSURES][SOLVED], inverse[MOST_EXPOSURES][SOLVED];
     const double *product = means + (size_t)(n + 1) * width, *with = product + (size_t)(n * (n + 1) / 2) * width;
     const double *target = means + (size_t)n * width;
@@ -176,6 +205,7 @@ PIXEL_FN void solve_some(const double *restrict means, double eps, int n, int32_
         for (int m = j; m < n; m++, product += width)
             for (int i = 0; i < SOLVED; i++)
                 root[m][j][i] = product[i] - means[j * width + i] * means[m * width + i] + (m == j ? eps : 0.0);
+    structure_some(constants, root, eps, n, kept, share);
     for (int j = 0; j < n; j++) {
         for (int i = 0; i < SOLVED; i++)
             right[j][i] = with[j * width + i] - means[j * width + i] * target[i];
@@ -203,26 +233,27 @@ PIXEL_FN void solve_some(const double *restrict means, double eps, int n, int32_
                 right[j][i] -= root[m][j][i] * right[m][i];
         for (int i = 0; i < SOLVED; i++) {
             right[j][i] *= inverse[j][i];
-            rest[i] -= right[j][i] * means[j * width + i];
-            out[j * width + i] = (float)right[j][i];
+            double factor = right[j][i] + share[i] * (kept[j][i] - right[j][i]);
+            rest[i] -= factor * means[j * width + i];
+            out[j * width + i] = (float)factor;
         }
     }
     for (int i = 0; i < SOLVED; i++)
         out[n * width + i] = (float)rest[i];
 }
 
-VECTORISED static void solve_block(const double *means, double eps, int n, int32_t width, float *out)
+VECTORISED static void solve_block(const Constants *constants, const double *means, double eps, int n, int32_t width, float *out)
 {
     if (n == 3)
-        solve_some(means, eps, 3, width, out);
+        solve_some(constants, means, eps, 3, width, out);
     else if (n == 4)
-        solve_some(means, eps, 4, width, out);
+        solve_some(constants, means, eps, 4, width, out);
     else
-        solve_some(means, eps, n, width, out);
+        solve_some(constants, means, eps, n, width, out);
 }
 
 /* A row of `means` (PRODUCTS(n) x width) becomes n + 1 rows of coefficients. */
-static void solve_row(const double *means, double eps, int n, int32_t width, float *out)
+static void solve_row(const Constants *constants, const double *means, double eps, int n, int32_t width, float *out)
 {
     if (n == 2) {
         solve_two(means, eps, width, out);
@@ -231,7 +262,7 @@ static void solve_row(const double *means, double eps, int n, int32_t width, flo
     for (int32_t x = 0; x < width; x += SOLVED) {
         if (x + SOLVED <= width || width >= SOLVED) { /* the last ones once more */
             int32_t first = x + SOLVED <= width ? x : width - SOLVED;
-            solve_block(means + first, eps, n, width, out + first);
+            solve_block(constants, means + first, eps, n, width, out + first);
             continue;
         }
         double padded[PRODUCTS(MOST_EXPOSURES) * SOLVED];
@@ -239,7 +270,7 @@ static void solve_row(const double *means, double eps, int n, int32_t width, flo
         for (int p = 0; p < PRODUCTS(n); p++)
             for (int i = 0; i < SOLVED; i++)
                 padded[p * SOLVED + i] = means[p * width + (i < width ? i : width - 1)];
-        solve_block(padded, eps, n, SOLVED, solved);
+        solve_block(constants, padded, eps, n, SOLVED, solved);
         for (int p = 0; p <= n; p++)
             memcpy(out + (size_t)p * width, solved + p * SOLVED, (size_t)width * sizeof *out);
     }
@@ -247,8 +278,8 @@ static void solve_row(const double *means, double eps, int n, int32_t width, flo
 
 /* Coefficients (height x n + 1 x width) of target ~ sum A_i guide_i + C, not yet smoothed. planes: n guides, up to
  * MOST_EXPOSURES, then the target, height x width each. 0, or 1 if out of memory. */
-static int window_coefficients(const float *const *planes, int n, int32_t height, int32_t width, int32_t radius, double eps,
-                               float *out)
+static int window_coefficients(const Constants *constants, const float *const *planes, int n, int32_t height, int32_t width,
+                               int32_t radius, double eps, float *out)
 {
     int32_t count = PRODUCTS(n);
     size_t row = (size_t)count * width;
@@ -262,7 +293,7 @@ static int window_coefficients(const float *const *planes, int n, int32_t height
             add_products(planes, n, y - radius - 1, width, -1.0, sums);
         memcpy(means, sums, row * sizeof *means);
         slide(means, width, count, radius, rows_about(y, height, radius), means + row);
-        solve_row(means, eps, n, width, out + (size_t)y * (n + 1) * width);
+        solve_row(constants, means, eps, n, width, out + (size_t)y * (n + 1) * width);
     }
     free(sums);
     return 0;
@@ -275,13 +306,13 @@ VECTORISED static void to_floats(const double *restrict in, int32_t count, float
 }
 
 /* The same, smoothed over such windows. `room`: as large as `out`. */
-int affine_coefficients(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double eps, float *room,
-                        float *out)
+int affine_coefficients(const Constants *constants, const float *const *planes, int32_t n, int32_t height, int32_t width,
+                        int32_t radius, double eps, float *room, float *out)
 {
     const float *rows[MOST_EXPOSURES + 1];
     int32_t row = (n + 1) * width;
     double *memory = malloc(window_doubles(n + 1, width) * sizeof *memory);
-    if (!memory || window_coefficients(planes, n, height, width, radius, eps, room)) {
+    if (!memory || window_coefficients(constants, planes, n, height, width, radius, eps, room)) {
         free(memory);
         return 1;
     }

@@ -5,6 +5,12 @@ In each window of the small picture the fused lightness is fitted as the sum of 
 full-resolution lightnesses, which supply all detail. The guided filter (He, Sun, Tang 2010) with as many guides as
 exposures, used as in the fast guided filter (He, Sun 2015). Computed in float64, or, on a GPU, summed in whole numbers:
 variances are small differences.
+
+A network that sees two exposures at a time loses contrast where three and more are merged step by step. So from three
+on A lies between the fit's and that which gives a window the contrast of its strongest exposure, the structures mixed by
+strength: structural patch decomposition (Ma, Li, Yong, Wang, Meng, Zhang, "Robust multi-exposure image fusion: a
+structural patch decomposition approach", IEEE TIP 26(5), 2017) with the network's local mean. The more contrast a window
+has, the more the fit counts: beside strong edges the other makes halos.
 """
 
 from __future__ import annotations
@@ -23,6 +29,12 @@ Planes = NDArray[np.floating[Any]]
 CHANNELS = 64
 """Planes that OpenCV filters at a time; it takes 128."""
 
+EDGE = 15.0
+"""Standard deviation (L*) of the strongest exposure in a window at which the fit and `structure_factors` count alike."""
+
+MOST_GAIN = 2.0
+"""Of `structure_factors`: factor on the mixed structure at most, where the exposures' structures cancel each other."""
+
 
 def box_mean(planes: Planes, radius: int) -> Planes:
     """Mean over (2 radius + 1)^2 windows, cut off at the border, of height x width x N planes."""
@@ -38,6 +50,7 @@ def box_mean(planes: Planes, radius: int) -> Planes:
 def affine_coefficients(guides: Sequence[Planes], fused: Planes, radius: int, eps: float) -> Planes:
     """Coefficients A of each guide, then C (height x width x N + 1), of fused ~ sum A_i guide_i + C, smoothed.
 
+    Two guides: least squares. More: between those and `structure_factors`; the windows' means are those of `fused`.
     Guides and `fused` are height x width, L* in 0..100; `radius` in small pixels, `eps` in L* squared.
     """
     pairs = list(itertools.combinations_with_replacement(range(len(guides)), 2))
@@ -46,7 +59,7 @@ def affine_coefficients(guides: Sequence[Planes], fused: Planes, radius: int, ep
     mean, mean_f, rest = means[: len(guides)], means[len(guides)], means[len(guides) + 1 :]
     covariance = {(i, j): rest[place] - mean[i] * mean[j] + eps * (i == j) for place, (i, j) in enumerate(pairs)}
     wanted = [rest[len(pairs) + i] - mean[i] * mean_f for i in range(len(guides))]
-    factors = _two_unknowns(covariance, wanted) if len(guides) == 2 else _unknowns(covariance, wanted)
+    factors = _two_unknowns(covariance, wanted) if len(guides) == 2 else _more_factors(covariance, wanted, eps)
     c = mean_f
     for factor, own in zip(factors, mean, strict=True):
         c = c - factor * own
@@ -59,6 +72,30 @@ def _two_unknowns(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes
         (wanted[0] * matrix[1, 1] - wanted[1] * matrix[0, 1]) / determinant,
         (wanted[1] * matrix[0, 0] - wanted[0] * matrix[0, 1]) / determinant,
     ]
+
+
+def _more_factors(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes], eps: float) -> list[Planes]:
+    fitted, kept = _unknowns(matrix, wanted), structure_factors(matrix, len(wanted), eps)
+    share = EDGE**2 / (EDGE**2 + strongest_variance(matrix, len(wanted)))
+    return [own + share * (other - own) for own, other in zip(fitted, kept, strict=True)]
+
+
+def strongest_variance(matrix: dict[tuple[int, int], Planes], size: int) -> Planes:
+    """The largest of the variances, those on the diagonal."""
+    return np.asarray(np.max([matrix[i, i] for i in range(size)], axis=0))
+
+
+def structure_factors(matrix: dict[tuple[int, int], Planes], size: int, eps: float) -> list[Planes]:
+    """Factor on each of `size` exposures with which their sum has the variance of the strongest in every window.
+
+    matrix: covariances (i, j), i <= j, in windows, L* squared, with `eps` added to the variances. The exposures'
+    structures are weighted by variance. Contrast below the root of `eps` counts as noise and goes.
+    """
+    strongest = strongest_variance(matrix, size)
+    weights = [matrix[i, i] / strongest for i in range(size)]
+    spread = np.sum([(1 + (i != j)) * weights[i] * weights[j] * plane for (i, j), plane in matrix.items()], axis=0)
+    gain = np.sqrt(np.maximum(strongest - eps, 0) / np.maximum(spread, strongest / MOST_GAIN**2))
+    return [np.asarray(gain * weight) for weight in weights]
 
 
 def _unknowns(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes]) -> list[Planes]:

@@ -27,7 +27,9 @@ def test_an_affine_target_is_found_again(a, b, c):
 
 
 @pytest.mark.parametrize("count", [3, 4, 6])
-def test_with_more_guides_too(count):
+def test_the_fit_finds_it_with_more_guides_too(count, monkeypatch):
+    """Where edges are strong it decides."""
+    monkeypatch.setattr(guided_upsampling, "EDGE", 1e-6)
     rng = np.random.default_rng(count)
     guides = [rng.uniform(0, 100, (40, 50)) for _ in range(count)]
     factors = rng.uniform(-1, 1, count)
@@ -35,6 +37,37 @@ def test_with_more_guides_too(count):
     found = guided_upsampling.affine_coefficients(guides, target, 4, 1e-6)
     wanted = np.broadcast_to([*factors, 7], found[8:-8, 8:-8].shape)
     np.testing.assert_allclose(found[8:-8, 8:-8], wanted, atol=1e-4)
+
+
+def _contrast(plane):
+    """Standard deviation in windows, away from the border."""
+    mean, square = np.moveaxis(guided_upsampling.box_mean(np.stack([plane, plane * plane], axis=-1), 4), -1, 0)
+    return np.sqrt(np.maximum(square - mean * mean, 0))[8:-8, 8:-8]
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_more_guides_keep_the_contrast_of_the_strongest(count):
+    """Wherever it lies, and though the target has none; the target's local mean stays."""
+    texture, across = np.random.default_rng(8).uniform(-1, 1, (48, 60)), np.linspace(0, np.pi, 60)
+    guides = [20 + 10 * i + (1 + 3 * np.cos(across + i) ** 2) * texture for i in range(count)]
+    target = np.full_like(texture, 40)
+    found = guided_upsampling.affine_coefficients(guides, target, 4, 1e-3)
+    fused = sum(found[..., i] * guide for i, guide in enumerate(guides)) + found[..., -1]
+    strongest = np.max([_contrast(guide) for guide in guides], axis=0)
+    np.testing.assert_allclose(_contrast(fused), strongest, rtol=0.12)
+    np.testing.assert_allclose(fused[8:-8, 8:-8].mean(), 40, atol=0.3)
+
+
+def test_where_all_guides_are_flat_nothing_is_amplified():
+    grain = np.random.default_rng(9).normal(0, 0.1, (3, 40, 50))
+    found = guided_upsampling.affine_coefficients(list(50 + grain), np.full((40, 50), 50.0), 4, 0.25)
+    assert np.abs(found[..., :3]).max() < 0.2
+
+
+def test_guides_that_contradict_each_other_are_not_amplified_without_bound():
+    texture = np.random.default_rng(10).uniform(-20, 20, (40, 50))
+    found = guided_upsampling.affine_coefficients([50 + texture, 50 - texture, 50 + 0 * texture], 50 + texture, 4, 0.25)
+    assert np.abs(found[..., :3]).max() <= guided_upsampling.MOST_GAIN
 
 
 def test_guides_that_run_parallel_share_the_work():

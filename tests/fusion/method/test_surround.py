@@ -82,7 +82,7 @@ def test_the_network_fuses_what_is_inside_as_without_surround(bracket, make):
         CpuFuser(open_net("cbm", "cpu", 1), still(), threads=1).fuse(each).pixels / 255.0 for each in (framed, bracket)
     )
     differs = colour_transfer.luma_lightness(with_it) - colour_transfer.luma_lightness(without)
-    assert abs(differs[inside].mean()) < 2
+    assert abs(differs[inside].mean()) < 2.5
     assert np.abs(differs[inside]).mean() < 2.5
     outside = colour_transfer.luma_lightness(with_it)[~inside]
     assert outside.mean() < 1
