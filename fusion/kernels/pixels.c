@@ -441,7 +441,7 @@ PIXEL_FN void add_loop(const Constants *constants, const Tones *darker, const To
             mix.under[c] = 1.0f;
         }
         mix.weights = mixes->weights[i], mix.rest = mixes->rest[i], mix.reached = mixes->reached[i];
-        add_exposure(&k, &mix, first, last, &dark, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
+        add_exposure(&k, &mix, 0, first, last, &dark, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
         for (int c = 0; c < 3; c++) {
             mixes->over[c][i] = mix.over[c];
             mixes->under[c][i] = mix.under[c];

@@ -53,7 +53,7 @@ typedef struct {
     Ramp dark, clip;                 /* reliability: over fy, over the largest linear channel */
     float dark_floor, clip_loss, brightening;
     Ramp tie, wide_tie;              /* `select`: over an exposure's weight beside the strongest other; of two, of more */
-    float shoulder, least_luma, luma_low, luma_high, near_floor, least_step; /* `tone`; least_step in units of f */
+    float shoulder, least_luma, luma_low, luma_high, near_floor, near_floor_of_more, least_step; /* `tone`; least_step in units of f */
     float colour_floor, least_code;  /* `tone`: part of the brightest exposure's L*; encoded */
     Ramp code_clip;                  /* `tone`: reliability, over the largest encoded channel */
     float clipped_from;              /* `tone`: see clipped_gain */
@@ -300,21 +300,21 @@ PIXEL_FN void clipped_gain(const Constants *k, const Encoded *darker, const Enco
 }
 
 /* What the exposures so far add up to: fractions, so that one division does for all exposures, and of two for all channels; the
- * sum of their weights; what is left of the parts; how far f is on the way from the last one to the next. */
+ * sum of their weights; what the first leaves of the parts; how far f is on the way from the last one to the next. */
 typedef struct {
     float over[3], under[3], weights, rest, reached;
 } Mixture;
 
-/* Add an exposure. darker: the one before it, of all but the first; next_f: of the next one; part: of the chroma, of all but the last one, which has the rest; drift: of B, G, R to
+/* Add an exposure. darker: the one before it, of all but the first; next_f: of the next one; part: of the chroma, of the first of two, of which the last has the rest; drift: of B, G, R to
  * the next one. */
-PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last, const Encoded *darker, const Encoded *own,
+PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int of_two, int first, int last, const Encoded *darker, const Encoded *own,
                            float next_f, float f, float end, float part, const float *drift)
 {
     float reached = first ? 1.0f : mix->reached, top = k->shoulder;
     float t = last ? 0.0f : within((f - own->f) / larger(next_f - own->f, k->least_step), 0.0f, 1.0f);
     float near = last ? reached : first ? 1.0f - t : reached * (1.0f - t);
     part = last ? mix->rest : part;
-    float weight = own->trust * part * larger(near, k->near_floor);
+    float weight = of_two ? own->trust * part * larger(near, k->near_floor) : own->trust * larger(near, k->near_floor_of_more);
     Step step = step_of(k, own->luma, end);
     float gain[3] = {0.0f, 0.0f, 0.0f};
     if (!first)
@@ -329,7 +329,7 @@ PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last
         mix->under[c] = first ? under : mix->under[c] * under;
     }
     mix->weights = first ? weight : mix->weights + weight;
-    mix->rest = first ? 1.0f - part : mix->rest - part;
+    mix->rest = 1.0f - part; /* the part of the last of two */
     mix->reached = t;
 }
 
@@ -364,7 +364,7 @@ PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float
     UNROLLED
     for (int j = 0; j < n; j++) {
         int last = j == n - 1, next = last ? j : j + 1;
-        add_exposure(k, &mix, j == 0, last, own + (j ? j - 1 : 0), own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
+        add_exposure(k, &mix, n == 2, j == 0, last, own + (j ? j - 1 : 0), own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
     }
     mixed_bgr(k, &mix, n == 2, luma, bgr);
 }

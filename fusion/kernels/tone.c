@@ -51,7 +51,7 @@ typedef struct {
     F luma[3];                  /* weights of B, G, R */
     Slope dark, clip;           /* the two factors of trust, over f and the largest channel */
     F dark_floor, clip_floor;   /* what they are at least; at most 1 */
-    F black_f, least_step, colour_floor, least_code, near_floor;
+    F black_f, least_step, colour_floor, least_code, near_floor, near_floor_of_more;
     F shoulder, luma_low, luma_high, least_luma;
     Slope clipped, seen;        /* of clipped_gain in pixels.h: over the brighter and the darker exposure's channel */
     F clip_start, clipped_from; /* up to which nothing clips */
@@ -77,6 +77,7 @@ static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
         .colour_floor = every(k->colour_floor),
         .least_code = every(codes * k->least_code),
         .near_floor = every(k->near_floor),
+        .near_floor_of_more = every(k->near_floor_of_more),
         .shoulder = every(codes * k->shoulder),
         .luma_low = every(codes * k->luma_low),
         .luma_high = every(codes * k->luma_high),
@@ -187,14 +188,17 @@ LANES_FN void shares(const Numbers *k, int n, int fine, int32_t count, const Ton
         for (int j = 0; j < n; j++) {
             int last = j == n - 1;
             F part = rest, own = load(t[j].f + i), reached = near;
-            if (!last) {
+            if (!last && n == 2) {
                 part = steered(s, PARTS(n) + j, i);
                 rest -= part;
+            }
+            if (!last) {
                 reached = held((f - own) * reciprocal(most(load(t[j + 1].f + i) - own, k->least_step), fine), every(0), every(1));
                 store(m->reached[j] + i, reached);
                 near = j ? near - near * reached : 1.0f - reached;
             }
-            share[j] = load(t[j].trust + i) * part * most(near, k->near_floor);
+            F trust = load(t[j].trust + i);
+            share[j] = n == 2 ? trust * part * most(near, k->near_floor) : trust * most(near, k->near_floor_of_more);
             total = j ? total + share[j] : share[j];
             near = reached;
         }

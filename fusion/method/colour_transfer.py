@@ -4,8 +4,9 @@ A camera's tone curve has a shoulder: what is brightened runs to white, and a da
 It is taken for a logistic curve of the logarithm of exposure, so that an exposure step multiplies the *odds* of an
 encoded value c, c / (P - c), by one factor for all channels; P is the setting `shoulder`. Each exposure takes the
 step after which its luma is the wanted one; the results are mixed by how near the exposure is to it and how far it can
-be trusted, and grey is added until the mixture has that luma. Where a channel clips, the next darker exposure shows how
-much stronger than the others it is. Saturated colours are not darkened below a part of the brightest exposure's L*.
+be trusted (of two exposures also by how they compare in chroma, as in the paper), and grey is added until the mixture
+has that luma. Where a channel clips, the next darker exposure shows how much stronger than the others it is. Saturated
+colours are not darkened below a part of the brightest exposure's L*.
 
 All of it is done on encoded values 0..1, for any number of exposures. Lightness here is that of the neutral grey with a
 pixel's *luma* (`luma_lightness`), which for colours differs from the L* of its luminance: so an exposure that has the
@@ -35,8 +36,8 @@ RANGE = (0.001, 0.999)
 LEAST_CODE = 1e-12
 """Keeps the saturation of black from being 0 / 0."""
 
-NEAR_FLOOR = 0.05
-"""Least weight of an exposure for lying far from the fused lightness."""
+NEAR_FLOOR, NEAR_FLOOR_OF_MORE = 0.05, 0.01
+"""Least weight of an exposure for lying far from the fused lightness: of two, and of more, which lie closer."""
 
 LEAST_STEP = 4.0
 """L* that two neighbouring exposures are taken to lie apart, at least."""
@@ -100,15 +101,17 @@ def clipped_gain(darker: Plane, code: Plane, shoulder: float) -> Plane:
 def nearness(lightness: Plane, exposures: Sequence[Plane]) -> tuple[list[Plane], list[Plane]]:
     """How near each exposure's L* is to the fused L*, and t (0..1), how far that is from each exposure to the next.
 
-    Hat functions: 1 at the exposure's own L*, 0 at its neighbours', held above NEAR_FLOOR. One fewer t than exposures.
+    Hat functions: 1 at the exposure's own L*, 0 at its neighbours', held above NEAR_FLOOR or NEAR_FLOOR_OF_MORE. One
+    fewer t than exposures.
     """
+    floor = NEAR_FLOOR if len(exposures) == 2 else NEAR_FLOOR_OF_MORE
     t: list[Plane] = [
         np.clip((lightness - dark) / np.maximum(bright - dark, LEAST_STEP), 0, 1)
         for dark, bright in itertools.pairwise(exposures)
     ]
     rising = [np.ones_like(lightness), *t]
     falling = [*(1 - step for step in t), np.ones_like(lightness)]
-    return [np.maximum(up * down, NEAR_FLOOR) for up, down in zip(rising, falling, strict=True)], t
+    return [np.maximum(up * down, floor) for up, down in zip(rising, falling, strict=True)], t
 
 
 def least_lightness(brightest: Plane) -> Plane:
@@ -126,8 +129,9 @@ def tone(
     """Encoded BGR (H x W x 3, 0..1) of the fused lightness (H x W, 0..100, see `luma_lightness`) from the exposures'
     encoded BGR, dark to bright.
 
-    parts: each exposure's part of the regional chroma (H x W, in all 1). drifts: for each exposure but the brightest
-    the factor (H x W x 3) by which its odds grow more than a grey's on the way to the next one, see `drift`.
+    parts: each exposure's part of the regional chroma (H x W, in all 1); of more than two it is not used: it would
+    draw the colour to the most colourful exposure, where the nearest two know better. drifts: for each exposure but the
+    brightest the factor (H x W x 3) by which its odds grow more than a grey's on the way to the next one, see `drift`.
     Saturated colours are held above `least_lightness`.
     """
     own = [luma_lightness(code) for code in codes]
@@ -137,7 +141,9 @@ def tone(
     mixed, total = np.zeros_like(codes[0]), np.zeros_like(lightness)[..., None]
     for index, code in enumerate(codes):
         trust = chroma_map.reliability(own[index], code.max(axis=-1), CLIP_RAMP)
-        weight = (trust * parts[index] * near[index])[..., None]
+        if len(codes) == 2:
+            trust = trust * parts[index]
+        weight = (trust * near[index])[..., None]
         factor: Plane | float = 1 + (drifts[index] - 1) * t[index][..., None] if index < len(drifts) else 1.0
         if index:
             far = 1 - t[index - 1][..., None]

@@ -7,10 +7,10 @@ exposures, used as in the fast guided filter (He, Sun 2015). Computed in float64
 variances are small differences.
 
 A network that sees two exposures at a time loses contrast where three and more are merged step by step. So from three
-on A lies between the fit's and that which gives a window the contrast of its strongest exposure, the structures mixed by
-strength: structural patch decomposition (Ma, Li, Yong, Wang, Meng, Zhang, "Robust multi-exposure image fusion: a
-structural patch decomposition approach", IEEE TIP 26(5), 2017) with the network's local mean. The more contrast a window
-has, the more the fit counts: beside strong edges the other makes halos.
+on A lies between the fit's and that which gives a window the contrast of its strongest exposure, where the structures
+are mixed by strength: structural patch decomposition (Ma, Li, Yong, Wang, Meng, Zhang, "Robust multi-exposure image
+fusion: a structural patch decomposition approach", IEEE TIP 26(5), 2017) with the network's local mean. The more
+contrast a window has, the more the fit counts: beside strong edges the other makes halos.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHANNELS = 64
 """Planes that OpenCV filters at a time; it takes 128."""
 
 EDGE = 15.0
-"""Standard deviation (L*) of the strongest exposure in a window at which the fit and `structure_factors` count alike."""
+"""Standard deviation (L*) of a window's strongest exposure at which the fit and `structure_factors` count alike."""
 
 MOST_GAIN = 2.0
 """Of `structure_factors`: factor on the mixed structure at most, where the exposures' structures cancel each other."""

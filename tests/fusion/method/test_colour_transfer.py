@@ -53,6 +53,15 @@ def test_a_saturated_colour_that_both_exposures_show_alike_is_kept():
         np.testing.assert_allclose(toned(code, code, lightness), code, atol=1e-9)
 
 
+def test_of_three_exposures_that_of_the_fused_lightness_gives_the_colour_not_the_most_colourful():
+    """A sky that pales with exposure: the dark exposure is the most colourful one by far."""
+    sky = [np.array(code).reshape(1, 1, 3) for code in ([0.6, 0.3, 0.1], [0.8, 0.6, 0.45], [0.92, 0.86, 0.8])]
+    lightness, one = colour_transfer.luma_lightness(sky[1]), np.ones((1, 1, 3))
+    parts = [np.full((1, 1), part) for part in (0.8, 0.15, 0.05)]
+    found = colour_transfer.tone(sky, lightness, parts, [one, one], P)
+    np.testing.assert_allclose(found, sky[1], atol=0.006)
+
+
 def test_a_dark_orange_is_brightened_as_a_camera_does_not_to_pink():
     """Its chromaticity does not exist at that lightness: kept, it is mixed with grey. On the tone curve it runs to pale
     yellow: no channel is raised beyond the next brighter one, and the hue turns from red towards yellow."""
