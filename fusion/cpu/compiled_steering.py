@@ -35,8 +35,16 @@ class _Showing(Structure):
 def declare_steering(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, planes = [c_int32, c_int32], POINTER(c_void_p)
-    numbers = [c_int32, *shape, c_int32, c_double]
-    loops.affine_coefficients.argtypes = [POINTER(Constants), planes, *numbers, c_void_p, c_void_p]
+    loops.affine_coefficients.argtypes = [
+        POINTER(Constants),
+        planes,
+        c_int32,
+        *shape,
+        c_int32,
+        c_double,
+        c_void_p,
+        c_void_p,
+    ]
     loops.affine_coefficients.restype = c_int
     loops.chroma_parts.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p]
     loops.chroma_parts.restype = c_int
