@@ -24,4 +24,6 @@ def main(scenes: str, output: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     sys.exit(2 if main(*sys.argv[1:3]) else 0)

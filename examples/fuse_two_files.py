@@ -13,6 +13,8 @@ def main(first: str, second: str, output: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:4])
     except livemef.LivemefError as error:  # one line: what, where, what to do

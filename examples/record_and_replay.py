@@ -23,4 +23,6 @@ def main(folder: str, uri: str = "sim://", count: str = "10") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -195,3 +195,13 @@ def test_examples_are_short_and_all_tested() -> None:
         if path.suffix in {".py", ".c", ".mjs"}:
             assert 10 <= len(path.read_text(encoding="utf-8").splitlines()) <= 40, path
             assert path.name in tests
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fuse_two_files.py", "fuse_arrays.py", "batch_of_a_folder.py", "plot_histogram.py", "record_and_replay.py"],
+)
+def test_without_arguments_an_example_shows_its_use(name: str, tmp_path: Path) -> None:
+    done = finished([sys.executable, str(EXAMPLES / name)], tmp_path, expected=1)
+    assert f"python {name}" in done.stderr
+    assert "Traceback" not in done.stderr
