@@ -201,12 +201,16 @@ static int32_t number_regions(const uint8_t *cells, int32_t height, int32_t widt
     for (int32_t y = 0; y < height; y++)
         for (int32_t x = 0; x < width; x++) {
             size_t at = (size_t)y * width + x;
+            if (!cells[at]) {
+                regions[at] = 0;
+                continue;
+            }
             const int32_t *above = y > 0 ? regions + at - width : NULL;
-            int32_t region = cells[at] && x > 0 ? regions[at - 1] : 0;
-            for (int32_t side = x > 0 ? -1 : 0; cells[at] && above && side <= 1 && x + side < width; side++)
-                if (above[side])
+            int32_t region = x > 0 ? regions[at - 1] : 0;
+            for (int32_t side = x > 0 ? -1 : 0; above && side <= 1 && x + side < width; side++)
+                if (above[side] && above[side] != region)
                     region = region ? joined(same, region, above[side]) : above[side];
-            if (cells[at] && !region) {
+            if (!region) {
                 region = ++last;
                 same[region] = region;
             }
@@ -229,16 +233,23 @@ int region_means(const float *mask, const float *values, int32_t height, int32_t
     for (size_t i = 0; i < count; i++)
         cells[i] = mask[i] >= belongs;
     widen(cells, height, width, apart, room);
-    number_regions(cells, height, width, same, regions);
-    for (size_t i = 0; i < count; i++) {
-        int32_t region = first_of(same, regions[i]);
-        weights[region] += (double)mask[i];
-        sums[region] += (double)(mask[i] * values[i]);
+    int32_t last = number_regions(cells, height, width, same, regions);
+    for (size_t i = 0; i < count; i++)
+        if (regions[i]) {
+            weights[regions[i]] += (double)mask[i];
+            sums[regions[i]] += (double)(mask[i] * values[i]);
+        }
+    for (int32_t region = last; region > 0; region--) { /* a smaller number comes later: it takes over what led to it */
+        int32_t to = same[region];
+        if (to != region)
+            weights[to] += weights[region], sums[to] += sums[region];
     }
-    for (size_t i = 0; i < count; i++) {
-        int32_t region = first_of(same, regions[i]);
-        out[i] = region ? (float)(sums[region] / (weights[region] > (double)belongs ? weights[region] : (double)belongs)) : 0;
+    for (int32_t region = 1; region <= last; region++) {
+        double weight = weights[region] > (double)belongs ? weights[region] : (double)belongs;
+        sums[region] = same[region] == region ? sums[region] / weight : sums[same[region]];
     }
+    for (size_t i = 0; i < count; i++)
+        out[i] = regions[i] ? (float)sums[regions[i]] : 0;
     free(memory);
     return 0;
 }
