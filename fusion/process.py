@@ -253,7 +253,7 @@ def mask_picture(report: MotionReport) -> Pixels:
 
 
 def _pipeline(counters: Mapping[str, int], tally: Tally) -> Pipeline:
-    lost = counters.get("dropped", 0) + counters.get("not_taken", 0) + tally.superseded + tally.unmatched
+    lost = counters.get("dropped", 0) + counters.get("not_taken", 0) + tally.superseded
     return Pipeline(
         captured=counters.get("captured", 0),
         labelled=counters.get("labelled", 0),

@@ -90,7 +90,7 @@ def status_line(now: Mapping[str, Any]) -> str:
         f"fusion {_number(now['fuse_ms'], '.1f')} ms",
         f"EV gap {_number(now['ev_gap'], '.1f')}",
         f"fused {now['fused']}",
-        f"dropped {_lost(now) + now['unmatched']}",
+        f"dropped {_lost(now)}",
         f"transitional {now['transitional']}",
     ]
     restarts = sum(now["restarts"].values())
@@ -99,10 +99,9 @@ def status_line(now: Mapping[str, Any]) -> str:
 
 def replay_loss(camera: str, now: Mapping[str, Any]) -> str | None:
     """One line on what a replay (file://) at the camera's pace lost, since a program that reads files expects all."""
-    lost = _lost(now)  # without frames that are alone in the folder, too
+    lost = _lost(now)
     if not camera.startswith("file://") or "pace=stepped" in camera or not lost:
         return None
-    lost += now["unmatched"]
     return f"{camera}: {lost} frames or brackets came faster than they were fused; with pace=stepped none is lost"
 
 

@@ -101,9 +101,9 @@ export class Drops {
   /** Note what GET /status says: where frames were lost, and which process started again. */
   note(status) {
     if (!status?.counters || !status.processes) return;
-    const now = performance.now(), { dropped, superseded, unmatched = 0, not_taken: notTaken } = status.counters;
+    const now = performance.now(), { dropped, superseded, not_taken: notTaken } = status.counters;
     const restarts = Object.entries(status.processes).map(([name, { restarts }]) => [name, restarts ?? 0]);
-    this._statuses.push({ at: now, camera: dropped, after: superseded + unmatched + notTaken, restarts: new Map(restarts) });
+    this._statuses.push({ at: now, camera: dropped, after: superseded + notTaken, restarts: new Map(restarts) });
     while (now - this._statuses[0].at > WINDOW_MS + STATUS_SLACK_MS) this._statuses.shift();
   }
 
