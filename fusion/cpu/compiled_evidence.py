@@ -70,7 +70,7 @@ def declare_evidence(loops: CDLL) -> None:
     loops.tints.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
-    loops.region_means.argtypes = [*arrays, *shape, c_int32, c_float, c_void_p]
+    loops.region_means.argtypes = [*arrays, c_int32, *shape, c_int32, c_float, c_void_p]
     loops.region_means.restype = c_int
     loops.median_differences.argtypes = [c_void_p, *arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
@@ -153,11 +153,11 @@ class CompiledEvidence:
         check(self._grids.wider_mask(self._pool, *data))
         return result
 
-    def region_means(self, mask: Mask, values: Mask) -> Mask:
+    def region_means(self, mask: Mask, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """See GridLoops."""
-        mask, values = (np.ascontiguousarray(plane, np.float32) for plane in (mask, values))
-        result = np.empty_like(mask)
-        data = address(mask), address(values), *mask.shape, regions.APART, regions.BELONGS, address(result)
+        mask, planes = (np.ascontiguousarray(values, np.float32) for values in (mask, planes))
+        result = np.empty_like(planes)
+        data = address(mask), address(planes), len(planes), *mask.shape, regions.APART, regions.BELONGS, address(result)
         check(self._grids.region_means(*data))
         return result
 

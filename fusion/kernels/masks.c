@@ -219,17 +219,18 @@ static int32_t number_regions(const uint8_t *cells, int32_t height, int32_t widt
     return last;
 }
 
-/* For each connected region of a mask, `apart` cells wider than where that is `belongs` or more, the mean of the values, weighted by
- * the mask; 0 elsewhere. 0, or 1 if out of memory. */
-int region_means(const float *mask, const float *values, int32_t height, int32_t width, int32_t apart, float belongs, float *out)
+/* For each connected region of a mask, `apart` cells wider than where that is `belongs` or more, the mean of each of the planes, one
+ * after the other, weighted by the mask; 0 elsewhere. 0, or 1 if out of memory. */
+int region_means(const float *mask, const float *planes, int32_t n, int32_t height, int32_t width, int32_t apart, float belongs,
+                 float *out)
 {
-    size_t count = (size_t)height * width;
-    double *memory = calloc(2 * (count + 1) * sizeof *memory + 2 * (count + 1) * sizeof(int32_t) + 2 * count, 1);
+    size_t count = (size_t)height * width, numbers = count + 1;
+    double *memory = calloc((n + 1) * numbers * sizeof *memory + 2 * numbers * sizeof(int32_t) + 2 * count, 1);
     if (!memory)
         return 1;
-    double *weights = memory, *sums = weights + count + 1;
-    int32_t *same = (int32_t *)(sums + count + 1), *regions = same + count + 1;
-    uint8_t *cells = (uint8_t *)(regions + count + 1), *room = cells + count;
+    double *weights = memory, *sums = weights + numbers;
+    int32_t *same = (int32_t *)(sums + n * numbers), *regions = same + numbers;
+    uint8_t *cells = (uint8_t *)(regions + numbers), *room = cells + count;
     for (size_t i = 0; i < count; i++)
         cells[i] = mask[i] >= belongs;
     widen(cells, height, width, apart, room);
@@ -237,19 +238,25 @@ int region_means(const float *mask, const float *values, int32_t height, int32_t
     for (size_t i = 0; i < count; i++)
         if (regions[i]) {
             weights[regions[i]] += (double)mask[i];
-            sums[regions[i]] += (double)(mask[i] * values[i]);
+            for (int32_t plane = 0; plane < n; plane++)
+                sums[regions[i] + plane * numbers] += (double)(mask[i] * planes[i + plane * count]);
         }
     for (int32_t region = last; region > 0; region--) { /* a smaller number comes later: it takes over what led to it */
         int32_t to = same[region];
-        if (to != region)
-            weights[to] += weights[region], sums[to] += sums[region];
+        if (to == region)
+            continue;
+        weights[to] += weights[region];
+        for (int32_t plane = 0; plane < n; plane++)
+            sums[to + plane * numbers] += sums[region + plane * numbers];
     }
-    for (int32_t region = 1; region <= last; region++) {
-        double weight = weights[region] > (double)belongs ? weights[region] : (double)belongs;
-        sums[region] = same[region] == region ? sums[region] / weight : sums[same[region]];
+    for (int32_t plane = 0; plane < n; plane++, sums += numbers) {
+        for (int32_t region = 1; region <= last; region++) {
+            double weight = weights[region] > (double)belongs ? weights[region] : (double)belongs;
+            sums[region] = same[region] == region ? sums[region] / weight : sums[same[region]];
+        }
+        for (size_t i = 0; i < count; i++)
+            *out++ = regions[i] ? (float)sums[regions[i]] : 0;
     }
-    for (size_t i = 0; i < count; i++)
-        out[i] = regions[i] ? (float)sums[regions[i]] : 0;
     free(memory);
     return 0;
 }

@@ -555,8 +555,8 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
 }
 
 /* Double-precision values take two registers each. */
-KERNEL(solve_windows_3, 4) { solve_more<3>(p); }
-KERNEL(solve_windows_4, 3) { solve_more<4>(p); }
+KERNEL(solve_windows_3, 3) { solve_more<3>(p); }
+KERNEL(solve_windows_4, 2) { solve_more<4>(p); }
 
 KERNEL(smooth_rows, 6)
 {

@@ -189,7 +189,8 @@ def _of_stream(
             if not pair.over_is_reference:
                 made = chain.deviations.get(towards(reference, other))
                 deviations = information.deviation(pair.reference.grid, allowed, loops, made, pair.maps)
-                mask = mask * memory.replaced(other, mask, deviations, loops)
+                differences = information.difference(*pair.dark_first(there), pair.maps)
+                mask = mask * memory.replaced(other, mask, deviations, differences, loops)
                 clear = dim_colour.clear_from(allowed)
                 if not chain.is_end(other):
                     chain.deviations[other] = mask * deviations

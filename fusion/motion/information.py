@@ -17,9 +17,10 @@ from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ExposureMap
 from livemef.fusion.motion.loops import GridLoops
 
-MOST_DEVIATION = 0.0152
-"""Mean deviation (encoded) over a region, of what a darker reference says of the brighter exposure, up to which the
-region is replaced. Clean sensors: .005 to .013; noisy ones, or coarse compression, in the dark: from .017 on."""
+LEAST_BOUND, BOUND_PART, MOST_BOUND = 0.005, 0.125, 0.03
+"""A region is replaced up to a mean deviation (encoded) of LEAST_BOUND + BOUND_PART of the mean difference between the
+exposures there, MOST_BOUND at most: noise that is small beside what would show twice does less harm. In daylight and of
+clean sensors the deviation is a sixteenth to a seventh of the difference, of dim things a sixth to a third."""
 HELD = 0.1
 """Part by which this is larger for a region that was replaced in the bracket before with the same newest exposure, and
 smaller for one that was kept: what is near the bound does not change sides every cycle."""
@@ -48,11 +49,20 @@ def deviation(
     return np.asarray(np.maximum(found, made * loops.median_level(reference, slopes)))
 
 
-def replaced(mask: Mask, deviations: Mask, before: Mask | None, loops: GridLoops) -> Mask:
+def replaced(mask: Mask, deviations: Mask, differences: Mask, before: Mask | None, loops: GridLoops) -> Mask:
     """How far each cell's region of the mask is to be replaced, 0..1; .5 outside of regions.
 
-    deviations: see `deviation`; before: the result for the bracket before with the same newest exposure.
+    deviations: see `deviation`; differences: between what the exposures show and should show, encoded; before: the
+    result for the bracket before with the same newest exposure.
     """
-    held = np.float32(1) if before is None else before * np.float32(2 * HELD) + np.float32(1 - HELD)
-    excess = loops.region_means(mask, deviations - np.float32(MOST_DEVIATION) * held)
-    return np.asarray(np.clip(0.5 - excess * np.float32(1 / RAMP), 0, 1), np.float32)
+    before = np.full_like(mask, 0.5) if before is None else before
+    deviation_of, difference_of, was = loops.region_means(mask, np.stack([deviations, differences, before]))
+    bound = np.minimum(difference_of * np.float32(BOUND_PART) + np.float32(LEAST_BOUND), np.float32(MOST_BOUND))
+    bound *= was * np.float32(2 * HELD) + np.float32(1 - HELD)
+    share = np.clip((bound - deviation_of) * np.float32(1 / RAMP) + np.float32(0.5), 0, 1)
+    return np.asarray(np.where(deviation_of > 0, share, 0.5), np.float32)
+
+
+def difference(under: Grid, over: Grid, maps: Sequence[ExposureMap]) -> Mask:
+    """What a brighter exposure shows (encoded, green) less what it should by the darker one, a cell, without sign."""
+    return np.asarray(np.abs(over[..., 1] - intensity_mapping.nearest(maps[1].brighter, under[..., 1])))

@@ -72,7 +72,7 @@ class GridLoops(Protocol):
         """See saturation_fill.behind_clipping."""
         ...
 
-    def region_means(self, mask: Mask, values: Mask) -> Mask:
+    def region_means(self, mask: Mask, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         """See regions.region_means."""
         ...
 

@@ -264,10 +264,10 @@ class StreamMemory:
             moving.learned = self._observed
         return loops.balanced(moving.maps, under, over, cells)
 
-    def replaced(self, other: int, mask: Mask, deviations: Mask, loops: GridLoops) -> Mask:
+    def replaced(self, other: int, mask: Mask, deviations: Mask, differences: Mask, loops: GridLoops) -> Mask:
         """How far each region of the mask of an exposure is to be replaced, 0..1; see information.replaced."""
         before = self._replaced.get((self._newest, other))
-        found = self._replaced[self._newest, other] = information.replaced(mask, deviations, before, loops)
+        found = self._replaced[self._newest, other] = information.replaced(mask, deviations, differences, before, loops)
         return found
 
     # ---- what steers the pixels

@@ -43,7 +43,7 @@ def results(loops: CompiledLoops, seed: int) -> list[np.ndarray]:
         loops.median_level(over, curves),
         loops.soft_mask(mask),
         loops.wider_mask([mask, mask[::-1]], 2),
-        loops.region_means(mask, under[..., 1]),
+        loops.region_means(mask, np.moveaxis(under, -1, 0)),
         loops.measured_noise(under, over),
         loops.remade(over, under, todo, small),
         loops.tints(small, loops.mean_cells(over, 90, 160), mask, curves, 0.2),

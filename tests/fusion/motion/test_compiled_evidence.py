@@ -135,7 +135,7 @@ def test_what_lies_behind_clipping(shape, cells, part, clips_at):
 @pytest.mark.parametrize("part", [0.0, 0.002, 0.01, 0.02, 0.2])
 def test_means_of_regions(shape, part):
     mask = (RNG.random(shape) * (RNG.random(shape) < part)).astype(np.float32)
-    np.testing.assert_allclose(*both("region_means", mask, RNG.random(shape).astype(np.float32)), atol=1e-6)
+    np.testing.assert_allclose(*both("region_means", mask, RNG.random((2, *shape)).astype(np.float32)), atol=1e-6)
 
 
 @pytest.mark.parametrize("least", [0.0, 0.5, 2.0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from livemef.fusion.motion import ghost_mask, intensity_mapping
-from livemef.fusion.motion.information import MOST_DEVIATION, deviation, replaced
+from livemef.fusion.motion.information import BOUND_PART, LEAST_BOUND, MOST_BOUND, deviation, difference, replaced
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
 
@@ -46,6 +46,14 @@ def test_what_was_made_from_noise_says_as_little_of_the_next_exposure():
     assert found[0, 39] > 2 * 0.04
 
 
+DIFFERENCE = 0.1
+BOUND = LEAST_BOUND + BOUND_PART * DIFFERENCE
+
+
+def replaced_by(mask, deviations, before=None, differences=DIFFERENCE):
+    return replaced(mask, deviations.astype(np.float32), np.full(mask.shape, differences, np.float32), before, LOOPS)
+
+
 def two_things(gap):
     """A mask of a thing in two parts, so many cells apart, and one far from it."""
     mask = np.zeros((60, 100), np.float32)
@@ -55,19 +63,44 @@ def two_things(gap):
 
 def test_a_region_is_replaced_or_kept_as_a_whole():
     mask = two_things(gap=4)
-    deviations = np.full(mask.shape, 0.5 * MOST_DEVIATION, np.float32)
-    deviations[:, 22:40] = 2 * MOST_DEVIATION  # one part of the first thing is dim: 1.25 times the bound on the mean
-    found = replaced(mask, deviations, None, LOOPS)
+    deviations = np.full(mask.shape, 0.5 * BOUND, np.float32)
+    deviations[:, 22:40] = 2 * BOUND  # one part of the first thing is dim: 1.25 times the bound on the mean
+    found = replaced_by(mask, deviations)
     assert found[10:30, 10:34].max() == 0
     assert found[40:50, 70:90].min() == 1
-    apart = replaced(two_things(gap=12), deviations, None, LOOPS)
+    apart = replaced_by(two_things(gap=12), deviations)
     assert apart[10:30, 10:20].min() == 1
     assert apart[10:30, 32:42].max() < 0.05
 
 
 def test_what_is_near_the_bound_stays_as_it_was():
     mask = two_things(gap=4)
-    near = np.full(mask.shape, MOST_DEVIATION, np.float32)
+    near = np.full(mask.shape, BOUND, np.float32)
     for was in (0.0, 1.0):
         deviations, before = near * (1.0 + 0.05 * (2 * was - 1)), np.full(mask.shape, was, np.float32)
-        assert replaced(mask, deviations.astype(np.float32), before, LOOPS)[mask > 0].mean() == was
+        assert replaced_by(mask, deviations, before)[mask > 0].mean() == was
+
+
+def test_what_is_near_the_bound_is_decided_as_a_whole_where_a_part_was_kept():
+    mask = two_things(gap=4)
+    before = np.zeros(mask.shape, np.float32)
+    before[:, 22:] = 1
+    found = replaced_by(mask, np.full(mask.shape, 1.05 * BOUND), before)[10:30, 10:34]
+    assert found.min() == found.max()
+
+
+def test_noise_is_judged_by_what_would_show_twice():
+    """A dark shirt before a bright street is replaced, a dim face in a dim hall kept; after a flash, everything."""
+    mask = two_things(gap=4)
+    noise = np.full(mask.shape, 0.02)
+    assert replaced_by(mask, noise, differences=0.3)[mask > 0].min() == 1
+    assert replaced_by(mask, noise, differences=0.06)[mask > 0].max() == 0
+    assert replaced_by(mask, np.full(mask.shape, 1.1 * MOST_BOUND), differences=0.6)[mask > 0].max() == 0
+
+
+def test_the_difference_is_from_what_the_darker_exposure_says():
+    under = np.random.default_rng(1).uniform(0, 0.3, (30, 40, 3)).astype(np.float32)
+    maps = (intensity_mapping.of_light_ratio(4.0),) * 3
+    over = intensity_mapping.nearest(maps[1].brighter, under)
+    assert difference(under, over, maps).max() < 1e-6
+    assert difference(under, over + np.float32(0.2), maps).min() == pytest.approx(0.2, abs=1e-6)
