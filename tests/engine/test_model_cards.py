@@ -62,7 +62,8 @@ def test_the_card_counts_the_weights() -> None:
 
 @pytest.mark.skipif(not (DATA / "dev").is_dir(), reason=f"no photographs in {DATA} (LIVEMEF_DATA names their folder)")
 def test_scenes_that_fail_are_scenes_that_there_are() -> None:
-    folders = [path.name for part in ("dev", "multi_exposure_dev") for path in (DATA / part).iterdir() if path.is_dir()]
+    parts = ("dev", "multi_exposure_dev", "multi_exposure_merianos")
+    folders = [path.name for part in parts for path in (DATA / part).iterdir() if path.is_dir()]
     known = "\n".join(name.replace("_", "").lower() for name in folders)
     failures = card("cbm").split("## Known failures")[1]
     named = [scene for group in re.findall(r"\*\*([^*]+)\*\*", failures) for scene in group.split(", ")]

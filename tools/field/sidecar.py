@@ -40,7 +40,7 @@ class ReadCode(_Part):
     """A code in the picture."""
 
     format: str = _is("its kind, such as QR Code")
-    text: str = _is("what it says")
+    text: str = _is("its text")
 
 
 class MergedFrame(_Part):
