@@ -58,7 +58,7 @@ def test_fusion_that_is_too_slow(browser, tmp_path):
 
 
 def test_a_server_that_stood_still(browser, tmp_path):
-    camera = "sim://?size=160x120&fps=25&scene=flat"
+    camera = "sim://?size=320x240&fps=25&scene=flat"
     with running(tmp_path, "--exposures", "1ms,16ms", "--camera", camera) as run:
         look(browser, run)
         gate = process_named(run, "preview")
