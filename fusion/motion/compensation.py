@@ -34,10 +34,12 @@ GRID_LINES = 180
 STILL_IMPORTANCE = 0.02
 """Of cells where nothing moves, for the choice of the reference, over those where all does."""
 DARKEST = 1 / 255
+"""Encoded value below which a cell counts as this bright: one code of 8 bits."""
 DIM_FROM, DIM_TO, CLIPPED_COST = 4.0, 8.0, 1.25
-"""Of a reference: how many times brighter (encoded) the brightest exposure is where the reference begins to be, and
-where it is, as good as black: its noise is enlarged as much. What a clipped cell costs against such a one: black keeps
-a noisy picture of what moves, clipped none."""
+"""A cell of a possible reference costs 0 where the brightest exposure shows it up to 4 times as bright (encoded), 1 from
+8 times on: its noise is enlarged as much. A clipped cell costs 1.25: of a dark thing a noisy picture is left, of a
+clipped one nothing.
+"""
 
 
 @dataclass(frozen=True)
