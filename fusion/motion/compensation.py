@@ -36,9 +36,9 @@ STILL_IMPORTANCE = 0.02
 DARKEST = 1 / 255
 """Encoded value below which a cell counts as this bright: one code of 8 bits."""
 DIM_FROM, DIM_TO, CLIPPED_COST = 4.0, 8.0, 1.25
-"""A cell of a possible reference costs 0 where the brightest exposure shows it up to 4 times as bright (encoded), 1 from
-8 times on: its noise is enlarged as much. A clipped cell costs 1.25: of a dark thing a noisy picture is left, of a
-clipped one nothing.
+"""A cell of a possible reference costs 0 where the brightest exposure shows it up to 4 times as bright (encoded), and 1
+from 8 times on: its noise is enlarged as much. A clipped cell costs 1.25: of a dark thing a noisy picture is left, of
+a clipped one nothing.
 """
 
 
