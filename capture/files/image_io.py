@@ -19,7 +19,7 @@ from livemef.capture.files import colour_space
 from livemef.capture.files.embedding import Embedded
 from livemef.capture.files.encoding import JPEG_QUALITY, PICTURE_SUFFIXES, SRGB_ALONE, SUFFIXES_16_BIT, encode_picture
 from livemef.capture.files.exif import NO_EXIF, Exif, comparable_exposures, read_exif
-from livemef.capture.files.heif import read_heif
+from livemef.capture.files.heif import heif_exif, read_heif
 from livemef.capture.files.icc import cms_to_rgb, convert_to_srgb, matrix_space
 from livemef.capture.files.jpeg import (
     READABLE_PROCESSES,
@@ -173,6 +173,8 @@ def _exif_of(path: Path) -> Exif:
         return read_exif(read_webp_header(data).exif) if len(data) > 12 else NO_EXIF
     if kind == "tiff":
         return tiff_exif(data)
+    if kind in ("heif", "avif"):
+        return heif_exif(data, kind)
     return read_exif(data) if kind == "raw" else NO_EXIF
 
 
@@ -194,7 +196,7 @@ def _decode(data: bytes, suffix: str, max_pixels: int) -> _Decoded:
         return _Decoded(tiff.pixels, tiff.exif, tiff.icc, None, tiff.cmyk, tiff.notes)
     if kind in ("heif", "avif"):
         heif = read_heif(data, kind, max_pixels)
-        return _Decoded(heif.pixels, replace(heif.exif, orientation=1), heif.icc)
+        return _Decoded(heif.pixels, replace(heif.exif, orientation=1), heif.icc, heif.space, notes=heif.notes)
     if kind:
         raise CaptureError(f"is {kind}, which is not read: convert it to PNG or TIFF")
     raise CaptureError(f"is no picture that can be read ({_KNOWN})")
@@ -202,9 +204,9 @@ def _decode(data: bytes, suffix: str, max_pixels: int) -> _Decoded:
 
 def _jpeg(data: bytes, max_pixels: int) -> _Decoded:
     header = read_jpeg_header(data)
-    _refuse(header.fault, header.width, header.height, max_pixels)
-    if header.process not in READABLE_PROCESSES:
+    if header.process and header.process not in READABLE_PROCESSES:  # first: the walk does not know their coded data
         raise CaptureError(f"is a {header.process} JPEG, which is not read: convert it to PNG or TIFF")
+    _refuse(header.fault, header.width, header.height, max_pixels)
     exif = read_exif(header.exif)
     space = colour_space.ADOBE_RGB if exif.adobe_rgb else None
     if header.precision == 12:

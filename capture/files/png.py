@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from livemef.capture.files import colour_space as spaces
+from livemef.capture.files.code_points import space_of_code_points
 from livemef.capture.files.colour_space import ColourSpace, Curve
 from livemef.capture.srgb import decode
 
@@ -146,35 +147,10 @@ def png_colour_space(header: PngHeader) -> ColourSpace | None:
     )
 
 
-_PRIMARIES = {
-    1: spaces.SRGB_PRIMARIES,
-    5: spaces.BT601_625_PRIMARIES,
-    6: spaces.BT601_525_PRIMARIES,
-    7: spaces.BT601_525_PRIMARIES,
-    9: spaces.BT2020_PRIMARIES,
-    12: spaces.P3_PRIMARIES,
-}
-_CURVES: dict[int, Curve] = {
-    1: spaces.bt709_curve,
-    4: spaces.power_curve(2.2),
-    5: spaces.power_curve(2.8),
-    6: spaces.bt709_curve,
-    8: spaces.power_curve(1.0),
-    13: decode,
-    14: spaces.bt709_curve,
-    15: spaces.bt709_curve,
-}
-"""By the numbers of ITU-T H.273."""
-_HDR = {16: "PQ", 18: "HLG"}
-
-
 def _of_code_points(chunk: bytes) -> ColourSpace:
     if len(chunk) != 4:
         raise ValueError("its cICP chunk is damaged")
     primaries, transfer, matrix, full_range = chunk
-    if transfer in _HDR:
-        raise ValueError(f"it is an HDR picture ({_HDR[transfer]}), not an exposure of a bracket")
-    if primaries not in _PRIMARIES or transfer not in _CURVES or matrix or full_range != 1:
+    if matrix or full_range != 1:
         raise ValueError(f"its cICP colour {primaries}/{transfer}/{matrix}/{full_range} is not known here")
-    curves = (_CURVES[transfer],) * 3
-    return ColourSpace(f"cICP {primaries}/{transfer}", spaces.xyz_matrix(_PRIMARIES[primaries]), curves)
+    return space_of_code_points(primaries, transfer)

@@ -136,19 +136,35 @@ def raw_kind(data: bytes) -> str:
 
 
 def _main_page(pages: list[Any]) -> tuple[Any, int]:
-    """The largest page that is no thumbnail and no mask, and how many such pages there are."""
-    sized = [page for page in pages if isinstance(page.imagewidth, int) and isinstance(page.imagelength, int)]
-    whole = [page for page in sized if not _value(page.subfiletype) & (_REDUCED | _MASK)] or sized
+    """The largest page that is no thumbnail and no mask, and how many such pages there are.
+
+    The pages within pages (SubIFDs) count only where no page itself is whole: in others they are smaller copies.
+    """
+    sized = _sized(pages)
+    whole = _whole(sized) or _whole(_sized([inner for page in sized for inner in page.pages or ()])) or sized
     if not whole:
         raise CaptureError("not a whole TIFF picture (it holds none)")
     return max(whole, key=lambda page: page.imagewidth * page.imagelength), len(whole)
+
+
+def _sized(pages: list[Any]) -> list[Any]:
+    return [
+        page
+        for page in pages
+        if isinstance(getattr(page, "imagewidth", None), int) and isinstance(getattr(page, "imagelength", None), int)
+    ]
+
+
+def _whole(pages: list[Any]) -> list[Any]:
+    return [page for page in pages if not _value(page.subfiletype) & (_REDUCED | _MASK)]
 
 
 def _read(data: bytes, pages: list[Any], max_pixels: int) -> TiffPicture:
     page, whole = _main_page(pages)
     _judge(data, page, max_pixels)
     samples = _decoded(data, page, page is pages[0])
-    notes = (f"holds {whole} pages; page {pages.index(page) + 1} was read",) if whole > 1 else ()
+    read = f"page {pages.index(page) + 1}" if page in pages else "the largest"
+    notes = (f"holds {whole} pages; {read} was read",) if whole > 1 else ()
     cmyk = _value(page.photometric) == _SEPARATED
     pixels = samples if cmyk else _bgr(samples)
     icc = page.tags.valueof(_ICC, default=b"") or b""

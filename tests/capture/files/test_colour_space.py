@@ -174,7 +174,7 @@ def test_png_colour_chunks(
     assert np.abs(read.astype(int) - expected).max() <= (1 if dtype is np.uint8 else 2)
 
 
-@pytest.mark.parametrize(("transfer", "words"), [(16, "PQ"), (18, "HLG"), (200, "cICP")])
+@pytest.mark.parametrize(("transfer", "words"), [(16, "PQ"), (18, "HLG"), (200, "code points")])
 def test_hdr_pngs_are_refused_by_name(tmp_path: Path, transfer: int, words: str) -> None:
     path = with_chunks(tmp_path / "a.png", COLOURS, (b"cICP", bytes([9, transfer, 0, 1])))
     with pytest.raises(CaptureError, match=words):

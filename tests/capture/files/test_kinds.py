@@ -205,3 +205,11 @@ def test_names_and_places_that_are_no_files(tmp_path: Path) -> None:
     assert "is not a file" in refused(tmp_path / "pipe.png")
     with pytest.raises(CaptureError, match=r"picture .*a.*b\.png"):
         read_picture(f"{tmp_path}/a\0b.png")
+
+
+def test_a_jpeg_ls_is_named(tmp_path: Path) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    (tmp_path / "a.jpg").write_bytes(
+        imagecodecs.jpegls_encode(np.random.default_rng(1).integers(0, 256, (40, 60), np.uint8))
+    )
+    assert "JPEG-LS" in refused(tmp_path / "a.jpg")

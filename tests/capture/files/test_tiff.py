@@ -136,6 +136,24 @@ def test_a_thumbnail_in_front_is_not_the_picture(tmp_path: Path) -> None:
         assert np.array_equal(read_picture(tmp_path / "a.tif"), bgr(RGB8))
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_picture_within_a_thumbnail_is_read(tmp_path: Path, marked: bool) -> None:
+    """As camera makers write it: the first directory is a thumbnail, its SubIFD the picture."""
+    picture = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(picture[::4, ::4], photometric="rgb", subifds=1, subfiletype=1)
+        file.write(picture, photometric="rgb", **({"subfiletype": 0} if marked else {}))
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), picture[..., ::-1])
+
+
+def test_smaller_copies_within_the_picture_are_passed_over(tmp_path: Path) -> None:
+    picture = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(picture, photometric="rgb", subifds=1)
+        file.write(picture[::2, ::2], photometric="rgb", subfiletype=1)
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), picture[..., ::-1])
+
+
 def test_further_pages_are_noted(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         for _ in range(3):
