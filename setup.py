@@ -19,13 +19,14 @@ FLAGS = [
     "-fopenmp-simd",
 ]
 # For livemef.engine.processor to choose from; a compiler that does not know a flag leaves that one out.
-FLAVOURS = {"": []}
+FLAVOURS, OF_NETWORK = {"": []}, {}
 if sysconfig.get_platform().endswith(("x86_64", "amd64")):  # of the Python that it is built for
     FLAVOURS["_avx2"] = ["-march=x86-64-v3"]
     FLAVOURS["_avx512"] = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+    OF_NETWORK["_bf16"] = [*FLAVOURS["_avx512"], "-mavx512bf16"]
 
 
-def loops(name, folder, sources):
+def loops(name, folder, sources, flavours=FLAVOURS):
     """An extension for each flavour of processor. It carries the digest of its folder's sources, which
     livemef.engine.processor compares at load.
     """
@@ -40,7 +41,7 @@ def loops(name, folder, sources):
             extra_compile_args=FLAGS + flags,
             optional=True,
         )
-        for suffix, flags in FLAVOURS.items()
+        for suffix, flags in flavours.items()
         if os.path.exists(folder)
     ]
 
@@ -64,6 +65,6 @@ pixels = [
 pixels += ["tone", "windows"]
 setup(
     ext_modules=loops("livemef.fusion._pixels", "fusion/kernels", pixels)
-    + loops("livemef.engine._network", "engine/kernels", ["network", "processor"])
+    + loops("livemef.engine._network", "engine/kernels", ["network", "processor"], FLAVOURS | OF_NETWORK)
     + [Extension("livemef.capture._sensor", ["capture/kernels/sensor.c"], extra_compile_args=FLAGS, optional=True)]
 )

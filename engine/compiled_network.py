@@ -2,6 +2,9 @@
 
 It serves networks that `export` has written with the widths that the loops are made for, in single precision, on
 processors with AVX2 or AVX-512. All others are for onnxruntime.
+
+On processors that multiply bfloat16 (AVX512-BF16) the weights and planes of small pictures are rounded to it: half the
+time, within .01 of lightness 0..1 and .001 on the mean. The local affine model averages that over its windows.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import ctypes
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, addressof, byref, c_float, c_int32, c_size_t, c_void_p, cast
+from ctypes import POINTER, Structure, addressof, byref, c_int32, c_size_t, c_void_p, cast
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -28,6 +31,8 @@ MOST_KEPT = 1 << 26
 """Bytes of memory that are kept from call to call; large pictures take more, and give it back."""
 MOST_MEMBERS = 16
 """As in kernels/threads.h."""
+ROUNDED_UP_TO = 1 << 15
+"""Pixels of padded planes that are computed in bfloat16, if at all: larger ones may be a picture's own lightness."""
 LEAST_ROWS = 32
 """Rows of a picture for each thread: fewer are not worth waiting for each other after every layer."""
 
@@ -64,18 +69,22 @@ class _Run(Structure):
     ]
 
 
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL | None:
-    """The loops, None where they are not built or the processor has none of the instructions they are made for."""
-    path = processor.built(Path(__file__).parent, "_network") if processor.level() > 0 else None
+@lru_cache(maxsize=2)
+def _library(rounds: bool = False) -> ctypes.CDLL | None:
+    """The loops, if it `rounds` those that work in bfloat16; None where they are not built or the processor has none of
+    the instructions they are made for.
+    """
+    best = processor.level() if rounds else min(processor.level(), processor.EXACT)
+    path = processor.built(Path(__file__).parent, "_network", best) if best > 0 else None
     if path is None:
         return None
     library = ctypes.CDLL(str(path))
     processor.check_sources(library, Path(__file__).parent / "kernels")
+    library.network_bytes.restype = c_int32
     library.network_block.argtypes = [c_int32] * 3
     library.network_block.restype = c_int32
-    library.network_floats.argtypes = [POINTER(_Network), c_int32, c_int32]
-    library.network_floats.restype = c_size_t
+    library.network_values.argtypes = [POINTER(_Network), c_int32, c_int32]
+    library.network_values.restype = c_size_t
     library.network_run.argtypes = [POINTER(_Network), POINTER(_Picture), c_int32, c_int32, c_void_p, c_void_p, c_int32]
     library.network_run.restype = None
     return library
@@ -87,17 +96,18 @@ class CompiledLightnessNet:
     Thread-safe: calls from several threads take turns. Made by `open_compiled`.
     """
 
-    def __init__(self, library: ctypes.CDLL, path: Path, data: bytes, graph: Graph, threads: int | None) -> None:
+    def __init__(
+        self, exact: ctypes.CDLL, rounding: ctypes.CDLL, path: Path, data: bytes, graph: Graph, threads: int | None
+    ) -> None:
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.name = graph.metadata.get("name", path.stem)
         self.multiple = checked_multiple(path, graph.metadata.get("multiple", str(DEFAULT_MULTIPLE)))
-        self._library, self._kept = library, _Weights(library, graph)
+        self._exact = _Loops(exact, graph)
+        self._quick = _Loops(rounding, graph) if rounding.network_bytes() < exact.network_bytes() else self._exact
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="network") if self._threads > 1 else None
-        self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
         self._turn = Lock()
         self._run_members: RunMembers | None = None
-        self._members = _address(self._library.network_members)
 
     def run_on(self, threads: RunMembers) -> None:
         """See OnOthersThreads."""
@@ -112,23 +122,21 @@ class CompiledLightnessNet:
         picture = _Picture(dark.ctypes.data, bright.ctypes.data, fused.ctypes.data, *dark.shape)
         height, width = (-(-side // self.multiple) * self.multiple for side in dark.shape)
         with self._turn:
-            self._run(picture, height, width)
+            self._run(self._quick if height * width <= ROUNDED_UP_TO else self._exact, picture, height, width)
         return fused
 
-    def _run(self, picture: _Picture, height: int, width: int) -> None:
-        memory = self._memory_for(height, width)
+    def _run(self, loops: _Loops, picture: _Picture, height: int, width: int) -> None:
+        memory = loops.memory_for(height, width)
         team = _Team(max(1, min(self._threads, height // LEAST_ROWS, MOST_MEMBERS)))
 
         if self._run_members is not None:
-            run = _Run(
-                addressof(self._kept.network), addressof(picture), height, width, memory.ctypes.data, addressof(team)
-            )
-            self._run_members(self._members, addressof(run), team.members)
+            run = _Run(addressof(loops.network), addressof(picture), height, width, memory.ctypes.data, addressof(team))
+            self._run_members(loops.members, addressof(run), team.members)
             return
 
         def work(member: int) -> None:
-            self._library.network_run(
-                byref(self._kept.network), byref(picture), height, width, memory.ctypes.data, byref(team), member
+            loops.library.network_run(
+                byref(loops.network), byref(picture), height, width, memory.ctypes.data, byref(team), member
             )
 
         if self._pool is not None:
@@ -136,25 +144,14 @@ class CompiledLightnessNet:
                 self._pool.submit(work, member)  # not waited for: who comes late finds nothing left to do
         work(0)
 
-    def _memory_for(self, height: int, width: int) -> NDArray[np.float32]:
-        """Zeros, or what the last call of the same size has left: the borders of its planes are zero still."""
-        if self._memory[0] == (height, width):
-            return self._memory[1]
-        memory = _aligned(
-            np.zeros(self._library.network_floats(byref(self._kept.network), height, width) + 16, c_float)
-        )
-        if memory.nbytes <= MOST_KEPT:
-            self._memory = (height, width), memory
-        return memory
-
 
 def open_compiled(path: Path, data: bytes, threads: int | None) -> CompiledLightnessNet | None:
     """The network in the bytes `data` of the file `path`; None where the loops do not serve it or this processor.
 
     threads: None = one a usable core. Raises EngineError for metadata that is wrong.
     """
-    library = _library()
-    if library is None:
+    exact, rounding = _library(), _library(rounds=True)
+    if exact is None or rounding is None:
         return None
     try:
         graph = read_graph(data)
@@ -162,23 +159,26 @@ def open_compiled(path: Path, data: bytes, threads: int | None) -> CompiledLight
             return None
     except (ValueError, KeyError, OverflowError):
         return None  # whatever is wrong with it, onnxruntime gives the reason
-    if not all(library.network_block(*layer.shape) for layer in layers(graph)):
+    if not all(library.network_block(*layer.shape) for library in (exact, rounding) for layer in layers(graph)):
         return None
-    return CompiledLightnessNet(library, path, data, graph, threads)
+    return CompiledLightnessNet(exact, rounding, path, data, graph, threads)
 
 
-class _Weights:
-    """The weights as the loops want them, and the structure that points to them."""
+class _Loops:
+    """A build of the loops: the weights as it wants them, the structure that points to them, memory for its planes."""
 
     def __init__(self, library: ctypes.CDLL, graph: Graph) -> None:
-        self._arrays: list[NDArray[np.float32]] = []
+        self.library, self.members = library, _address(library.network_members)
+        self._bytes = library.network_bytes()
+        self._arrays: list[NDArray[Any]] = []
+        self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
         self.network, down, up = _Network(), 0, 0
         for layer in layers(graph):
             block = library.network_block(*layer.shape)
             places = [_blocks(taps, block) for taps in layer.taps]
             assert len(places) == (PLACES if layer.shape[2] else 1)
             outs, channels, skip = layer.shape
-            made = _Layer(self._keep(np.concatenate(places)), self._keep(layer.bias), outs, channels, skip)
+            made = _Layer(self._weights(np.concatenate(places), block), self._keep(layer.bias), outs, channels, skip)
             if layer.upwards:
                 self.network.up[up], up = made, up + 1
             else:
@@ -186,11 +186,34 @@ class _Weights:
         self.network.last = self._keep(graph.tensors["last.weight"][:, :, 0, 0].T)
         self.network.last_bias = self._keep(graph.tensors["last.bias"])
 
+    def _weights(self, blocks: NDArray[np.float32], block: int) -> int:
+        if self._bytes == 4:
+            return self._keep(blocks)
+        pairs = blocks.reshape(-1, 2, block).transpose(0, 2, 1)  # of two inputs, for the first output, for the next
+        return self._keep(bfloat16(pairs))
+
     def _keep(self, values: NDArray[Any]) -> int:
-        flat = np.ravel(values).astype(np.float32)
-        self._arrays.append(_aligned(np.zeros(flat.size + 16, np.float32))[: flat.size])
-        self._arrays[-1][:] = flat
-        return self._arrays[-1].ctypes.data
+        flat = np.ravel(values)
+        kept = _aligned(np.zeros(flat.nbytes // 4 + 16, np.float32)).view(flat.dtype)[: flat.size]
+        kept[:] = flat
+        self._arrays.append(kept)
+        return kept.ctypes.data
+
+    def memory_for(self, height: int, width: int) -> NDArray[np.float32]:
+        """Zeros, or what the last call of the same size has left: the borders of its planes are zero still."""
+        if self._memory[0] == (height, width):
+            return self._memory[1]
+        values = self.library.network_values(byref(self.network), height, width)
+        memory = _aligned(np.zeros(values * self._bytes // 4 + 16, np.float32))
+        if memory.nbytes <= MOST_KEPT:
+            self._memory = (height, width), memory
+        return memory
+
+
+def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The leading halves of float32, rounded to the nearest."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 def _blocks(taps: NDArray[np.float32], block: int) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """The compiled loops of a room as a library: the one that suits this processor.
 
-On x86-64 each is built three times: with AVX-512, with AVX2, and for any processor. The environment variable
-LIVEMEF_CPU (avx512, avx2 or any) chooses a lesser one, for comparison.
+On x86-64 each is built for any processor, with AVX2, and with AVX-512, the network also with AVX512-BF16, which
+multiplies bfloat16. The environment variable LIVEMEF_CPU (bf16, avx512, avx2 or any) chooses a lesser one, for
+comparison.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from pathlib import Path
 from livemef.engine.errors import EngineError
 
 VARIABLE = "LIVEMEF_CPU"
-FLAVOURS = ("any", "avx2", "avx512")
-"""By rising level; the last two exist on x86-64 only."""
+FLAVOURS = ("any", "avx2", "avx512", "bf16")
+"""By rising level; all but the first exist on x86-64 only, the last one of the network alone."""
+EXACT = FLAVOURS.index("avx512")
+"""The highest level whose loops work in single precision throughout."""
 
 
-def built(folder: Path, stem: str) -> Path | None:
+def built(folder: Path, stem: str, best: int | None = None) -> Path | None:
     """The best library of the name `stem` in `folder` that this processor can run; None where none is built.
 
-    Raises EngineError for a value of LIVEMEF_CPU that is not one of FLAVOURS.
+    best: the highest level, None = that of `level`. Raises EngineError for a value of LIVEMEF_CPU that is not one of
+    FLAVOURS.
     """
-    for flavour in reversed(FLAVOURS[: level() + 1]):
+    for flavour in reversed(FLAVOURS[: (level() if best is None else best) + 1]):
         path = _file(folder, stem if flavour == "any" else f"{stem}_{flavour}")
         if path is not None:
             return path

@@ -1,4 +1,5 @@
-/* livemef's U-Net (engine/unet.py) for one picture, in single precision. Called through ctypes (engine/compiled_network.py).
+/* livemef's U-Net (engine/unet.py) for one picture, in single precision, or, where the processor multiplies it, with planes and weights
+ * in bfloat16 and sums in single precision. Called through ctypes (engine/compiled_network.py).
  *
  * Planes are height x width x channels with a border of one pixel of zeros. A layer's outputs are done in blocks of 16, 24 or 32
  * channels, several pixels at a time, so that all sums stay in registers. "Twice as large, then 3x3" is done as four 2x2
@@ -7,6 +8,9 @@
 #include "threads.h"
 
 #include <math.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,11 +26,40 @@ const char *sources_digest(void) { return SOURCES_DIGEST; }
 #define TAPS 9
 #define SMALL_TAPS 4
 
+/* A number of a plane, and of the weights: PAIR of them are multiplied and added together. */
+#ifdef __AVX512BF16__
+typedef uint16_t Value; /* the leading half of a float */
+#define PAIR 2
+static float float_of(Value value)
+{
+    uint32_t bits = (uint32_t)value << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static Value value_of(float x) /* the nearest; not for infinite ones */
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (Value)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+#else
+typedef float Value;
+#define PAIR 1
+static float float_of(Value value) { return value; }
+static Value value_of(float x) { return x; }
+#endif
+
+/* Bytes of a number of the weights, for engine/compiled_network.py. */
+int32_t network_bytes(void) { return sizeof(Value); }
+
 /* outs: channels. `skip` 0: 3x3 of `channels`; else the input is `channels` of half the size, repeated, beside `skip` channels; then
  * there are weights for each of the four places in a cell, one set after the other. Weights: for each block of outputs, for each
- * tap, for each channel, a number for each output. */
+ * tap, for each PAIR of channels, PAIR numbers for each output. */
 typedef struct {
-    const float *weights, *bias;
+    const Value *weights;
+    const float *bias;
     int32_t outs, channels, skip;
 } Layer;
 
@@ -36,36 +69,64 @@ typedef struct {
 } Network;
 
 typedef struct {
-    float *data;
+    Value *data;
     int32_t height, width, channels;
 } Plane;
 
-static ptrdiff_t row_floats(const Plane *p) { return (ptrdiff_t)(p->width + 2) * p->channels; }
-static float *at(const Plane *p, int32_t y, int32_t x) { return p->data + (y + 1) * row_floats(p) + (ptrdiff_t)(x + 1) * p->channels; }
+static ptrdiff_t row_values(const Plane *p) { return (ptrdiff_t)(p->width + 2) * p->channels; }
+static Value *at(const Plane *p, int32_t y, int32_t x) { return p->data + (y + 1) * row_values(p) + (ptrdiff_t)(x + 1) * p->channels; }
 
 /* ---- a few pixels' outputs ---- */
 
 #if defined(__AVX512F__)
 #define LANES 16
+#define LANES_OF_24 8
 #define PIXELS 10
 #define PIXELS_OF_24 5
 #elif defined(__AVX2__)
 #define LANES 8
+#define LANES_OF_24 8
 #define PIXELS 5
 #define PIXELS_OF_24 4
 #else
 #define LANES 4
+#define LANES_OF_24 4
 #define PIXELS 4
 #define PIXELS_OF_24 2
 #endif
 
-/* taps: places in the planes, `step` floats a pixel apart; two kinds of planes. */
-typedef void Tile(const float *const *taps, int32_t count, const float *const *skip_taps, int32_t skip_count, const float *weights,
-                  const float *bias, float *out, ptrdiff_t out_step);
+/* Of L lanes: SUM adds the products of a PAIR of inputs and their weights; KEEP writes sums that are above 0. */
+#ifdef __AVX512BF16__
+#define SUM_16(SUM, IN, WEIGHTS) (SUM) = (F)_mm512_dpbf16_ps((__m512)(SUM), (__m512bh)_mm512_set1_epi32(IN), (__m512bh)_mm512_loadu_si512(WEIGHTS))
+#define SUM_8(SUM, IN, WEIGHTS) \
+    (SUM) = (F)_mm256_dpbf16_ps((__m256)(SUM), (__m256bh)_mm256_set1_epi32(IN), (__m256bh)_mm256_loadu_si256((const void *)(WEIGHTS)))
+#define KEEP_16(OUT, SUM) _mm256_storeu_si256((void *)(OUT), (__m256i)_mm512_cvtneps_pbh((__m512)(SUM)))
+#define KEEP_8(OUT, SUM) _mm_storeu_si128((void *)(OUT), (__m128i)_mm256_cvtneps_pbh((__m256)(SUM)))
+static int32_t pair_at(const Value *values)
+{
+    int32_t pair;
+    memcpy(&pair, values, sizeof pair);
+    return pair;
+}
+#else
+#define SUM_ANY(SUM, IN, WEIGHTS) (SUM) += (IN) * *(const F *)(WEIGHTS)
+#define SUM_16 SUM_ANY
+#define SUM_8 SUM_ANY
+#define SUM_4 SUM_ANY
+#define KEEP_ANY(OUT, SUM) *(F *)(OUT) = (SUM)
+#define KEEP_16 KEEP_ANY
+#define KEEP_8 KEEP_ANY
+#define KEEP_4 KEEP_ANY
+static float pair_at(const Value *value) { return *value; }
+#endif
+
+/* taps: places in the planes, `step` numbers a pixel apart; two kinds of planes. */
+typedef void Tile(const Value *const *taps, int32_t count, const Value *const *skip_taps, int32_t skip_count, const Value *weights,
+                  const float *bias, Value *out, ptrdiff_t out_step);
 
 #define TILE(NAME, L, V, P, C, S)                                                                                               \
-    static void NAME(const float *const *taps, int32_t count, const float *const *skip_taps, int32_t skip_count,                \
-                     const float *weights, const float *bias, float *out, ptrdiff_t out_step)                                   \
+    static void NAME(const Value *const *taps, int32_t count, const Value *const *skip_taps, int32_t skip_count,                \
+                     const Value *weights, const float *bias, Value *out, ptrdiff_t out_step)                                   \
     {                                                                                                                           \
         typedef float F __attribute__((vector_size(4 * L), aligned(4)));                                                        \
         typedef int32_t I __attribute__((vector_size(4 * L)));                                                                  \
@@ -74,26 +135,27 @@ typedef void Tile(const float *const *taps, int32_t count, const float *const *s
             for (int v = 0; v < V; v++)                                                                                         \
                 sums[p][v] = *(const F *)(bias + v * L);                                                                        \
         for (int32_t t = 0; t < count; t++)                                                                                     \
-            for (int32_t c = 0; c < C; c++, weights += V * L)                                                                   \
+            for (int32_t c = 0; c < C; c += PAIR, weights += PAIR * V * L)                                                      \
                 for (int p = 0; p < P; p++)                                                                                     \
                     for (int v = 0; v < V; v++)                                                                                 \
-                        sums[p][v] += taps[t][p * C + c] * *(const F *)(weights + v * L);                                       \
+                        SUM_##L(sums[p][v], pair_at(taps[t] + p * C + c), weights + PAIR * v * L);                              \
         for (int32_t t = 0; t < skip_count; t++)                                                                                \
-            for (int32_t c = 0; c < S; c++, weights += V * L)                                                                   \
+            for (int32_t c = 0; c < S; c += PAIR, weights += PAIR * V * L)                                                      \
                 for (int p = 0; p < P; p++)                                                                                     \
                     for (int v = 0; v < V; v++)                                                                                 \
-                        sums[p][v] += skip_taps[t][p * 2 * S + c] * *(const F *)(weights + v * L);                              \
+                        SUM_##L(sums[p][v], pair_at(skip_taps[t] + p * 2 * S + c), weights + PAIR * v * L);                     \
         for (int p = 0; p < P; p++)                                                                                             \
             for (int v = 0; v < V; v++)                                                                                         \
-                *(F *)(out + p * out_step + v * L) = (F)((I)sums[p][v] & (sums[p][v] > 0)); /* ReLU */                          \
+                KEEP_##L(out + p * out_step + v * L, (F)((I)sums[p][v] & (sums[p][v] > 0))); /* ReLU */                         \
     }
 
 /* A layer of so many outputs a block, and its inputs: several pixels at a time, and one. */
 #define BOTH(OUTS, L, P, C, S)                                                                                                   \
     TILE(tile_##OUTS##_##C##_##S, L, OUTS / L, P, C, S)                                                                         \
     TILE(pixel_##OUTS##_##C##_##S, L, OUTS / L, 1, C, S)
-#define WIDE(OUTS, C, S) BOTH(OUTS, LANES, PIXELS, C, S)
-#define OF_24(C, S) BOTH(24, (LANES < 8 ? LANES : 8), PIXELS_OF_24, C, S)
+#define OF_LANES(OUTS, L, P, C, S) BOTH(OUTS, L, P, C, S) /* of the number that L is */
+#define WIDE(OUTS, C, S) OF_LANES(OUTS, LANES, PIXELS, C, S)
+#define OF_24(C, S) OF_LANES(24, LANES_OF_24, PIXELS_OF_24, C, S)
 
 WIDE(16, 8, 0)
 WIDE(16, 16, 0)
@@ -147,7 +209,7 @@ int32_t network_block(int32_t outs, int32_t channels, int32_t skip)
 
 /* Taps of the first pixel of a row of outputs, `count` pixels long. */
 typedef struct {
-    const float *taps[TAPS], *skip_taps[TAPS];
+    const Value *taps[TAPS], *skip_taps[TAPS];
     int32_t count, skip_count, channels, skip;
 } Row;
 
@@ -160,8 +222,8 @@ static void move_taps(const Row *row, int32_t pixels, Row *moved)
         moved->skip_taps[t] += (ptrdiff_t)pixels * 2 * row->skip;
 }
 
-/* `pixels` outputs, `step` floats apart. The last tile overlaps the one before where the pixels are not a multiple. */
-static void do_row(const Layer *layer, const float *weights, const Kind *kind, const Row *row, int32_t pixels, float *out, ptrdiff_t step)
+/* `pixels` outputs, `step` numbers apart. The last tile overlaps the one before where the pixels are not a multiple. */
+static void do_row(const Layer *layer, const Value *weights, const Kind *kind, const Row *row, int32_t pixels, Value *out, ptrdiff_t step)
 {
     ptrdiff_t block_weights = (ptrdiff_t)kind->block * (row->count * row->channels + row->skip_count * row->skip);
     int32_t several = pixels >= kind->pixels ? kind->pixels : 1;
@@ -201,13 +263,13 @@ static void up_row(const Layer *layer, const Plane *deep, const Plane *skip, con
 
 static void pool_row(const Plane *in, const Plane *out, int32_t y)
 {
-    const float *above = at(in, 2 * y, 0), *below = at(in, 2 * y + 1, 0);
-    float *to = at(out, y, 0);
+    const Value *above = at(in, 2 * y, 0), *below = at(in, 2 * y + 1, 0); /* none below 0: in any form the larger has the larger bits */
+    Value *to = at(out, y, 0);
     int32_t channels = in->channels;
     for (int32_t x = 0; x < out->width; x++, above += 2 * channels, below += 2 * channels, to += channels)
         for (int32_t c = 0; c < channels; c++) {
-            float top = above[c] > above[c + channels] ? above[c] : above[c + channels];
-            float bottom = below[c] > below[c + channels] ? below[c] : below[c + channels];
+            Value top = above[c] > above[c + channels] ? above[c] : above[c + channels];
+            Value bottom = below[c] > below[c + channels] ? below[c] : below[c + channels];
             to[c] = top > bottom ? top : bottom;
         }
 }
@@ -223,14 +285,14 @@ typedef struct {
 
 static void unshuffle_row(const Picture *picture, const Plane *blocks, int32_t y)
 {
-    float *to = at(blocks, y, 0);
+    Value *to = at(blocks, y, 0);
     for (int32_t down = 0; down < CELL; down++) {
         int32_t row = CELL * y + down < picture->height ? CELL * y + down : picture->height - 1;
         const float *dark = picture->dark + (ptrdiff_t)row * picture->width, *bright = picture->bright + (ptrdiff_t)row * picture->width;
         for (int32_t x = 0; x < CELL * blocks->width; x++) {
             int32_t column = x < picture->width ? x : picture->width - 1;
-            to[x / CELL * BLOCKS + CELL * down + x % CELL] = dark[column];
-            to[x / CELL * BLOCKS + CELL * CELL + CELL * down + x % CELL] = bright[column];
+            to[x / CELL * BLOCKS + CELL * down + x % CELL] = value_of(dark[column]);
+            to[x / CELL * BLOCKS + CELL * CELL + CELL * down + x % CELL] = value_of(bright[column]);
         }
     }
 }
@@ -240,14 +302,14 @@ static void last_row(const Network *network, const Plane *features, const Plane 
     typedef float Cell __attribute__((vector_size(16), aligned(4)));
     const Cell *weights = (const Cell *)network->last;
     for (int32_t x = 0; x < blocks->width; x++) {
-        const float *feature = at(features, y, x), *block = at(blocks, y, x);
+        const Value *feature = at(features, y, x), *block = at(blocks, y, x);
         Cell one = *(const Cell *)network->last_bias, two = {0};
         for (int32_t c = 0; c < features->channels; c += 2) {
-            one += feature[c] * weights[c];
-            two += feature[c + 1] * weights[c + 1];
+            one += float_of(feature[c]) * weights[c];
+            two += float_of(feature[c + 1]) * weights[c + 1];
         }
         for (int32_t c = 0; c < BLOCKS; c++)
-            one += block[c] * weights[features->channels + c];
+            one += float_of(block[c]) * weights[features->channels + c];
         one += two;
         for (int32_t i = 0; i < CELL * CELL; i++) {
             int32_t row = CELL * y + i / CELL, column = CELL * x + i % CELL;
@@ -264,14 +326,14 @@ typedef struct {
     Plane blocks, pooled[LEVELS], inner[LEVELS], outer[LEVELS];
 } Planes;
 
-static size_t lay(Plane *plane, float *memory, size_t used, int32_t height, int32_t width, int32_t channels)
+static size_t lay(Plane *plane, Value *memory, size_t used, int32_t height, int32_t width, int32_t channels)
 {
     Plane laid = {memory + used, height, width, channels};
     *plane = laid;
-    return used + ((size_t)(height + 2) * (size_t)(width + 2) * (size_t)channels + 15) / 16 * 16;
+    return used + ((size_t)(height + 2) * (size_t)(width + 2) * (size_t)channels + 31) / 32 * 32;
 }
 
-static size_t lay_out(const Network *network, int32_t height, int32_t width, float *memory, Planes *planes)
+static size_t lay_out(const Network *network, int32_t height, int32_t width, Value *memory, Planes *planes)
 {
     size_t used = lay(&planes->blocks, memory, 0, height / CELL, width / CELL, BLOCKS);
     for (int l = 0; l < LEVELS; l++) {
@@ -283,8 +345,8 @@ static size_t lay_out(const Network *network, int32_t height, int32_t width, flo
     return used;
 }
 
-/* Floats of memory that planes of this size take, all zero before the first run; both multiples of CELL << (LEVELS - 1). */
-size_t network_floats(const Network *network, int32_t height, int32_t width)
+/* Numbers in memory that planes of this size take, all zero before the first run; both multiples of CELL << (LEVELS - 1). */
+size_t network_values(const Network *network, int32_t height, int32_t width)
 {
     Planes planes;
     return lay_out(network, height, width, NULL, &planes);
@@ -303,7 +365,7 @@ size_t network_floats(const Network *network, int32_t height, int32_t width)
 
 /* The fused lightness, 0..1, is there on return. Called once by each member of the team, with its number; padded: the size of the
  * planes. A member that comes when all is done touches nothing but `team` and `network`. */
-void network_run(const Network *network, const Picture *picture, int32_t padded_height, int32_t padded_width, float *memory, Team *team,
+void network_run(const Network *network, const Picture *picture, int32_t padded_height, int32_t padded_width, Value *memory, Team *team,
                  int32_t own)
 {
     Member member = {.team = team, .own = own};
@@ -329,7 +391,7 @@ typedef struct {
     const Network *network;
     const Picture *picture;
     int32_t padded_height, padded_width;
-    float *memory;
+    Value *memory;
     Team *team;
 } Run;
 

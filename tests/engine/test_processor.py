@@ -14,7 +14,7 @@ from livemef.engine.processor import FLAVOURS, VARIABLE, built, check_sources, l
 
 @pytest.fixture
 def libraries(tmp_path: Path) -> Path:
-    for name in ("_loops", "_loops_avx2", "_loops_avx512"):
+    for name in ("_loops", "_loops_avx2", "_loops_avx512", "_loops_bf16"):
         (tmp_path / f"{name}{processor.EXTENSION_SUFFIXES[0]}").touch()
     return tmp_path
 
@@ -26,7 +26,10 @@ def of(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("has", "wanted", "found"),
     [
+        (3, None, "_loops_bf16"),
+        (3, "avx512", "_loops_avx512"),
         (2, None, "_loops_avx512"),
+        (2, "bf16", "_loops_avx512"),
         (2, "avx2", "_loops_avx2"),
         (2, "any", "_loops"),
         (1, None, "_loops_avx2"),
@@ -54,7 +57,7 @@ def test_a_lesser_one_serves_where_the_best_was_not_built(libraries: Path, monke
 
 def test_another_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "sse9")
-    with pytest.raises(EngineError, match="any, avx2, avx512"):
+    with pytest.raises(EngineError, match="any, avx2, avx512, bf16"):
         level()
 
 
