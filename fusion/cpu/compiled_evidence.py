@@ -26,6 +26,7 @@ from livemef.fusion.motion.intensity_mapping import (
     Curve,
     ExposureMap,
 )
+from livemef.fusion.motion.regions import Means, Regions
 from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
 
 _NO_NOISE = np.full(LEVELS, FIRST, np.float32)
@@ -70,8 +71,10 @@ def declare_evidence(loops: CDLL) -> None:
     loops.tints.restype = c_int
     loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
-    loops.region_means.argtypes = [*arrays, c_int32, *shape, c_int32, c_float, c_void_p]
-    loops.region_means.restype = c_int
+    loops.find_regions.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_float, *arrays]
+    loops.find_regions.restype = c_int
+    loops.of_regions.argtypes = [*arrays, c_int32, c_void_p]
+    loops.of_regions.restype = None
     loops.median_differences.argtypes = [c_void_p, *arrays, *shape, c_int32, c_int32, c_int32, c_void_p]
     loops.median_differences.restype = c_int
     loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
@@ -153,12 +156,20 @@ class CompiledEvidence:
         check(self._grids.wider_mask(self._pool, *data))
         return result
 
-    def region_means(self, mask: Mask, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def find_regions(self, mask: Mask, planes: Sequence[Mask]) -> Regions:
         """See GridLoops."""
-        mask, planes = (np.ascontiguousarray(values, np.float32) for values in (mask, planes))
-        result = np.empty_like(planes)
-        data = address(mask), address(planes), len(planes), *mask.shape, regions.APART, regions.BELONGS, address(result)
-        check(self._grids.region_means(*data))
+        mask, *planes = (np.ascontiguousarray(plane, np.float32) for plane in (mask, *planes))
+        numbers, means = np.empty(mask.shape, np.int32), np.empty((mask.size + 1, len(planes)), np.float32)
+        data = address(mask), addresses(planes), len(planes), *mask.shape, regions.APART, regions.BELONGS
+        last = self._grids.find_regions(*data, address(numbers), address(means))
+        check(last < 0)
+        return Regions(numbers, means[: last + 1].T)
+
+    def of_regions(self, found: Regions, values: Means) -> Mask:
+        """See GridLoops."""
+        numbers, values = np.ascontiguousarray(found.numbers), np.ascontiguousarray(values, np.float32)
+        result = np.empty(numbers.shape, np.float32)
+        self._grids.of_regions(address(numbers), address(values), result.size, address(result))
         return result
 
     def tints(self, reference: Grid, there: Grid, mask: Mask, curves: Curve, clear: float) -> Grid | None:

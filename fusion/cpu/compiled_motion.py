@@ -91,8 +91,10 @@ def _library() -> ctypes.CDLL:
     loops.changes.restype = None
     loops.count_levels.argtypes = [c_void_p, c_void_p, *shape, c_void_p, c_float, c_void_p]
     loops.count_levels.restype = c_int
-    loops.median_levels.argtypes = [c_void_p, c_void_p, c_void_p, *shape, c_void_p]
+    loops.median_levels.argtypes = [c_void_p, c_void_p, c_void_p, *shape, c_void_p, c_void_p]
     loops.median_levels.restype = None
+    loops.green_differences.argtypes = [c_void_p, c_void_p, c_void_p, c_void_p, *shape, c_void_p, c_void_p]
+    loops.green_differences.restype = None
     loops.moved_cells.argtypes = [c_void_p, POINTER(_Moved), c_int32, c_void_p]
     loops.moved_cells.restype = c_int
     loops.comparable_luma.argtypes = [c_void_p, c_void_p, c_void_p, c_int32, c_float, c_int32, c_void_p]
@@ -148,12 +150,19 @@ class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
         check(self._grids.count_levels(self._pool, *data, *where, address(counts)))
         return counts
 
-    def median_level(self, values: Grid, curves: Curve) -> Mask:
+    def median_level(self, values: Grid, curves: Curve, mask: Mask | None = None) -> Mask:
         """See GridLoops."""
         values, table = np.ascontiguousarray(values, np.float32), np.ascontiguousarray(curves, np.float32)
-        result = np.empty(values.shape[:2], np.float32)
-        data = address(values), address(table)
-        self._grids.median_levels(self._pool, *data, intensity_mapping.KNOTS, result.size, address(result))
+        mask, result = None if mask is None else _floats(mask), np.empty(values.shape[:2], np.float32)
+        where = result.size, None if mask is None else address(mask), address(result)
+        self._grids.median_levels(self._pool, address(values), address(table), intensity_mapping.KNOTS, *where)
+        return result
+
+    def green_difference(self, under: Grid, over: Grid, brighter: Curve, mask: Mask) -> Mask:
+        """See GridLoops."""
+        planes, result = [_floats(plane) for plane in (under, over, brighter, mask)], np.empty(mask.shape, np.float32)
+        *data, where = map(address, planes)
+        self._grids.green_differences(self._pool, *data, intensity_mapping.KNOTS, result.size, where, address(result))
         return result
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -197,6 +206,10 @@ class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
         data = byref(SEARCH), *(address(plane) for plane in planes), *other.shape, found
         check(self._grids.find_move(self._pool, *data))
         return Move(*found)
+
+
+def _floats(plane: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(plane, np.float32)
 
 
 def _offsets(move: Move, height: int, width: int) -> tuple[Array[c_double], Array[c_double]]:

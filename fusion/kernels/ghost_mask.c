@@ -310,32 +310,81 @@ VECTORISED static void medians_of(const float *restrict blue, const float *restr
 }
 
 typedef struct {
-    const float *grid, *table;
+    const float *grid, *table, *mask;
     int32_t knots;
     float *out;
 } Medians;
+
+/* Whether a mask leaves out all of `count` cells: then these are 0. */
+static int left_out(const float *mask, int32_t count, float *out)
+{
+    if (!mask || any_positive(mask, count))
+        return 0;
+    memset(out, 0, (size_t)count * sizeof *out);
+    return 1;
+}
+
+static void leave_out(const float *mask, int32_t count, float *out)
+{
+    for (int32_t i = 0; mask && i < count; i++)
+        out[i] = mask[i] > 0 ? out[i] : 0;
+}
 
 static void medians_of_cells(void *job, int32_t start, int32_t end)
 {
     const Medians *medians = job;
     const float *grid = medians->grid, *blue = medians->table, *green = blue + medians->knots + 1, *red = green + medians->knots + 1;
     int32_t knots = medians->knots, places[3 * BLOCK_CELLS];
-    float values[3][BLOCK_CELLS], *out = medians->out;
+    float values[3][BLOCK_CELLS];
     for (int32_t first = start; first < end; first += BLOCK_CELLS) {
         int32_t count = end - first < BLOCK_CELLS ? end - first : BLOCK_CELLS;
+        const float *mask = medians->mask ? medians->mask + first : NULL;
+        float *out = medians->out + first;
+        if (left_out(mask, count, out))
+            continue;
         places_of_row(grid + 3 * (size_t)first, (float)knots, 3 * count, places);
         for (int32_t i = 0; i < count; i++) {
             values[0][i] = blue[places[3 * i]];
             values[1][i] = green[places[3 * i + 1]];
             values[2][i] = red[places[3 * i + 2]];
         }
-        medians_of(values[0], values[1], values[2], count, out + first);
+        medians_of(values[0], values[1], values[2], count, out);
+        leave_out(mask, count, out);
     }
 }
 
-/* The median over a cell's channels of what a table for each (3 x knots + 1) holds at its values. */
-void median_levels(Pool *pool, const float *grid, const float *table, int32_t knots, int32_t cells, float *out)
+/* The median over a cell's channels of what a table for each (3 x knots + 1) holds at its values; 0 where the mask, unless NULL, is. */
+void median_levels(Pool *pool, const float *grid, const float *table, int32_t knots, int32_t cells, const float *mask, float *out)
 {
-    Medians job = {grid, table, knots, out};
+    Medians job = {grid, table, mask, knots, out};
     pool_run(pool, medians_of_cells, &job, cells, LEAST_CELLS);
+}
+
+typedef struct {
+    const float *under, *over, *curve, *mask;
+    int32_t knots;
+    float *out;
+} Greens;
+
+static void differences_of_cells(void *job, int32_t start, int32_t end)
+{
+    const Greens *greens = job;
+    for (int32_t first = start; first < end; first += BLOCK_CELLS) {
+        int32_t count = end - first < BLOCK_CELLS ? end - first : BLOCK_CELLS;
+        if (left_out(greens->mask + first, count, greens->out + first))
+            continue;
+        for (int32_t i = first; i < first + count; i++) {
+            int32_t place = (int32_t)(greens->under[3 * (size_t)i + 1] * (float)greens->knots + 0.5f);
+            greens->out[i] = fabsf(greens->over[3 * (size_t)i + 1] - greens->curve[place]);
+        }
+        leave_out(greens->mask + first, count, greens->out + first);
+    }
+}
+
+/* `green_difference` of fusion/motion/intensity_mapping.py; curve: knots + 1. */
+void green_differences(Pool *pool, const float *under, const float *over, const float *curve, int32_t knots, int32_t cells,
+                       const float *mask, float *out)
+{
+    Greens job = {under, over, curve, mask, knots, out};
+    pool_run(pool, differences_of_cells, &job, cells, LEAST_CELLS);
 }

@@ -59,6 +59,12 @@ static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius,
     }
 }
 
+VECTORISED static void to_be_in(const float *restrict in, float least, size_t count, uint8_t *restrict out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = in[i] >= least;
+}
+
 #define LEAST_ROWS 40 /* that are worth another thread, which also does rows around them */
 
 /* Masks of height x width cells, and the one that is made of them. */
@@ -179,6 +185,11 @@ int soft_mask(Pool *pool, const Softening *rule, const float *disagreement, cons
 
 /* ---- regions ---- */
 
+/* Cells first..end of a row, and the number of the region that they are part of. */
+typedef struct {
+    int32_t y, first, end, region;
+} Run;
+
 /* Regions are joined where they meet: each number leads to a smaller one of the same region, the smallest to itself. */
 static int32_t first_of(int32_t *same, int32_t region)
 {
@@ -193,70 +204,88 @@ static int32_t joined(int32_t *same, int32_t one, int32_t other)
     return one < other ? (same[other] = one) : (same[one] = other);
 }
 
-/* A region's number for each cell that is not 0, from 1 on, else 0; cells touch at corners as well. Returns the last number. */
-static int32_t number_regions(const uint8_t *cells, int32_t height, int32_t width, int32_t *same, int32_t *regions)
+/* The runs of cells that are 1, not 0, row by row, and which regions are the `same`, of which the first is the last number; cells touch
+ * at corners as well. Returns how many runs. */
+static int32_t find_runs(const uint8_t *cells, int32_t height, int32_t width, Run *runs, int32_t *same)
 {
-    int32_t last = 0;
-    same[0] = 0;
-    for (int32_t y = 0; y < height; y++)
-        for (int32_t x = 0; x < width; x++) {
-            size_t at = (size_t)y * width + x;
-            if (!cells[at]) {
-                regions[at] = 0;
-                continue;
+    int32_t count = 0, above = 0, row = 0, *regions = same; /* runs from `above` on are of the row above, from `row` on of this one */
+    *regions = 0;
+    for (int32_t y = 0; y < height; y++, above = row, row = count) {
+        const uint8_t *in = cells + (size_t)y * width, *end = in + width, *first = in;
+        while (first < end && (first = memchr(first, 1, (size_t)(end - first)))) {
+            const uint8_t *last = memchr(first, 0, (size_t)(end - first));
+            Run run = {y, (int32_t)(first - in), (int32_t)((last ? last : end) - in), 0};
+            for (; above < row && runs[above].end < run.first; above++)
+                ;
+            for (int32_t r = above; r < row && runs[r].first <= run.end; r++)
+                run.region = run.region ? joined(same, run.region, runs[r].region) : runs[r].region;
+            if (!run.region) {
+                run.region = ++*regions;
+                same[run.region] = run.region;
             }
-            const int32_t *above = y > 0 ? regions + at - width : NULL;
-            int32_t region = x > 0 ? regions[at - 1] : 0;
-            for (int32_t side = x > 0 ? -1 : 0; above && side <= 1 && x + side < width; side++)
-                if (above[side] && above[side] != region)
-                    region = region ? joined(same, region, above[side]) : above[side];
-            if (!region) {
-                region = ++last;
-                same[region] = region;
-            }
-            regions[at] = region;
+            runs[count++] = run;
+            first = in + run.end;
         }
-    return last;
+    }
+    return count;
 }
 
-/* For each connected region of a mask, `apart` cells wider than where that is `belongs` or more, the mean of each of the planes, one
- * after the other, weighted by the mask; 0 elsewhere. 0, or 1 if out of memory. */
-int region_means(const float *mask, const float *planes, int32_t n, int32_t height, int32_t width, int32_t apart, float belongs,
-                 float *out)
+/* The means of the planes over each region, weighted by the mask: regions x planes, region 0 left out. 0, or 1 if out of memory. */
+static int means_of_runs(const Run *runs, int32_t count, int32_t regions, const float *mask, const float *const *planes, int32_t n,
+                         int32_t width, float *means)
 {
-    size_t count = (size_t)height * width, numbers = count + 1;
-    double *memory = calloc((n + 1) * numbers * sizeof *memory + 2 * numbers * sizeof(int32_t) + 2 * count, 1);
-    if (!memory)
+    double *sums = calloc((size_t)(regions + 1) * (size_t)(n + 1), sizeof *sums);
+    if (!sums)
         return 1;
-    double *weights = memory, *sums = weights + numbers;
-    int32_t *same = (int32_t *)(sums + n * numbers), *regions = same + numbers;
-    uint8_t *cells = (uint8_t *)(regions + numbers), *room = cells + count;
-    for (size_t i = 0; i < count; i++)
-        cells[i] = mask[i] >= belongs;
-    widen(cells, height, width, apart, room);
-    int32_t last = number_regions(cells, height, width, same, regions);
-    for (size_t i = 0; i < count; i++)
-        if (regions[i]) {
-            weights[regions[i]] += (double)mask[i];
-            for (int32_t plane = 0; plane < n; plane++)
-                sums[regions[i] + plane * numbers] += (double)(mask[i] * planes[i + plane * count]);
-        }
-    for (int32_t region = last; region > 0; region--) { /* a smaller number comes later: it takes over what led to it */
-        int32_t to = same[region];
-        if (to == region)
-            continue;
-        weights[to] += weights[region];
+    for (const Run *run = runs; run < runs + count; run++) {
+        double *weight = sums + (size_t)run->region * (size_t)(n + 1), *sum = weight + 1;
+        size_t row = (size_t)run->y * width, first = row + run->first, end = row + run->end;
+        for (size_t i = first; i < end; i++)
+            *weight += (double)mask[i];
         for (int32_t plane = 0; plane < n; plane++)
-            sums[to + plane * numbers] += sums[region + plane * numbers];
+            for (size_t i = first; i < end; i++)
+                sum[plane] += (double)(mask[i] * planes[plane][i]);
     }
-    for (int32_t plane = 0; plane < n; plane++, sums += numbers) {
-        for (int32_t region = 1; region <= last; region++) {
-            double weight = weights[region] > (double)belongs ? weights[region] : (double)belongs;
-            sums[region] = same[region] == region ? sums[region] / weight : sums[same[region]];
+    for (int32_t region = 1; region <= regions; region++)
+        for (int32_t plane = 0; plane < n; plane++) {
+            const double *of = sums + (size_t)region * (size_t)(n + 1);
+            means[(size_t)region * n + plane] = (float)(of[1 + plane] / of[0]);
         }
-        for (size_t i = 0; i < count; i++)
-            *out++ = regions[i] ? (float)sums[regions[i]] : 0;
-    }
-    free(memory);
+    free(sums);
     return 0;
+}
+
+/* The connected regions of a mask, `apart` cells wider than where that is `belongs` or more, see fusion/motion/regions.py: `numbers`,
+ * 0 outside, and `means`, a region after the other. Returns how many there are, or -1 if out of memory. */
+int find_regions(const float *mask, const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t apart, float belongs,
+                 int32_t *numbers, float *means)
+{
+    size_t count = (size_t)height * width, most = (size_t)height * (size_t)((width + 1) / 2);
+    Run *runs = malloc(most * sizeof *runs + (most + 1) * sizeof(int32_t) + 2 * count);
+    if (!runs)
+        return -1;
+    int32_t *same = (int32_t *)(runs + most), last = 0;
+    uint8_t *cells = (uint8_t *)(same + most + 1), *room = cells + count;
+    to_be_in(mask, belongs, count, cells);
+    widen(cells, height, width, apart, room);
+    int32_t found = find_runs(cells, height, width, runs, same);
+    for (int32_t region = 1, raw = same[0]; region <= raw; region++) /* a smaller number has its new one already */
+        same[region] = same[region] == region ? ++last : same[same[region]];
+    memset(numbers, 0, count * sizeof *numbers);
+    for (Run *run = runs; run < runs + found; run++) {
+        run->region = same[run->region];
+        for (int32_t x = run->first; x < run->end; x++)
+            numbers[(size_t)run->y * width + x] = run->region;
+    }
+    memset(means, 0, (size_t)n * sizeof *means);
+    int failed = means_of_runs(runs, found, last, mask, planes, n, width, means);
+    free(runs);
+    return failed ? -1 : last;
+}
+
+/* The value of each cell's region. */
+void of_regions(const int32_t *numbers, const float *values, int32_t count, float *out)
+{
+    for (int32_t i = 0; i < count; i++)
+        out[i] = values[numbers[i]];
 }

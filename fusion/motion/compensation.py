@@ -190,8 +190,8 @@ def _of_stream(
             pair = replace(pair, maps=memory.moving_maps(dark, bright, found.levels, mask.size, loops))
             if not pair.over_is_reference:
                 made = chain.deviations.get(towards(reference, other))
-                deviations = information.deviation(pair.reference.grid, allowed, loops, made, pair.maps)
-                differences = information.difference(*pair.dark_first(there), pair.maps)
+                deviations = information.deviation(pair.reference.grid, mask, allowed, loops, made, pair.maps)
+                differences = loops.green_difference(*pair.dark_first(there), pair.maps[1].brighter, mask)
                 mask = mask * memory.replaced(other, mask, deviations, differences, loops)
                 clear = dim_colour.clear_from(allowed)
                 if not chain.is_end(other):

@@ -16,6 +16,7 @@ from livemef.fusion.motion import intensity_mapping
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ExposureMap
 from livemef.fusion.motion.loops import GridLoops
+from livemef.fusion.motion.regions import Means
 
 LEAST_BOUND, BOUND_PART, MOST_BOUND = 0.005, 0.125, 0.03
 """A region is replaced up to a mean deviation (encoded) of LEAST_BOUND + BOUND_PART of the mean difference between the
@@ -31,9 +32,14 @@ KNOWN_FROM = 1 / 16
 
 
 def deviation(
-    reference: Grid, of_still: Allowed, loops: GridLoops, made: Mask | None = None, maps: Sequence[ExposureMap] = ()
+    reference: Grid,
+    mask: Mask,
+    of_still: Allowed,
+    loops: GridLoops,
+    made: Mask | None = None,
+    maps: Sequence[ExposureMap] = (),
 ) -> Mask:
-    """The deviation (encoded) of what a darker reference says of a brighter exposure, a cell.
+    """The deviation (encoded) of what a darker reference says of a brighter exposure, for each cell of the mask.
 
     By the spread of what it said where nothing moves: near black a code of the reference is many of the other's. From
     KNOWN_FROM on the least spread from there to the value, for levels at which nearly all moves. made: the deviation of
@@ -42,11 +48,11 @@ def deviation(
     spread = np.sqrt(of_still.noise)
     known = round(KNOWN_FROM * intensity_mapping.KNOTS)
     spread[:, known:] = np.minimum.accumulate(spread[:, known:], axis=1)
-    found = loops.median_level(reference, spread)
+    found = loops.median_level(reference, spread, mask)
     if made is None:
         return found
     slopes = np.stack([intensity_mapping.smooth(one.slope) for one in maps])
-    return np.asarray(np.maximum(found, made * loops.median_level(reference, slopes)))
+    return np.asarray(np.maximum(found, made * loops.median_level(reference, slopes, mask)))
 
 
 def replaced(mask: Mask, deviations: Mask, differences: Mask, before: Mask | None, loops: GridLoops) -> Mask:
@@ -55,14 +61,14 @@ def replaced(mask: Mask, deviations: Mask, differences: Mask, before: Mask | Non
     deviations: see `deviation`; differences: between what the exposures show and should show, encoded; before: the
     result for the bracket before with the same newest exposure.
     """
-    before = np.full_like(mask, 0.5) if before is None else before
-    deviation_of, difference_of, was = loops.region_means(mask, np.stack([deviations, differences, before]))
-    bound = np.minimum(difference_of * np.float32(BOUND_PART) + np.float32(LEAST_BOUND), np.float32(MOST_BOUND))
-    bound *= was * np.float32(2 * HELD) + np.float32(1 - HELD)
-    share = np.clip((bound - deviation_of) * np.float32(1 / RAMP) + np.float32(0.5), 0, 1)
-    return np.asarray(np.where(deviation_of > 0, share, 0.5), np.float32)
+    found = loops.find_regions(mask, [deviations, differences] if before is None else [deviations, differences, before])
+    shares = _share(*found.means)
+    shares[0] = 0.5
+    return loops.of_regions(found, shares)
 
 
-def difference(under: Grid, over: Grid, maps: Sequence[ExposureMap]) -> Mask:
-    """What a brighter exposure shows (encoded, green) less what it should by the darker one, a cell, without sign."""
-    return np.asarray(np.abs(over[..., 1] - intensity_mapping.nearest(maps[1].brighter, under[..., 1])))
+def _share(deviations: Means, differences: Means, before: Means | float = 0.5) -> Means:
+    """How far regions of these means are to be replaced."""
+    bound = np.minimum(differences * np.float32(BOUND_PART) + np.float32(LEAST_BOUND), np.float32(MOST_BOUND))
+    bound *= before * np.float32(2 * HELD) + np.float32(1 - HELD)
+    return np.asarray(np.clip((bound - deviations) * np.float32(1 / RAMP) + np.float32(0.5), 0, 1), np.float32)

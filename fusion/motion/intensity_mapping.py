@@ -74,9 +74,24 @@ def at_channels(curves: Curve, values: NDArray[np.floating[Any]]) -> NDArray[np.
     return np.stack([nearest(curves[c], values[..., c]) for c in range(3)], axis=-1)
 
 
-def median_level(values: NDArray[np.float32], curves: Curve) -> NDArray[np.float32]:
-    """The median over the channels of a curve each (3 x KNOTS + 1) at encoded values (h x w x 3): h x w."""
-    return np.asarray(np.median(at_channels(curves, values), axis=2), np.float32)
+def median_level(
+    values: NDArray[np.float32], curves: Curve, mask: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """The median over the channels of a curve each (3 x KNOTS + 1) at encoded values (h x w x 3): h x w; 0 where the
+    mask (h x w) is 0.
+    """
+    found = np.asarray(np.median(at_channels(curves, values), axis=2), np.float32)
+    return found if mask is None else np.where(mask > 0, found, np.float32(0))
+
+
+def green_difference(
+    under: NDArray[np.float32], over: NDArray[np.float32], brighter: Curve, mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What a brighter exposure shows (encoded, green) less what it should by the darker one, without sign: h x w; 0
+    where the mask is 0. brighter: the map between them (KNOTS + 1).
+    """
+    found = np.abs(over[..., 1] - nearest(brighter, under[..., 1]))
+    return np.where(mask > 0, found, np.float32(0))
 
 
 def code_tables(curves: Curve, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve, ExposureMap
+from livemef.fusion.motion.regions import Means, Regions
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.views import Changed, Difference, Former, Observed, View
 
@@ -44,8 +45,12 @@ class GridLoops(Protocol):
         """See intensity_mapping.histograms."""
         ...
 
-    def median_level(self, values: Grid, curves: Curve) -> Mask:
+    def median_level(self, values: Grid, curves: Curve, mask: Mask | None = None) -> Mask:
         """See intensity_mapping.median_level."""
+        ...
+
+    def green_difference(self, under: Grid, over: Grid, brighter: Curve, mask: Mask) -> Mask:
+        """See intensity_mapping.green_difference."""
         ...
 
     def moved(self, picture: Grid, move: Move) -> Grid:
@@ -72,8 +77,12 @@ class GridLoops(Protocol):
         """See saturation_fill.behind_clipping."""
         ...
 
-    def region_means(self, mask: Mask, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See regions.region_means."""
+    def find_regions(self, mask: Mask, planes: Sequence[Mask]) -> Regions:
+        """See regions.find_regions."""
+        ...
+
+    def of_regions(self, found: Regions, values: Means) -> Mask:
+        """See regions.of_regions."""
         ...
 
     def mean_cells(self, plane: Mask, height: int, width: int) -> Mask:
@@ -252,13 +261,15 @@ class DefinedLoops(ComposedLoops):
     changes = staticmethod(ghost_mask.changes)
     histograms = staticmethod(intensity_mapping.histograms)
     median_level = staticmethod(intensity_mapping.median_level)
+    green_difference = staticmethod(intensity_mapping.green_difference)
     moved = staticmethod(registration.moved)
     remade = staticmethod(exposure_synthesis.small_picture)
     soft_mask = staticmethod(ghost_mask.soft_mask)
     wider_mask = staticmethod(ghost_mask.wider_mask)
     tints = staticmethod(dim_colour.tints)
     behind_clipping = staticmethod(saturation_fill.behind_clipping)
-    region_means = staticmethod(regions.region_means)
+    find_regions = staticmethod(regions.find_regions)
+    of_regions = staticmethod(regions.of_regions)
     mean_cells = staticmethod(downscale.mean_cells)
     measured_noise = staticmethod(temporal_noise.measured_noise)
     least_variance = staticmethod(temporal_noise.least_variance)

@@ -6,7 +6,7 @@ import pytest
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.compiled_evidence import code_tables
 from livemef.fusion.kernels.shared_library import compiled
-from livemef.fusion.motion import ghost_mask, intensity_mapping, temporal_noise
+from livemef.fusion.motion import ghost_mask, intensity_mapping, regions, temporal_noise
 from livemef.fusion.motion.intensity_mapping import KNOTS, ExposureMap
 from livemef.fusion.motion.loops import DefinedLoops
 
@@ -133,9 +133,21 @@ def test_what_lies_behind_clipping(shape, cells, part, clips_at):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (40, 3), (67, 91), (180, 320)])
 @pytest.mark.parametrize("part", [0.0, 0.002, 0.01, 0.02, 0.2])
-def test_means_of_regions(shape, part):
+@pytest.mark.parametrize("planes", [1, 3])
+def test_means_of_regions(shape, part, planes):
     mask = (RNG.random(shape) * (RNG.random(shape) < part)).astype(np.float32)
-    np.testing.assert_allclose(*both("region_means", mask, RNG.random((2, *shape)).astype(np.float32)), atol=1e-6)
+    found, wanted = both("find_regions", mask, list(RNG.random((planes, *shape)).astype(np.float32)))
+    assert found.means.shape == wanted.means.shape
+    for one, other in zip(found.means, wanted.means, strict=True):
+        np.testing.assert_array_equal(CompiledLoops().of_regions(found, one), regions.of_regions(wanted, other))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 1.0])
+def test_what_a_mask_leaves_out_is_0(part):
+    (under, over), curves = grids((67, 91)), RNG.random((3, intensity_mapping.KNOTS + 1))
+    mask = (RNG.random((67, 91)) * (RNG.random((67, 91)) < part)).astype(np.float32)
+    np.testing.assert_array_equal(*both("median_level", under, curves, mask))
+    np.testing.assert_array_equal(*both("green_difference", under, over, curves[1], mask))
 
 
 @pytest.mark.parametrize("least", [0.0, 0.5, 2.0])

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from livemef.fusion.motion import ghost_mask, intensity_mapping
-from livemef.fusion.motion.information import BOUND_PART, LEAST_BOUND, MOST_BOUND, deviation, difference, replaced
+from livemef.fusion.motion.information import BOUND_PART, LEAST_BOUND, MOST_BOUND, deviation, replaced
 from livemef.fusion.motion.intensity_mapping import KNOTS
 from livemef.fusion.motion.loops import DefinedLoops
 
 LOOPS = DefinedLoops()
+MASK = np.ones((30, 40), np.float32)
 
 
 def allowed(noise):
@@ -20,7 +21,7 @@ def test_the_deviation_is_that_of_where_nothing_moves():
     reference[:, 20:] = 0.01
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, : KNOTS // 10] = 0.1**2
-    found = deviation(reference, allowed(noise), LOOPS)
+    found = deviation(reference, MASK, allowed(noise), LOOPS)
     assert found[0, 0] == pytest.approx(0.01)
     assert found[0, 39] == pytest.approx(0.1)
 
@@ -30,9 +31,9 @@ def test_what_is_known_of_darker_things_is_known_of_lighter_ones():
     reference = np.full((30, 40, 3), 0.4, np.float32)
     noise = np.full((3, KNOTS + 1), 0.01**2)
     noise[:, KNOTS // 4 :] = 0.1**2
-    assert deviation(reference, allowed(noise), LOOPS).max() == pytest.approx(0.01)  # as well as at .2
+    assert deviation(reference, MASK, allowed(noise), LOOPS).max() == pytest.approx(0.01)  # as well as at .2
     noise[:, : KNOTS // 4] = 0.1**2
-    assert deviation(reference, allowed(noise), LOOPS).min() == pytest.approx(0.1)
+    assert deviation(reference, MASK, allowed(noise), LOOPS).min() == pytest.approx(0.1)
 
 
 def test_what_was_made_from_noise_says_as_little_of_the_next_exposure():
@@ -41,7 +42,7 @@ def test_what_was_made_from_noise_says_as_little_of_the_next_exposure():
     of_still = allowed(np.full((3, KNOTS + 1), 0.01**2))
     made = np.zeros((30, 40), np.float32)
     made[:, 20:] = 0.04
-    found = deviation(reference, of_still, LOOPS, made, maps)
+    found = deviation(reference, MASK, of_still, LOOPS, made, maps)
     assert found[0, 0] == pytest.approx(0.01)
     assert found[0, 39] > 2 * 0.04
 
@@ -100,7 +101,7 @@ def test_noise_is_judged_by_what_would_show_twice():
 
 def test_the_difference_is_from_what_the_darker_exposure_says():
     under = np.random.default_rng(1).uniform(0, 0.3, (30, 40, 3)).astype(np.float32)
-    maps = (intensity_mapping.of_light_ratio(4.0),) * 3
-    over = intensity_mapping.nearest(maps[1].brighter, under)
-    assert difference(under, over, maps).max() < 1e-6
-    assert difference(under, over + np.float32(0.2), maps).min() == pytest.approx(0.2, abs=1e-6)
+    brighter = intensity_mapping.of_light_ratio(4.0).brighter
+    over = intensity_mapping.nearest(brighter, under)
+    assert LOOPS.green_difference(under, over, brighter, MASK).max() < 1e-6
+    assert LOOPS.green_difference(under, over + np.float32(0.2), brighter, MASK).min() == pytest.approx(0.2, abs=1e-6)
