@@ -59,6 +59,7 @@ class HttpDoor:
         self._headers = {"Content-Type": "application/json", "Livemef-Client": "python"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
+        self._opener = urllib.request.build_opener()  # urlopen's keeps the certificates of its first call
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> tuple[int, Any]:
         """See Door."""
@@ -81,7 +82,7 @@ class HttpDoor:
     ) -> tuple[int, bytes]:
         try:
             request = urllib.request.Request(self._address + path, data, self._headers, method=method)
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            with self._opener.open(request, timeout=timeout_s) as answer:
                 return answer.status, answer.read(largest)
         except urllib.error.HTTPError as error:
             return error.code, error.read(largest)
