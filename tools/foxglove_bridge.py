@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from livemef.fusion.stream.wire import FUSED, Message, header_json, picture_topi
 from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.foxglove_parameters import SettingsListener
+from livemef.tools.preview.access import is_loopback
 from livemef.tools.streams import interrupt_on_signals
 from livemef.tools.watch import endpoint_of_run
 
@@ -57,7 +57,7 @@ def foxglove_command(
     import foxglove
 
     interrupt_on_signals()
-    if not insecure and not _is_loopback(host):
+    if not insecure and not is_loopback(host):
         raise UserError(f"--host {host}: whoever reaches it could watch, for Foxglove knows no password; or --insecure")
     if at is not None and not control:
         raise UserError("--at names the run that --control lets clients change; say both")
@@ -78,13 +78,6 @@ def foxglove_command(
         finally:
             print(f"{counted(bridge.count, 'picture')}, {pictures.missed.gaps} missed", flush=True)
     return DONE
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _first(pictures: Subscription, limit: int | None) -> Iterable[Message]:

@@ -21,7 +21,7 @@ from livemef.capture.bracketing.plan import describe
 from livemef.capture.cameras.base import CameraInfo, ask_for_mosaics
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.frame import Exposure
-from livemef.capture.session import open_session
+from livemef.capture.session import open_session, plan_text
 from livemef.fusion.open_fuser import open_fuser
 from livemef.fusion.settings import FusionSettings
 from livemef.tools.config.schema import Config
@@ -160,10 +160,9 @@ def _settled(settings: Project) -> tuple[CameraInfo, tuple[Exposure, ...], bool]
 
 def _configured(settings: Project, info: CameraInfo, plan: tuple[Exposure, ...], outputs: dict[str, Any]) -> Config:
     """The pipeline's configuration: this machine's, with the project's camera and fixed exposures."""
-    fixed = ",".join(f"{exposure.exposure_us:.9g}us@{exposure.gain:.6g}" for exposure in plan)
     capture = {
         "capture.camera": settings.capture.camera,
-        "capture.exposures": fixed if info.can_request else "auto",
+        "capture.exposures": plan_text(plan) if info.can_request else "auto",
         "capture.profile": settings.capture.profile or None,
     }
     return load_config(None, capture | outputs).config
