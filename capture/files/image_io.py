@@ -58,7 +58,6 @@ READABLE_SUFFIXES = PICTURE_SUFFIXES | {".heic", ".heif", ".hif", ".avif"}
 MAX_PIXELS = 200_000_000
 """Width times height that is decoded unless the caller asks for more: 1.2 GB as 16-bit BGR."""
 _KNOWN = "PNG, TIFF, JPEG or WebP"
-_READ_BY_HEADER = {"png": "PNG", "webp": "WebP"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def open_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         raise CaptureError(f"picture {path}: {error}") from None
 
 
-def read_light(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
+def read_light(path: str | Path) -> NDArray[np.float32]:
     """Linear light of a picture: BGR with sRGB's primaries, height x width x 3, upright.
 
     By its own colour profile where that is one of primaries and curves, without the detour over sRGB codes, which would
@@ -120,7 +119,7 @@ def read_light(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.flo
     path = Path(path)
     data = _read_bytes(path)
     try:
-        decoded = _decode(data, path.suffix.lower(), max_pixels)
+        decoded = _decode(data, path.suffix.lower(), MAX_PIXELS)
         space = _own_space(decoded)
         pixels = _as_srgb(decoded).pixels if space is None else decoded.pixels
     except CaptureError as error:
@@ -323,9 +322,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def to_8_bit(pixels: Pixels) -> Pixels:
     """A 16-bit picture (0..65535) rounded to the nearest 8-bit code (0..255); an 8-bit picture unchanged."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=1 / 257)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from livemef.capture.files.image_io import to_8_bit
 from livemef.capture.frame import Pixels
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.wire import FUSED, MOTION, decode
@@ -30,11 +31,6 @@ machine is busy.
 """
 KEY_FRAME_INTERVAL_S = 1.0
 """Between two key frames that browsers have asked for: each costs all browsers its bytes."""
-
-
-def to_8_bit(pixels: Pixels) -> Pixels:
-    """uint8 from uint8 or uint16, rounded."""
-    return pixels if pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255 / 65535)
 
 
 def scaled_to(pixels: Pixels, width: int) -> Pixels:

@@ -17,7 +17,7 @@ import numpy as np
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.child import Lifeline, run_child
 from livemef.capture.errors import CaptureError
-from livemef.capture.files.image_io import write_picture
+from livemef.capture.files.image_io import to_8_bit, write_picture
 from livemef.capture.files.recording import RecordingWriter
 from livemef.capture.frame import CapturedBracket, Pixels, Verdict
 from livemef.engine.errors import EngineError
@@ -133,11 +133,6 @@ def _fused(job: StillJob, taken: list[CapturedBracket]) -> list[str]:
 def to_16_bit(pixels: Pixels) -> Pixels:
     """uint16 of full range, so that fusion's result is not rounded to 8 bits."""
     return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * 257
-
-
-def to_8_bit(pixels: Pixels) -> Pixels:
-    """uint8, rounded."""
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels / np.float32(257)).astype(np.uint8)
 
 
 def _stored(job: StillJob, taken: list[CapturedBracket]) -> list[str]:

@@ -48,7 +48,7 @@ def test_jpeg_from_16_bits_is_the_jpeg_of_the_rounded_picture(tmp_path: Path) ->
 
 
 def test_rounding_to_8_bits_is_to_the_nearest_for_every_code() -> None:
-    codes = np.arange(65536, dtype=np.uint16)
+    codes = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     assert np.array_equal(to_8_bit(codes), np.floor(codes / 257.0 + 0.5).astype(np.uint8))
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from livemef.capture.files.image_io import to_8_bit
 from livemef.capture.frame import Frame, FrameRecord, Verdict
 from livemef.fusion.stream.header import Source
 from livemef.tools.run.bracket_stream import KEPT, Assembler
-from livemef.tools.run.tasks import to_8_bit, to_16_bit
+from livemef.tools.run.tasks import to_16_bit
 from tests.fusion.stream.stream_samples import header
 
 
@@ -46,6 +47,6 @@ def test_what_is_missing_is_counted_and_nothing_of_another_stream_stands_in() ->
 
 
 def test_bits() -> None:
-    codes = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert to_16_bit(codes).max() == 65535
     np.testing.assert_array_equal(to_8_bit(to_16_bit(codes)), codes)
