@@ -19,10 +19,11 @@ CHANNELS = (BLUE, GREEN, RED)
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TICKS = 6
+_WIDTH, _HEIGHT = 960, 600
 
 
 class Axes:
-    """A diagram of width x height pixels over data from (x0, y0) to (x1, y1); log: both axes logarithmic."""
+    """A diagram over data from (x0, y0) to (x1, y1); log: both axes logarithmic."""
 
     def __init__(
         self,
@@ -32,12 +33,11 @@ class Axes:
         x: tuple[float, float],
         y: tuple[float, float],
         log: bool = False,
-        size: tuple[int, int] = (960, 600),
     ) -> None:
-        self.picture: Picture = np.full((size[1], size[0], 3), 255, np.uint8)
+        self.picture: Picture = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
         self._log = log
         self._x, self._y = self._scaled(np.array(x)), self._scaled(np.array(y))
-        self._left, self._right, self._top, self._bottom = 90, size[0] - 30, 50, size[1] - 60
+        self._left, self._right, self._top, self._bottom = 90, _WIDTH - 30, 50, _HEIGHT - 60
         for value in self._ticks(x):
             at = self._at([value], [y[0]])[0]
             cv2.line(self.picture, (at[0], self._top), (at[0], self._bottom), GREY, 1)
@@ -48,7 +48,7 @@ class Axes:
             write(self.picture, f"{value:g}", (8, at[1] + 5))
         cv2.rectangle(self.picture, (self._left, self._top), (self._right, self._bottom), BLACK, 1)
         write(self.picture, title, (self._left, 30), 0.65)
-        write(self.picture, x_label, ((self._left + self._right) // 2 - 60, size[1] - 12))
+        write(self.picture, x_label, ((self._left + self._right) // 2 - 60, _HEIGHT - 12))
         write(self.picture, y_label, (8, self._top - 8))
 
     def line(self, x: ArrayLike, y: ArrayLike, colour: Colour) -> None:
@@ -98,7 +98,7 @@ def write(picture: Picture, text: str, at: tuple[int, int], size: float = 0.45, 
     cv2.putText(picture, text, at, _FONT, size, colour, 1, cv2.LINE_AA)
 
 
-def colour_map(values: NDArray[Any], low: float, high: float, width: int = 480) -> Picture:
+def colour_map(values: NDArray[Any], low: float, high: float, width: int) -> Picture:
     """Values (height x width) from `low` (dark) to `high` (bright), `width` pixels wide."""
     shown = np.clip((values - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
     height = max(1, round(width * shown.shape[0] / shown.shape[1]))

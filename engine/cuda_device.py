@@ -40,7 +40,7 @@ def driver_library() -> Any:
     return ctypes.CDLL(DRIVER_LIBRARY)
 
 
-def in_time(call: Callable[[], Found], limit_s: float = ANSWER_LIMIT_S) -> Found:
+def in_time(call: Callable[[], Found], limit_s: float) -> Found:
     """What a call to the driver returns. Raises EngineError if it does not return in time, as where the GPU has fallen
     off its bus: the call then stays in a thread that nobody waits for. Raises what the call raises.
     """

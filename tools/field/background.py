@@ -9,7 +9,7 @@ from contextlib import suppress
 NICENESS = 10
 
 
-def lower_priority(niceness: int = NICENESS) -> None:
+def lower_priority() -> None:
     """Give way, in this thread alone, to everything else (on Linux a thread has a priority of its own)."""
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

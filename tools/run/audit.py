@@ -22,20 +22,19 @@ def state_folder() -> Path:
 class AuditLog:
     """Appends to `changes.jsonl`; a full one is kept as `changes.jsonl.1`. What cannot be written is only logged."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-        self._told = False
+    def __init__(self) -> None:
+        self._warned = False
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add an entry, with the time (Unix, s)."""
         try:
-            path = (self._folder or state_folder()) / "changes.jsonl"
+            path = state_folder() / "changes.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if path.exists() and path.stat().st_size > LARGEST_BYTES:
                 path.replace(path.with_name("changes.jsonl.1"))
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
                 file.write(json.dumps({"time": round(time.time(), 3), **entry}) + "\n")
         except (OSError, RuntimeError) as error:
-            if not self._told:
+            if not self._warned:
                 _LOG.warning("changes are not logged: %s", error)
-            self._told = True
+            self._warned = True

@@ -1,9 +1,8 @@
-"""Tells the gate how the pipeline does: its status about once a second, and what happens to processes and exposures."""
+"""Messages to the gate: the pipeline's status about once a second, and each change of a process or of the exposures."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from livemef.capture.child import Command
@@ -18,26 +17,24 @@ PERIOD_S = 1.0
 class StatusFeed:
     """Call `step` every turn."""
 
-    def __init__(
-        self, supervisor: Supervisor, control: Control, takes: Takes, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._supervisor, self._control, self._takes, self._clock = supervisor, control, takes, clock
+    def __init__(self, supervisor: Supervisor, control: Control, takes: Takes) -> None:
+        self._supervisor, self._control, self._takes = supervisor, control, takes
         self._states: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._next_s = 0.0
 
     def step(self) -> None:
-        """Say what is new."""
+        """Send what has changed, and the status when it is due."""
         children = self._supervisor.children
         if GATE not in children:
             return
         news = self._news_of_processes() | self._news_of_the_plan()
-        if news or self._clock() >= self._next_s:
+        if news or time.monotonic() >= self._next_s:
             self.push()
 
     def push(self) -> None:
         """Send the status now."""
-        self._next_s = self._clock() + PERIOD_S
+        self._next_s = time.monotonic() + PERIOD_S
         values = api_status(self._supervisor.children) | {"revision": self._control.state.revision}
         self._supervisor.tell(GATE, Command(0, "status", values | self._takes.status()))
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.cameras.simulation.loops import Levels, Plane, Raw, SensorLoops, best_loops
+from livemef.capture.cameras.simulation.loops import Levels, Plane, Raw, best_loops
 from livemef.capture.frame import Mosaic, Pixels
 from livemef.capture.srgb import encode
 
@@ -83,11 +83,9 @@ class Sensor:
     larger. Noise comes from tiles made once, shifted for each frame.
     """
 
-    def __init__(
-        self, model: SensorModel, height: int, width: int, seed: int, loops: SensorLoops | None = None
-    ) -> None:
+    def __init__(self, model: SensorModel, height: int, width: int, seed: int) -> None:
         self.model = model
-        self._loops = loops or best_loops()
+        self._loops = best_loops()
         self._seed = seed
         self._shape = (height, width)
         random = np.random.default_rng((seed, 0))
