@@ -120,14 +120,6 @@ class FrameRecord:
             return self.measured
         return self.requested if self.index is not None else None
 
-    @property
-    def centre_ns(self) -> float:
-        """Middle of the exposure on this frame's clock; the timestamp itself where the exposure is unknown."""
-        if self.exposure is None:
-            return float(self.timestamp_ns)
-        half = self.exposure.exposure_us * 500.0
-        return self.timestamp_ns + (half if self.timestamp_reference == "start" else -half)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mosaic:

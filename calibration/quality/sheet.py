@@ -108,16 +108,6 @@ def evenness(light: Values, corners: Values, boxes: Sequence[Box]) -> Evenness |
     return evenness_of(fields) if len(fields) >= LEAST_FIELDS else None
 
 
-def whole_picture(light: Values) -> Evenness:
-    """Of a picture of an even sheet that fills it: nine fields, in the middle of each third."""
-    height, width = light.shape[:2]
-    third = height // 3, width // 3
-    inside = tuple(slice(side // 4, side - side // 4) for side in third)
-    tops, lefts = ([place * side for place in range(3)] for side in third)
-    fields = [light[top : top + third[0], left : left + third[1]][inside] for top in tops for left in lefts]
-    return evenness_of(fields)
-
-
 def evenness_of(fields: Sequence[Values]) -> Evenness:
     """Of regions (height x width x 3, linear light) that should show one grey."""
     lab = np.array([lab_d50(field.reshape(-1, 3).mean(axis=0)) for field in fields])

@@ -24,11 +24,6 @@ def exposure_to_dict(exposure: Exposure) -> Json:
     return {"exposure_us": exposure.exposure_us, "gain": exposure.gain}
 
 
-def exposure_from_dict(data: Mapping[str, Any]) -> Exposure:
-    """The inverse of exposure_to_dict. Raises CaptureError if `data` is no exposure."""
-    return _read(_Exposure, data, "an exposure").exposure()
-
-
 def record_to_dict(record: FrameRecord) -> Json:
     """Every field of the record under its own name; enums by value, flags as a list of names."""
     data = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

@@ -173,11 +173,6 @@ class SlotPool(Generic[T]):
         self._writing.remove(slot)
         self._waiting.append((slot, note))
 
-    def discard(self, slot: int) -> None:
-        """Give a slot back that was acquired and is not to be handed over."""
-        self._writing.remove(slot)
-        self._free.append(slot)
-
     def hand_over(self) -> list[tuple[int, T]]:
         """The waiting frames that the consumer may have now, oldest first. They are the consumer's from
         here on."""

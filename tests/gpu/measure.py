@@ -18,7 +18,7 @@ from livemef.engine.open_net import open_cuda_net
 from livemef.fusion.cuda.fuser import CudaFuser, open_driver
 from livemef.fusion.cuda.launch_layout import BracketLayout
 from livemef.fusion.settings import FusionSettings
-from livemef.tools.bench.scene import PanningStream, bench_bracket
+from livemef.tools.bench.scene import PanningStream
 from tests.fusion.brackets import Curve
 
 still = partial(FusionSettings, motion="off")
@@ -75,7 +75,7 @@ def main():
     fuser = CudaFuser(net, settings)
     bandwidth, rate = copy_bandwidth(fuser), issue_rate()
     for width, height in SIZES:
-        pair = bench_bracket(width, height)
+        pair, _ = PanningStream(width, height, 2).next()
         inputs = [fuser.buffer_for(picture) for picture in pair]
         for buffer, picture in zip(inputs, pair, strict=True):
             buffer[:] = picture

@@ -15,7 +15,7 @@ from livemef.fusion.settings import FusionSettings
 from livemef.tools.bench.command import render, report
 from livemef.tools.bench.idle import cpu_times
 from livemef.tools.bench.machine import instruction_sets, processor
-from livemef.tools.bench.scene import MOVE, PanningStream, bench_bracket, parse_size
+from livemef.tools.bench.scene import MOVE, PanningStream, parse_size
 from livemef.tools.bench.timing import bench, copy_bandwidth
 from livemef.tools.exits import UserError
 from tests.fusion.brackets import Curve
@@ -36,7 +36,7 @@ def test_a_size_is_width_and_height():
 
 
 def test_the_bracket_holds_more_than_either_picture():
-    under, over = bench_bracket(320, 180)
+    (under, over), _ = PanningStream(320, 180, 2).next()
     assert under.shape == over.shape == (180, 320, 3)
     assert (over == 255).mean() > 0.1
     assert (under < 24).mean() > 0.1

@@ -39,17 +39,6 @@ def lights(exposures: int) -> tuple[float, ...]:
     return tuple(float(light) for light in np.geomspace(DARKEST, BRIGHTEST, exposures))
 
 
-def bench_bracket(width: int, height: int, exposures: int = 2) -> tuple[Pixels, ...]:
-    """Pictures (BGR uint8), dark to bright, of a generated scene whose range exceeds each of them.
-
-    Between them the camera moves by MOVE pixels, and a dark square (a tenth of the picture a side) moves differently.
-    """
-    stream = PanningStream(width, height, exposures)
-    for _ in range(exposures - 1):
-        pictures, _moments = stream.next()
-    return tuple(np.ascontiguousarray(picture) for picture in pictures)
-
-
 class PanningStream:
     """Sliding brackets of a camera that pans to and fro while a dark square moves on its own; noise changes from frame
     to frame.

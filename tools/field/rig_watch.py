@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -62,7 +62,6 @@ class RigState:
     white_dl: float | None = None
     moved_px: float | None = None
     mtf50_share: float | None = None
-    measured_s: float = field(default=0.0, compare=False)
 
     @property
     def warning(self) -> str:
@@ -205,7 +204,6 @@ class RigWatch:
         )
 
     def _compared(self, target: _Target, bracket: list[Frame]) -> RigState:
-        now = time.monotonic()
         light = self._light(bracket, target.box)
         left, top = target.box[:2]
         corners = [(x - left, y - top) for x, y in target.shot.corners]
@@ -225,7 +223,6 @@ class RigWatch:
             white_dl=round(chart.tone_dl[0] - target.shot.tone_dl[0], 2),
             moved_px=round(float(np.hypot(move.dx, move.dy)) * target.cell, 2),
             mtf50_share=_share(_mtf50(light, corners), target.mtf50),
-            measured_s=now,
         )
 
     def _searched(self, target: _Target, bracket: list[Frame]) -> RigState:
@@ -233,15 +230,15 @@ class RigWatch:
         now = time.monotonic()
         before = self._seen.rig
         if not self._searches or now < self._search_s:
-            return before if before is not None and not before.in_view else RigState(measured_s=now)
+            return before if before is not None and not before.in_view else RigState()
         self._search_s = now + SEARCH_EVERY_S
         whole = (0, 0, bracket[0].pixels.shape[1], bracket[0].pixels.shape[0])
         try:
             found = find_chart(np.asarray(self._light(bracket, whole), np.float64))
         except CalibrationError:
-            return RigState(measured_s=now)
+            return RigState()
         distance = float(np.hypot(*(found - np.array(target.shot.corners)).T).max())
-        return RigState(moved_px=round(distance, 2), measured_s=now)
+        return RigState(moved_px=round(distance, 2))
 
     def _light(self, bracket: list[Frame], box: tuple[int, int, int, int]) -> Light:
         """Merged light of a part of the picture."""

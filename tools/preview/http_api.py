@@ -12,7 +12,7 @@ from aiohttp import web
 from livemef.tools.preview import page_files
 from livemef.tools.preview.api import LONGEST_BODY, LONGEST_CLIENT, Api, Request
 from livemef.tools.preview.event_log import Event
-from livemef.tools.preview.guard import Guard, Refusal, Role, Sent
+from livemef.tools.preview.guard import Guard, Refusal, Sent
 from livemef.tools.run.outcome import Outcome, problem
 
 PREFIX = "/api/v1"
@@ -128,12 +128,6 @@ class HttpApi:
         finally:
             event.cancel()
             end.cancel()
-
-
-def role_of(request: web.Request) -> Role:
-    """The role that the lock has found."""
-    role: Role = request[ROLE]
-    return role
 
 
 def who(request: web.Request) -> str:

@@ -18,7 +18,7 @@ from livemef.calibration.quality.chart_corners import on_chart, refined
 from livemef.calibration.quality.edge import crossing
 from livemef.calibration.quality.levels import shipped_levels
 from livemef.calibration.quality.report import report
-from livemef.calibration.quality.sheet import SheetQuality, draw_sheet, evenness_of, measure_sheet, whole_picture
+from livemef.calibration.quality.sheet import SheetQuality, draw_sheet, evenness_of, measure_sheet
 from livemef.calibration.quality.targets import find_target, load_targets, shipped_targets
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulation.scene import Scene, filtered
@@ -141,7 +141,7 @@ def test_evenness_is_that_of_the_fields() -> None:
     assert found.lightness == pytest.approx((left - right) / left, rel=0.05)
     assert found.chroma < 0.05
     even = np.full((90, 120, 3), 0.4)
-    assert whole_picture(even).lightness == 0
+    assert evenness_of([even, even]).lightness == 0
     tinted = evenness_of([even, even * (1.0, 1.0, 1.1)])
     assert tinted.chroma > 1
     assert tinted.lightness < 0.02

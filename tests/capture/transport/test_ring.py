@@ -104,15 +104,6 @@ def test_pool_refuses_when_all_is_lent() -> None:
     assert pool.refused == 1
 
 
-def test_discarded_slot_is_free_again() -> None:
-    pool: SlotPool[None] = SlotPool(1)
-    slot = pool.acquire()
-    assert slot is not None
-    pool.discard(slot)
-    assert pool.acquire() == slot
-    assert pool.taken_back == 0
-
-
 # The memory, in one process -----------------------------------------------------------------------------------
 
 
