@@ -50,6 +50,13 @@ class PictureRing:
         self._segment = secrets.token_bytes(16)
         for slot in range(slots):
             self._ring.view(slot, (16,), np.uint8, 8)[:] = np.frombuffer(self._segment, np.uint8)
+        # Views are made once: between a picture and its note each costs what a small array costs in cold caches.
+        self._pixels: list[NDArray[np.uint8]] = [
+            self._ring.view(slot, (size,), np.uint8, HEAD_BYTES) for slot in range(slots)
+        ]
+        self._marks = [self._ring.view(slot, (1,), "<u8") for slot in range(slots)]
+        self._rooms: dict[int, Pixels] = {}
+        """The slots as pictures, as they were asked for last."""
         self._generations = [0] * slots
         self._slot = slots - 1
         self._prepared = False
@@ -62,19 +69,23 @@ class PictureRing:
         have leased all others.
         """
         self.prepare()
-        return self._ring.view(self._slot, like.shape, like.dtype, HEAD_BYTES) if self._prepared else None
+        if not self._prepared:
+            return None
+        room = self._rooms.get(self._slot)
+        if room is None or room.shape != like.shape or room.dtype != like.dtype:
+            room = self._rooms[self._slot] = self._pixels[self._slot].view(like.dtype).reshape(like.shape)
+        return room
 
     def put(self, payload: memoryview) -> bytes | None:
-        """Offer a picture of the ring's size, which is copied unless it lies in `room`. Returns the note for its
-        readers, JSON; None as for `room`. `prepare` is to be called when that has been sent.
+        """Offer a picture of the ring's size, which is copied unless it is of the array that `room` returned. Returns
+        the note for its readers, JSON; None as for `room`. `prepare` is to be called when that has been sent.
         """
         self.prepare()
         if not self._prepared:
             return None
-        given = np.frombuffer(payload, np.uint8)
-        place: NDArray[np.uint8] = self._ring.view(self._slot, given.shape, np.uint8, HEAD_BYTES)
-        if place.ctypes.data != given.ctypes.data:
-            place[:] = given
+        given: object = payload.obj
+        if given is not self._rooms.get(self._slot):
+            self._pixels[self._slot][:] = np.frombuffer(payload, np.uint8)
         self._advance(self._slot)
         if self._locks:
             leases.unlock(self._ring.fileno(), self._offset(self._slot))
@@ -123,8 +134,11 @@ class PictureRing:
     def _advance(self, slot: int) -> None:
         """From being written (odd) to readable (even), or back."""
         self._generations[slot] += 1
-        self._ring.view(slot, (1,), "<u8")[0] = self._generations[slot]
+        self._marks[slot][0] = self._generations[slot]
 
     def close(self) -> None:
         """Let go of the memory; readers keep what they have mapped."""
+        self._pixels.clear()
+        self._marks.clear()
+        self._rooms.clear()
         self._ring.close()

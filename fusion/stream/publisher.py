@@ -104,6 +104,8 @@ class Publisher:
         self._codec, self._wire = _checked_codec(codec, wire), wire
         self._imagezmq = wire == "imagezmq"
         self._subscribed: set[bytes] = set()
+        self._asked: dict[str, tuple[bool, bool]] = {}
+        """By topic, whether anybody has subscribed to it by socket, and by shared memory: as far as it is known."""
         self._buffers = BufferPool(BUFFERS)
         self._lent: Buffer | None = None
         self._rings: dict[str, PictureRing] = {}
@@ -239,16 +241,25 @@ class Publisher:
         return self._listened(topic) or self._shared(topic)
 
     def _listened(self, topic: str) -> bool:
-        if self._imagezmq:
-            return topic == FUSED and bool(self._subscribed)
-        return any(topic.encode().startswith(prefix) for prefix in self._subscribed)
+        """Whether anybody has subscribed to it by socket."""
+        return self._ways(topic)[0]
 
     def _shared(self, topic: str) -> bool:
         """Whether anybody has subscribed to it by shared memory. Who subscribes to everything has not."""
-        name = (SHARED + topic).encode()
-        return may_share(topic) and any(
-            name.startswith(prefix) for prefix in self._subscribed if prefix.startswith(SHARED.encode())
-        )
+        return self._ways(topic)[1]
+
+    def _ways(self, topic: str) -> tuple[bool, bool]:
+        known = self._asked.get(topic)
+        if known is None:
+            known = self._asked[topic] = self._found_ways(topic)
+        return known
+
+    def _found_ways(self, topic: str) -> tuple[bool, bool]:
+        if self._imagezmq:
+            return topic == FUSED and bool(self._subscribed), False
+        by_memory = {prefix for prefix in self._subscribed if prefix.startswith(SHARED.encode())}
+        shared = may_share(topic) and any((SHARED + topic).encode().startswith(prefix) for prefix in by_memory)
+        return any(topic.encode().startswith(prefix) for prefix in self._subscribed), shared
 
     def _read_subscriptions(self) -> None:
         for _ in range(REQUESTS_A_TURN):
@@ -256,6 +267,7 @@ class Publisher:
                 message = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            self._asked.clear()
             if message[:1] == b"\x01" and self._may_match(message[1:]):
                 self._subscribed.add(message[1:])
             elif message[:1] == b"\x00":

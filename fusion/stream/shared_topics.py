@@ -113,6 +113,8 @@ class Segment:
             raise FileNotFoundError(place)
         self._memory = LeasableMemory(_opened_sealed(place))
         self._bytes = self._memory.bytes
+        self._generations: NDArray[np.uint64] = self._bytes.view("<u8")
+        """Among them those of the slots, see `picture_ring`."""
         self.name = note.segment
         if not self._holds(note) or self._head(note)[8:24].tobytes().hex() != note.segment:
             raise FileNotFoundError(place)
@@ -124,7 +126,7 @@ class Segment:
         return self._bytes[note.offset : note.offset + HEAD_BYTES]
 
     def _is_there(self, note: Note) -> bool:
-        return int(self._head(note)[:8].view("<u8")[0]) == note.generation
+        return int(self._generations[note.offset // 8]) == note.generation
 
     def pixels(self, note: Note, memory: KeptMemory) -> NDArray[np.uint8] | None:
         """The picture's bytes: in place, read-only, where the slot can be leased until nobody has them any more; else a

@@ -94,6 +94,8 @@ def test_a_picture_made_in_the_room_is_not_copied_again(place):
             room = publisher.room_for(flat((0, 0, 0)))
             room[:] = number
             seen.add(room.ctypes.data)
+            ring = publisher._rings["fused"]
+            ring._pixels[ring._slot].flags.writeable = False  # to copy it there would fail
             assert publisher.publish("fused", header(number), room)
             message = sub.receive(30)
             assert message.pixels.min() == message.pixels.max() == number
