@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_text
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from livemef.capture.files.image_io import write_atomically
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.codecs import compress
 from livemef.fusion.stream.endpoint import Endpoint, parse_endpoint
@@ -206,10 +206,4 @@ def _make_folder(folder: Path) -> None:
 def _save_png(folder: Path, message: Message) -> None:
     """Write STREAM-SEQ.png, atomically. The stream's id in the name keeps pictures of a restarted publisher apart."""
     name = f"{message.header.stream or 'stream'}-{message.header.seq:08d}.png"
-    partial = folder / f".{name}.{os.getpid()}.part"
-    try:
-        partial.write_bytes(compress(message.pixels, "png").data)
-        partial.replace(folder / name)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise FusionError(f"cannot save {folder / name}: {error.strerror}") from None
+    write_atomically(folder / name, compress(message.pixels, "png").tobytes())

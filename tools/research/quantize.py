@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from livemef.engine.errors import EngineError
+from livemef.capture.files.image_io import write_atomically
 from livemef.engine.open_net import find_model
 from livemef.engine.quantization import Planes, quantised
 from livemef.fusion.method.reference import small_lab, small_picture
@@ -31,12 +30,7 @@ def quantize_command(
     """
     source = find_model(model or "cbm")
     data = quantised(source.read_bytes(), source.stem, _small_brackets(brackets))
-    partial = output.with_name(output.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, output)
-    except OSError as error:
-        raise EngineError(f"{output}: cannot be written ({error.strerror})") from error
+    write_atomically(output, data)
     print(f"{output}: {len(data) / 1024:.0f} kB")
 
 
