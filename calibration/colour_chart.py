@@ -114,21 +114,7 @@ def measure_colour(
     if flat is not None:
         light = light / np.maximum(vignetting_of(flat, *light.shape[:2]), 0.05)
     candidates = [np.array(corners, float)] if corners is not None else find_charts(light)
-    best: tuple[float, Values, Values, Values] | None = None
-    for found, turn in itertools.product(candidates, range(4)):  # the chart may be rotated
-        turned = np.roll(found, turn, axis=0)
-        patches = _patches(light, turned)
-        if patches is None:
-            continue
-        matrix = _fit_matrix(patches)
-        difference = float(np.mean(_differences(patches @ matrix.T)))
-        if best is None or difference < best[0]:
-            best = difference, turned, patches, matrix
-    if best is None or best[0] > _FAR_OFF:
-        raise CalibrationError(
-            "what was found is no ColorChecker Classic: name the outer corners of its patches with --corners"
-        )
-    mean, turned, patches, matrix = best
+    mean, turned, patches, matrix = _best_fit(light, candidates)
     codes = _patches(stack.mean, turned)
     if codes is not None and codes.max() > _CLIPPED * stack.white:
         raise CalibrationError("a patch of the chart is clipped: expose less, or light it more evenly")
@@ -143,6 +129,28 @@ def measure_colour(
         de00_max=round(float(differences.max()), 3),
     )
     return section, Chart(turned, patches, corrected)
+
+
+def _best_fit(light: Values, candidates: Sequence[Values]) -> tuple[float, Values, Values, Values]:
+    """Mean difference (CIEDE2000), corners, patches and matrix of the candidate that looks most like a chart.
+
+    Raises CalibrationError if none does.
+    """
+    best: tuple[float, Values, Values, Values] | None = None
+    for found, turn in itertools.product(candidates, range(4)):  # the chart may be rotated
+        turned = np.roll(found, turn, axis=0)
+        patches = _patches(light, turned)
+        if patches is None:
+            continue
+        matrix = _fit_matrix(patches)
+        difference = float(np.mean(_differences(patches @ matrix.T)))
+        if best is None or difference < best[0]:
+            best = difference, turned, patches, matrix
+    if best is None or best[0] > _FAR_OFF:
+        raise CalibrationError(
+            "what was found is no ColorChecker Classic: name the outer corners of its patches with --corners"
+        )
+    return best
 
 
 def find_charts(light: Values) -> list[Values]:

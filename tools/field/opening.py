@@ -79,13 +79,7 @@ def open_command(
 
     Example: livemef shoot open archive-2026 --operator 'A. Name'
     """
-    settings = load_project(project)
-    if operator is not None:
-        settings = settings.model_copy(update={"session": settings.session.model_copy(update={"operator": operator})})
-    if codes:
-        settings = settings.model_copy(update={"object": settings.object.model_copy(update={"codes": True})})
-    if settings.object.codes:
-        refuse_without_reader()
+    settings = _settings(project, operator, codes)
     say = _printer(as_json)
     with ExitStack() as stack:
         earlier = [stack.enter_context(closing(session)) for session in _left_open(project.resolve(), settings, say)]
@@ -121,6 +115,18 @@ def open_command(
         objects = len(field.stored())
         say({"event": "closed", "session": str(field.folder), "objects": objects, "not_copied": behind})
     return DONE
+
+
+def _settings(project: Path, operator: str | None, codes: bool) -> Project:
+    """The project's settings, with what was typed. Raises UserError for codes where no reader of codes is installed."""
+    settings = load_project(project)
+    if operator is not None:
+        settings = settings.model_copy(update={"session": settings.session.model_copy(update={"operator": operator})})
+    if codes:
+        settings = settings.model_copy(update={"object": settings.object.model_copy(update={"codes": True})})
+    if settings.object.codes:
+        refuse_without_reader()
+    return settings
 
 
 def _left_open(project: Path, settings: Project, say: Callable[[Event], None]) -> list[FieldSession]:

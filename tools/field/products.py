@@ -105,11 +105,8 @@ def write_products(
     origin: Origin,
     standard: Standard,
     clock: ClockState,
-) -> dict[str, Any]:
-    """Write all files of an object into a folder; returns the sidecar's content, which is written as well.
-
-    clock: how far the time of day can be trusted.
-    """
+) -> None:
+    """Write all files of an object into a folder, its sidecar last. clock: how far the time of day can be trusted."""
     for role in ("source", "master", "access"):
         (folder / role).mkdir()
     light = taken.merged.light * np.float32(standard.scale)
@@ -141,7 +138,6 @@ def write_products(
         },
     }
     (folder / f"{subject.name}.json").write_text(json.dumps(sidecar, indent=1, ensure_ascii=False), encoding="utf-8")
-    return sidecar
 
 
 def _share_above_white(light: NDArray[np.float32]) -> float:
