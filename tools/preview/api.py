@@ -309,8 +309,12 @@ def _parsed(body: bytes, model: type[Body] | None) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        wrong = [Wrong(".".join(map(str, one["loc"]))[:100], one["msg"].lower()) for one in error.errors()[:20]]
+        wrong = [Wrong(".".join(map(str, one["loc"]))[:100], _uncapitalized(one["msg"])) for one in error.errors()[:20]]
         return problem(422, "; ".join(f"{one.key}: {one.message}" for one in wrong), wrong)
+
+
+def _uncapitalized(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _version() -> str:

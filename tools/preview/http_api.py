@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from livemef.tools.preview import page_files
 from livemef.tools.preview.api import LONGEST_BODY, LONGEST_CLIENT, Api, Request
@@ -17,6 +17,7 @@ from livemef.tools.run.outcome import Outcome, problem
 
 PREFIX = "/api/v1"
 MOST_LISTENERS = 64
+BODY_WAIT_S = 10.0
 KEEP_ALIVE_S = 10.0
 ROLE: Any = web.RequestKey("livemef_role", str) if hasattr(web, "RequestKey") else "livemef_role"
 """Where the lock leaves the role; older aiohttp has no RequestKey."""
@@ -70,7 +71,8 @@ class HttpApi:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Anything below PREFIX."""
         path, role = request.path.removeprefix(PREFIX), request[ROLE]
-        found = self._api.route(request.method, path)
+        method = "GET" if request.method == "HEAD" and path != "/events" else request.method  # aiohttp omits the body
+        found = self._api.route(method, path)
         if isinstance(found, Outcome):
             return _response(found)
         refusal = self._guard.refusal(self._sent(request), role, found[0].role)
@@ -84,9 +86,7 @@ class HttpApi:
         body = await _body(request)
         if isinstance(body, Outcome):
             return _response(body)
-        asked = Request(
-            request.method, path, body, request.headers.get("If-Match"), role, who(request), dict(request.query)
-        )
+        asked = Request(method, path, body, request.headers.get("If-Match"), role, who(request), dict(request.query))
         outcome = await self._api.answer(asked)
         return _response(outcome) if outcome.file is None else web.FileResponse(outcome.file)
 
@@ -138,12 +138,17 @@ def who(request: web.Request) -> str:
 
 async def _body(request: web.Request) -> bytes | Outcome:
     try:
-        body = await asyncio.wait_for(request.content.read(LONGEST_BODY + 1), 10.0)
-        while len(body) <= LONGEST_BODY and (more := await asyncio.wait_for(request.content.read(LONGEST_BODY), 10.0)):
-            body += more
+        body = await asyncio.wait_for(_read(request.content), BODY_WAIT_S)
     except asyncio.TimeoutError:
         return problem(408, "the body did not come")
     return problem(413, f"the body is larger than {LONGEST_BODY >> 10} KiB") if len(body) > LONGEST_BODY else body
+
+
+async def _read(content: StreamReader) -> bytes:
+    body = b""
+    while len(body) <= LONGEST_BODY and (more := await content.read(LONGEST_BODY + 1)):
+        body += more
+    return body
 
 
 def _refused(request: web.Request, refusal: Refusal) -> web.StreamResponse:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -14,7 +13,6 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from livemef.capture.child import Lifeline
-from livemef.fusion.errors import FusionError
 from livemef.fusion.stream.endpoint import Endpoint
 from livemef.fusion.stream.keys import KeyFolder
 from livemef.fusion.stream.local_runs import SOCKET
@@ -22,6 +20,7 @@ from livemef.fusion.stream.wire import FUSED, WireError
 from livemef.tools.preview import page_files
 from livemef.tools.preview.access import check_listen, tls_context
 from livemef.tools.preview.api import Api
+from livemef.tools.preview.connections import listening
 from livemef.tools.preview.crops import crop_box
 from livemef.tools.preview.feed import STALE_S, Feed
 from livemef.tools.preview.field_api import FIELD_ROUTES
@@ -40,8 +39,6 @@ from livemef.tools.run.outcome import Outcome, problem
 
 SNAPSHOT_WAIT_S = 2.0
 MOST_SOCKETS = 64
-RECEIVE_BUFFER = 4096
-"""Bytes of requests that the kernel holds for a connection. The page's have ten."""
 SHUTDOWN_S = 0.5
 NICENESS = 5
 """Looking must not slow down what is looked at."""
@@ -125,19 +122,17 @@ class Preview:
 
     async def _listen(self) -> None:
         logging.getLogger("aiohttp.server").addFilter(_is_no_malformed_request)
-        app = web.Application(middlewares=[self._http.lock])
+        host = self._job.host
+        listener = listening(host, self._job.port)
+        self._stack.callback(listener.close)
+        app = web.Application(middlewares=[listener.watch, self._http.lock])
         app.on_response_prepare.append(_add_headers)
         app.add_routes(self.routes())
         app.on_shutdown.append(self._hang_up)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        host = self._job.host
-        try:
-            await web.SockSite(runner, _listening(host, self._job.port), ssl_context=self._tls).start()
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise FusionError(f"the preview cannot listen on {host}:{self._job.port}: {why}") from None
+        await web.SockSite(runner, listener, ssl_context=self._tls).start()
         port = runner.addresses[0][1]
         self._http.cookie = f"livemef-{port}"
         scheme = "http" if self._tls is None else "https"
@@ -235,22 +230,6 @@ class Preview:
         if len(self._lines) + len(self._streams) >= MOST_SOCKETS:
             return web.Response(status=503, text=f"{MOST_SOCKETS} browsers are watching already\n")
         return await self._lines.serve(request)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that takes little at a time: what a client sends at once is worked through without a pause."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        listening.bind(address)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:

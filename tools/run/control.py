@@ -193,7 +193,7 @@ class Control:
         stale = asked.get("if_match")
         if stale is not None and stale != self.state.revision:
             now = self.state.snapshot()
-            detail = f"the settings have changed meanwhile: revision {self.state.revision}, not {stale}"
+            detail = f"the settings are those of revision {self.state.revision}, not of the one that If-Match names"
             self._answer(asked, problem(412, detail, revision=now["revision"], values=now["values"]))
             return
         try:

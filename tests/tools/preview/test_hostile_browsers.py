@@ -1,6 +1,7 @@
 """Requests that no page of ours makes: strange headers, floods, proxies."""
 
 import asyncio
+import contextlib
 import http.client
 import socket
 import threading
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from livemef.tools.preview import server, snapshots
+from livemef.tools.preview import api, connections, server, snapshots
 from livemef.tools.preview.access import names_this_machine, same_origin
 from livemef.tools.preview.server import HEADERS
 from tests.fusion.stream.stream_samples import ramp
@@ -174,3 +175,52 @@ def test_snapshots_at_once_share_the_work(place, monkeypatch):
             picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
             np.testing.assert_array_equal(picture, ramp(np.uint8, 300, 400))
         assert len(made) < 20
+
+
+def test_connections_by_the_thousand_keep_nobody_out(place, monkeypatch, caplog):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
+    with serving(place) as port, contextlib.ExitStack() as idle:
+        for _ in range(60):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert get(port, "/")[0] == 200
+        assert not caplog.records
+
+
+def test_a_connection_that_is_used_is_kept(place, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 8)
+    with serving(place) as port, contextlib.ExitStack() as idle:
+        events = idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        events.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        assert events.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        for _ in range(30):
+            idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        assert get(port, "/")[0] == 200
+        events.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):  # more events may have come, but not the end
+            while True:
+                assert events.recv(1 << 16)
+
+
+def test_where_every_connection_is_used_a_new_one_is_refused(place, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
+    with serving(place) as port, contextlib.ExitStack() as used:
+        for _ in range(3):
+            events = used.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            events.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert events.recv(1 << 16)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            get(port, "/")
+
+
+def test_head_is_answered_like_get_without_the_body(place):
+    with serving(place) as port:
+        for path in ("/", "/api/v1/status", "/api/v1/openapi.json"):
+            status, headers = headers_of(port, "HEAD", path)
+            assert status == 200
+            assert int(headers["Content-Length"]) > 0
+        assert headers_of(port, "HEAD", "/api/v1/events")[0] == 405
+
+
+def test_a_message_about_a_body_quotes_the_pattern_as_it_is():
+    outcome = api._parsed(b'{"name": "../x"}', api.RecordingBody)
+    assert "[A-Za-z0-9_-]" in outcome.body["detail"]
