@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,23 +10,10 @@ from livemef.capture.bracketing.grouping import BracketGrouper
 from livemef.capture.cameras.base import CameraInfo
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CaptureError, EndOfStream
-from livemef.capture.frame import Bracket, Pixels
+from livemef.capture.frame import CapturedBracket, Frame
 from livemef.capture.session import open_session
 
 TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class PicturedBracket:
-    """A bracket and the pixels of its frames, dark to bright."""
-
-    bracket: Bracket
-    pixels: tuple[Pixels, ...]
-
-    @property
-    def newest(self) -> int:
-        """Place of the newest frame in the bracket."""
-        return self.bracket.records.index(self.bracket.newest)
 
 
 def footage_uri(
@@ -72,9 +58,9 @@ class FootageSource:
         """Frames that were read, also those that no bracket holds."""
         return self._session.counters.received
 
-    def brackets(self) -> Iterator[PicturedBracket]:
+    def brackets(self) -> Iterator[CapturedBracket]:
         """Every sliding bracket, in order. Raises CaptureError for a frame that cannot be read."""
-        grouper = BracketGrouper[Pixels]("sliding")
+        grouper = BracketGrouper[Frame]("sliding")
         self._camera.start()
         while True:
             try:
@@ -82,6 +68,6 @@ class FootageSource:
             except EndOfStream:
                 return
             if frame is not None:
-                grouped = grouper.push(frame.record, frame.pixels)
+                grouped = grouper.push(frame.record, frame)
                 if grouped.bracket is not None:
-                    yield PicturedBracket(grouped.bracket, grouped.payloads)
+                    yield CapturedBracket(grouped.bracket, grouped.payloads)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from livemef.capture.frame import Pixels
+from livemef.capture.frame import CapturedBracket, Pixels
 from livemef.fusion.bracket_fuser import moments_of
 from livemef.fusion.fuser import Fuser
 from livemef.fusion.methods.registry import find_method
@@ -23,7 +23,7 @@ from livemef.fusion.metrics.steadiness import Steadiness, SteadinessMeter, Still
 from livemef.fusion.open_fuser import open_fuser
 from livemef.tools.config.sources import load_config
 from livemef.tools.exits import DONE, UserError
-from livemef.tools.footage import FootageSource, PicturedBracket, footage_uri
+from livemef.tools.footage import FootageSource, footage_uri
 from livemef.tools.options import ConfigOption, DeviceOption, JsonOption, ModelOption, ThreadsOption
 from livemef.tools.progress import progress_bar
 
@@ -33,7 +33,7 @@ SKIPPED_CYCLES = 2
 """The first fused frames are not judged: there nothing has been learned yet."""
 LIVE, OFF, MERTENS = "live", "off", "mertens"
 
-Way = Callable[[PicturedBracket], Pixels]
+Way = Callable[[CapturedBracket], Pixels]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def judge(clip: Clip, ways: dict[str, Callable[[], Way]], frames: int | None) ->
         for number, bracket in enumerate(source.brackets()):
             if frames is not None and number >= frames:
                 break
-            where = still.push(bracket.newest, bracket.pixels[bracket.newest])
+            newest = bracket.records.index(bracket.bracket.newest)
+            where = still.push(newest, bracket.pixels[newest])
             for name, way in fuse.items():
                 fused = way(bracket)
                 if number >= skipped:
