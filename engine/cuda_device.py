@@ -83,7 +83,7 @@ def _first_device() -> CudaDevice:
     count = ctypes.c_int()
     _call(library, "cuDeviceGetCount", ctypes.byref(count))
     if count.value < 1:
-        raise EngineError("the NVIDIA driver sees no GPU; in a container, start it with the NVIDIA runtime")
+        raise EngineError("the NVIDIA driver sees no GPU: in a container, start it with the NVIDIA runtime")
     return _described(library)
 
 

@@ -11,6 +11,7 @@ import pytest
 from livemef.tools.doctor import command, machine
 from livemef.tools.doctor.finding import Finding, package
 from livemef.tools.doctor.probes import PROBES
+from tests.engine.test_cuda_device import FAILS, driver
 from tests.tools.command import livemef
 
 
@@ -57,6 +58,12 @@ class TestThisMachine:
     def test_gpu_as_the_driver_says(self, report: tuple[int, dict[str, object]]) -> None:
         devices = [name for name in os.listdir("/dev") if name.startswith("nvidia") and name[6:].isdigit()]
         assert (finding(report, "CUDA")["state"] == "ok") == bool(devices)
+
+    def test_a_driver_that_fails_is_named_with_a_remedy(self, tmp_path: Path) -> None:
+        with patch.dict(os.environ, {"LD_LIBRARY_PATH": driver(tmp_path, FAILS)}):
+            (found,) = command.run_probe("gpu")
+        assert (found.state, found.detail) == ("broken", "the NVIDIA driver does not work (cuInit: unknown error)")
+        assert found.remedy.startswith("nvidia-smi should list the GPU")
 
 
 class TestProbes:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import json
 import os
@@ -14,50 +13,30 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from livemef.engine.tensorrt_build import MODULES
 from livemef.tools.doctor.finding import Finding
 
-CUDA_ERRORS = {100: "no CUDA device", 803: "driver and library versions differ", 999: "unknown error"}
-COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76  # CUdevice_attribute, cuda.h
-
-
-def _cuda_error(code: int) -> str:
-    return CUDA_ERRORS.get(code, f"error {code}")
-
-
-def _cuda_device(cuda: Any, index: int) -> str:
-    device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(128), ctypes.c_size_t()
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDeviceGet(ctypes.byref(device), index)
-    cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), COMPUTE_MAJOR, device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(minor), COMPUTE_MINOR, device)
-    return f"{name.value.decode()} ({memory.value / 2**30:.1f} GiB, compute {major.value}.{minor.value})"
-
 
 def gpu() -> list[Finding]:
-    """The CUDA driver and its devices, by ctypes: no package is needed."""
+    """The CUDA device that livemef would use, the driver's first; no package is needed."""
+    from livemef.engine.cuda_device import first_device
+    from livemef.engine.errors import EngineError
+    from livemef.fusion.open_fuser import driver_is_here
+
     area, name = "GPU", "CUDA"
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    if not driver_is_here():
         remedy = "on a PC: install NVIDIA's driver; on a Jetson it comes with JetPack. The CPU path works without"
         return [Finding(area, name, "missing", "no NVIDIA driver (libcuda.so.1)", remedy)]
-    if code := cuda.cuInit(0):
-        remedy = "nvidia-smi should list the GPU; in a container, start it with the NVIDIA runtime"
-        return [Finding(area, name, "broken", f"cuInit: {_cuda_error(code)}", remedy)]
-    count, driver = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDeviceGetCount(ctypes.byref(count))
-    cuda.cuDriverGetVersion(ctypes.byref(driver))
-    devices = [_cuda_device(cuda, index) for index in range(count.value)]
-    supports = f"CUDA {driver.value // 1000}.{driver.value % 1000 // 10}"
-    if not devices:
-        return [Finding(area, name, "missing", f"driver for {supports}, no device", "make the GPU visible")]
-    return [Finding(area, name, "ok", f"{supports}: {', '.join(devices)}")]
+    try:
+        device = first_device()
+    except EngineError as error:
+        what, _, remedy = str(error).rpartition(": ")
+        return [Finding(area, name, "broken", what, remedy)]
+    supports = f"CUDA {device.driver // 1000}.{device.driver % 1000 // 10}"
+    memory = f"{device.memory / 2**30:.1f} GiB, compute {device.compute}"
+    return [Finding(area, name, "ok", f"{supports}: {device.name} ({memory})")]
 
 
 def tensorrt() -> list[Finding]:
@@ -104,13 +83,12 @@ def network() -> list[Finding]:
     """The ONNX runtime, and every shipped network loaded and run once."""
     import numpy as np
 
-    from livemef import engine
-    from livemef.engine.open_net import open_net
+    from livemef.engine.open_net import MODELS, open_net
     from livemef.engine.ort import onnxruntime
 
     findings = [Finding("Network", "onnxruntime", "ok", onnxruntime.__version__, needed=True)]
     ramp = np.linspace(0, 1, 64 * 96, dtype=np.float32).reshape(64, 96)
-    models = sorted((Path(engine.__file__).parent / "models").glob("*.onnx"))
+    models = sorted(MODELS.glob("*.onnx"))
     if not models:
         findings.append(
             Finding("Network", "models", "missing", "no shipped network in engine/models", "reinstall livemef", True)
