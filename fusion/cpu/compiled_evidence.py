@@ -22,6 +22,7 @@ from livemef.fusion.motion.intensity_mapping import (
     MOST_GAIN,
     NEAR,
     PRIOR,
+    SEEN,
     ChannelMaps,
     Curve,
     ExposureMap,
@@ -79,7 +80,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.median_differences.restype = c_int
     loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
     loops.allowed_by_channel.restype = c_int
-    loops.learned_maps.argtypes = [c_void_p, *arrays, POINTER(c_void_p), c_int32, c_int32, c_int32, c_double, c_void_p]
+    limits = c_int32, c_int32, c_int32, c_double
+    loops.learned_maps.argtypes = [c_void_p, *arrays, POINTER(c_void_p), *limits, c_double, c_void_p]
     loops.learned_maps.restype = c_int
     loops.balanced_maps.argtypes = [POINTER(_Balance), *arrays, POINTER(c_void_p), *arrays]
     loops.balanced_maps.restype = c_int
@@ -228,7 +230,7 @@ class CompiledEvidence:
         found = np.empty((2, 3, KNOTS + 1))
         data = self._pool, address(dark), address(bright), addresses(curves) if curves else None
         limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, PRIOR * cells
-        check(self._grids.learned_maps(*data, *limits, address(found)))
+        check(self._grids.learned_maps(*data, *limits, SEEN, address(found)))
         return _maps_of(found, clips_at)
 
     def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:

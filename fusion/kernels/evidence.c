@@ -281,23 +281,29 @@ static void smooth(const double *curve, int32_t knots, int32_t near, double *out
     }
 }
 
-/* `matched` goes towards `known` where few of `seen` are near; `share`: room for knots + 1. */
-static void blend_known(const double *known, const double *seen, int32_t knots, int32_t near, double prior, double *share, double *matched)
+/* `matched` goes towards `known` where few of `seen` are near, but not above the next level of which the pictures' share
+ * is `surely` or more. `share`: room for knots + 1. */
+static void blend_known(const double *known, const double *seen, int32_t knots, int32_t near, double prior, double surely,
+                        double *share, double *matched)
 {
-    double most = 0;
+    double least = 2, most = 0; /* all values are 0..1 */
     smooth(seen, knots, near, share);
-    for (int32_t k = 0; k <= knots; k++) {
-        double count = share[k] * near, value = known[k] + count / (count + prior) * (matched[k] - known[k]);
-        matched[k] = most = value > most || k == 0 ? value : most;
+    for (int32_t k = knots; k >= 0; k--) {
+        double count = share[k] * near, part = count / (count + prior), value = known[k] + part * (matched[k] - known[k]);
+        if (part >= surely && value < least)
+            least = value;
+        matched[k] = value < least ? value : least;
     }
+    for (int32_t k = 0; k <= knots; k++)
+        matched[k] = most = matched[k] > most || k == 0 ? matched[k] : most;
 }
 
 /* From the histograms of two exposures (3 x knots + 1), and `known`: a curve a channel to the brighter exposure's values, then one a
- * channel back; NULL: not known. clips: the knot from which values clip; near, prior: see fusion/motion/intensity_mapping.py. */
+ * channel back; NULL: not known. clips: the knot from which values clip; near, prior, surely: see fusion/motion/intensity_mapping.py. */
 typedef struct {
     const double *dark, *bright, *const *known;
     int32_t knots, clips, near;
-    double prior, *found;
+    double prior, surely, *found;
     _Atomic int32_t failed; /* out of memory */
 } Learning;
 
@@ -320,8 +326,8 @@ static int learn_channel(const Learning *job, int32_t channel)
     for (size_t k = 0; k < count; k++)
         darker[k] = darker[k] < top ? darker[k] : top;
     if (job->known) {
-        blend_known(job->known[channel], dark, knots, job->near, job->prior, memory, brighter);
-        blend_known(job->known[3 + channel], scaled, knots, job->near, job->prior, memory, darker);
+        blend_known(job->known[channel], dark, knots, job->near, job->prior, job->surely, memory, brighter);
+        blend_known(job->known[3 + channel], scaled, knots, job->near, job->prior, job->surely, memory, darker);
     }
     free(memory);
     return 0;
@@ -338,9 +344,9 @@ static void learn_channels(void *argument, int32_t first, int32_t end)
 /* Maps of the three channels, from the darker exposure's values to the brighter one's and the reverse: `learned` of
  * fusion/motion/intensity_mapping.py. found: 2 x 3 x knots + 1; else as in Learning. 0, or 1 if out of memory. */
 int learned_maps(Pool *pool, const double *dark, const double *bright, const double *const *known, int32_t knots, int32_t clips,
-                 int32_t near, double prior, double *found)
+                 int32_t near, double prior, double surely, double *found)
 {
-    Learning job = {dark, bright, known, knots, clips, near, prior, found, 0};
+    Learning job = {dark, bright, known, knots, clips, near, prior, surely, found, 0};
     pool_run(pool, learn_channels, &job, 3, 1);
     return job.failed;
 }

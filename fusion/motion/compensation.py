@@ -23,7 +23,6 @@ from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import DefinedLoops, GridLoops
 from livemef.fusion.motion.registration import Move
-from livemef.fusion.motion.saturation_fill import CLIP_START
 from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.motion.views import View
 from livemef.fusion.settings import MotionMode
@@ -35,10 +34,10 @@ STILL_IMPORTANCE = 0.02
 """Of cells where nothing moves, for the choice of the reference, over those where all does."""
 DARKEST = 1 / 255
 """Encoded value below which a cell counts as this bright: one code of 8 bits."""
-DIM_FROM, DIM_TO, CLIPPED_COST = 4.0, 8.0, 1.25
+DIM_FROM, DIM_TO, CLIPS_FROM, CLIPPED_COST = 4.0, 8.0, 0.95, 1.25
 """A cell of a possible reference costs 0 where the brightest exposure shows it up to 4 times as bright (encoded), and 1
-from 8 times on: its noise is enlarged as much. A clipped cell costs 1.25: of a dark thing a noisy picture is left, of
-a clipped one nothing.
+from 8 times on: its noise is enlarged as much. A clipped cell (from .95 of the range on) costs 1.25: of a dark thing a
+noisy picture is left, of a clipped one nothing.
 """
 
 
@@ -163,7 +162,7 @@ def _of_stills(
             under, over = pair.dark_first(there)
             allowed = allowed_differences(under, over, maps[1])
             mask, clear = loops.soft_mask(loops.disagreement(under, over, allowed)), dim_colour.clear_from(allowed)
-        registration.cover_unseen(mask, chain.moves[other])
+        registration.cover_unseen(mask, chain.moves[other], pair.dark_first(there)[1])
         chain.compensate(other, pair, there, mask, clear)
     return chain.result()
 
@@ -196,7 +195,7 @@ def _of_stream(
                 clear = dim_colour.clear_from(allowed)
                 if not chain.is_end(other):
                     chain.deviations[other] = mask * deviations
-        registration.cover_unseen(mask, chain.moves[other])
+        registration.cover_unseen(mask, chain.moves[other], pair.dark_first(there)[1])
         neighbour, noise = towards(reference, other), 0.0
         if not pair.over_is_reference:
             noise = temporal_noise.of_dark_pixels(memory.noise.get(neighbour), cell)
@@ -211,7 +210,7 @@ def best_exposed(grids: Sequence[Grid], moving: Mask | None = None) -> int:
     """
     importance = np.float32(1) if moving is None else moving + np.float32(STILL_IMPORTANCE)
     lights = [grid.max(axis=2) for grid in grids]
-    costs = [_dim(light, lights[-1]) + CLIPPED_COST * (light >= CLIP_START) for light in lights]
+    costs = [_dim(light, lights[-1]) + CLIPPED_COST * (light >= CLIPS_FROM) for light in lights]
     return int(np.argmin([(importance * cost).mean() for cost in costs]))
 
 

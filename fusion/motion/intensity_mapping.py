@@ -31,6 +31,8 @@ PRIOR = 0.02
 """Part of a grid's cells: where so many were seen near a level, pictures and known ratio count alike."""
 NEAR = 33
 """Knots about a level whose cells count as seen there."""
+SEEN = 0.5
+"""Share of the pictures from which they bound the known values of darker levels, which never lie above theirs."""
 BALANCED, MOST_GAIN = 0.2, 1.5
 """Part of a grid's cells: where so many move, half of their mean's difference between exposures is taken for light that
 flickers; and the gain at most."""
@@ -230,7 +232,10 @@ def _learned(dark: Curve, bright: Curve, known: ExposureMap | None, prior: float
 
 def _blended(known: Curve, matched: Curve, seen: Curve, prior: float) -> Curve:
     near = smooth(seen) * NEAR
-    return np.asarray(np.maximum.accumulate(known + near / (near + prior) * (matched - known)), np.float64)
+    part = near / (near + prior)
+    curve = known + part * (matched - known)
+    next_seen = np.minimum.accumulate(np.where(part >= SEEN, curve, np.inf)[::-1])[::-1]
+    return np.asarray(np.maximum.accumulate(np.minimum(curve, next_seen)), np.float64)
 
 
 def smooth(curve: Curve) -> Curve:

@@ -33,6 +33,8 @@ LEAST_SEEN = 0.05
 """Smallest part of the cells that must be usable."""
 LEAST_MOVE_PX, LEAST_TURN_PX = 0.2, 0.8
 """Pixels: smaller shifts, and rotations that move no corner by more, are ignored as invisible."""
+BLACK = 7 / 255
+"""Encoded value of the brighter exposure below which a border is black, as in `surround.BLACK_RAMP`."""
 SEEN = 0.5
 """Part of a cell by which a border may look beyond the other exposure: a hand moves nearly every frame by so much, and
 what replaces a border's cells also counts in the windows around them."""
@@ -215,16 +217,19 @@ def normal_equations(still: Still, other: Plane, move: Move) -> Normal:
     return Normal(weighted.T @ slopes, weighted.T @ residual, float(usable.mean()), float(loss))
 
 
-def cover_unseen(mask: Plane, move: Move) -> None:
+def cover_unseen(mask: Plane, move: Move, brighter: NDArray[np.float32]) -> None:
     """Set the mask to 1 where a grid without the move shows nothing, and the nearest cell stands in: at the borders
     that look beyond the other exposure's by half a cell or more anywhere.
+
+    Not where `brighter`, the grid of the brighter exposure (h x w x 3, encoded 0..1), is black: bars and other black
+    surrounds do not move with the scene, and a darker exposure's noise would be enlarged there.
     """
     height, width = mask.shape
     across, down = abs(move.turn) * (height - 1) / 2, abs(move.turn) * (width - 1) / 2
     left, right = (max(0, math.ceil(across + shift - SEEN)) for shift in (-move.dx, move.dx))
     top, bottom = (max(0, math.ceil(down + shift - SEEN)) for shift in (-move.dy, move.dy))
-    mask[:top], mask[max(0, height - bottom) :] = 1, 1
-    mask[:, :left], mask[:, max(0, width - right) :] = 1, 1
+    for border in np.s_[:top], np.s_[max(0, height - bottom) :], np.s_[:, :left], np.s_[:, max(0, width - right) :]:
+        mask[border][brighter[border].max(axis=-1) >= BLACK] = 1
 
 
 def worthwhile(move: Move, cell: float, shape: tuple[int, ...]) -> Move:

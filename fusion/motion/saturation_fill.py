@@ -13,9 +13,10 @@ from livemef.fusion.motion.ghost_mask import Grid, Mask
 
 Values = NDArray[np.floating[Any]]
 
-CLIP_START, CLIP_END = 0.95, 0.99
+CLIP_START, CLIP_END = 0.92, 0.97
 """Parts of the encoded value at which exposures clip (`clips_at`) between which a pixel of the brighter one comes to be
-taken for clipped."""
+taken for clipped: beside what clips, a codec's ringing reaches down to there, and many values of the darker one hide
+behind the last few codes."""
 LEAST_FILL = 1e-3
 LIKE = 0.25
 """Part by which a pixel's values may differ from one moment to the other for it to be taken for the same thing."""

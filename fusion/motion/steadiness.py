@@ -29,6 +29,9 @@ Lightness = NDArray[np.floating[Any]]
 
 EARLY, LEARN_EVERY = 8, 4
 """Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
+FEW = 4
+"""Frames of each exposure as often as which the first ones count when the maps are learned: else the known ratio of
+light, which knows nothing of a camera's tone curve, would decide at first, and a sky that it softens would move."""
 MOVING_PRIOR, MOVING_FORGET = 8, 1 / 96
 """How many times as many of such cells as of others the pictures must have shown (`intensity_mapping.PRIOR`), and the
 part of their running histograms that each bracket takes away: things come, go and blur, so that few prove little."""
@@ -196,7 +199,7 @@ class StreamMemory:
         """Between two exposures, learned anew every few frames. known: by the ratio of their light."""
         pair = self._pairs.get((dark, bright))
         if pair is None or self._early or self._observed >= pair.learned + LEARN_EVERY:
-            cells = self.seen[dark].changed.size
+            cells = round(self.seen[dark].changed.size * min(self._observed / (FEW * len(self.seen)), 1))
             maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells, self.clips_at)
             noises = [
                 None if one is None else temporal_noise.judged_by(one) for one in map(self.noise.get, (dark, bright))

@@ -90,13 +90,21 @@ def test_a_move_of_the_whole_picture_is_found(dx, dy, turn, reference_is_over):
 
 
 def test_borders_are_covered_where_the_other_exposure_ends():
-    mask = np.zeros((20, 30), np.float32)
-    registration.cover_unseen(mask, Move(0.4, -0.4))
+    mask, brighter = np.zeros((20, 30), np.float32), np.full((20, 30, 3), 0.3, np.float32)
+    registration.cover_unseen(mask, Move(0.4, -0.4), brighter)
     assert not mask.any()
-    registration.cover_unseen(mask, Move(1.6, -0.6))
+    registration.cover_unseen(mask, Move(1.6, -0.6), brighter)
     assert mask[0].all()
     assert mask[:, -2:].all()
     assert not mask[1:, :-2].any()
+
+
+def test_black_borders_are_not_covered_with_the_noise_of_a_darker_exposure():
+    mask, brighter = np.zeros((20, 30), np.float32), np.full((20, 30, 3), 0.3, np.float32)
+    brighter[-4:] = 5 / 255  # the lower bar of a letterbox
+    registration.cover_unseen(mask, Move(2.0), brighter)
+    assert mask[:-4, -2:].all()
+    assert not mask[-4:].any()
 
 
 @pytest.mark.parametrize("small_lines", [16, 60, 135])

@@ -60,6 +60,22 @@ def test_a_still_scene_is_not_masked_whatever_the_response(name):
     assert max(shares[2:]) < 0.01
 
 
+def test_a_sky_that_the_camera_renders_softly_does_not_move_in_the_first_brackets():
+    """Known light 8 times as much would be white; the camera's curve ends in a shoulder: codes 190 to 212. No light lies
+    between the ground's and the sky's, so that the known ratio alone says what a brighter exposure shows there.
+    """
+    rng = np.random.default_rng(4)
+    sky = np.linspace(0.3, 0.6, 72)[:, None, None] * np.array([1.1, 1.0, 0.95]) * np.ones((72, 256, 1))
+    light = np.vstack([sky, 0.12 * rng.uniform(0.2, 1.0, (72, 256, 3))])
+    exposures = [212 * (1 - np.exp(-gain * light)) ** 0.45 for gain in (0.6, 4.8)]
+    fuser = CpuFuser(Curve(), FusionSettings(network_lines=48), 2)
+    for newest in range(1, 5):
+        frames = tuple(newest - (newest - index) % 2 for index in (0, 1))
+        pictures = noisy(exposures, 1.5, newest)
+        fused = fuser.fuse(pictures, moments=Moments((1.0, 8.0), newest % 2, Place(0, frames)))
+        assert fused.motion.share < 0.01
+
+
 def test_the_noise_of_the_night_is_no_motion_and_does_not_pulse():
     case = random_case(5, "still", **SMALL)
     case = replace(case, ev_gap=3.0, scene=replace(case.scene, radiance=case.scene.radiance * np.float32(0.05)))
