@@ -61,8 +61,8 @@ def test_a_still_scene_is_not_masked_whatever_the_response(name):
 
 
 def test_a_sky_that_the_camera_renders_softly_does_not_move_in_the_first_brackets():
-    """Known light 8 times as much would be white; the camera's curve ends in a shoulder: codes 190 to 212. No light lies
-    between the ground's and the sky's, so that the known ratio alone says what a brighter exposure shows there.
+    """Known light 8 times as much would be white; the camera's curve ends in a shoulder: codes 190 to 212. No
+    light lies between the ground's and the sky's: there the known ratio alone says what a brighter exposure shows.
     """
     rng = np.random.default_rng(4)
     sky = np.linspace(0.3, 0.6, 72)[:, None, None] * np.array([1.1, 1.0, 0.95]) * np.ones((72, 256, 1))
