@@ -188,18 +188,37 @@ class VideoWriter:
         if not self._writer.isOpened():
             self.discard()
             raise CaptureError(f"cannot write {path}: OpenCV cannot write a video of this kind there")
+        self._written = 0
 
     def write(self, pixels: Pixels) -> None:
         """Append a picture."""
         self._writer.write(pixels)
+        self._written += 1
 
     def close(self) -> None:
-        """Finish the file under its own name. Raises CaptureError if that fails."""
+        """Finish the file under its own name. Raises CaptureError if that fails, and leaves nothing behind then.
+
+        The file is read back: OpenCV does not say that a disk was full.
+        """
         self._writer.release()
+        if (readable := self._frames_read_back()) != self._written:
+            self._partial.unlink(missing_ok=True)
+            raise CaptureError(
+                f"cannot write {self.path}: of {self._written} frames {readable} could be read back; is the disk full?"
+            )
         try:
             self._partial.replace(self.path)
         except OSError as error:
             raise CaptureError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def _frames_read_back(self) -> int:
+        count = 0
+        with _quiet_ffmpeg():
+            capture = cv2.VideoCapture(str(self._partial), cv2.CAP_FFMPEG)
+            while capture.grab():
+                count += 1
+            capture.release()
+        return count
 
     def discard(self) -> None:
         """Give up what was written."""

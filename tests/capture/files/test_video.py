@@ -1,3 +1,4 @@
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,19 @@ def test_what_opencv_may_get_wrong_is_named_once(tmp_path: Path, caplog: pytest.
     assert len(caplog.records) == 1
     assert "theirs.mkv: is read by OpenCV" in caplog.text
     assert "livemef[video]" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_video_that_did_not_fit_on_the_disk_is_an_error(tmp_path: Path, suffix: str) -> None:
+    """A limit on the size of files stands for the disk: FFmpeg gets an error from the system in both cases."""
+    writer = VideoWriter(tmp_path / f"clip{suffix}", (64, 48), 25.0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        for number in range(40):
+            writer.write(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8))
+        with pytest.raises(CaptureError, match="is the disk full"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
