@@ -87,6 +87,8 @@ def declare_evidence(loops: CDLL) -> None:
     loops.balanced_maps.restype = c_int
     loops.follow_blinking.argtypes = [*arrays, c_void_p, c_int32, c_float, c_float, c_void_p]
     loops.follow_blinking.restype = c_float
+    loops.seen_by_other.argtypes = [c_void_p, POINTER(LightsOut), *arrays, *shape, c_void_p]
+    loops.seen_by_other.restype = c_int
     loops.without_blinking.argtypes = [*arrays, c_int32, c_void_p]
     loops.without_blinking.restype = None
     loops.without_lights_out.argtypes = [POINTER(LightsOut), *arrays, *shape, c_void_p]
@@ -246,6 +248,14 @@ class CompiledEvidence:
         if clips_at < 1:
             np.minimum(found[0], clips_at, out=found[0])
         return _maps_of(found, clips_at)
+
+    def seen_by_other(self, changed: Mask, other: Mask) -> Mask:
+        """See GridLoops."""
+        changed, other = np.ascontiguousarray(changed, np.float32), np.ascontiguousarray(other, np.float32)
+        result = np.empty_like(changed)
+        data = address(changed), address(other), *result.shape, address(result)
+        check(self._grids.seen_by_other(self._pool, byref(LIGHTS_OUT), *data))
+        return result
 
     def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
         """See GridLoops."""

@@ -32,6 +32,72 @@ VECTORISED void without_blinking(const float *restrict changed, const float *res
     }
 }
 
+/* ---- whether another exposure sees it, too ---- */
+
+typedef struct {
+    const Lights *rule;
+    const float *changed, *other;
+    int32_t width, across;
+    int32_t (*counts)[2]; /* cells of each block that have changed in both, between `blocks` empty ones at all sides */
+} Count;
+
+VECTORISED static int32_t count_moving(const float *restrict changed, float least, int32_t count)
+{
+    int32_t moving = 0;
+    for (int32_t i = 0; i < count; i++)
+        moving += changed[i] >= least;
+    return moving;
+}
+
+static void count_row(const Count *job, int32_t y)
+{
+    const Lights *rule = job->rule;
+    int32_t(*counts)[2] = job->counts + (size_t)(y / rule->block + rule->blocks) * job->across + rule->blocks;
+    size_t row = (size_t)y * job->width;
+    for (int32_t x = 0; x < job->width; x += rule->block, counts++) {
+        int32_t cells = job->width - x < rule->block ? job->width - x : rule->block;
+        counts[0][0] += count_moving(job->changed + row + x, rule->moves, cells);
+        counts[0][1] += count_moving(job->other + row + x, rule->moves, cells);
+    }
+}
+
+/* Whether many cells have changed in the blocks about one that begins at this row and column, beside those of the other. */
+static int many_changed(const Count *job, int32_t y, int32_t x)
+{
+    int32_t sums[2] = {0, 0}, side = 2 * job->rule->blocks + 1;
+    int32_t(*first)[2] = job->counts + (size_t)(y / job->rule->block) * job->across + x / job->rule->block;
+    for (int32_t down = 0; down < side; down++, first += job->across)
+        for (int32_t i = 0; i < side; i++)
+            sums[0] += first[i][0], sums[1] += first[i][1];
+    return (float)sums[0] > job->rule->most_seen * (float)sums[1];
+}
+
+/* `seen_by_other` of fusion/motion/blinking.py. 0, or 1 if out of memory. */
+int seen_by_other(Pool *pool, const Lights *rule, const float *changed, const float *other, int32_t height, int32_t width, float *out)
+{
+    int32_t across = (width + rule->block - 1) / rule->block + 2 * rule->blocks;
+    int32_t down = (height + rule->block - 1) / rule->block + 2 * rule->blocks;
+    int32_t(*counts)[2] = calloc((size_t)down * across, sizeof *counts);
+    if (!counts || wider_mask(pool, &changed, 1, height, width, rule->apart, out)) {
+        free(counts);
+        return 1;
+    }
+    Count job = {rule, changed, other, width, across, counts};
+    for (int32_t y = 0; y < height; y++)
+        count_row(&job, y);
+    for (int32_t y = 0; y < height; y += rule->block)
+        for (int32_t x = 0; x < width; x += rule->block) {
+            if (!many_changed(&job, y, x))
+                continue;
+            int32_t bottom = y + rule->block < height ? y + rule->block : height, end = x + rule->block < width ? x + rule->block : width;
+            for (int32_t row = y; row < bottom; row++)
+                for (int32_t column = x; column < end; column++)
+                    out[(size_t)row * width + column] = 1;
+        }
+    free(counts);
+    return 0;
+}
+
 /* ---- lights that went out ---- */
 
 typedef struct {

@@ -61,11 +61,12 @@ float follow_blinking(const float *before, const float *changed, const float *se
                       float *out);
 /* See the constants of fusion/motion/blinking.py. */
 typedef struct {
-    float moves, least_fall, alone, most_rises;
+    float moves, least_fall, alone, most_rises, most_seen;
     int32_t beside, block, blocks, apart;
 } Lights;
 
 int without_lights_out(const Lights *rule, const float *grid, const float *before, int32_t height, int32_t width, float *changed);
+int seen_by_other(Pool *pool, const Lights *rule, const float *changed, const float *other, int32_t height, int32_t width, float *out);
 void without_blinking(const float *changed, const float *blinks, int32_t count, float *out);
 
 /* ---- evidence.c, small.c ---- */

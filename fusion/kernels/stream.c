@@ -99,7 +99,7 @@ typedef struct {
     float *luma, *noise, *changed, *moved_blinks, *new_blinks; /* the results; moved_blinks: own_blinks, if there is a move */
     const double *histogram_before;
     double *histogram; /* 3 x knots + 1 */
-    int32_t height, width, cells, knots, apart;
+    int32_t height, width, cells, knots;
     float noted, keep_blinks, most_blinking; /* most_blinking: of new_blinks, a result */
     double keep_histogram, least_move, least_turn, move[3];
 } Observation;
@@ -126,7 +126,7 @@ static void follow_noise(const Observation *job, float *measured)
 
 typedef struct {
     const Observation *job;
-    const float *around;
+    const float *seen; /* by_other */
     _Atomic uint32_t most; /* the bits of a float, 0 or more: those of a larger one are larger */
 } Blinking;
 
@@ -135,7 +135,7 @@ static void blinking_cells(void *argument, int32_t first, int32_t end)
     Blinking *blinking = argument;
     const Observation *job = blinking->job;
     const float *before = job->other_blinks ? job->other_blinks + first : NULL;
-    float most = follow_blinking(before, job->other_changed + first, blinking->around + first, end - first, job->noted, job->keep_blinks,
+    float most = follow_blinking(before, job->other_changed + first, blinking->seen + first, end - first, job->noted, job->keep_blinks,
                                  job->new_blinks + first);
     uint32_t bits, seen = atomic_load(&blinking->most);
     memcpy(&bits, &most, sizeof bits);
@@ -143,18 +143,17 @@ static void blinking_cells(void *argument, int32_t first, int32_t end)
         ;
 }
 
-static int follow_blinks(Pool *pool, Observation *job, float *around)
+static int follow_blinks(Pool *pool, Observation *job, float *seen)
 {
     int32_t count = job->height * job->width;
-    const float *changed = job->changed;
     if (is_move(job->move) && job->own_blinks &&
         undo_move(pool, job->own_blinks, job->height, job->width, 1, job->move, job->moved_blinks))
         return 1;
     if (!job->other_changed)
         return 0;
-    if (wider_mask(pool, &changed, 1, job->height, job->width, job->apart, around))
+    if (seen_by_other(pool, job->lights, job->changed, job->other_changed, job->height, job->width, seen))
         return 1;
-    Blinking blinking = {job, around, 0};
+    Blinking blinking = {job, seen, 0};
     pool_run(pool, blinking_cells, &blinking, count, LEAST_CELLS);
     uint32_t most = atomic_load(&blinking.most);
     memcpy(&job->most_blinking, &most, sizeof most);

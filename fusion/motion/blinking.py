@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion.ghost_mask import MOVES, Grid, Mask
+from livemef.fusion.motion.ghost_mask import MOVES, Grid, Mask, wider_mask
 
 NOTED, FORGET = 0.5, 1 / 48
 """What a change that another exposure did not see adds, and the part that each frame of the exposure takes away: a lamp
@@ -26,6 +26,10 @@ BLOCK, BLOCKS = 8, 2
 """Cells of a block's side, and blocks to each side of a light's own in which something else may have become lighter."""
 MOST_RISES = 0.1
 """Of that, over what has become darker: something light that moves becomes darker here and lighter there."""
+MOST_SEEN = 0.25
+"""Cells that another exposure has seen change in these blocks, over those that have changed in the one that may miss a
+lamp. What moves changes in both, if not in the same cells: a fan's blades may be back with each frame of one exposure.
+"""
 
 
 def without_lights_out(changed: Mask, grid: Grid, before: Grid) -> Mask:
@@ -66,11 +70,20 @@ def _about(values: Mask) -> Mask:
     return np.kron(total, np.ones((BLOCK, BLOCK), np.float32))[:height, :width]
 
 
+def seen_by_other(changed: Mask, other: Mask) -> Mask:
+    """How surely an exposure has changed where another one has, 0..1: about each cell, and 1 where it has in many cells
+    nearby. changed, other: the changes of both.
+    """
+    about, moves = wider_mask([changed], APART), np.float32(MOVES)
+    seen, moved = (_about((mask >= moves).astype(np.float32)) for mask in (changed, other))
+    return np.where(seen > np.float32(MOST_SEEN) * moved, np.float32(1), about)
+
+
 def followed(before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
     """How surely each cell blinks in an exposure, 0..1; None = none does so far.
 
-    before: the same before its newest frame; changed: how surely that frame has changed; seen_by_other: how surely
-    another exposure has changed from before it to after it, APART wider.
+    before: the same before its newest frame; changed: how surely that frame has changed; seen_by_other: whether another
+    exposure has changed from before it to after it, see there.
     """
     found = np.float32(NOTED) * changed * (1 - seen_by_other)
     if before is not None:

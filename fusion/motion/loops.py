@@ -120,6 +120,10 @@ class GridLoops(Protocol):
         """See intensity_mapping.balanced."""
         ...
 
+    def seen_by_other(self, changed: Mask, other: Mask) -> Mask:
+        """See blinking.seen_by_other."""
+        ...
+
     def follow_blinking(self, before: Mask | None, changed: Mask, seen_by_other: Mask) -> Mask | None:
         """See blinking.followed."""
         ...
@@ -216,8 +220,8 @@ class ComposedLoops:
         changed = self.changes(grid, old, temporal_noise.judged_by(noise))
         changed = self.without_lights_out(changed, grid, old)
         if before.other is not None:
-            around = self.wider_mask([changed], blinking.APART)
-            other_blinks = self.follow_blinking(before.other.blinks, before.other.changed, around)
+            seen = self.seen_by_other(changed, before.other.changed)
+            other_blinks = self.follow_blinking(before.other.blinks, before.other.changed, seen)
         histograms = self.histograms(grid) + (1 - intensity_mapping.FORGET) * before.histograms
         return Observed(luma, move, noise, changed, histograms, blinks, other_blinks)
 
@@ -276,6 +280,7 @@ class DefinedLoops(ComposedLoops):
     learned = staticmethod(intensity_mapping.learned)
     allowed_by_channel = staticmethod(ghost_mask.allowed_by_channel)
     balanced = staticmethod(intensity_mapping.balanced)
+    seen_by_other = staticmethod(blinking.seen_by_other)
     follow_blinking = staticmethod(blinking.followed)
     without_blinking = staticmethod(blinking.without)
     without_lights_out = staticmethod(blinking.without_lights_out)

@@ -133,3 +133,31 @@ def test_compiled_blinking_is_the_defined_one(shape):
         np.testing.assert_allclose(LOOPS[1].follow_blinking(past, changed, around), wanted, atol=1e-6)
     wanted = blinking.without(changed, before)
     np.testing.assert_allclose(LOOPS[1].without_blinking(changed, before), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+def test_a_blade_that_is_back_with_every_frame_of_an_exposure_is_no_lamp(loops):
+    """Three blades of a fan that turns by a sixth of their distance a frame: one exposure sees them where the other
+    never does."""
+    down, across = np.mgrid[:60, :120] - np.array([30, 60])[:, None, None]
+    angle, distance = np.arctan2(down, across), np.hypot(down, across)
+    frames = []
+    for number in range(30):
+        turned = (angle + number * np.pi / 9) % (2 * np.pi / 3)
+        frames.append(scene(number % 2, where=(slice(0, 0), slice(0, 0))))
+        frames[-1][(turned < 0.35) & (distance < 28)] = (0.02, 0.1)[number % 2]
+    found = gates(loops, [noisy(n, frame) for n, frame in enumerate(frames)])
+    blades = (np.abs(frames[-1] - frames[-3]).max(axis=2) > 0.05) & (distance > 6)
+    assert found[-1][blades].min() > 0.95
+
+
+@pytest.mark.skipif(not compiled(), reason="the compiled loops are not built")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (8, 8), (61, 97), (90, 160)])
+def test_the_compiled_changes_that_another_exposure_sees_are_those_of_the_definition(shape):
+    rng = np.random.default_rng(4)
+    for share in (0.001, 0.02, 0.3):
+        changed, other = (
+            np.where(rng.random(shape) < part, rng.random(shape), 0).astype(np.float32) for part in (share, 4 * share)
+        )
+        wanted = blinking.seen_by_other(changed, other)
+        np.testing.assert_array_equal(CompiledLoops().seen_by_other(changed, other), wanted)
