@@ -69,16 +69,6 @@ class Pipeline:
                 return f"{name}: {child.last_words or 'is being started again'}"
         return ""
 
-    @property
-    def restarts(self) -> int:
-        """How often a process had to be started again."""
-        return sum(child.restarts for child in self._supervisor.children.values())
-
-    @property
-    def rates(self) -> Mapping[str, Any]:
-        """Latest figures of the fusion process: fps, latency_ms and counters."""
-        return dict(self._supervisor.children["fusion"].values)
-
     def tell(self, event: str, data: Mapping[str, Any]) -> None:
         """Send an event to everybody who listens to the control API. From any thread; never waits."""
         self._news.put((event, data))
