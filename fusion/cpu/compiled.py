@@ -124,13 +124,15 @@ class CompiledLoops(CompiledGridLoops, CompiledBracket):
         made = Pass(SHRINK, height, source=addressof(picture), out=address(shrunk), height=height, width=width)
         return CompiledRows(self._library, made, (picture, pixels, shrunk))
 
-    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane, settings: FusionSettings, chroma: bool) -> tuple[Plane, Plane | None]:
         """See PixelLoops."""
-        lightness, chroma = np.empty(shrunk.shape[:2], np.float32), np.empty(shrunk.shape[:2], np.float32)
+        lightness = np.empty(shrunk.shape[:2], np.float32)
+        scale = np.empty_like(lightness) if chroma else None
         numbers, tables = constants(settings.shoulder), _tables(256)
-        data = settings.colour == "tone", address(shrunk), lightness.size, address(lightness), address(chroma)
+        places = address(lightness), None if scale is None else address(scale)
+        data = settings.colour == "tone", address(shrunk), lightness.size, *places
         self._library.small_lab(self._pool, byref(numbers), byref(tables), *data)
-        return lightness, chroma
+        return lightness, scale
 
     def lightness(self, pixels: Pixels, lightness: Plane, settings: FusionSettings) -> Rows:
         """See PixelLoops."""

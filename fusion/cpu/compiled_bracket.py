@@ -39,15 +39,14 @@ class _Bracket(Structure):
         ("drifts", c_void_p),
         ("target", c_void_p),
         ("room", c_void_p),
-        ("affine", c_void_p),
-        ("parts", c_void_p),
+        ("planes", c_void_p),
         ("past", c_void_p),
         ("changed", c_void_p),
         ("moved", c_void_p),
         ("still", c_void_p),
-        ("steered_affine", c_void_p),
-        ("steered_parts", c_void_p),
+        ("steered", c_void_p),
         ("n", c_int32),
+        ("count", c_int32),
         ("height", c_int32),
         ("width", c_int32),
         ("radius", c_int32),
@@ -115,29 +114,30 @@ class CompiledBracket(CompiledSteering):
         made.showing = addressof(call.keep(showing(settings)))
         made.fused = address(call.keep(np.ascontiguousarray(bracket.fused, np.float32)))
         call.list("lights", bracket.lights)
-        call.list("chromas", bracket.chromas)
-        made.n, made.height, made.width = n, height, width
+        if bracket.chromas:
+            call.list("chromas", bracket.chromas)
+        made.n, made.count, made.height, made.width = n, n + max(len(bracket.chromas), 1), height, width
         made.radius, made.eps = settings.window_radius, settings.window_eps
         made.chroma_radius, made.chroma_offset = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET
         made.share, made.white = means.share, means.white
         call.array("target", height, width)
         call.array("room", height, n + 1, width)
-        affine, parts = call.array("affine", height, n + 1, width), call.array("parts", height, n - 1, width)
+        planes = call.array("planes", height, made.count, width)
         drifts = _set_drift(call, bracket) if settings.colour == "tone" else None
         cycle = None if memory is None else memory.cycle((height, width))
         moved = [] if cycle is None else _set_past(call, cycle)
-        steered = affine, parts
+        steered = planes
         if cycle is not None and cycle.changed is not None:
-            steered = _set_still(call, cycle, affine, parts)
+            steered = _set_still(call, cycle, planes.shape)
         check(self._library.find_planes(self._pool, byref(made)))
         means.white = made.white
         if drifts is not None:
             means.drift = drifts[0].transpose(0, 1, 3, 2)
-        result = planes_of(steered[0]), planes_of(steered[1])
+        result = planes_of(steered)
         if memory is not None and cycle is not None:
-            memory.keep(moved, (planes_of(affine), planes_of(parts)))
-            result = memory.shown(result[0], made.mean), result[1]
-        return Steering(*result, [] if drifts is None else [planes_of(one) for one in drifts[1]])
+            memory.keep(moved, planes_of(planes))
+            result = memory.shown(result, n + 1, made.mean)
+        return Steering(result, [] if drifts is None else [planes_of(one) for one in drifts[1]])
 
 
 def _set_drift(call: _Call, bracket: SmallBracket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -164,12 +164,12 @@ def _drift_before(means: RunningMeans, shape: tuple[int, ...]) -> Planes | None:
     return None if means.drift is None or means.drift.shape != shape or means.share == 1 else means.drift
 
 
-def _set_past(call: _Call, cycle: Cycle) -> list[tuple[int, tuple[Planes, Planes]]]:
+def _set_past(call: _Call, cycle: Cycle) -> list[tuple[int, Planes]]:
     """The other brackets, without the camera's step, which is undone."""
     made, move = call.made, cycle.move
     others = [index for index in cycle.planes if index != cycle.newest]
     order = list(cycle.planes) if cycle.newest in cycle.planes else [*cycle.planes, cycle.newest]
-    rows = [rows_of(planes) for index in others for planes in cycle.planes[index]]
+    rows = [rows_of(cycle.planes[index]) for index in others]
     made.past_count, made.newest_at = len(others), order.index(cycle.newest)
     call.list("past", rows)
     if move == NO_MOVE or not rows:
@@ -177,14 +177,11 @@ def _set_past(call: _Call, cycle: Cycle) -> list[tuple[int, tuple[Planes, Planes
     found = [np.empty_like(planes) for planes in rows]
     call.list("moved", found)
     made.move[:] = move.dx, move.dy, move.turn
-    planes = [planes_of(one) for one in found]
-    return [(index, (planes[2 * place], planes[2 * place + 1])) for place, index in enumerate(others)]
+    return [(index, planes_of(planes)) for index, planes in zip(others, found, strict=True)]
 
 
-def _set_still(
-    call: _Call, cycle: Cycle, affine: NDArray[np.float32], parts: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coefficients and parts that are steered by the whole cycle, to be found."""
+def _set_still(call: _Call, cycle: Cycle, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Planes that are steered by the whole cycle, to be found."""
     made, changed = call.made, cycle.changed or []
     call.list("changed", changed)
     made.changed_count, made.cells, made.still_gain = (
@@ -193,4 +190,4 @@ def _set_still(
         cycle_means.STILL_GAIN,
     )
     call.array("still", made.height, made.width)
-    return call.array("steered_affine", *affine.shape), call.array("steered_parts", *parts.shape)
+    return call.array("steered", *shape)

@@ -38,7 +38,7 @@ def declare_cycle(loops: CDLL) -> None:
     shape = [c_int32, c_int32]
     loops.towards_mean.argtypes = [c_void_p, POINTER(c_void_p), c_int32, c_void_p, c_int32, *shape, c_void_p]
     loops.towards_mean.restype = None
-    loops.mean_lightness.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape]
+    loops.mean_lightness.argtypes = [c_void_p, c_int32, POINTER(c_void_p), c_int32, *shape]
     loops.mean_lightness.restype = c_double
     loops.still_planes.argtypes = [POINTER(c_void_p), c_int32, *shape, c_int32, c_int32, c_float, c_void_p]
     loops.still_planes.restype = c_int
@@ -69,7 +69,7 @@ class CompiledCycle:
     def mean_lightness(self, affine: Planes, lights: Sequence[Mask]) -> float:
         """See GridLoops."""
         rows, planes = rows_of(affine), [np.ascontiguousarray(light, np.float32) for light in lights]
-        height, _, width = rows.shape
-        found = self._grids.mean_lightness(address(rows), addresses(planes), len(planes), height, width)
+        height, count, width = rows.shape
+        found = self._grids.mean_lightness(address(rows), count, addresses(planes), len(planes), height, width)
         check(found < 0)
         return float(found)

@@ -44,9 +44,10 @@ def declare_steering(loops: CDLL) -> None:
         c_double,
         c_void_p,
         c_void_p,
+        c_int32,
     ]
     loops.affine_coefficients.restype = c_int
-    loops.chroma_parts.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p]
+    loops.chroma_parts.argtypes = [planes, c_int32, *shape, c_int32, c_double, c_void_p, c_int32]
     loops.chroma_parts.restype = c_int
     loops.drift_evidence.argtypes = [POINTER(Constants), *[c_void_p] * 2, *shape, c_void_p]
     loops.drift_evidence.restype = None
@@ -56,7 +57,7 @@ def declare_steering(loops: CDLL) -> None:
     loops.show_lightness.restype = c_double
     loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
     loops.whiten_lightness.restype = None
-    loops.steering_rows.argtypes = [c_void_p, c_void_p, c_void_p, planes, c_int32, *shape, c_void_p]
+    loops.steering_rows.argtypes = [c_void_p, c_void_p, planes, c_int32, c_int32, *shape, c_void_p]
     loops.steering_rows.restype = None
 
 
@@ -78,7 +79,7 @@ class CompiledSteering:
         planes = [np.ascontiguousarray(chroma, np.float32) for chroma in chromas]
         height, width = planes[0].shape
         result = np.empty((height, len(planes) - 1, width), np.float32)
-        window = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET, address(result)
+        window = guide_planes.CHROMA_RADIUS, chroma_map.CHROMA_OFFSET, address(result), len(planes) - 1
         check(self._library.chroma_parts(addresses(planes), len(planes), height, width, *window))
         return planes_of(result)
 
@@ -120,18 +121,17 @@ class CompiledSteering:
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (*lights, target)]
         height, width = target.shape
         room, result = np.empty((2, height, len(planes), width), np.float32)
-        window = settings.window_radius, settings.window_eps, address(room), address(result)
+        window = settings.window_radius, settings.window_eps, address(room), address(result), len(planes)
         numbers = byref(constants(settings.shoulder))
         check(self._library.affine_coefficients(numbers, addresses(planes), len(lights), height, width, *window))
         return planes_of(result)
 
     def _steering(self, job: Job) -> Rows:
-        """The small planes, h x 2N or 5N - 3 x w: coefficients, rewritten from L* to f = (L* + 16) / 116, the chroma
-        parts, and for colour "tone" the drifts of B, G, R."""
-        height, width, others = job.parts.shape
-        affine = np.zeros((height, width, others + 2), np.float32) if job.affine is None else job.affine
-        planes, drifts = [rows_of(affine), rows_of(job.parts)], [rows_of(one) for one in job.drifts]
-        result = np.empty((height, 2 * others + 2 + 3 * len(drifts), width), np.float32)
-        data = *(address(one) for one in planes), addresses(drifts) if drifts else None
-        self._library.steering_rows(self._pool, *data, others + 1, height, width, address(result))
+        """The small planes, h x their number x w: those of the job, with coefficients rewritten from L* to
+        f = (L* + 16) / 116, and for colour "tone" the drifts of B, G, R."""
+        planes, drifts = rows_of(job.planes), [rows_of(one) for one in job.drifts]
+        height, count, width = planes.shape
+        result = np.empty((height, count + 3 * len(drifts), width), np.float32)
+        data = address(planes), addresses(drifts) if drifts else None, len(job.inputs), count
+        self._library.steering_rows(self._pool, *data, height, width, address(result))
         return result

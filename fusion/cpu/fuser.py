@@ -18,7 +18,7 @@ from livemef.engine.runtime import LightnessNet, OnOthersThreads
 from livemef.fusion.cpu import strips, tiling
 from livemef.fusion.cpu.compiled import MOST_EXPOSURES, CompiledLoops
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Rows
-from livemef.fusion.cpu.steering_planes import SmallBracket, Steering, drifts_of, steering
+from livemef.fusion.cpu.steering_planes import SmallBracket, Steering, drifts_of, steering, with_parts
 from livemef.fusion.cpu.strips import Strip
 from livemef.fusion.fuser import Fused, check_exposures, checked_out, is_packed
 from livemef.fusion.kernels.shared_library import compiled
@@ -192,8 +192,10 @@ class CpuFuser:
         """reference: see Job. out: None = only what is remembered. steered: whether the stream's memory steers."""
         settings, loops = self.settings, self._loops_for(inputs)
         with _Timed(stages, "shrink"):
-            labs = [self.loops.small_lab(small, settings) for small in smalls]
-            lights, chromas = [lightness for lightness, _ in labs], [chroma for _, chroma in labs]
+            compared = guide_planes.compares_chroma(len(smalls), settings)
+            labs = [self.loops.small_lab(small, settings, compared) for small in smalls]
+            lights = [lightness for lightness, _ in labs]
+            chromas = [chroma for _, chroma in labs if chroma is not None]
         lightness = None
         with _Timed(stages, "network"):  # which has all threads
             if settings.network_lines:
@@ -208,12 +210,13 @@ class CpuFuser:
                 bracket = SmallBracket(fused, lights, chromas, smalls, settings, means, memory)
                 planes = loops.steering(bracket) if isinstance(loops, CompiledLoops) else steering(bracket, loops)
             else:
+                no_affine = np.zeros((*lights[0].shape, len(lights) + 1), np.float32)
                 drifts = drifts_of(smalls, settings, means, loops)
-                planes = Steering(None, loops.chroma_parts(chromas), drifts)
+                planes = Steering(with_parts(no_affine, chromas, loops), drifts)
         if out is None:
             return
         with _Timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, planes.parts, planes.affine, lightness, planes.drifts)
+            job = Job(inputs, reference, out, settings, planes.planes, lightness, planes.drifts)
             self._rows(out.shape[0], loops.fuse(job))
 
     def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:

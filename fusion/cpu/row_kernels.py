@@ -42,17 +42,17 @@ class Job:
     """Exposures to fuse into `out` (all H x W x 3, one dtype), dark to bright, and what steers it.
 
     reference: the exposure whose moment the others are changed to, each by its neighbour towards it, see
-    `compensation.towards`. parts: h x w x N - 1, see `guide_planes.chroma_parts`. Lightness: either `affine`,
-    coefficients h x w x N + 1 in L* units, or `lightness`, the fused L* of every pixel, H x W in 0..100. drifts: for
-    colour "tone", h x w x 3 for each exposure but the brightest, see `drift.factors`.
+    `compensation.towards`. planes: h x w x their number, N + 1 coefficients in L* units, then N - 1 parts of the chroma
+    where it is compared, see `guide_planes.compares_chroma`. lightness: the fused L* of every pixel, H x W in 0..100,
+    instead of the coefficients, which are 0 then. drifts: for colour "tone", h x w x 3 for each exposure but the
+    brightest, see `drift.factors`.
     """
 
     inputs: Sequence[FusionInput]
     reference: int
     out: Pixels
     settings: FusionSettings
-    parts: Planes
-    affine: Planes | None = None
+    planes: Planes
     lightness: Plane | None = None
     drifts: Sequence[Planes] = ()
 
@@ -70,8 +70,10 @@ class PixelLoops(GridLoops, Protocol):
         """Fill `shrunk` (h x w x 3, encoded 0..1) with area averages of the picture."""
         ...
 
-    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
-        """Lightness (see `reference.guide_lightness`) and C*ab of a small picture (h x w x 3, encoded 0..1)."""
+    def small_lab(self, shrunk: Plane, settings: FusionSettings, chroma: bool) -> tuple[Plane, Plane | None]:
+        """Lightness (see `reference.guide_lightness`) and, if wanted, C*ab of a small picture (h x w x 3, encoded
+        0..1).
+        """
         ...
 
     def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
@@ -130,10 +132,10 @@ class NumpyLoops(DefinedLoops):
 
         return rows
 
-    def small_lab(self, shrunk: Plane, settings: FusionSettings) -> tuple[Plane, Plane]:
+    def small_lab(self, shrunk: Plane, settings: FusionSettings, chroma: bool) -> tuple[Plane, Plane | None]:
         """See PixelLoops."""
         lightness, a, b = reference.small_lab(shrunk, settings)
-        return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32)
+        return lightness.astype(np.float32), np.hypot(a, b).astype(np.float32) if chroma else None
 
     def chroma_parts(self, chromas: Sequence[Plane]) -> Planes:
         """See PixelLoops."""
@@ -203,14 +205,14 @@ def _fuse_strip(job: Job, rows: slice) -> None:
         return guided_upsampling.bilinear_rows(planes, height, width, rows.start, rows.stop)
 
     codes = [colour.from_codes(pixels) for pixels in _of_one_moment(job, rows)]
+    affine, parts = np.split(job.planes, [len(codes) + 1], axis=-1)
     if job.lightness is not None:
         lightness: NDArray[np.floating[Any]] = job.lightness[rows].astype(np.float64)
     else:
-        assert job.affine is not None
         guides = [reference.guide_lightness(encoded, job.settings) for encoded in codes]
-        lightness = reference.affine_lightness(widened(job.affine), guides)
+        lightness = reference.affine_lightness(widened(affine), guides)
     factors = [widened(planes) for planes in job.drifts]
-    fused = reference.coloured(codes, lightness, widened(job.parts), factors, job.settings)
+    fused = reference.coloured(codes, lightness, widened(parts), factors, job.settings)
     job.out[rows] = colour.to_codes(fused, job.out.dtype)
 
 

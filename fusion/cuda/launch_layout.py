@@ -15,7 +15,7 @@ from livemef.fusion.cuda.kernel_argument import MOST_EXPOSURES, Bracket
 from livemef.fusion.kernels.constants import constants
 from livemef.fusion.method import chroma_map, colour, downscale, drift, surround
 from livemef.fusion.method.gamma import ADAPTIVE_RANGE, MOST_WHITENING, TOP_PART, TOP_STEP
-from livemef.fusion.method.guide_planes import CHROMA_RADIUS
+from livemef.fusion.method.guide_planes import CHROMA_RADIUS, compares_chroma
 from livemef.fusion.motion import compensation
 from livemef.fusion.settings import FusionSettings
 
@@ -141,11 +141,11 @@ class BracketLayout:
                 Step("affine", "add_counts", True, (NODES, 1, 2)),
                 Step("affine", "find_white", True, (1, 1, 1)),
             ]
+        parts = [Step("affine", "chroma_parts", True, cells)] if self._compares_chroma else []
         if self.full:
             height, width = self.network_shape(False)
             steps += [
-                Step("affine", "window_rows", True, (small_width, small_height, count)),
-                Step("affine", f"solve_windows{more}", True, cells),
+                *([Step("affine", "window_rows", True, (small_width, small_height, count)), *parts] if parts else []),
                 Step("network", f"full_lightness{bits}", False, (width, height, count)),
                 *self._tree(False),
                 Step("network", "compensate_gamma", False, (self.width, self.height, 1)),
@@ -155,6 +155,7 @@ class BracketLayout:
             steps += [
                 *([Step("affine", "whiten", True, cells)] if white else []),
                 Step("affine", "window_rows", True, (small_width, small_height, self._window_planes)),
+                *parts,
                 Step("affine", f"solve_windows{more}", True, cells),
                 Step("affine", "smooth_rows", True, (small_width, small_height, count + 1)),
                 Step("affine", "smooth_columns", True, cells),
@@ -178,12 +179,21 @@ class BracketLayout:
     @property
     def _window_planes(self) -> int:
         count = self.exposures
-        return 3 * count + 1 + count * (count + 1) // 2
+        return 2 * count + 1 + count * (count + 1) // 2 + (count if self._compares_chroma else 0)
+
+    @property
+    def steering_planes(self) -> int:
+        """Of a bracket: see `StreamMemory.steer`."""
+        return 2 * self.exposures if self._compares_chroma else self.exposures + 1
 
     @property
     def steering_numbers(self) -> int:
         """Numbers a cell of the steering planes: whole float4s."""
-        return -(-2 * self.exposures // 4) * 4
+        return -(-self.steering_planes // 4) * 4
+
+    @property
+    def _compares_chroma(self) -> bool:
+        return compares_chroma(self.exposures, self.settings)
 
     @property
     def _tone(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.launch_layout import BracketLayout, offsets
-from livemef.fusion.cuda.motion import RemakeBuffers, affine_of, steering_of
+from livemef.fusion.cuda.motion import RemakeBuffers, in_f, in_lightness
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.steadiness import StreamMemory
 
@@ -78,6 +78,7 @@ class MotionBuffers:
         self.grids = locked((members, *layout.grid_shape, 3), np.float32)
         self.smalls = locked((members, *layout.small_shape, 3), np.float32)
         self.steering = locked((*layout.small_shape, layout.steering_numbers), np.float32)
+        self._planes = layout.steering_planes
         self.lightness = locked((members, *layout.small_shape), np.float32)
         self.remake = RemakeBuffers(layout.height, layout.width, layout.itemsize, layout.grid_shape)
         self.blocks = [locked(self.remake.size, np.uint8) for _ in range(members)]
@@ -86,10 +87,10 @@ class MotionBuffers:
 
     def steer(self, stream: StreamMemory, radius: int, loops: GridLoops) -> None:
         """Average the steering planes, which have been copied here, over a cycle of exposures."""
-        affine, parts = affine_of(self.steering, len(self.lightness))
-        past = stream.past(parts.shape[:2], radius, loops)
-        steered = stream.steer(affine, parts, list(self.lightness), past, loops)
-        self.steering[..., : 2 * len(self.lightness)] = steering_of(*steered)
+        planes, exposures = self.steering[..., : self._planes], len(self.lightness)
+        past = stream.past(planes.shape[:2], radius, loops)
+        steered = stream.steer(in_lightness(planes, exposures), list(self.lightness), past, loops)
+        planes[:] = in_f(steered, exposures)
 
 
 @lru_cache(maxsize=1)

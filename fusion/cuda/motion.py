@@ -139,17 +139,16 @@ class RemakeBuffers:
         )
 
 
-def affine_of(steering: NDArray[np.float32], exposures: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients in L* (h x w x N + 1), and parts of the chroma (h x w x N - 1), of the device's steering planes (the
-    numbers of a cell after each other), whose coefficients are in f = (L* + 16) / 116.
-    """
+def in_lightness(steering: NDArray[np.float32], exposures: int) -> NDArray[np.float64]:
+    """The device's steering planes, whose N + 1 coefficients are in f = (L* + 16) / 116, with coefficients in L*."""
     planes = steering.astype(np.float64)
-    affine = planes[..., : exposures + 1].copy()
-    affine[..., -1] = 116 * planes[..., exposures] - 16 * (1 - planes[..., :exposures].sum(axis=-1))
-    return affine, planes[..., exposures + 1 : 2 * exposures].copy()
+    planes[..., exposures] = 116 * planes[..., exposures] - 16 * (1 - planes[..., :exposures].sum(axis=-1))
+    return planes
 
 
-def steering_of(affine: NDArray[np.floating[Any]], parts: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The inverse of `affine_of`."""
-    offset = (affine[..., -1] + 16 * (1 - affine[..., :-1].sum(axis=-1))) / 116
-    return np.concatenate([affine[..., :-1], offset[..., None], parts], axis=-1).astype(np.float32)
+def in_f(planes: NDArray[np.floating[Any]], exposures: int) -> NDArray[np.float32]:
+    """The inverse of `in_lightness`."""
+    steering = np.array(planes, np.float32)
+    offset = planes[..., exposures] + 16 * (1 - planes[..., :exposures].sum(axis=-1))
+    steering[..., exposures] = offset / 116
+    return steering

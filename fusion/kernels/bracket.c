@@ -11,14 +11,14 @@ typedef struct {
     const Constants *constants;
     const Showing *showing;
     const float *fused;                                   /* the network's lightness, 0..1 */
-    const float *const *lights, *const *chromas, *const *smalls; /* L*, C*ab; height x width x 3, encoded */
+    const float *const *lights, *const *chromas, *const *smalls; /* L*; C*ab, NULL: not compared; height x width x 3, encoded */
     const float *const *drift_before;                     /* mean evidence, of n - 1 pairs; NULL: there is none */
     float *const *drift_means, *const *drifts;            /* the same with this bracket's, and factors; NULL: not wanted */
-    float *target, *room, *affine, *parts;                /* L* wanted; n + 1 planes, coefficients; n - 1 planes */
-    const float *const *past, *const *changed;            /* other brackets' planes, in turn affine and parts; masks */
+    float *target, *room, *planes;                        /* L* wanted; n + 1 planes; `count`: n + 1 coefficients, parts of the chroma */
+    const float *const *past, *const *changed;            /* other brackets' planes; masks */
     float *const *moved;                                  /* those planes without `move`; NULL: there is none */
-    float *still, *steered_affine, *steered_parts;        /* still NULL: no cycle of brackets is complete */
-    int32_t n, height, width, radius, chroma_radius, drift_radius, past_count, newest_at, changed_count, cells;
+    float *still, *steered;                               /* still NULL: no cycle of brackets is complete */
+    int32_t n, count, height, width, radius, chroma_radius, drift_radius, past_count, newest_at, changed_count, cells;
     float still_gain;                                     /* newest_at: the present bracket's place among those of its cycle */
     double share;                                         /* of this bracket in running means */
     double eps, chroma_offset, drift_fall, drift_prior, drift_strength;
@@ -41,7 +41,8 @@ static int find_affine(Bracket *job)
     for (int32_t i = 0; i < n; i++)
         planes[i] = job->lights[i];
     planes[n] = job->target;
-    return affine_coefficients(job->constants, planes, n, job->height, job->width, job->radius, job->eps, job->room, job->affine);
+    return affine_coefficients(job->constants, planes, n, job->height, job->width, job->radius, job->eps, job->room, job->planes,
+                               job->count);
 }
 
 /* Two loops, so that a product is rounded before it is added to: as numpy does. */
@@ -65,7 +66,7 @@ static int find_drift(Bracket *job, int32_t pair)
 
 static int undo_step(Bracket *job, int32_t one)
 {
-    int32_t planes = one % 2 ? job->n - 1 : job->n + 1, width = job->width;
+    int32_t planes = job->count, width = job->width;
     double x = 0.5 * (width - 1), y = 0.5 * (job->height - 1);
     const double *move = job->move;
     Moved moved = {job->past[one], job->height, width, 1, planes * width, {-move[2], move[0] + move[2] * y}, {move[2], move[1] - move[2] * x}};
@@ -79,19 +80,20 @@ static int find_still(Bracket *job)
 
 static int find_parts(Bracket *job)
 {
-    return chroma_parts(job->chromas, job->n, job->height, job->width, job->chroma_radius, job->chroma_offset, job->parts);
+    return chroma_parts(job->chromas, job->n, job->height, job->width, job->chroma_radius, job->chroma_offset,
+                        job->planes + (size_t)(job->n + 1) * job->width, job->count);
 }
 
 /* Long ones first and last: the caller takes them from the first on, helpers from the last on. */
 static void do_tasks(void *argument, int32_t first, int32_t end)
 {
     Bracket *job = argument;
-    int32_t pasts = job->moved ? 2 * job->past_count : 0, failed = 0;
+    int32_t pasts = job->moved ? job->past_count : 0, failed = 0;
     for (int32_t task = first; task < end; task++)
         if (task == 0)
             failed |= find_affine(job);
         else if (task == 1)
-            failed |= find_parts(job);
+            failed |= job->chromas ? find_parts(job) : 0;
         else if (task < 2 + pasts)
             failed |= undo_step(job, task - 2);
         else if (task == 2 + pasts)
@@ -106,27 +108,23 @@ static void do_tasks(void *argument, int32_t first, int32_t end)
 
 static void average_cycle(Bracket *job)
 {
-    const float *planes[2 * MOST_EXPOSURES], *const *past = job->moved ? (const float *const *)job->moved : job->past;
+    const float *planes[MOST_EXPOSURES], *const *past = job->moved ? (const float *const *)job->moved : job->past;
     int32_t count = job->past_count;
-    for (int32_t kind = 0; kind < 2; kind++) {
-        const float *newest = kind ? job->parts : job->affine;
-        for (int32_t i = 0; i < count; i++)
-            planes[i + (i >= job->newest_at)] = past[2 * i + kind];
-        planes[job->newest_at] = newest;
-        towards_mean(newest, planes, count + 1, job->still, job->height, kind ? job->n - 1 : job->n + 1, job->width,
-                     kind ? job->steered_parts : job->steered_affine);
-    }
+    for (int32_t i = 0; i < count; i++)
+        planes[i + (i >= job->newest_at)] = past[i];
+    planes[job->newest_at] = job->planes;
+    towards_mean(job->planes, planes, count + 1, job->still, job->height, job->count, job->width, job->steered);
 }
 
 /* 0, or 1 if out of memory. */
 int find_planes(Pool *pool, Bracket *job)
 {
-    int32_t tasks = 3 + (job->moved ? 2 * job->past_count : 0) + (job->drifts ? job->n - 1 : 0);
+    int32_t tasks = 3 + (job->moved ? job->past_count : 0) + (job->drifts ? job->n - 1 : 0);
     pool_run(pool, do_tasks, job, tasks, 1);
     if (job->failed)
         return 1;
     if (job->still)
         average_cycle(job);
-    job->mean = mean_lightness(job->still ? job->steered_affine : job->affine, job->lights, job->n, job->height, job->width);
+    job->mean = mean_lightness(job->still ? job->steered : job->planes, job->count, job->lights, job->n, job->height, job->width);
     return job->mean < 0;
 }

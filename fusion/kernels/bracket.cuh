@@ -53,11 +53,11 @@ struct Bracket {
     float *surround;     /* small_height x small_width, 0..1: part that is black surround */
     float *inside_sums;  /* 2 x n + 1 x small_height x small_width: L* inside and its share, summed along rows: in boxes, then whole */
     float *target;       /* fused_height x fused_width, the fused L* */
-    int64_t *window_sums; /* PRODUCTS(n) + n x small_height x small_width */
+    int64_t *window_sums; /* PRODUCTS(n), and n where chroma is compared, x small_height x small_width */
     float *coefficients; /* n + 1 x small_height x small_width: A of each, and C, in units of f = (L* + 16) / 116 */
     float *smooth_sums;  /* the same, summed along rows */
     float4 *steering;    /* small_height x small_width x quarters(n): A of each, C, smoothed; parts of the chroma, of all but
-                            the brightest */
+                            the brightest, where it is compared */
 
     double window_eps;
     int32_t height, width, small_height, small_width, sums_pitch;
@@ -92,8 +92,11 @@ struct Remake {
     int32_t tinted;                     /* the reference is the darker one, and `fill` is for where it is dim */
 };
 
-/* float4s of steering of n exposures: 2 n numbers. */
-PIXEL_FN int32_t quarters(int32_t n) { return (2 * n + 3) / 4; }
+/* See guide_planes.compares_chroma. */
+PIXEL_FN bool compares_chroma(int32_t n, int32_t transfer) { return n == 2 || transfer != TONE; }
+
+/* float4s of steering of n exposures. */
+PIXEL_FN int32_t quarters(int32_t n, int32_t transfer) { return ((compares_chroma(n, transfer) ? 2 * n : n + 1) + 3) / 4; }
 
 PIXEL_FN int32_t thread_x() { return (int32_t)(blockIdx.x * blockDim.x + threadIdx.x); }
 PIXEL_FN int32_t thread_y() { return (int32_t)(blockIdx.y * blockDim.y + threadIdx.y); }

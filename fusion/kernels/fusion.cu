@@ -185,7 +185,7 @@ template <typename Sample> PIXEL_FN void tone(const Bracket &p)
         float f = p.full ? (p.target[(size_t)y * p.width + x] + 16.0f) * (1.0f / 116.0f)
                          : steering.x * own[0].f + steering.y * own[1].f + steering.z;
         float drift[3] = {factors.x, factors.y, factors.z}, bgr[3];
-        tone_of_pixel(&p.constants, 2, own, within(f, p.constants.black_f, 1.0f), &steering.w, drift, 1, bgr);
+        tone_of_pixel(&p.constants, 2, own, within(f, p.constants.black_f, 1.0f), steering.w, drift, 1, bgr);
         uint32_t codes[3];
         for (int c = 0; c < 3; c++)
             codes[c] = (uint32_t)(bgr[c] * full_code<Sample>() + 0.5f);
@@ -231,16 +231,14 @@ PIXEL_FN void four_at(const float4 *planes, int32_t step, const Among &place, fl
     out[3] = four.w;
 }
 
-/* The fused f of a pixel from the exposures', and their parts of the chroma. */
-template <int N> PIXEL_FN float steered(const Bracket &p, const Among &place, int32_t x, int32_t y, const float *f, float *parts)
+/* The fused f of a pixel from the exposures', and all float4s of its steering. */
+template <int N, int Quarters> PIXEL_FN float steered(const Bracket &p, const Among &place, int32_t x, int32_t y, const float *f,
+                                                      float *steering)
 {
-    float steering[8], sum = 0.0f;
+    float sum = 0.0f;
     UNROLLED
-    for (int i = 0; i < 2; i++)
-        four_at(p.steering + i, 2, place, steering + 4 * i);
-    UNROLLED
-    for (int j = 0; j < N - 1; j++)
-        parts[j] = steering[N + 1 + j];
+    for (int i = 0; i < Quarters; i++)
+        four_at(p.steering + i, Quarters, place, steering + 4 * i);
     UNROLLED
     for (int j = 0; j < N; j++)
         sum += steering[j] * f[j];
@@ -253,7 +251,7 @@ template <typename Sample, int N> PIXEL_FN void tone_more(const Bracket &p, cons
 {
     Among place = among(p, x, y);
     Encoded own[N];
-    float f[N], parts[N], drifts[3 * N], bgr[3];
+    float f[N], steering[8], drifts[3 * N], bgr[3];
     UNROLLED
     for (int j = 0; j < N; j++) {
         own[j] = encoded_first(p, groups[j]);
@@ -266,8 +264,8 @@ template <typename Sample, int N> PIXEL_FN void tone_more(const Bracket &p, cons
         for (int c = 0; c < 3; c++)
             drifts[3 * j + c] = factors[c];
     }
-    float fused = steered<N>(p, place, x, y, f, parts);
-    tone_of_pixel(&p.constants, N, own, fused, parts, drifts, 1, bgr);
+    float fused = steered<N, N == 3 ? 1 : 2>(p, place, x, y, f, steering);
+    tone_of_pixel(&p.constants, N, own, fused, 1.0f, drifts, 1, bgr);
     for (int c = 0; c < 3; c++)
         codes[c] = (uint32_t)(bgr[c] * full_code<Sample>() + 0.5f);
 }
@@ -277,14 +275,14 @@ template <typename Sample, int N> PIXEL_FN void fuse_more(const Bracket &p, cons
 {
     Among place = among(p, x, y);
     Light own[N];
-    float f[N], parts[N], bgr[3];
+    float f[N], steering[8], bgr[3];
     UNROLLED
     for (int j = 0; j < N; j++) {
         own[j] = light_of_first(p, groups[j]);
         f[j] = own[j].fy;
     }
-    float fused = steered<N>(p, place, x, y, f, parts);
-    fused_light<N>(p, own, fused, parts, bgr);
+    float fused = steered<N, 2>(p, place, x, y, f, steering);
+    fused_light<N>(p, own, fused, steering + N + 1, bgr);
     encoded_light(p, bgr, codes);
 }
 

@@ -5,10 +5,10 @@
 #include "motion.h"
 
 /* Planes interpolated for each pixel, of n exposures: A of each and C of the lightness, the parts of the chroma of all but the
- * brightest, and for the colour transfer `tone` the drift of B, G, R of as many. */
-#define STEERING(n) (5 * (n) - 3)
+ * brightest, and for the colour transfer `tone` the drift of B, G, R of as many. `tone` compares the chroma of two exposures alone. */
 #define PARTS(n) ((n) + 1)
-#define DRIFTS(n) (2 * (n))
+#define DRIFTS(n) ((n) == 2 ? 4 : (n) + 1)
+#define STEERING(n) (DRIFTS(n) + 3 * ((n) - 1))
 
 /* An exposure, and what makes it one of the reference's moment; NULL: it is taken as it is. */
 typedef struct {

@@ -398,7 +398,7 @@ PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict tones,
     const Constants k = *constants;
     for (int32_t i = 0; i < count; i++) {
         Encoded own[MOST_EXPOSURES];
-        float parts[MOST_EXPOSURES], drifts[3 * MOST_EXPOSURES], bgr[3];
+        float part = n == 2 ? steering[PARTS(n)][i] : 1.0f, drifts[3 * MOST_EXPOSURES], bgr[3];
         UNROLLED
         for (int j = 0; j < n; j++) {
             own[j].bgr[0] = tones[j].linear.blue[i];
@@ -409,12 +409,9 @@ PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict tones,
             own[j].trust = tones[j].trust[i];
         }
         UNROLLED
-        for (int j = 0; j < n - 1; j++)
-            parts[j] = steering[PARTS(n) + j][i];
-        UNROLLED
         for (int p = 0; p < 3 * (n - 1); p++)
             drifts[p] = steering[DRIFTS(n) + p][i];
-        tone_of_pixel(&k, n, own, fy[i], parts, drifts, fine, bgr);
+        tone_of_pixel(&k, n, own, fy[i], part, drifts, fine, bgr);
         out->blue[i] = bgr[0];
         out->green[i] = bgr[1];
         out->red[i] = bgr[2];
@@ -423,10 +420,10 @@ PIXEL_FN void tone_loop(const Constants *constants, const Tones *restrict tones,
 
 /* More exposures, one after the other. The first loop is of the darkest, the last of the brightest one. */
 typedef struct {
-    float over[3][BLOCK], under[3][BLOCK], weights[BLOCK], rest[BLOCK], reached[BLOCK], f[BLOCK], luma[BLOCK];
+    float over[3][BLOCK], under[3][BLOCK], weights[BLOCK], reached[BLOCK], f[BLOCK], luma[BLOCK];
 } Mixtures;
 
-PIXEL_FN void add_loop(const Constants *constants, const Tones *darker, const Tones *own, const Tones *next, const float *part,
+PIXEL_FN void add_loop(const Constants *constants, const Tones *darker, const Tones *own, const Tones *next,
                        float (*restrict drifts)[BLOCK], int first, int last, int32_t count, Mixtures *restrict mixes)
 {
     const Constants k = *constants;
@@ -440,13 +437,13 @@ PIXEL_FN void add_loop(const Constants *constants, const Tones *darker, const To
             mix.over[c] = first ? 0.0f : mixes->over[c][i] / mixes->under[c][i];
             mix.under[c] = 1.0f;
         }
-        mix.weights = mixes->weights[i], mix.rest = mixes->rest[i], mix.reached = mixes->reached[i];
-        add_exposure(&k, &mix, 0, first, last, &dark, &encoded, next->fy[i], mixes->f[i], end, part[i], drift);
+        mix.weights = mixes->weights[i], mix.reached = mixes->reached[i];
+        add_exposure(&k, &mix, first, last, &dark, &encoded, next->fy[i], mixes->f[i], end, 1.0f, k.near_floor_of_more, drift);
         for (int c = 0; c < 3; c++) {
             mixes->over[c][i] = mix.over[c];
             mixes->under[c][i] = mix.under[c];
         }
-        mixes->weights[i] = mix.weights, mixes->rest[i] = mix.rest, mixes->reached[i] = mix.reached;
+        mixes->weights[i] = mix.weights, mixes->reached[i] = mix.reached;
     }
 }
 
@@ -484,12 +481,12 @@ VECTORISED static void tone_of_many(const Constants *constants, const Tones *ton
                                     float (*steering)[BLOCK], int32_t count, Linear *out)
 {
     _Alignas(64) Mixtures mixes;
-    float(*parts)[BLOCK] = steering + PARTS(n), (*drifts)[BLOCK] = steering + DRIFTS(n);
+    float(*drifts)[BLOCK] = steering + DRIFTS(n);
     start_mixes(constants, tones + n - 1, fy, count, &mixes);
-    add_loop(constants, tones, tones, tones + 1, parts[0], drifts, 1, 0, count, &mixes);
+    add_loop(constants, tones, tones, tones + 1, drifts, 1, 0, count, &mixes);
     for (int j = 1; j < n - 1; j++)
-        add_loop(constants, tones + j - 1, tones + j, tones + j + 1, parts[j], drifts + 3 * j, 0, 0, count, &mixes);
-    add_loop(constants, tones + n - 2, tones + n - 1, tones + n - 1, parts[0], drifts, 0, 1, count, &mixes);
+        add_loop(constants, tones + j - 1, tones + j, tones + j + 1, drifts + 3 * j, 0, 0, count, &mixes);
+    add_loop(constants, tones + n - 2, tones + n - 1, tones + n - 1, drifts, 0, 1, count, &mixes);
     end_mixes(constants, &mixes, count, out);
 }
 
@@ -546,6 +543,15 @@ typedef struct {
     float *lightness, *chroma;
 } SmallPicture;
 
+VECTORISED static void luma_lightness(const Constants *constants, const float *restrict encoded, int32_t count, float *restrict out)
+{
+    const Constants k = *constants;
+    for (int32_t i = 0; i < count; i++) {
+        float luma = luminance_of(&k, encoded[3 * i], encoded[3 * i + 1], encoded[3 * i + 2]);
+        out[i] = 116.0f * on_curve(&k.f_of_luma, luma, 1) - 16.0f;
+    }
+}
+
 static void small_blocks(void *job, int32_t first, int32_t end)
 {
     const SmallPicture *picture = job;
@@ -558,25 +564,25 @@ static void small_blocks(void *job, int32_t first, int32_t end)
     for (int32_t start = BLOCK * first; start < count; start += BLOCK) {
         int32_t block = count - start < BLOCK ? count - start : BLOCK;
         const float *p = encoded + 3 * (size_t)start;
-        for (int32_t i = 0; i < block; i++) {
-            tones.linear.blue[i] = decode_between(tables, p[3 * i]);
-            tones.linear.green[i] = decode_between(tables, p[3 * i + 1]);
-            tones.linear.red[i] = decode_between(tables, p[3 * i + 2]);
-        }
-        light_block(constants, block, &tones, 1);
-        colour_block(constants, block, &tones);
-        chroma_block(&tones, block, lightness + start, chroma + start);
-        if (tone)
+        if (!tone || chroma) {
+            float unused[BLOCK];
             for (int32_t i = 0; i < block; i++) {
-                float luma = luminance_of(constants, p[3 * i], p[3 * i + 1], p[3 * i + 2]);
-                lightness[start + i] = 116.0f * on_curve(&constants->f_of_luma, luma, 1) - 16.0f;
+                tones.linear.blue[i] = decode_between(tables, p[3 * i]);
+                tones.linear.green[i] = decode_between(tables, p[3 * i + 1]);
+                tones.linear.red[i] = decode_between(tables, p[3 * i + 2]);
             }
+            light_block(constants, block, &tones, 1);
+            colour_block(constants, block, &tones);
+            chroma_block(&tones, block, lightness + start, chroma ? chroma + start : unused);
+        }
+        if (tone)
+            luma_lightness(constants, p, block, lightness + start);
     }
 }
 
 #define LEAST_BLOCKS 12 /* that are worth another thread */
 
-/* L*, or with `tone` that of the luma, and C*ab of `count` pixels, encoded 0..1. */
+/* L*, or with `tone` that of the luma, and C*ab (NULL: not wanted) of `count` pixels, encoded 0..1. */
 void small_lab(Pool *pool, const Constants *constants, const Tables *tables, int32_t tone, const float *encoded, int32_t count,
                float *lightness, float *chroma)
 {

@@ -300,21 +300,20 @@ PIXEL_FN void clipped_gain(const Constants *k, const Encoded *darker, const Enco
 }
 
 /* What the exposures so far add up to: fractions, so that one division does for all exposures, and of two for all channels; the
- * sum of their weights; what the first leaves of the parts; how far f is on the way from the last one to the next. */
+ * sum of their weights; how far f is on the way from the last one to the next. */
 typedef struct {
-    float over[3], under[3], weights, rest, reached;
+    float over[3], under[3], weights, reached;
 } Mixture;
 
-/* Add an exposure. darker: the one before it, of all but the first; next_f: of the next one; part: of the chroma, of the first of two, of which the last has the rest; drift: of B, G, R to
- * the next one. */
-PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int of_two, int first, int last, const Encoded *darker, const Encoded *own,
-                           float next_f, float f, float end, float part, const float *drift)
+/* Add an exposure. darker: the one before it, of all but the first; next_f: of the next one; part: of the chroma, 1 where it is not
+ * compared; floor: least nearness; drift: of B, G, R to the next one. */
+PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int first, int last, const Encoded *darker, const Encoded *own,
+                           float next_f, float f, float end, float part, float floor, const float *drift)
 {
     float reached = first ? 1.0f : mix->reached, top = k->shoulder;
     float t = last ? 0.0f : within((f - own->f) / larger(next_f - own->f, k->least_step), 0.0f, 1.0f);
     float near = last ? reached : first ? 1.0f - t : reached * (1.0f - t);
-    part = last ? mix->rest : part;
-    float weight = of_two ? own->trust * part * larger(near, k->near_floor) : own->trust * larger(near, k->near_floor_of_more);
+    float weight = own->trust * part * larger(near, floor);
     Step step = step_of(k, own->luma, end);
     float gain[3] = {0.0f, 0.0f, 0.0f};
     if (!first)
@@ -329,7 +328,6 @@ PIXEL_FN void add_exposure(const Constants *k, Mixture *mix, int of_two, int fir
         mix->under[c] = first ? under : mix->under[c] * under;
     }
     mix->weights = first ? weight : mix->weights + weight;
-    mix->rest = 1.0f - part; /* the part of the last of two */
     mix->reached = t;
 }
 
@@ -353,10 +351,9 @@ PIXEL_FN void mixed_bgr(const Constants *k, const Mixture *mix, int of_two, floa
         bgr[c] = within(bgr[c] + missing, 0.0f, 1.0f);
 }
 
-/* Encoded B, G, R of the fused pixel from n exposures' pixels, dark to bright, up to four, the fused f, their parts of the chroma
- * (of all but the brightest), and the drift of B, G, R from each to the next. */
-PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float f, const float *parts, const float *drifts,
-                            int fine, float *bgr)
+/* Encoded B, G, R of the fused pixel from n exposures' pixels, dark to bright, up to four, the fused f, the darker one's part of the
+ * chroma, which is of two alone, and the drift of B, G, R from each to the next. */
+PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float f, float part, const float *drifts, int fine, float *bgr)
 {
     f = larger(f, least_f(k, own[n - 1]));
     float luma = on_curve(&k->luma_of_f, f, fine), end = within(luma, k->luma_low, k->luma_high);
@@ -364,7 +361,9 @@ PIXEL_FN void tone_of_pixel(const Constants *k, int n, const Encoded *own, float
     UNROLLED
     for (int j = 0; j < n; j++) {
         int last = j == n - 1, next = last ? j : j + 1;
-        add_exposure(k, &mix, n == 2, j == 0, last, own + (j ? j - 1 : 0), own + j, own[next].f, f, end, last ? 0.0f : parts[j], drifts + 3 * (last ? 0 : j));
+        float its = n > 2 ? 1.0f : last ? 1.0f - part : part;
+        add_exposure(k, &mix, j == 0, last, own + (j ? j - 1 : 0), own + j, own[next].f, f, end, its,
+                     n == 2 ? k->near_floor : k->near_floor_of_more, drifts + 3 * (last ? 0 : j));
     }
     mixed_bgr(k, &mix, n == 2, luma, bgr);
 }

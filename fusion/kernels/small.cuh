@@ -95,7 +95,7 @@ PIXEL_FN float from_network(const Bracket &p, int32_t y, int32_t x)
     return fused + part * (0.01f * p.lightness[cell_of(p, p.exposures - 1, y, x)] - fused);
 }
 
-/* Lightness and C*ab of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
+/* Lightness, and C*ab where it is compared, of the small pictures. A thread a cell of the network's input, whose border repeats the picture's last cells. */
 KERNEL(small_lab, 6)
 {
     const Constants *k = &p.constants;
@@ -106,16 +106,19 @@ KERNEL(small_lab, 6)
     float linear[3];
     for (int c = 0; c < 3; c++)
         linear[c] = interpolated(p.decode_fine, p.fine_steps, within(p.small_bgr[3 * cell + c], 0.0f, 1.0f));
+    bool compared = compares_chroma(p.exposures, p.transfer);
     float fy = lab_f(k, luminance_of(k, linear[0], linear[1], linear[2]), 1), lightness = 116.0f * fy - 16.0f;
     if (p.transfer == TONE) {
         const float *bgr = p.small_bgr + 3 * cell;
         lightness = 116.0f * on_curve(&k->f_of_luma, luminance_of(k, bgr[0], bgr[1], bgr[2]), 1) - 16.0f;
     }
     if (x < p.small_width && y < p.small_height) {
-        Tone tone = tone_of(k, fy, linear[0], linear[1], linear[2]);
-        float a = 500.0f * tone.a, b = 200.0f * tone.b;
         p.lightness[cell] = lightness;
-        p.chroma[cell] = sqrtf(a * a + b * b);
+        if (compared) {
+            Tone tone = tone_of(k, fy, linear[0], linear[1], linear[2]);
+            float a = 500.0f * tone.a, b = 200.0f * tone.b;
+            p.chroma[cell] = sqrtf(a * a + b * b);
+        }
     }
     if (x < p.network_width && y < p.network_height)
         to_network(p, z, y, x, lightness);
@@ -435,28 +438,30 @@ template <typename Sum> PIXEL_FN Sum window_sum(const Bracket &p, const Sum *sum
     return sum;
 }
 
-/* Each exposure's part of the regional chroma, but the brightest's. */
-template <int N> PIXEL_FN void chroma_parts(const Bracket &p, int32_t y, int32_t x)
+/* Each exposure's part of the regional chroma, but the brightest's; where it is compared. */
+KERNEL(chroma_parts, 6)
 {
-    float part = 1.0f / ((float)window_cells(p, p.chroma_radius, y, x) * ((float)ONE * (float)ONE)), scales[N], total = 0.0f;
-    UNROLLED
-    for (int j = 0; j < N; j++) {
-        scales[j] = (float)window_sum(p, p.window_sums, products(N) + j, p.chroma_radius, y, x) * part + p.chroma_offset;
-        total += scales[j];
+    int32_t x = thread_x(), y = thread_y(), n = p.exposures;
+    if (x >= p.small_width || y >= p.small_height)
+        return;
+    float part = 1.0f / ((float)window_cells(p, p.chroma_radius, y, x) * ((float)ONE * (float)ONE)), total = 0.0f;
+    float *parts = (float *)(p.steering + quarters(n, p.transfer) * cell_of(p, 0, y, x)) + n + 1;
+    ROLLED
+    for (int32_t j = 0; j < n; j++) {
+        float scale = (float)window_sum(p, p.window_sums, products(n) + j, p.chroma_radius, y, x) * part + p.chroma_offset;
+        total += scale;
+        if (j < n - 1)
+            parts[j] = scale;
     }
-    float *parts = (float *)(p.steering + quarters(N) * cell_of(p, 0, y, x)) + N + 1;
-    UNROLLED
-    for (int j = 0; j < N - 1; j++)
-        parts[j] = scales[j] / total;
+    ROLLED
+    for (int32_t j = 0; j < n - 1; j++)
+        parts[j] /= total;
 }
 
 KERNEL(solve_windows, 6)
 {
     int32_t x = thread_x(), y = thread_y();
     if (x >= p.small_width || y >= p.small_height)
-        return;
-    chroma_parts<2>(p, y, x);
-    if (p.full)
         return;
     size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
     double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE)), means[8];
@@ -472,10 +477,9 @@ KERNEL(solve_windows, 6)
     p.coefficients[2 * plane + cell] = (float)((t + 16.0 - a * (u + 16.0) - b * (o + 16.0)) / 116.0); /* from L* to f */
 }
 
-/* Factor on each exposure with which their sum has the variance of the strongest: structure_factors of the definition. matrix: of
- * which the lower triangle is used. share: of these factors; the fit has the rest. */
-template <int N> PIXEL_FN void structure_factors(const Bracket &p, const double (&matrix)[N][N], double (&out)[N],
-                                                   double &share)
+/* Factor on each exposure, `plane` numbers apart, with which their sum has the variance of the strongest: structure_factors of the
+ * definition. matrix: of which the lower triangle is used. The share of these factors, of which the fit has the rest, is returned. */
+template <int N> PIXEL_FN float structure_factors(const Bracket &p, const double (&matrix)[N][N], float *out, size_t plane)
 {
     double strongest = 0.0, spread = 0.0;
     UNROLLED
@@ -483,17 +487,17 @@ template <int N> PIXEL_FN void structure_factors(const Bracket &p, const double 
         strongest = matrix[j][j] > strongest ? matrix[j][j] : strongest;
     UNROLLED
     for (int j = 0; j < N; j++) {
-        out[j] = matrix[j][j] / strongest;
         UNROLLED
         for (int m = 0; m <= j; m++)
-            spread += (m == j ? 1.0 : 2.0) * out[j] * out[m] * matrix[j][m];
+            spread += (m == j ? 1.0 : 2.0) * matrix[j][j] * matrix[m][m] * matrix[j][m];
     }
+    spread /= strongest * strongest;
     double least_spread = strongest * (double)p.constants.least_spread, kept = strongest - p.window_eps;
     double gain = sqrt((kept > 0.0 ? kept : 0.0) / (spread > least_spread ? spread : least_spread));
-    share = (double)p.constants.edge_variance / ((double)p.constants.edge_variance + strongest);
     UNROLLED
     for (int j = 0; j < N; j++)
-        out[j] *= gain;
+        out[j * plane] = (float)(gain * matrix[j][j] / strongest);
+    return p.constants.edge_variance / (p.constants.edge_variance + (float)strongest);
 }
 
 /* More guides: least squares by Cholesky's decomposition, and what keeps the structure: see kernels/windows.c. */
@@ -502,11 +506,10 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     int32_t x = thread_x(), y = thread_y(), next = N + 1;
     if (x >= p.small_width || y >= p.small_height)
         return;
-    chroma_parts<N>(p, y, x);
-    if (p.full)
-        return;
     double one = 1.0 / ((double)window_cells(p, p.window_radius, y, x) * ((double)ONE * (double)ONE));
-    double means[N + 1], root[N][N], right[N], kept[N], share;
+    double means[N + 1], root[N][N], right[N];
+    size_t plane = (size_t)p.small_height * p.small_width;
+    float *factors = p.coefficients + cell_of(p, 0, y, x);
     UNROLLED
     for (int j = 0; j <= N; j++)
         means[j] = (double)window_sum(p, p.window_sums, j, p.window_radius, y, x) * one;
@@ -520,7 +523,7 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     UNROLLED
     for (int j = 0; j < N; j++)
         right[j] = (double)window_sum(p, p.window_sums, next++, p.window_radius, y, x) * one - means[j] * means[N];
-    structure_factors<N>(p, root, kept, share);
+    float share = structure_factors<N>(p, root, factors, plane); /* which lie in memory, lest they take registers meanwhile */
     UNROLLED
     for (int j = 0; j < N; j++) {
         UNROLLED
@@ -544,19 +547,18 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
         right[j] /= root[j][j];
     }
     double rest = means[N] + 16.0;
-    size_t cell = cell_of(p, 0, y, x), plane = (size_t)p.small_height * p.small_width;
     UNROLLED
     for (int j = 0; j < N; j++) {
-        double factor = right[j] + share * (kept[j] - right[j]);
+        double factor = right[j] + (double)share * ((double)factors[j * plane] - right[j]);
         rest -= factor * (means[j] + 16.0);
-        p.coefficients[j * plane + cell] = (float)factor;
+        factors[j * plane] = (float)factor;
     }
-    p.coefficients[N * plane + cell] = (float)(rest / 116.0); /* from L* to f */
+    factors[N * plane] = (float)(rest / 116.0); /* from L* to f */
 }
 
 /* Double-precision values take two registers each. */
-KERNEL(solve_windows_3, 3) { solve_more<3>(p); }
-KERNEL(solve_windows_4, 2) { solve_more<4>(p); }
+KERNEL(solve_windows_3, 4) { solve_more<3>(p); }
+KERNEL(solve_windows_4, 3) { solve_more<4>(p); }
 
 KERNEL(smooth_rows, 6)
 {
@@ -575,7 +577,7 @@ KERNEL(smooth_columns, 6)
     if (x >= p.small_width || y >= p.small_height)
         return;
     float part = 1.0f / (float)window_cells(p, p.window_radius, y, x);
-    float *steering = (float *)(p.steering + quarters(p.exposures) * cell_of(p, 0, y, x));
+    float *steering = (float *)(p.steering + quarters(p.exposures, p.transfer) * cell_of(p, 0, y, x));
     ROLLED
     for (int32_t j = 0; j <= p.exposures; j++)
         steering[j] = window_sum(p, p.smooth_sums, j, p.window_radius, y, x) * part;

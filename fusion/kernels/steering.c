@@ -120,16 +120,16 @@ VECTORISED static float sum_within(const float *restrict light, int32_t count)
     return sum;
 }
 
-/* Mean of the L* (held within 0..100) that coefficients (height x n + 1 x width) give in n planes (height x width). -1 if out of
- * memory. */
-double mean_lightness(const float *affine, const float *const *lights, int32_t n, int32_t height, int32_t width)
+/* Mean of the L* (held within 0..100) that coefficients, the first n + 1 of so many planes, give in n planes (height x width).
+ * -1 if out of memory. */
+double mean_lightness(const float *affine, int32_t planes, const float *const *lights, int32_t n, int32_t height, int32_t width)
 {
     double sum = 0;
     float *row = malloc((size_t)width * sizeof *row);
     if (!row)
         return -1;
     for (int32_t y = 0; y < height; y++) {
-        light_of_row(affine + (size_t)y * (n + 1) * width, lights, n, width, (size_t)y * width, row);
+        light_of_row(affine + (size_t)y * planes * width, lights, n, width, (size_t)y * width, row);
         sum += (double)sum_within(row, width);
     }
     free(row);
@@ -272,34 +272,32 @@ VECTORISED static void offset_row(const float *restrict affine, int32_t n, int32
 #define LEAST_ROWS 22 /* that are worth another thread */
 
 typedef struct {
-    const float *affine, *parts, *const *drifts;
-    int32_t n, width;
+    const float *small, *const *drifts;
+    int32_t n, count, width;
     float *out;
 } Joined;
 
 static void join_rows(void *job, int32_t top, int32_t bottom)
 {
     const Joined *planes = job;
-    int32_t n = planes->n, width = planes->width;
+    int32_t n = planes->n, count = planes->count, width = planes->width;
     size_t row = (size_t)width * sizeof(float), drifts = planes->drifts ? 3 * (size_t)(n - 1) : 0;
     for (int32_t y = top; y < bottom; y++) {
-        float *out = planes->out + (size_t)y * (2 * (size_t)n + drifts) * width;
-        const float *affine = planes->affine + (size_t)y * (n + 1) * width;
-        memcpy(out, affine, (size_t)n * row);
-        offset_row(affine, n, width, out + (size_t)n * width);
-        out += (size_t)(n + 1) * width;
-        memcpy(out, planes->parts + (size_t)y * (n - 1) * width, (size_t)(n - 1) * row);
-        out += (size_t)(n - 1) * width;
+        float *out = planes->out + (size_t)y * ((size_t)count + drifts) * width;
+        const float *small = planes->small + (size_t)y * count * width;
+        memcpy(out, small, (size_t)count * row);
+        offset_row(small, n, width, out + (size_t)n * width);
+        out += (size_t)count * width;
         for (int32_t j = 0; planes->drifts && j < n - 1; j++, out += 3 * (size_t)width)
             memcpy(out, planes->drifts[j] + 3 * (size_t)y * width, 3 * row);
     }
 }
 
-/* Coefficients (height x n + 1 x width) rewritten from L* to f = (L* + 16) / 116, parts of the chroma (height x n - 1 x width)
- * and, of each exposure but the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
-void steering_rows(Pool *pool, const float *affine, const float *parts, const float *const *drifts, int32_t n, int32_t height,
-                   int32_t width, float *out)
+/* `count` planes, of which the first n + 1, coefficients, are rewritten from L* to f = (L* + 16) / 116, and, of each exposure but
+ * the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
+void steering_rows(Pool *pool, const float *small, const float *const *drifts, int32_t n, int32_t count, int32_t height, int32_t width,
+                   float *out)
 {
-    Joined job = {affine, parts, drifts, n, width, out};
+    Joined job = {small, drifts, n, count, width, out};
     pool_run(pool, join_rows, &job, height, LEAST_ROWS);
 }

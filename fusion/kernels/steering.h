@@ -17,14 +17,15 @@ typedef struct {
 
 double show_lightness(const Showing *showing, const float *lightness, const float *brightest, int32_t count, float *out);
 void whiten_lightness(float *lightness, int32_t count, float gain);
-double mean_lightness(const float *affine, const float *const *lights, int32_t n, int32_t height, int32_t width);
+double mean_lightness(const float *affine, int32_t planes, const float *const *lights, int32_t n, int32_t height, int32_t width);
 void towards_mean(const float *newest, const float *const *past, int32_t count, const float *still, int32_t height, int32_t planes,
                   int32_t width, float *out);
 int still_planes(const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t cells, int32_t radius, float gain,
                  float *out);
 int affine_coefficients(const Constants *constants, const float *const *planes, int32_t n, int32_t height, int32_t width,
-                        int32_t radius, double eps, float *room, float *out);
-int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double offset, float *out);
+                        int32_t radius, double eps, float *room, float *out, int32_t out_planes);
+int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double offset, float *out,
+                 int32_t out_planes);
 void drift_evidence(const Constants *constants, const float *dark, const float *bright, int32_t height, int32_t width, float *out);
 int drift_factors(const float *evidence, int32_t height, int32_t width, int32_t radius, double fall, double prior, double strength,
                   float *out);

@@ -51,7 +51,7 @@ typedef struct {
     F luma[3];                  /* weights of B, G, R */
     Slope dark, clip;           /* the two factors of trust, over f and the largest channel */
     F dark_floor, clip_floor;   /* what they are at least; at most 1 */
-    F black_f, least_step, colour_floor, least_code, near_floor, near_floor_of_more;
+    F black_f, least_step, colour_floor, least_code, near_floor;
     F shoulder, luma_low, luma_high, least_luma;
     Slope clipped, seen;        /* of clipped_gain in pixels.h: over the brighter and the darker exposure's channel */
     F clip_start, clipped_from; /* up to which nothing clips */
@@ -59,7 +59,7 @@ typedef struct {
 
 static Slope slope(float offset, float factor) { return (Slope){every(offset), every(factor)}; }
 
-static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
+static Numbers numbers_of(const Constants *k, int32_t n, const Curves *curves, float codes)
 {
     float clip = -k->clip_loss * k->code_clip.scale;
     const float *luma = k->xyz_from_bgr + 3;
@@ -76,8 +76,7 @@ static Numbers numbers_of(const Constants *k, const Curves *curves, float codes)
         .least_step = every(k->least_step),
         .colour_floor = every(k->colour_floor),
         .least_code = every(codes * k->least_code),
-        .near_floor = every(k->near_floor),
-        .near_floor_of_more = every(k->near_floor_of_more),
+        .near_floor = every(n == 2 ? k->near_floor : k->near_floor_of_more),
         .shoulder = every(codes * k->shoulder),
         .luma_low = every(codes * k->luma_low),
         .luma_high = every(codes * k->luma_high),
@@ -183,22 +182,21 @@ LANES_FN void lightness(const Numbers *k, int n, int fine, int32_t count, const 
 LANES_FN void shares(const Numbers *k, int n, int fine, int32_t count, const Tones *restrict t, const Steering *s, Mix *restrict m)
 {
     for (int32_t i = 0; i < count; i += LANES) {
-        F f = load(m->f + i), rest = every(1), near = every(1), total, share[QUICK_MOST];
+        F f = load(m->f + i), near = every(1), total, share[QUICK_MOST];
         UNROLLED
         for (int j = 0; j < n; j++) {
             int last = j == n - 1;
-            F part = rest, own = load(t[j].f + i), reached = near;
-            if (!last && n == 2) {
-                part = steered(s, PARTS(n) + j, i);
-                rest -= part;
+            F own = load(t[j].f + i), trust = load(t[j].trust + i), reached = near;
+            if (n == 2) {
+                F part = steered(s, PARTS(n), i);
+                trust *= last ? 1.0f - part : part;
             }
             if (!last) {
                 reached = held((f - own) * reciprocal(most(load(t[j + 1].f + i) - own, k->least_step), fine), every(0), every(1));
                 store(m->reached[j] + i, reached);
                 near = j ? near - near * reached : 1.0f - reached;
             }
-            F trust = load(t[j].trust + i);
-            share[j] = n == 2 ? trust * part * most(near, k->near_floor) : trust * most(near, k->near_floor_of_more);
+            share[j] = trust * most(near, k->near_floor);
             total = j ? total + share[j] : share[j];
             near = reached;
         }
@@ -493,7 +491,7 @@ static int start_pass(const Constants *constants, const Curves *curves, const Jo
     size_t width = (size_t)picture->width;
     memset(pass, 0, sizeof *pass);
     pass->job = job;
-    pass->numbers = numbers_of(constants, curves, picture->bytes_per_sample == 1 ? 255.0f : 65535.0f);
+    pass->numbers = numbers_of(constants, job->count, curves, picture->bytes_per_sample == 1 ? 255.0f : 65535.0f);
     pass->tile_row = TILE_ROWS[picture->bytes_per_sample - 1][job->count - 2];
     if (place_columns(&pass->columns, picture->width, job->small_width))
         return 1;

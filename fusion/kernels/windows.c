@@ -14,6 +14,7 @@
 
 #define PRODUCTS(n) (2 * (n) + 1 + (n) * ((n) + 1) / 2) /* statistics of the local affine model with n guides */
 #define SOLVED 16 /* pixels whose equations are solved together */
+#define EACH(i) _Pragma("omp simd") for (int i = 0; i < SOLVED; i++)
 
 /* Running sums along a row of `planes` planes, each from 0: planes x (width + 1). */
 PIXEL_FN void scan(const double *restrict sums, int32_t width, int32_t planes, double *restrict prefix)
@@ -172,23 +173,27 @@ PIXEL_FN void structure_some(const Constants *constants, double (*restrict matri
                              double (*restrict out)[SOLVED], double *restrict share)
 {
     double strongest[SOLVED] = {0}, spread[SOLVED] = {0}, edge = (double)constants->edge_variance;
+    UNROLLED
     for (int j = 0; j < n; j++)
-        for (int i = 0; i < SOLVED; i++)
+        EACH(i)
             strongest[i] = matrix[j][j][i] > strongest[i] ? matrix[j][j][i] : strongest[i];
+    UNROLLED
     for (int j = 0; j < n; j++) {
-        for (int i = 0; i < SOLVED; i++)
+        EACH(i)
             out[j][i] = matrix[j][j][i] / strongest[i];
+        UNROLLED
         for (int m = 0; m <= j; m++)
-            for (int i = 0; i < SOLVED; i++)
+            EACH(i)
                 spread[i] += (m == j ? 1.0 : 2.0) * out[j][i] * out[m][i] * matrix[j][m][i];
     }
-    for (int i = 0; i < SOLVED; i++) {
+    EACH(i) {
         double least = strongest[i] * (double)constants->least_spread, kept = strongest[i] - eps;
         share[i] = edge / (edge + strongest[i]);
         spread[i] = sqrt((kept > 0 ? kept : 0) / (spread[i] > least ? spread[i] : least));
     }
+    UNROLLED
     for (int j = 0; j < n; j++)
-        for (int i = 0; i < SOLVED; i++)
+        EACH(i)
             out[j][i] *= spread[i];
 }
 
@@ -201,44 +206,51 @@ PIXEL_FN void solve_some(const Constants *constants, const double *restrict mean
     double root[MOST_EXPOSURES][MOST_EXPOSURES][SOLVED], right[MOST_EXPOSURES][SOLVED], inverse[MOST_EXPOSURES][SOLVED];
     const double *product = means + (size_t)(n + 1) * width, *with = product + (size_t)(n * (n + 1) / 2) * width;
     const double *target = means + (size_t)n * width;
+    UNROLLED
     for (int j = 0; j < n; j++)
+        UNROLLED
         for (int m = j; m < n; m++, product += width)
-            for (int i = 0; i < SOLVED; i++)
+            EACH(i)
                 root[m][j][i] = product[i] - means[j * width + i] * means[m * width + i] + (m == j ? eps : 0.0);
     structure_some(constants, root, eps, n, kept, share);
+    UNROLLED
     for (int j = 0; j < n; j++) {
-        for (int i = 0; i < SOLVED; i++)
+        EACH(i)
             right[j][i] = with[j * width + i] - means[j * width + i] * target[i];
+        UNROLLED
         for (int m = 0; m < j; m++) {
+            UNROLLED
             for (int q = 0; q < m; q++)
-                for (int i = 0; i < SOLVED; i++)
+                EACH(i)
                     root[j][m][i] -= root[j][q][i] * root[m][q][i];
-            for (int i = 0; i < SOLVED; i++) {
+            EACH(i) {
                 root[j][m][i] *= inverse[m][i];
                 root[j][j][i] -= root[j][m][i] * root[j][m][i];
                 right[j][i] -= root[j][m][i] * right[m][i];
             }
         }
-        for (int i = 0; i < SOLVED; i++) {
+        EACH(i) {
             inverse[j][i] = 1.0 / sqrt(root[j][j][i]);
             right[j][i] *= inverse[j][i];
         }
     }
     double rest[SOLVED];
-    for (int i = 0; i < SOLVED; i++)
+    EACH(i)
         rest[i] = target[i];
+    UNROLLED
     for (int j = n - 1; j >= 0; j--) {
+        UNROLLED
         for (int m = j + 1; m < n; m++)
-            for (int i = 0; i < SOLVED; i++)
+            EACH(i)
                 right[j][i] -= root[m][j][i] * right[m][i];
-        for (int i = 0; i < SOLVED; i++) {
+        EACH(i) {
             right[j][i] *= inverse[j][i];
             double factor = right[j][i] + share[i] * (kept[j][i] - right[j][i]);
             rest[i] -= factor * means[j * width + i];
             out[j * width + i] = (float)factor;
         }
     }
-    for (int i = 0; i < SOLVED; i++)
+    EACH(i)
         out[n * width + i] = (float)rest[i];
 }
 
@@ -305,9 +317,9 @@ VECTORISED static void to_floats(const double *restrict in, int32_t count, float
         out[i] = (float)in[i];
 }
 
-/* The same, smoothed over such windows. `room`: as large as `out`. */
+/* The same, smoothed over such windows, as the first of `out_planes` planes. `room`: n + 1 planes. */
 int affine_coefficients(const Constants *constants, const float *const *planes, int32_t n, int32_t height, int32_t width,
-                        int32_t radius, double eps, float *room, float *out)
+                        int32_t radius, double eps, float *room, float *out, int32_t out_planes)
 {
     const float *rows[MOST_EXPOSURES + 1];
     int32_t row = (n + 1) * width;
@@ -322,7 +334,7 @@ int affine_coefficients(const Constants *constants, const float *const *planes, 
     start_windows(&windows, memory);
     for (int32_t y = 0; y < height; y++) {
         next_means(&windows, y);
-        to_floats(windows.means, row, out + (size_t)y * row);
+        to_floats(windows.means, row, out + (size_t)y * out_planes * width);
     }
     free(memory);
     return 0;
@@ -343,9 +355,10 @@ VECTORISED static void parts_of_row(double *means, int32_t n, int32_t width, dou
             out[p * width + x] = (float)((means[p * width + x] + offset) * total[x]);
 }
 
-/* Parts (height x n - 1 x width) of all exposures but the last in the sum of the n chroma planes' window means, each with
- * `offset` added. 0, or 1 if out of memory. */
-int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double offset, float *out)
+/* Parts of all exposures but the last in the sum of the n chroma planes' window means, each with `offset` added, as n - 1 of
+ * `out_planes` planes. 0, or 1 if out of memory. */
+int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t radius, double offset, float *out,
+                 int32_t out_planes)
 {
     double *memory = malloc(window_doubles(n, width) * sizeof *memory);
     if (!memory)
@@ -354,7 +367,7 @@ int chroma_parts(const float *const *planes, int32_t n, int32_t height, int32_t 
     start_windows(&windows, memory);
     for (int32_t y = 0; y < height; y++) {
         next_means(&windows, y);
-        parts_of_row(windows.means, n, width, offset, out + (size_t)y * (n - 1) * width);
+        parts_of_row(windows.means, n, width, offset, out + (size_t)y * out_planes * width);
     }
     free(memory);
     return 0;

@@ -129,10 +129,9 @@ def tone(
     """Encoded BGR (H x W x 3, 0..1) of the fused lightness (H x W, 0..100, see `luma_lightness`) from the exposures'
     encoded BGR, dark to bright.
 
-    parts: each exposure's part of the regional chroma (H x W, in all 1); of more than two it is not used: it would
-    draw the colour to the most colourful exposure, where the nearest two know better. drifts: for each exposure but the
-    brightest the factor (H x W x 3) by which its odds grow more than a grey's on the way to the next one, see `drift`.
-    Saturated colours are held above `least_lightness`.
+    parts: each exposure's part of the regional chroma (H x W, in all 1); none where it is not compared, see
+    `guide_planes.compares_chroma`. drifts: for each exposure but the brightest the factor (H x W x 3) by which its odds
+    grow more than a grey's on the way to the next one, see `drift`. Saturated colours are held above `least_lightness`.
     """
     own = [luma_lightness(code) for code in codes]
     lightness = np.maximum(lightness, least_lightness(codes[-1]))
@@ -141,7 +140,7 @@ def tone(
     mixed, total = np.zeros_like(codes[0]), np.zeros_like(lightness)[..., None]
     for index, code in enumerate(codes):
         trust = chroma_map.reliability(own[index], code.max(axis=-1), CLIP_RAMP)
-        if len(codes) == 2:
+        if parts:
             trust = trust * parts[index]
         weight = (trust * near[index])[..., None]
         factor: Plane | float = 1 + (drifts[index] - 1) * t[index][..., None] if index < len(drifts) else 1.0

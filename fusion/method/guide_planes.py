@@ -93,6 +93,19 @@ def affine_planes(lights: Sequence[Plane], target: Planes, settings: FusionSetti
     return guided_upsampling.affine_coefficients(guides, target, settings.window_radius, settings.window_eps)
 
 
+def compares_chroma(exposures: int, settings: FusionSettings) -> bool:
+    """Whether so many exposures' parts of the regional chroma steer the colour. Not where `tone` mixes three or more:
+    they would draw it to the most colourful exposure, where those nearest in lightness show the colour."""
+    return exposures == 2 or settings.colour != "tone"
+
+
+def compared_parts(chromas: Sequence[Plane], settings: FusionSettings) -> Planes:
+    """`chroma_parts`, or no planes (h x w x 0) where chroma is not compared."""
+    if compares_chroma(len(chromas), settings):
+        return chroma_parts(chromas)
+    return np.zeros((*chromas[0].shape, 0))
+
+
 def chroma_parts(chromas: Sequence[Plane]) -> Planes:
     """Part in the regional chroma scales of every exposure but the brightest, which has the rest (h x w x N - 1), from
     the small pictures' C*ab planes."""

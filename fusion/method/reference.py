@@ -88,17 +88,18 @@ def fuse_still(
     height, width = exposures[0].shape[:2]
     labs = [small_lab(encoded, settings) for encoded in smalls]
     small_lights = [lightness for lightness, _, _ in labs]
-    parts = guide_planes.chroma_parts([np.hypot(a, b) for _, a, b in labs])
+    parts = guide_planes.compared_parts([np.hypot(a, b) for _, a, b in labs], settings)
     codes = [colour.from_codes(pixels) for pixels in exposures]
     lights = [guide_lightness(encoded, settings) for encoded in codes]
     if settings.network_lines:
         fused = guide_planes.small_lightness(net, small_lights)
         target = guide_planes.target_lightness(fused, small_lights[-1], settings, means)
-        planes = guide_planes.affine_planes(small_lights, target, settings)
+        affine = guide_planes.affine_planes(small_lights, target, settings)
         if memory is not None:
             past = memory.past(parts.shape[:2], settings.window_radius, DefinedLoops())
-            planes, parts = memory.steer(planes, parts, small_lights, past, DefinedLoops())
-        lightness = affine_lightness(guided_upsampling.bilinear_rows(planes, height, width), lights)
+            planes = memory.steer(np.concatenate([affine, parts], axis=-1), small_lights, past, DefinedLoops())
+            affine, parts = np.split(planes, [affine.shape[2]], axis=-1)
+        lightness = affine_lightness(guided_upsampling.bilinear_rows(affine, height, width), lights)
     else:
         curve = guide_planes.full_curve(small_lights, net, settings, means)
         lightness = curve(guide_planes.network_lightness(net, lights).astype(np.float64))
@@ -115,8 +116,9 @@ def coloured(
     exposures: Sequence[Plane], lightness: Plane, parts: Plane, factors: Sequence[Plane], settings: FusionSettings
 ) -> Plane:
     """Encoded BGR of the fused picture from the exposures' encoded BGR, the fused L*, the parts (H x W x N - 1) of all
-    but the brightest in the regional chroma, and, for colour "tone", the drift from each exposure to the next."""
-    shares = [*np.moveaxis(parts, -1, 0), 1 - parts.sum(axis=-1)]
+    but the brightest in the regional chroma (H x W x 0 where it is not compared), and, for colour "tone", the drift
+    from each exposure to the next."""
+    shares = [*np.moveaxis(parts, -1, 0), 1 - parts.sum(axis=-1)] if parts.shape[-1] else []
     if settings.colour == "tone":
         return colour_transfer.tone(exposures, lightness, shares, factors, settings.shoulder)
     return colour.encode(colour_pixels([colour.decode(code) for code in exposures], lightness, shares, settings))

@@ -71,12 +71,12 @@ class _Moving:
 
 @dataclass(frozen=True)
 class Past:
-    """Steering planes of a cycle's brackets by the exposure that was the newest: coefficients, parts of the chroma.
+    """Steering planes (see `StreamMemory.steer`) of a cycle's brackets by the exposure that was the newest.
 
     still: how far nothing has changed about each pixel, 0..1; None while the cycle is not complete.
     """
 
-    planes: dict[int, tuple[Planes, Planes]]
+    planes: dict[int, Planes]
     still: Mask | None
 
 
@@ -87,7 +87,7 @@ class Cycle:
     """
 
     newest: int
-    planes: dict[int, tuple[Planes, Planes]]
+    planes: dict[int, Planes]
     move: Move
     changed: list[Mask] | None
 
@@ -104,7 +104,7 @@ class StreamMemory:
     clips_at: float = 1.0
     mean: MeanLightness = field(default_factory=MeanLightness)
     colour: StreamMeans = field(default_factory=StreamMeans)
-    _planes: dict[int, tuple[Planes, Planes]] = field(default_factory=dict)
+    _planes: dict[int, Planes] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
     _moving: dict[tuple[int, int], _Moving] = field(default_factory=dict)
@@ -288,7 +288,7 @@ class StreamMemory:
         if cycle.move != NO_MOVE:
             for index, planes in past.items():
                 if index != self._newest:
-                    past[index] = loops.moved_planes(planes[0], cycle.move), loops.moved_planes(planes[1], cycle.move)
+                    past[index] = loops.moved_planes(planes, cycle.move)
         still = None if cycle.changed is None else loops.still(cycle.changed, *shape, radius)
         return Past(past, still)
 
@@ -298,27 +298,28 @@ class StreamMemory:
         changed = [seen.changed for seen in self.seen.values()] if whole else None
         return Cycle(self._newest, self._planes, self._step.scaled(shape[0] / len(self.seen[0].grid)), changed)
 
-    def steer(
-        self, affine: Planes, parts: Planes, lights: Sequence[Lightness], past: Past, loops: GridLoops
-    ) -> tuple[Planes, Planes]:
+    def steer(self, planes: Planes, lights: Sequence[Lightness], past: Past, loops: GridLoops) -> Planes:
         """The steering planes of a bracket, averaged over a cycle of exposures where nothing has changed, with the mean
         lightness of the stream.
 
-        affine: coefficients (h x w x N + 1) of the lightness in `lights`, the small pictures' L* planes. parts: h x w x
-        N - 1, parts of the chroma.
+        planes: N + 1 coefficients of the lightness in `lights`, the small pictures' L* planes, then parts of the
+        chroma, as far as they are compared (h x w x their number).
         """
-        past.planes[self._newest] = affine, parts
+        past.planes[self._newest] = planes
         if past.still is not None:
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
-            affine = loops.towards_mean(affine, [planes[0] for planes in past.planes.values()], past.still)
-            parts = loops.towards_mean(parts, [planes[1] for planes in past.planes.values()], past.still)
-        return self.shown(affine, loops.mean_lightness(affine, lights)), parts
+            planes = loops.towards_mean(planes, list(past.planes.values()), past.still)
+        coefficients = len(lights) + 1
+        return self.shown(planes, coefficients, loops.mean_lightness(planes[..., :coefficients], lights))
 
-    def shown(self, affine: Planes, mean: float) -> Planes:
-        """Coefficients of a lightness with this mean (L*) as the stream's mean lightness wants them."""
-        return affine * self.mean.factor(mean)
+    def shown(self, planes: Planes, coefficients: int, mean: float) -> Planes:
+        """Steering planes, of which the first are coefficients of a lightness with this mean (L*), as the stream's mean
+        lightness wants them."""
+        factors = np.ones(planes.shape[2], planes.dtype)
+        factors[:coefficients] = self.mean.factor(mean)
+        return planes * factors
 
-    def keep(self, others: Sequence[tuple[int, tuple[Planes, Planes]]], newest: tuple[Planes, Planes]) -> None:
+    def keep(self, others: Sequence[tuple[int, Planes]], newest: Planes) -> None:
         """Keep the steering planes of the other brackets of a cycle, moved along with the camera, and of the newest."""
         self._planes.update(others)
         self._planes[self._newest] = newest

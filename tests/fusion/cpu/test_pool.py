@@ -49,7 +49,7 @@ def results(loops: CompiledLoops, seed: int) -> list[np.ndarray]:
         loops.remade(over, under, todo, small),
         loops.tints(small, loops.mean_cells(over, 90, 160), mask, curves, 0.2),
         small,
-        *loops.small_lab(small, FusionSettings()),
+        *loops.small_lab(small, FusionSettings(), True),
         np.array([move.dx, move.dy, move.turn]),
         shrunk(loops, (255 * np.kron(over, np.ones((5, 3, 1), np.float32))).astype(np.uint8)),
     ]

@@ -14,7 +14,7 @@ from livemef.fusion.kernels import build
 from tests.gpu_tools import lacking
 
 MOST_REGISTERS = {
-    **{"fuse8": 48, "fuse16": 48, "tone8": 64, "tone16": 64, "solve_windows_3": 72, "solve_windows_4": 88},
+    **{"fuse8": 48, "fuse16": 48, "tone8": 64, "tone16": 64, "solve_windows_3": 64, "solve_windows_4": 80},
     **{f"fuse{bits}_{count}": 80 for bits in (8, 16) for count in (3, 4)},
     **{"tone8_3": 128, "tone16_3": 128, "tone8_4": 255, "tone16_4": 255},
 }
