@@ -65,7 +65,7 @@ class Inbox:
         self._mosaics: dict[int, Mosaic] = {}
         self._pictures: dict[int, Pixels] = {}
         """Views of the slots that were used so far."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._backlog = Backlog[Delivery](_most_waiting(mode))
         self._superseded = 0
         self._matched: set[int] = set()
@@ -90,7 +90,7 @@ class Inbox:
 
     def group_by(self, mode: str) -> None:
         """Group frames by another bracket mode from the next frame on; frames that wait for others are dropped."""
-        with self._changed:
+        with self._lock:
             if mode != self._mode:
                 self._let_go(self._grouper.clear())
                 self._mode = cast(Literal["sliding", "disjoint"], mode)
@@ -115,13 +115,12 @@ class Inbox:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._news)
 
-    def take(self, timeout_s: float) -> Delivery | None:
-        """The bracket whose turn it is (see Backlog); None after `timeout_s`, or when `ended` or `lost` and none waits.
+    def take(self) -> Delivery | None:
+        """The bracket whose turn it is (see Backlog); None where none waits, see `wait`.
 
         Pass it to `give_back` when its pixels are no longer needed. Raises what the receiving thread failed with.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._backlog or self._fault or self.ended or self.lost, timeout_s)
+        with self._lock:
             if self._fault is not None:
                 raise self._fault
             delivery, overtaken = self._backlog.take(time.monotonic_ns())
@@ -130,19 +129,19 @@ class Inbox:
 
     def take_superseded(self) -> int:
         """Number of brackets that were dropped for a newer one before they were taken, since the last call."""
-        with self._changed:
+        with self._lock:
             count, self._superseded = self._superseded, 0
             return count
 
     def take_unmatched(self) -> int:
         """Number of frames that were let go without having been in a bracket, since the last call."""
-        with self._changed:
+        with self._lock:
             count, self._unmatched = self._unmatched, 0
             return count
 
     def give_back(self, delivery: Delivery) -> None:
         """Release the slots of a delivery; its pixels must no longer be used."""
-        with self._changed:
+        with self._lock:
             self._backlog.done(time.monotonic_ns())
             self._drop(delivery.slots)
             if self._stepped:
@@ -164,22 +163,18 @@ class Inbox:
             while not self._closing and not self.ended:
                 message = self._client.receive(TURN_S)
                 if message is not None:
-                    with self._changed:
+                    with self._lock:
                         self._take_in(message)
-                        self._announce()
+                        os.eventfd_write(self._news, 1)
         except ConnectionError:
             self._finish(lost=True)
         except Exception as error:  # raised again by `take`
             self._finish(fault=error)
 
     def _finish(self, lost: bool = False, fault: Exception | None = None) -> None:
-        with self._changed:
+        with self._lock:
             self.lost, self._fault = lost, fault
-            self._announce()
-
-    def _announce(self) -> None:
-        self._changed.notify_all()
-        os.eventfd_write(self._news, 1)
+            os.eventfd_write(self._news, 1)
 
     def _take_in(self, message: Mapping[str, Any]) -> None:
         if message.get("end"):

@@ -355,7 +355,7 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
             inbox.group_by(stage.bracket_mode)
         if not waiting and not under_way:
             inbox.wait(lifeline.fileno(), TURN_S)
-        delivery = None if waiting else inbox.take(0)
+        delivery = None if waiting else inbox.take()
         stage.tally.superseded += inbox.take_superseded()
         stage.tally.unmatched += inbox.take_unmatched()
         if delivery is not None:

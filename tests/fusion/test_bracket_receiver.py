@@ -61,7 +61,7 @@ def test_a_bracket_ends_the_wait() -> None:
         began, delivery = time.monotonic(), None
         while delivery is None:  # the first frame alone is no bracket
             inbox.wait(never, LIMIT_S)
-            delivery = inbox.take(0)
+            delivery = inbox.take()
         assert time.monotonic() - began < LIMIT_S
         assert [int(pixels[0, 0, 0]) for pixels in delivery.pixels] == [0, 1]
         inbox.give_back(delivery)
@@ -69,7 +69,7 @@ def test_a_bracket_ends_the_wait() -> None:
 
 def delivered(inbox: Inbox) -> Delivery:
     never, _ = os.pipe()
-    while (delivery := inbox.take(0)) is None:
+    while (delivery := inbox.take()) is None:
         inbox.wait(never, LIMIT_S)
     return delivery
 
@@ -115,7 +115,7 @@ def test_something_else_ends_the_wait() -> None:
         began = time.monotonic()
         inbox.wait(readable, LIMIT_S)
         assert time.monotonic() - began < LIMIT_S
-        assert inbox.take(0) is None
+        assert inbox.take() is None
 
 
 def test_the_end_of_capture_ends_the_wait() -> None:

@@ -73,7 +73,8 @@ def taken(inbox: Inbox, pipe: Connection) -> Delivery:
     while time.monotonic() < deadline:
         while pipe.poll():
             pipe.recv()
-        delivery = inbox.take(0.5)
+        inbox.wait(pipe.fileno(), 0.5)
+        delivery = inbox.take()
         if delivery is not None:
             return delivery
     raise AssertionError("no bracket came")
