@@ -19,6 +19,7 @@ from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.method import chroma_map, drift, guide_planes
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import cycle_means
+from livemef.fusion.motion.ghost_mask import Mask
 from livemef.fusion.motion.registration import NO_MOVE
 from livemef.fusion.motion.steadiness import Cycle
 
@@ -126,18 +127,17 @@ class CompiledBracket(CompiledSteering):
         drifts = _set_drift(call, bracket) if settings.colour == "tone" else None
         cycle = None if memory is None else memory.cycle((height, width))
         moved = [] if cycle is None else _set_past(call, cycle)
-        steered = planes
+        steered = planes if cycle is None else call.array("steered", *planes.shape)
         if cycle is not None and cycle.changed is not None:
-            steered = _set_still(call, cycle, planes.shape)
+            _set_still(call, cycle.changed)
         check(self._library.find_planes(self._pool, byref(made)))
         means.white = made.white
         if drifts is not None:
             means.drift = drifts[0].transpose(0, 1, 3, 2)
-        result = planes_of(steered)
-        if memory is not None and cycle is not None:
+        if memory is not None:
             memory.keep(moved, planes_of(planes))
-            result = memory.shown(result, n + 1, made.mean)
-        return Steering(result, [] if drifts is None else [planes_of(one) for one in drifts[1]])
+            steered[:, : n + 1] *= memory.mean.factor(made.mean)
+        return Steering(planes_of(steered), [] if drifts is None else [planes_of(one) for one in drifts[1]])
 
 
 def _set_drift(call: _Call, bracket: SmallBracket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -180,14 +180,10 @@ def _set_past(call: _Call, cycle: Cycle) -> list[tuple[int, Planes]]:
     return [(index, planes_of(planes)) for index, planes in zip(others, found, strict=True)]
 
 
-def _set_still(call: _Call, cycle: Cycle, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Planes that are steered by the whole cycle, to be found."""
-    made, changed = call.made, cycle.changed or []
+def _set_still(call: _Call, changed: list[Mask]) -> None:
+    """The planes are to be steered by the whole cycle, of which all has changed that these masks show."""
+    made = call.made
     call.list("changed", changed)
-    made.changed_count, made.cells, made.still_gain = (
-        len(changed),
-        len(changed[0]) // made.height,
-        cycle_means.STILL_GAIN,
-    )
+    made.changed_count, made.still_gain = len(changed), cycle_means.STILL_GAIN
+    made.cells = len(changed[0]) // made.height
     call.array("still", made.height, made.width)
-    return call.array("steered", *shape)

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Planes are height x width, or height x their number x width: a row of each, then the next row of each. n: exposures. */
 typedef struct {
@@ -17,7 +18,7 @@ typedef struct {
     float *target, *room, *planes;                        /* L* wanted; n + 1 planes; `count`: n + 1 coefficients, parts of the chroma */
     const float *const *past, *const *changed;            /* other brackets' planes; masks */
     float *const *moved;                                  /* those planes without `move`; NULL: there is none */
-    float *still, *steered;                               /* still NULL: no cycle of brackets is complete */
+    float *still, *steered;                               /* planes to be shown, NULL: these; still NULL: no cycle is complete */
     int32_t n, count, height, width, radius, chroma_radius, drift_radius, past_count, newest_at, changed_count, cells;
     float still_gain;                                     /* newest_at: the present bracket's place among those of its cycle */
     double share;                                         /* of this bracket in running means */
@@ -125,6 +126,8 @@ int find_planes(Pool *pool, Bracket *job)
         return 1;
     if (job->still)
         average_cycle(job);
-    job->mean = mean_lightness(job->still ? job->steered : job->planes, job->count, job->lights, job->n, job->height, job->width);
+    else if (job->steered)
+        memcpy(job->steered, job->planes, sizeof(float) * (size_t)job->height * job->count * job->width);
+    job->mean = mean_lightness(job->steered ? job->steered : job->planes, job->count, job->lights, job->n, job->height, job->width);
     return job->mean < 0;
 }

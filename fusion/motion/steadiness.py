@@ -309,15 +309,8 @@ class StreamMemory:
         if past.still is not None:
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
             planes = loops.towards_mean(planes, list(past.planes.values()), past.still)
-        coefficients = len(lights) + 1
-        return self.shown(planes, coefficients, loops.mean_lightness(planes[..., :coefficients], lights))
-
-    def shown(self, planes: Planes, coefficients: int, mean: float) -> Planes:
-        """Steering planes, of which the first are coefficients of a lightness with this mean (L*), as the stream's mean
-        lightness wants them."""
-        factors = np.ones(planes.shape[2], planes.dtype)
-        factors[:coefficients] = self.mean.factor(mean)
-        return planes * factors
+        affine, parts = np.split(planes, [len(lights) + 1], axis=-1)
+        return np.concatenate([affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts], axis=-1)
 
     def keep(self, others: Sequence[tuple[int, Planes]], newest: Planes) -> None:
         """Keep the steering planes of the other brackets of a cycle, moved along with the camera, and of the newest."""
