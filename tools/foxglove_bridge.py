@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ from livemef.tools.watch import endpoint_of_run
 
 BACKLOG = 16
 """Messages that wait for one client; of more, the oldest picture is dropped for it."""
+LEAST_FREE_BYTES = 64 << 20
+"""On the disk of a recording: two raw pictures of 4K, and the index of the file."""
 
 
 def foxglove_command(
@@ -65,13 +68,14 @@ def foxglove_command(
     names = tuple(dict.fromkeys(picture_topic(name.strip()) for name in topics.split(",")))
     with ExitStack() as stack:
         context = foxglove.Context()
-        if mcap is not None:
-            stack.enter_context(_recording(mcap, context))
+        check_room = None if mcap is None else stack.enter_context(_recording(mcap, context))
         stack.enter_context(_serving(host, port, context, SettingsListener(at) if control else None))
         bridge = _Bridge(context, names, raw, calibration)
         pictures = stack.enter_context(subscribe(endpoint or endpoint_of_run(), names, timeout_s=timeout, newest=True))
         try:
             for message in _first(pictures, frames):
+                if check_room is not None:
+                    check_room()
                 bridge.log(message)
         except KeyboardInterrupt:
             pass
@@ -181,8 +185,8 @@ def _serving(host: str, port: int, context: Any, listener: SettingsListener | No
 
 
 @contextmanager
-def _recording(path: Path, context: Any) -> Iterator[None]:
-    """An MCAP file of all that is logged, under a temporary name until it is whole."""
+def _recording(path: Path, context: Any) -> Iterator[Callable[[], None]]:
+    """An MCAP file of all that is logged, under a temporary name until it is whole. Gives `_check_room` of its disk."""
     import foxglove
     from foxglove.mcap import MCAPWriteOptions
 
@@ -198,7 +202,16 @@ def _recording(path: Path, context: Any) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"--mcap {path}: cannot be written: {error.strerror or error}") from None
     try:
-        yield
+        yield lambda: _check_room(path)
     finally:
-        writer.close()
+        try:
+            writer.close()
+        except RuntimeError as error:
+            raise UserError(f"--mcap {path}: cannot be finished: {error}; what was written is {partial}") from None
         partial.replace(path)
+
+
+def _check_room(path: Path) -> None:
+    """Raises UserError before the disk is full: the SDK writes from threads of its own, and raises nothing there."""
+    if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+        raise UserError(f"--mcap {path}: less than {LEAST_FREE_BYTES >> 20} MiB are free on that disk: recording ends")

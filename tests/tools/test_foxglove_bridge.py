@@ -235,3 +235,36 @@ def test_wrong_words(words, said, endpoint, tmp_path, monkeypatch):
     _, err = bridged(endpoint, *words, "--port", 0, "--timeout", 2, code=2)
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_a_recording_ends_whole_before_the_disk_is_full(endpoint, tmp_path):
+    """The disk's free space is a made-up number; the file, its writer and its reader are real."""
+    script = (
+        "import collections, itertools, shutil, sys\n"
+        "from livemef.tools import cli, foxglove_bridge\n"
+        "Usage = collections.namedtuple('Usage', 'total used free')\n"
+        "free = itertools.chain([1 << 30] * 3, itertools.repeat(0))\n"
+        "foxglove_bridge.shutil.disk_usage = lambda folder: Usage(1 << 31, 0, next(free))\n"
+        "sys.exit(cli.main())\n"
+    )
+    arguments = ["foxglove", endpoint, "--mcap", str(tmp_path / "take.mcap"), "--port", "0"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 2
+    assert "MiB are free" in done.stderr
+    assert len([topic for topic, _, _ in messages_in(tmp_path / "take.mcap") if topic == "/livemef/fused"]) == 3
+    assert [file.name for file in tmp_path.glob("*.mcap")] == ["take.mcap"]
+
+
+def test_a_recording_that_cannot_be_finished_is_no_bug(endpoint, tmp_path):
+    """A limit on the size of files stands for a disk that is full in spite of the watch over its room."""
+    script = (
+        "import resource, sys\n"
+        "from livemef.tools import cli\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        "sys.exit(cli.main())\n"
+    )
+    arguments = ["foxglove", endpoint, "--mcap", str(tmp_path / "take.mcap"), "--port", "0", "--raw", "--frames", "20"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 2
+    assert "cannot be finished" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "take.mcap").exists()
