@@ -5,20 +5,15 @@ An indication, never a statement of conformance: that needs the publisher's own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
-from livemef.calibration.errors import CalibrationError
-from livemef.capture.files.small_file import read_small_file
-from livemef.capture.files.toml_io import parse_toml
+from livemef.calibration.quality.definitions import Definitions
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,42 +88,8 @@ class Standing:
         return max(self.criteria, key=lambda criterion: criterion.share, default=None)
 
 
-_LEVELS = TypeAdapter(tuple[Level, ...])
-
-
-def shipped_levels() -> tuple[Level, ...]:
-    """The levels that come with livemef."""
-    text = resources.files("livemef.calibration.quality").joinpath("levels.toml").read_text(encoding="utf-8")
-    return _parsed("levels.toml", text)
-
-
-def load_levels(path: Path) -> tuple[Level, ...]:
-    """An institution's own levels, in a file like the shipped one. Raises CalibrationError."""
-    try:
-        return _parsed(str(path), read_small_file(path, LIMIT_BYTES).decode())
-    except OSError as error:
-        raise CalibrationError(f"levels {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CalibrationError(f"levels {path}: is not UTF-8 text") from None
-
-
-def _parsed(name: str, text: str) -> tuple[Level, ...]:
-    try:
-        return _LEVELS.validate_python(parse_toml(text).get("level", []))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CalibrationError(f"levels {name}: level {place}: {first['msg']}") from None
-    except ValueError as error:
-        raise CalibrationError(f"levels {name}: not valid TOML: {error}") from None
-
-
-def find_level(levels: Sequence[Level], name: str) -> Level:
-    """The level of this name. Raises CalibrationError that names all."""
-    for level in levels:
-        if level.name == name:
-            return level
-    raise CalibrationError(f"level {name}: not known; there are {', '.join(level.name for level in levels)}")
+_LEVELS = Definitions("level", TypeAdapter(tuple[Level, ...]))
+shipped_levels, load_levels, find_level = _LEVELS.shipped, _LEVELS.load, _LEVELS.find
 
 
 def standing(level: Level, measured: Mapping[str, float]) -> Standing:
