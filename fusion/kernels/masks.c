@@ -38,24 +38,40 @@ VECTORISED static void complement(uint8_t *values, size_t count)
         values[i] = (uint8_t)(255 - values[i]);
 }
 
-/* The largest of 2 radius + 1 cells a side about each, in place. `rows`: room for as many cells. */
-static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius, uint8_t *rows)
+/* The largest of each cell and those `step` before and behind it, the first or last one where there is none; in: length cells. */
+static void reach_across(const uint8_t *in, int32_t length, int32_t step, uint8_t *out)
 {
-    for (int32_t y = 0; y < height; y++) {
-        uint8_t *row = rows + (size_t)y * width;
-        const uint8_t *in = cells + (size_t)y * width;
-        memcpy(row, in, (size_t)width);
-        for (int32_t r = 1; r <= radius && r < width; r++) {
-            larger(row, in + r, width - r);
-            larger(row + r, in, width - r);
-        }
+    memcpy(out, in, (size_t)length);
+    if (step < length) {
+        larger(out, in + step, length - step);
+        larger(out + step, in, length - step);
     }
-    for (int32_t y = 0; y < height; y++) {
-        int32_t first = y > radius ? y - radius : 0, last = y + radius < height ? y + radius : height - 1;
-        uint8_t *out = cells + (size_t)y * width;
-        memcpy(out, rows + (size_t)first * width, (size_t)width);
-        for (int32_t row = first + 1; row <= last; row++)
-            larger(out, rows + (size_t)row * width, width);
+    for (int32_t x = 0; x < step && x < length; x++) {
+        out[x] = out[x] > in[0] ? out[x] : in[0];
+        out[length - 1 - x] = out[length - 1 - x] > in[length - 1] ? out[length - 1 - x] : in[length - 1];
+    }
+}
+
+static void reach_down(const uint8_t *in, int32_t height, int32_t width, int32_t step, uint8_t *out)
+{
+    for (int32_t y = 0; y < height; y++, out += width) {
+        int32_t above = y > step ? y - step : 0, below = y + step < height ? y + step : height - 1;
+        memcpy(out, in + (size_t)y * width, (size_t)width);
+        larger(out, in + (size_t)above * width, width);
+        larger(out, in + (size_t)below * width, width);
+    }
+}
+
+/* The largest of 2 radius + 1 cells a side about each, in place: what reaches c cells to each side reaches 3 c + 1 after a step of up to
+ * 2 c + 1. `room`: for as many cells. */
+static void widen(uint8_t *cells, int32_t height, int32_t width, int32_t radius, uint8_t *room)
+{
+    for (int32_t reached = 0; reached < radius;) {
+        int32_t step = radius - reached < 2 * reached + 1 ? radius - reached : 2 * reached + 1;
+        for (int32_t y = 0; y < height; y++)
+            reach_across(cells + (size_t)y * width, width, step, room + (size_t)y * width);
+        reach_down(room, height, width, step, cells);
+        reached += step;
     }
 }
 
