@@ -68,6 +68,8 @@ class Lifeline:
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
+        self._news = select.poll()  # kept: the pipe's own poll makes a selector at each call, and every turn asks twice
+        self._news.register(pipe.fileno(), select.POLLIN)
         self._sending = threading.Lock()
         self._values: dict[str, Any] = {}
         self._last_beat = 0.0
@@ -107,7 +109,7 @@ class Lifeline:
 
     def _take_in(self) -> None:
         try:
-            while not self._stopping and self._pipe.poll():
+            while not self._stopping and self._news.poll(0):
                 message = self._pipe.recv()
                 if isinstance(message, Command):
                     self._commands.append(message)

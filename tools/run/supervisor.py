@@ -153,10 +153,11 @@ class Supervisor:
         for child in self._all:
             waiting += [pipe for pipe in (child.pipe, child.output) if pipe is not None]
             waiting += [child.process.sentinel] if child.process else []
-        multiprocessing.connection.wait(waiting, timeout=wait_s)
+        news = multiprocessing.connection.wait(waiting, timeout=wait_s)
         self._discount_absence(wait_s)
         for child in self._all:
-            self._hear(child)
+            if child.pipe in news or child.output in news:
+                self._hear(child)
             self._bury_if_dead(child)
             self._kill_if_hung(child)
             if child.spec.name in self.tasks:
