@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # livemef on an emulated aarch64: the wheel is built by a cross compiler and installed; doctor, the fusion (against the
-# definition, and against this machine's pictures), the ring (also with pages of 16 KiB), the bracketing, the wire.
+# definition, and against this machine's pictures), the ring (also with pages of 16 KiB), the bracketing, the wire, leases.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 packages=tests/arm64/cache/root/usr/local/lib/python3.11/dist-packages
@@ -21,7 +21,7 @@ rm -rf "$packages"/livemef* "$packages/bin"
 [ -e "$packages"/livemef/fusion/_pixels.cpython-311-aarch64-linux-gnu.so ] ||
   { echo "test.sh: the compiled loops are not in the wheel" >&2; exit 1; }
 
-git ls-files -coz --exclude-standard tests examples pyproject.toml | xargs -0 cp -d --parents -t "$folder/tree"
+git ls-files -coz --exclude-standard tests examples docs pyproject.toml | xargs -0 cp -d --parents -t "$folder/tree"
 .venv/bin/python -m tests.arm64.pictures "$folder/tree/here.npz"
 echo "livemef: on aarch64, under emulation"
 "$run" "$folder/tree" python3 -c 'import platform; print(platform.machine(), "Python", platform.python_version())'
@@ -29,6 +29,7 @@ echo "livemef: on aarch64, under emulation"
 "$run" "$folder/tree" python3 -m tests.arm64.pictures there.npz
 .venv/bin/python -m tests.arm64.pictures --compare "$folder/tree/here.npz" "$folder/tree/there.npz"
 tests() { "$run" "$folder/tree" python3 -m pytest -p no:cacheprovider -m 'not slow and not full and not gpu and not vm' --timeout 600 "$@"; }
-tests tests/fusion/cpu tests/fusion/motion/test_compiled_evidence.py tests/fusion/stream/test_wire.py tests/capture/transport tests/capture/bracketing \
+tests tests/fusion/cpu tests/fusion/kernels tests/fusion/motion/test_compiled_evidence.py tests/fusion/stream/test_wire.py \
+  tests/fusion/stream/test_leases.py tests/fusion/stream/test_shared_pictures.py tests/capture/transport tests/capture/bracketing \
   tests/engine/test_compiled_network.py tests/engine/test_processor.py tests/engine/test_runtime.py
 QEMU_PAGESIZE=16384 tests tests/capture/transport
