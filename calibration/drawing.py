@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-WHITE, BLACK, GREY = (255, 255, 255), (30, 30, 30), (215, 215, 215)
+BLACK, GREY = (30, 30, 30), (215, 215, 215)
 BLUE, GREEN, RED, ORANGE = (200, 90, 20), (60, 150, 40), (40, 40, 210), (20, 140, 240)
 CHANNELS = (BLUE, GREEN, RED)
 

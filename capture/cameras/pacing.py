@@ -13,6 +13,8 @@ BUFFERS = 4
 """Finished frames kept for a late reader, as in a driver's queue; older ones are lost."""
 
 PACES = ("realtime", "fast", "stepped")
+REPLAY_PACES = {"recorded": "realtime", **{pace: pace for pace in PACES}}
+"""By the words that may name them where frames have times of their own."""
 
 RENDERINGS = 16
 """How many renderings the time of the next one is judged by."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from livemef.capture.cameras.base import CameraInfo
-from livemef.capture.cameras.pacing import oldest_kept, wait_for
+from livemef.capture.cameras.pacing import REPLAY_PACES, oldest_kept, wait_for
 from livemef.capture.cameras.replay_footage import FOOTAGE_PARAMETERS, Alternation, FootageReel
 from livemef.capture.cameras.replay_sources import BracketReel, RecordingReel, Reel
 from livemef.capture.errors import CaptureError, EndOfStream
@@ -15,11 +15,9 @@ from livemef.capture.files.recording import is_recording
 from livemef.capture.frame import Exposure, Frame, FrameRecord
 from livemef.capture.uri import CameraUri, Reader, duration_us, number, one_of, picture_size, read_query, switch
 
-PACES = {"recorded": "realtime", "realtime": "realtime", "fast": "fast", "stepped": "stepped"}
-
-RECORDING_PARAMETERS: dict[str, Reader] = {"pace": one_of(PACES), "loop": switch}
+RECORDING_PARAMETERS: dict[str, Reader] = {"pace": one_of(REPLAY_PACES), "loop": switch}
 BRACKET_PARAMETERS: dict[str, Reader] = {
-    "pace": one_of(PACES),
+    "pace": one_of(REPLAY_PACES),
     "loop": switch,
     "fps": number(0.01, 1000.0),
     "hold": duration_us,

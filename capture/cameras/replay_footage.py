@@ -13,7 +13,7 @@ import numpy as np
 from livemef.capture.bracketing.labelling_brightness import brightness_level
 from livemef.capture.cameras.alternation import COMPARED_CYCLES, AlternationPhase, order_of
 from livemef.capture.cameras.base import CameraInfo, CameraLimits
-from livemef.capture.cameras.pacing import PACES
+from livemef.capture.cameras.pacing import REPLAY_PACES
 from livemef.capture.errors import CaptureError, EndOfStream
 from livemef.capture.files.video import DEFAULT_FPS, Footage, open_footage
 from livemef.capture.frame import Exposure, Frame, FrameRecord, LabelSource, Pixels, brightness
@@ -68,7 +68,7 @@ def read_order(text: str) -> tuple[int, ...]:
 
 
 FOOTAGE_PARAMETERS: dict[str, Reader] = {
-    "pace": one_of({"recorded": "realtime", **{pace: pace for pace in PACES}}),
+    "pace": one_of(REPLAY_PACES),
     "loop": switch,
     "fps": number(0.01, 1000.0),
     "exposures": whole(2, MOST_EXPOSURES),

@@ -17,7 +17,7 @@ MOST_SCANS = 100
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 """A marker that ends entropy-coded data: not a stuffed 0xFF00, and no restart marker (D0..D7)."""
 _SOI, _EOI, _SOS, _DHT, _TEM = 0xD8, 0xD9, 0xDA, 0xC4, 0x01
-_APP1, _APP2, _APP14 = 0xE1, 0xE2, 0xEE
+_APP1, _APP2 = 0xE1, 0xE2
 _PROCESSES = {
     0xC0: "baseline",
     0xC1: "extended",

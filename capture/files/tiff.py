@@ -44,7 +44,7 @@ _PLAIN_CODECS = frozenset({1, 8, 32946, 34925})
 """Compressions that every tifffile decodes without imagecodecs: none, deflate, LZMA."""
 _PLAIN_BITS = frozenset({1, 8, 16})
 _MOST_PAGES, _MOST_TAGS, _MOST_SAMPLES = 1000, 1000, 16
-_EXIF_IFD, _INTEROP_IFD, _ICC, _DNG_VERSION = 34665, 40965, 34675, 50706
+_EXIF_IFD, _ICC, _DNG_VERSION = 34665, 34675, 50706
 
 
 @dataclass(frozen=True)
