@@ -29,7 +29,7 @@ echo "livemef: on aarch64, under emulation"
 "$run" "$folder/tree" python3 -m tests.arm64.pictures there.npz
 .venv/bin/python -m tests.arm64.pictures --compare "$folder/tree/here.npz" "$folder/tree/there.npz"
 tests() { "$run" "$folder/tree" python3 -m pytest -p no:cacheprovider -m 'not slow and not full and not gpu and not vm' --timeout 600 "$@"; }
-tests tests/fusion/cpu tests/fusion/kernels tests/fusion/motion/test_compiled_evidence.py tests/fusion/stream/test_wire.py \
+tests tests/fusion/cpu tests/fusion/motion/test_compiled_evidence.py tests/fusion/stream/test_wire.py \
   tests/fusion/stream/test_leases.py tests/fusion/stream/test_shared_pictures.py tests/capture/transport tests/capture/bracketing \
   tests/engine/test_compiled_network.py tests/engine/test_processor.py tests/engine/test_runtime.py
 QEMU_PAGESIZE=16384 tests tests/capture/transport
