@@ -113,9 +113,13 @@ class Supervisor:
         self._last_turn: float | None = None
 
     def start(self) -> None:
-        """Start all children."""
+        """Start all children. Raises StartFailed, and OSError where the system has no room for them."""
         for child in self.children.values():
-            self._spawn(child)
+            try:
+                self._spawn(child)
+            except BrokenPipeError:
+                limit = _limit_in_words(None) or _limit_in_words(CANNOT_BE_EXECUTED)
+                raise StartFailed(f"{child.spec.name}: ended before it read what to do; {limit}", True) from None
 
     def run_task(self, spec: ChildSpec) -> None:
         """Start a process that ends by itself. Raises OSError where the system has no room for it."""

@@ -299,7 +299,18 @@ def test_python_that_may_not_be_executed_is_no_bug(
     locked = tmp_path / "python"
     locked.write_bytes(b"")
     monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: str(locked).encode())
-    supervisor = stage.run(child_bodies.ending_without_a_word)
-    with pytest.raises(StartFailed, match=r"exit code 255; may this user execute") as caught:
-        until(supervisor, lambda: False)
+    with pytest.raises(StartFailed, match=r"(exit code 255|read what to do); may this user execute") as caught:
+        until(stage.run(child_bodies.ending_without_a_word), lambda: False)
+    assert caught.value.surroundings
+
+
+def test_a_process_that_ends_before_it_is_told_what_to_do_is_no_bug(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(_: ChildSpec) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("livemef.tools.run.supervisor.start", breaking)
+    with pytest.raises(StartFailed, match=r"^a: ended before it read what to do; may this user execute") as caught:
+        stage.run(child_bodies.ending_without_a_word)
     assert caught.value.surroundings
