@@ -81,6 +81,7 @@ class Constants(Structure):
         ("most_drift", c_float),
         ("edge_variance", c_float),
         ("least_spread", c_float),
+        ("headroom", c_float),
     ]
 
 
@@ -162,4 +163,5 @@ def constants(shoulder: float) -> Constants:
         most_drift=drift.MOST,
         edge_variance=guided_upsampling.EDGE**2,
         least_spread=1 / guided_upsampling.MOST_GAIN**2,
+        headroom=guided_upsampling.HEADROOM,
     )

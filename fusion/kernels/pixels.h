@@ -60,7 +60,7 @@ typedef struct {
     Curve luma_of_f, f_of_luma;      /* of neutral greys */
     Ramp seen_dark, seen_clip;       /* drift: over the darker and the brighter exposure's encoded value */
     float drift_lift, most_drift;
-    float edge_variance, least_spread; /* of the local affine model of three and more exposures */
+    float edge_variance, least_spread, headroom; /* of the local affine model of three and more exposures */
 } Constants;
 
 /* Colour of one exposure's pixel. */

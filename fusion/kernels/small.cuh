@@ -478,8 +478,10 @@ KERNEL(solve_windows, 6)
 }
 
 /* Factor on each exposure, `plane` numbers apart, with which their sum has the variance of the strongest: structure_factors of the
- * definition. matrix: of which the lower triangle is used. The share of these factors, of which the fit has the rest, is returned. */
-template <int N> PIXEL_FN float structure_factors(const Bracket &p, const double (&matrix)[N][N], float *out, size_t plane)
+ * definition. matrix: of which the lower triangle is used. The share of these factors, of which the fit has the rest, is returned.
+ * middle: mean of the target, which becomes that of below_white. */
+template <int N> PIXEL_FN float structure_factors(const Bracket &p, const double (&matrix)[N][N], float *out, size_t plane,
+                                                    double &middle)
 {
     double strongest = 0.0, spread = 0.0;
     UNROLLED
@@ -492,12 +494,15 @@ template <int N> PIXEL_FN float structure_factors(const Bracket &p, const double
             spread += (m == j ? 1.0 : 2.0) * matrix[j][j] * matrix[m][m] * matrix[j][m];
     }
     spread /= strongest * strongest;
-    double least_spread = strongest * (double)p.constants.least_spread, kept = strongest - p.window_eps;
-    double gain = sqrt((kept > 0.0 ? kept : 0.0) / (spread > least_spread ? spread : least_spread));
+    double least_spread = strongest * (double)p.constants.least_spread, kept = strongest > p.window_eps ? strongest - p.window_eps : 0.0;
+    double gain = sqrt(kept / (spread > least_spread ? spread : least_spread));
     UNROLLED
     for (int j = 0; j < N; j++)
         out[j * plane] = (float)(gain * matrix[j][j] / strongest);
-    return p.constants.edge_variance / (p.constants.edge_variance + (float)strongest);
+    float share = p.constants.edge_variance / (p.constants.edge_variance + (float)strongest);
+    double excess = middle + (double)p.constants.headroom * sqrt(kept) - 100.0;
+    middle -= (double)(share * share) * (excess > 0.0 ? excess : 0.0);
+    return share;
 }
 
 /* More guides: least squares by Cholesky's decomposition, and what keeps the structure: see kernels/windows.c. */
@@ -523,7 +528,7 @@ template <int N> PIXEL_FN void solve_more(const Bracket &p)
     UNROLLED
     for (int j = 0; j < N; j++)
         right[j] = (double)window_sum(p, p.window_sums, next++, p.window_radius, y, x) * one - means[j] * means[N];
-    float share = structure_factors<N>(p, root, factors, plane); /* which lie in memory, lest they take registers meanwhile */
+    float share = structure_factors<N>(p, root, factors, plane, means[N]); /* which lie in memory, lest they take registers meanwhile */
     UNROLLED
     for (int j = 0; j < N; j++) {
         UNROLLED

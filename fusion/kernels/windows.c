@@ -168,9 +168,10 @@ VECTORISED static void solve_two(const double *restrict means, double eps, int32
 }
 
 /* Factor on each of n exposures with which their sum has the variance of the strongest: structure_factors of the definition.
- * matrix: of which the lower triangle is used. share: of these factors; the fit has the rest. */
+ * matrix: of which the lower triangle is used. share: of these factors; the fit has the rest. middle: mean of the target, which
+ * becomes that of below_white. */
 PIXEL_FN void structure_some(const Constants *constants, double (*restrict matrix)[MOST_EXPOSURES][SOLVED], double eps, int n,
-                             double (*restrict out)[SOLVED], double *restrict share)
+                             double (*restrict out)[SOLVED], double *restrict share, double *restrict middle)
 {
     double strongest[SOLVED] = {0}, spread[SOLVED] = {0}, edge = (double)constants->edge_variance;
     UNROLLED
@@ -188,8 +189,11 @@ PIXEL_FN void structure_some(const Constants *constants, double (*restrict matri
     }
     EACH(i) {
         double least = strongest[i] * (double)constants->least_spread, kept = strongest[i] - eps;
+        kept = kept > 0 ? kept : 0;
         share[i] = edge / (edge + strongest[i]);
-        spread[i] = sqrt((kept > 0 ? kept : 0) / (spread[i] > least ? spread[i] : least));
+        double excess = middle[i] + (double)constants->headroom * sqrt(kept) - 100;
+        middle[i] -= share[i] * share[i] * (excess > 0 ? excess : 0);
+        spread[i] = sqrt(kept / (spread[i] > least ? spread[i] : least));
     }
     UNROLLED
     for (int j = 0; j < n; j++)
@@ -202,7 +206,7 @@ PIXEL_FN void structure_some(const Constants *constants, double (*restrict matri
 PIXEL_FN void solve_some(const Constants *constants, const double *restrict means, double eps, int n, int32_t width,
                          float *restrict out)
 {
-    double kept[MOST_EXPOSURES][SOLVED], share[SOLVED];
+    double kept[MOST_EXPOSURES][SOLVED], share[SOLVED], rest[SOLVED];
     double root[MOST_EXPOSURES][MOST_EXPOSURES][SOLVED], right[MOST_EXPOSURES][SOLVED], inverse[MOST_EXPOSURES][SOLVED];
     const double *product = means + (size_t)(n + 1) * width, *with = product + (size_t)(n * (n + 1) / 2) * width;
     const double *target = means + (size_t)n * width;
@@ -212,7 +216,9 @@ PIXEL_FN void solve_some(const Constants *constants, const double *restrict mean
         for (int m = j; m < n; m++, product += width)
             EACH(i)
                 root[m][j][i] = product[i] - means[j * width + i] * means[m * width + i] + (m == j ? eps : 0.0);
-    structure_some(constants, root, eps, n, kept, share);
+    EACH(i)
+        rest[i] = target[i];
+    structure_some(constants, root, eps, n, kept, share, rest);
     UNROLLED
     for (int j = 0; j < n; j++) {
         EACH(i)
@@ -234,9 +240,6 @@ PIXEL_FN void solve_some(const Constants *constants, const double *restrict mean
             right[j][i] *= inverse[j][i];
         }
     }
-    double rest[SOLVED];
-    EACH(i)
-        rest[i] = target[i];
     UNROLLED
     for (int j = n - 1; j >= 0; j--) {
         UNROLLED

@@ -32,6 +32,9 @@ CHANNELS = 64
 EDGE = 15.0
 """Standard deviation (L*) of a window's strongest exposure at which the fit and `structure_factors` count alike."""
 
+HEADROOM = 1.5
+"""Standard deviations of a window's strongest exposure that are to lie between its mean and white."""
+
 MOST_GAIN = 2.0
 """Of `structure_factors`: factor on the mixed structure at most, where the exposures' structures cancel each other."""
 
@@ -50,7 +53,8 @@ def box_mean(planes: Planes, radius: int) -> Planes:
 def affine_coefficients(guides: Sequence[Planes], fused: Planes, radius: int, eps: float) -> Planes:
     """Coefficients A of each guide, then C (height x width x N + 1), of fused ~ sum A_i guide_i + C, smoothed.
 
-    Two guides: least squares. More: between those and `structure_factors`; the windows' means are those of `fused`.
+    Two guides: least squares. More: between those and `structure_factors`. The windows' means are those of `fused`, of
+    three and more `below_white`.
     Guides and `fused` are height x width, L* in 0..100; `radius` in small pixels, `eps` in L* squared.
     """
     pairs = list(itertools.combinations_with_replacement(range(len(guides)), 2))
@@ -59,8 +63,10 @@ def affine_coefficients(guides: Sequence[Planes], fused: Planes, radius: int, ep
     mean, mean_f, rest = means[: len(guides)], means[len(guides)], means[len(guides) + 1 :]
     covariance = {(i, j): rest[place] - mean[i] * mean[j] + eps * (i == j) for place, (i, j) in enumerate(pairs)}
     wanted = [rest[len(pairs) + i] - mean[i] * mean_f for i in range(len(guides))]
-    factors = _two_unknowns(covariance, wanted) if len(guides) == 2 else _more_factors(covariance, wanted, eps)
-    c = mean_f
+    if len(guides) == 2:
+        factors, c = _two_unknowns(covariance, wanted), mean_f
+    else:
+        factors, c = _more_factors(covariance, wanted, eps), below_white(mean_f, covariance, len(guides), eps)
     for factor, own in zip(factors, mean, strict=True):
         c = c - factor * own
     return box_mean(np.stack([*factors, c], axis=-1), radius)
@@ -76,8 +82,22 @@ def _two_unknowns(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes
 
 def _more_factors(matrix: dict[tuple[int, int], Planes], wanted: Sequence[Planes], eps: float) -> list[Planes]:
     fitted, kept = _unknowns(matrix, wanted), structure_factors(matrix, len(wanted), eps)
-    share = EDGE**2 / (EDGE**2 + strongest_variance(matrix, len(wanted)))
+    share = structure_share(matrix, len(wanted))
     return [own + share * (other - own) for own, other in zip(fitted, kept, strict=True)]
+
+
+def structure_share(matrix: dict[tuple[int, int], Planes], size: int) -> Planes:
+    """Share of `structure_factors`, 0..1; the fit has the rest."""
+    return np.asarray(EDGE**2 / (EDGE**2 + strongest_variance(matrix, size)))
+
+
+def below_white(mean: Planes, matrix: dict[tuple[int, int], Planes], size: int, eps: float) -> Planes:
+    """The windows' mean L*, lower where the contrast of `structure_factors` would else end in white: about the sun,
+    where all exposures but one clip, the merged lightness is white all over. Hardly so beside strong edges: halos.
+    """
+    deviation = np.sqrt(np.maximum(strongest_variance(matrix, size) - eps, 0))
+    share = structure_share(matrix, size)
+    return np.asarray(mean - share**2 * np.maximum(mean + HEADROOM * deviation - 100, 0))
 
 
 def strongest_variance(matrix: dict[tuple[int, int], Planes], size: int) -> Planes:

@@ -115,3 +115,14 @@ def test_the_smallest_planes_work(shape):
     plane = np.random.default_rng(5).uniform(0, 100, shape)
     coefficients = guided_upsampling.affine_coefficients([plane, plane], plane, 4, 1.0)
     assert np.isfinite(guided_upsampling.bilinear_rows(coefficients, 7, 8)).all()
+
+
+def test_the_light_about_the_sun_is_no_white_patch():
+    """Only the darkest of three exposures does not clip there, and the merged lightness is white all over."""
+    y, x = np.mgrid[0:40, 0:60]
+    sun = 99 - 1.5 * np.hypot(x - 30, y - 20)
+    white = np.full_like(sun, 100)
+    found = guided_upsampling.affine_coefficients([sun, white, white], white, 4, 0.25)
+    fused = found[..., 0] * sun + (found[..., 1] + found[..., 2]) * white + found[..., 3]
+    assert fused.max() < 103  # the peak's own contrast; 106.6 about the merged mean
+    assert fused[20, 42] < 97  # 100.8
