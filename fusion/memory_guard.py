@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 
 from livemef.fusion.errors import FusionError
 
@@ -63,6 +63,15 @@ def guard_of_this_machine() -> MemoryGuard:
 
 
 def private_memory() -> int:
-    """Bytes in memory that this process shares with nobody (the ring is shared): proc(5), /proc/self/statm."""
-    _, resident, shared = (int(pages) for pages in Path("/proc/self/statm").read_text().split()[:3])
+    """Bytes in memory that this process shares with nobody (the ring is shared): proc(5), /proc/self/statm.
+
+    The file stays open: peers may open connections until this process can open no other file.
+    """
+    _, resident, shared = (int(pages) for pages in os.pread(_statm(os.getpid()), 200, 0).split()[:3])
     return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+@lru_cache(maxsize=1)
+def _statm(_: int) -> int:
+    """A descriptor of it, which belongs to the process that opened it."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,5 +1,6 @@
 """Subscribers that send what no subscriber of ours would: spoken in plain ZMTP, as somebody else's program can."""
 
+import resource
 import socket
 import struct
 import threading
@@ -151,3 +152,16 @@ def test_the_guard_is_not_asked_more_often_than_it_must_be():
     guard.check(5.0, 1, 0)
     assert not guard.due(5.01)
     assert guard.due(5.2)
+
+
+def test_memory_is_known_where_no_other_file_can_be_opened():
+    """A thousand connections of peers use up the files of a process: its pictures must go on."""
+    before = private_memory()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        assert private_memory() >= before // 2
+        with pytest.raises(OSError, match="Too many open files"):
+            open("/proc/self/statm")  # noqa: SIM115
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
