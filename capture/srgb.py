@@ -5,6 +5,7 @@ The training losses need it differentiable and in torch (`livemef.engine.lightne
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ def decode(encoded: Values) -> Values:
     """Linear light 0..1 of sRGB-encoded values 0..1; any shape, in the floating dtype given."""
     curved = ((np.maximum(encoded, 0) + 0.055) / 1.055) ** 2.4
     return np.where(encoded > _DECODE_KNEE, curved, encoded / _SLOPE)
+
+
+@lru_cache(maxsize=2)
+def decoded_codes(top: int) -> NDArray[np.float64]:
+    """Linear light 0..1 of the codes 0..top, top = 255 or 65535. Not to be changed."""
+    return np.asarray(decode(np.arange(top + 1) / top), np.float64)
 
 
 def encode(linear: Values) -> Values:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livemef.capture.frame import FrameRecord, Pixels
-from livemef.capture.srgb import decode
+from livemef.capture.srgb import decode, decoded_codes
 
 MOST_CLIPPED, MOST_NOISY = 0.005, 0.01
 """Largest shares of pixels that clip in the short exposure, and that lie below the noise floor in the long one."""
@@ -56,10 +57,11 @@ def frame_statistics(
     every = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _PIXELS))
     seen = pixels[every // 2 :: every, every // 2 :: every].reshape(-1, 3)
     black = record.black_level if record is not None and record.response == "linear" else 0.0
-    lowest = np.full((1, 3), (black + FLOOR_CODES) / top)
-    linear = _linear(seen.astype(np.float64) / top, record, measured, top)
+    lowest = np.full((1, 3), black + FLOOR_CODES)
+    linear = _linear(seen, record, measured, top)
     floor = max(NOISE_FLOOR, float(_linear(lowest, record, measured, top).min()))
-    largest, luminance = linear.max(axis=1), linear @ (0.0722, 0.7152, 0.2126)
+    largest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])  # max(axis=1) is slow
+    luminance = linear @ (0.0722, 0.7152, 0.2126)
     return FrameStatistics(
         light=light,
         clipped=float((largest >= CLIPS).mean()),
@@ -71,13 +73,17 @@ def frame_statistics(
 
 
 def _linear(
-    encoded: NDArray[np.float64], record: FrameRecord | None, measured: Response | None, top: int
+    codes: NDArray[Any], record: FrameRecord | None, measured: Response | None, top: int
 ) -> NDArray[np.float64]:
-    """Linear light 0..1 of encoded values 0..1, n x 3."""
+    """Linear light 0..1 of codes 0..top, n x 3, which need not be whole numbers."""
     if measured is not None:
-        curves = [np.interp(encoded[:, c], np.linspace(0, 1, len(light)), light) for c, light in enumerate(measured)]
+        curves = [
+            np.interp(codes[:, c] / top, np.linspace(0, 1, len(light)), light) for c, light in enumerate(measured)
+        ]
         return np.clip(np.stack(curves, axis=1), 0.0, 1.0)
     if record is not None and record.response == "linear":
         range_of_codes = max(record.white_level - record.black_level, 1.0)
-        return np.clip((top * encoded - record.black_level) / range_of_codes, 0.0, 1.0)
-    return np.asarray(decode(encoded), np.float64)
+        return np.clip((codes - record.black_level) / range_of_codes, 0.0, 1.0)
+    if np.issubdtype(codes.dtype, np.integer):
+        return np.asarray(decoded_codes(top)[codes])
+    return np.asarray(decode(codes / top), np.float64)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livemef.capture.srgb import decode, encode
+from livemef.capture.srgb import decode, decoded_codes, encode
 
 
 def test_known_values() -> None:
@@ -26,3 +26,9 @@ def test_each_undoes_the_other(value: float) -> None:
 def test_the_dtype_is_kept(dtype: type[np.floating]) -> None:
     values = np.linspace(0, 1, 5, dtype=dtype)
     assert decode(values).dtype == encode(values).dtype == dtype
+
+
+@pytest.mark.parametrize("top", [255, 65535])
+def test_codes_are_decoded_as_the_values_that_they_stand_for(top: int) -> None:
+    codes = np.array([0, 1, top // 20, top // 2, top])
+    np.testing.assert_array_equal(decoded_codes(top)[codes], decode(codes.astype(np.float64) / top))
