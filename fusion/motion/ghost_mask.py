@@ -92,9 +92,9 @@ def changes(grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
 
 
 def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allowed:
-    """For two pictures by themselves: measured over all channels together."""
+    """For two pictures by themselves: measured over all channels together. Beside a channel that clips SPOILT more."""
     expected, noise = _measured(under, over, exposures)
-    return Allowed(np.repeat(expected[None], 3, axis=0), np.repeat(noise[None], 3, axis=0))
+    return Allowed(np.repeat(expected[None], 3, axis=0), np.repeat(noise[None], 3, axis=0), SPOILT)
 
 
 def allowed_by_channel(
