@@ -29,7 +29,7 @@ Lightness = NDArray[np.floating[Any]]
 
 EARLY, LEARN_EVERY = 8, 4
 """Frames of each exposure up to which the maps are learned anew with every frame, and frames between that later on."""
-FEW = 4
+FEW = 3
 """Frames of each exposure as often as which the first ones count when the maps are learned: else the known ratio of
 light, which knows nothing of a camera's tone curve, would decide at first, and a sky that it softens would move."""
 MOVING_PRIOR, MOVING_FORGET = 8, 1 / 96

@@ -110,12 +110,12 @@ def test_the_noise_of_a_small_sensor_is_no_motion(fusers, ev_gap):
 
 @pytest.mark.slow
 def test_the_lightness_of_many_moving_objects_does_not_alternate(fusers, capsys):
-    """The one far above .5, at .61, is fast in front of a window: its edges are half window by blur."""
+    """The one far above .5, at .59, is fast in front of a window: its edges are half window by blur."""
     found = np.concatenate([alternation(fusers, random_case(number, "objects")) for number in range(10)])
     with capsys.disabled():
         print(f"{len(found)} objects: median {np.median(found):.2f} L*, largest {np.sort(found)[-3:].round(2)}")
     assert (found < 0.5).mean() > 0.93
-    assert found.max() < 0.65
+    assert found.max() < 0.6
 
 
 def of_three(case):
