@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from livemef.engine.export import onnx_model, write_onnx
-from livemef.engine.open_net import open_net
+from livemef.engine.onnx_runtime import OnnxLightnessNet
 from livemef.engine.unet import LightnessUNet, NetShape
 
 pytestmark = pytest.mark.full
@@ -34,7 +34,7 @@ def test_onnx_gives_what_torch_gives(tmp_path: Path, widths: tuple[int, ...], he
     planes = np.random.default_rng(1).random((1, 2, height, width), np.float32)
     with torch.no_grad():
         wanted = net(torch.from_numpy(planes)).clamp(0.0, 1.0)[0, 0].numpy()
-    got = open_net(tmp_path / "net.onnx", threads=1)(planes[0, 0], planes[0, 1])
+    got = OnnxLightnessNet(tmp_path / "net.onnx", threads=1)(planes[0, 0], planes[0, 1])
     np.testing.assert_allclose(got, wanted, atol=2e-6)
     assert np.ptp(got) > 0.01
 
@@ -46,7 +46,7 @@ def test_half_precision_is_close(tmp_path: Path) -> None:
     planes = np.random.default_rng(1).random((1, 2, 32, 48), np.float32)
     with torch.no_grad():
         wanted = net(torch.from_numpy(planes)).clamp(0.0, 1.0)[0, 0].numpy()
-    got = open_net(tmp_path / "half.onnx")(planes[0, 0], planes[0, 1])
+    got = OnnxLightnessNet(tmp_path / "half.onnx")(planes[0, 0], planes[0, 1])
     assert 0.0 < np.abs(got - wanted).max() < 4e-3
 
 

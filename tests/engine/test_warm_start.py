@@ -10,7 +10,8 @@ import torch
 from livemef.engine.dataset import StackCache
 from livemef.engine.errors import EngineError
 from livemef.engine.export import write_onnx
-from livemef.engine.open_net import open_net
+from livemef.engine.onnx_runtime import OnnxLightnessNet
+from livemef.engine.open_net import find_model
 from livemef.engine.recipe import RECIPES, with_overrides
 from livemef.engine.training import Start, Trainer, fuse_tree, load_weights, save_checkpoint
 from livemef.engine.unet import LightnessUNet, NetShape
@@ -20,15 +21,17 @@ from tests.engine.test_training import TINY
 
 pytestmark = pytest.mark.full
 
+SHIPPED = find_model("cbm")
+
 
 def test_a_shipped_model_becomes_the_network_that_it_was(made_cache: StackCache) -> None:
     config = with_overrides(RECIPES["cbm"], target_shares={"mitm": 1.0})
     student = Trainer(config, made_cache, made_cache.entries, start_from("cbm"))
-    assert student.started_from == f"cbm {open_net('cbm').sha256[:12]}"
+    assert student.started_from == f"cbm {OnnxLightnessNet(SHIPPED).sha256[:12]}"
     planes = np.random.default_rng(3).random((2, 64, 96)).astype(np.float32)
     with torch.no_grad():
         fused = student.average(torch.from_numpy(planes)[None])[0, 0].clamp(0.0, 1.0).numpy()
-    np.testing.assert_allclose(fused, open_net("cbm")(*planes), atol=1e-5)
+    np.testing.assert_allclose(fused, OnnxLightnessNet(SHIPPED)(*planes), atol=1e-5)
 
 
 def test_weights_come_back_from_a_file_and_from_a_checkpoint(made_cache: StackCache, tmp_path: Path) -> None:
@@ -92,4 +95,4 @@ def test_training_fuses_by_the_tree_of_fusion(count: int) -> None:
     planes = np.sort(np.random.default_rng(count).random((count, 32, 48)), axis=0).astype(np.float32)
     with torch.no_grad():
         fused = fuse_tree(net, torch.from_numpy(planes)[None])[0, 0].clamp(0.0, 1.0).numpy()
-    np.testing.assert_allclose(fused, network_lightness(open_net("cbm"), list(100 * planes)), atol=2e-5)
+    np.testing.assert_allclose(fused, network_lightness(OnnxLightnessNet(SHIPPED), list(100 * planes)), atol=2e-5)
