@@ -26,7 +26,7 @@ BLOCK, BLOCKS = 8, 2
 """Cells of a block's side, and blocks to each side of a light's own in which something else may have become lighter."""
 MOST_RISES = 0.1
 """Of that, over what has become darker: something light that moves becomes darker here and lighter there."""
-MOST_SEEN = 0.4
+MOST_SEEN = 0.5
 """Cells that another exposure has seen change in these blocks, over those that have changed in the one that may miss a
 lamp. What moves changes in both, if not in the same cells: a fan's blades may be back with each frame of one exposure.
 """
