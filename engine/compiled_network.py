@@ -135,7 +135,7 @@ class CompiledLightnessNet:
             return
 
         def work(member: int) -> None:
-            loops.library.network_run(
+            loops.calls.network_run(
                 byref(loops.network), byref(picture), height, width, memory.ctypes.data, byref(team), member
             )
 
@@ -168,7 +168,7 @@ class _Loops:
     """A build of the loops: the weights as it wants them, the structure that points to them, memory for its planes."""
 
     def __init__(self, library: ctypes.CDLL, graph: Graph) -> None:
-        self.library, self.members = library, _address(library.network_members)
+        self.calls, self.members = library, _address(library.network_members)
         self._bytes = library.network_bytes()
         self._arrays: list[NDArray[Any]] = []
         self._memory: tuple[tuple[int, int], NDArray[np.float32]] = ((0, 0), np.empty(0, np.float32))
@@ -203,7 +203,7 @@ class _Loops:
         """Zeros, or what the last call of the same size has left: the borders of its planes are zero still."""
         if self._memory[0] == (height, width):
             return self._memory[1]
-        values = self.library.network_values(byref(self.network), height, width)
+        values = self.calls.network_values(byref(self.network), height, width)
         memory = _aligned(np.zeros(values * self._bytes // 4 + 16, np.float32))
         if memory.nbytes <= MOST_KEPT:
             self._memory = (height, width), memory
