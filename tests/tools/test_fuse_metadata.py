@@ -19,6 +19,7 @@ from livemef.capture.files.icc import icc_profile
 from livemef.capture.files.image_io import read_picture
 from livemef.capture.files.output_profile import output_profile
 from livemef.tools.cli import main
+from tests.imagemagick import CONVERT, convert
 
 FORMATS = ("jpg", "png", "webp", "tif")
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
@@ -109,11 +110,8 @@ def test_readers_see_the_same_pixels(fused: Path) -> None:
         assert "sRGB" in str(
             ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])))
         )
-    if shutil.which("convert"):
-        done = subprocess.run(
-            ["convert", str(fused), "-depth", "8", "rgb:-"], capture_output=True, timeout=60, check=True
-        )
-        theirs = np.frombuffer(done.stdout, np.uint8).reshape(ours.shape)[..., ::-1]
+    if CONVERT is not None:
+        theirs = np.frombuffer(convert(fused, "-depth", "8", "rgb:-"), np.uint8).reshape(ours.shape)[..., ::-1]
         assert np.abs(theirs.astype(int) - ours).max() <= (fused.suffix == ".jpg")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from livemef.fusion.method.colour import decode, encode, to_codes
 from livemef.tools.cli import main
+from tests.imagemagick import CONVERT, convert
 
 HEIGHT, WIDTH = 40, 56
 TIMES = (0.001, 0.008, 0.064)
@@ -71,11 +71,10 @@ def test_hdr_as_opencv_and_imagemagick_read_it(tmp_path, folder, light, capsys) 
     merged(capsys, folder, "-o", tmp_path / "out.hdr")
     ours = cv2.imread(str(tmp_path / "out.hdr"), cv2.IMREAD_UNCHANGED)
     close(ours, light, atol=5e-3)  # RGBE: three channels share an exponent
-    if shutil.which("convert") is None:
-        pytest.skip("no convert (apt install imagemagick)")
-    command = ["convert", str(tmp_path / "out.hdr"), "-depth", "16", "-define", "quantum:format=floating-point"]
-    done = subprocess.run([*command, "-depth", "32", "rgb:-"], capture_output=True, timeout=60, check=True)
-    theirs = np.frombuffer(done.stdout, np.float32).reshape(HEIGHT, WIDTH, 3)[..., ::-1]
+    if CONVERT is None:
+        pytest.skip("needs ImageMagick (apt install imagemagick)")
+    as_floats = ("-depth", "16", "-define", "quantum:format=floating-point", "-depth", "32", "rgb:-")
+    theirs = np.frombuffer(convert(tmp_path / "out.hdr", *as_floats), np.float32).reshape(HEIGHT, WIDTH, 3)[..., ::-1]
     below_white = ours < 0.9  # Debian's ImageMagick cuts off above, and encodes as sRGB
     np.testing.assert_allclose(decode(theirs)[below_white], ours[below_white], rtol=0.03, atol=5e-3)
 

@@ -16,6 +16,7 @@ from livemef.capture.files.colour_space import LSTAR_RGB, SRGB
 from livemef.capture.files.icc import icc_profile
 from livemef.capture.files.image_io import read_picture
 from livemef.capture.files.xmp import XmpDescription, xmp_packet
+from tests.imagemagick import convert, needs_imagemagick
 
 TITLE = '고서 <1> & "2"'
 
@@ -49,11 +50,10 @@ def test_opencv_tifffile_and_livemef_read_the_same_pixels(file: Path, pixels: np
     np.testing.assert_array_equal(read_picture(file), pixels)
 
 
-@needs("convert", "imagemagick")
+@needs_imagemagick
 def test_imagemagick_reads_the_same_pixels(file: Path, pixels: np.ndarray) -> None:
-    command = ["convert", str(file), "-depth", "16", "-endian", "LSB", "rgb:-"]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
-    np.testing.assert_array_equal(np.frombuffer(done.stdout, "<u2").reshape(pixels.shape)[..., ::-1], pixels)
+    read = convert(file, "-depth", "16", "-endian", "LSB", "rgb:-")
+    np.testing.assert_array_equal(np.frombuffer(read, "<u2").reshape(pixels.shape)[..., ::-1], pixels)
 
 
 @needs("exiftool", "libimage-exiftool-perl")

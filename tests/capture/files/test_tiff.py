@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import shutil
 import struct
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.files import tiff
 from livemef.capture.files.image_io import open_picture, read_picture
 from livemef.capture.frame import Pixels
+from tests.imagemagick import convert, needs_imagemagick
 
 RNG = np.random.default_rng(4)
 RGB8 = RNG.integers(0, 256, (40, 56, 3), np.uint8)
@@ -79,14 +78,13 @@ def test_every_sample_is_read_as_what_it_is(tmp_path: Path, kind: str) -> None:
     assert picture.notes == ()
 
 
-@pytest.mark.skipif(shutil.which("convert") is None, reason="ImageMagick is not installed")
+@needs_imagemagick
 @pytest.mark.parametrize("kind", AS_MAGICK_READS)
 def test_imagemagick_agrees(tmp_path: Path, kind: str) -> None:
     stored, options, _ = KINDS[kind]
     tifffile.imwrite(tmp_path / "a.tif", stored, **options)
     depth = 8 * stored.dtype.itemsize
-    command = ["convert", f"{tmp_path / 'a.tif'}[0]", "-depth", str(depth), "-endian", "LSB", "rgb:-"]
-    raw = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    raw = convert(f"{tmp_path / 'a.tif'}[0]", "-depth", str(depth), "-endian", "LSB", "rgb:-")
     other = np.frombuffer(raw, f"<u{depth // 8}").reshape(40, 56, 3)
     assert np.array_equal(read_picture(tmp_path / "a.tif"), other[..., ::-1])
 
@@ -252,16 +250,14 @@ def test_lzw_of_every_layout_is_read_and_never_crashes_when_damaged(tmp_path, pl
             read_picture(path)
 
 
+@needs_imagemagick
 @pytest.mark.parametrize("compression", ["None", "Zip", "LZW", "RLE"])
 def test_ycbcr_is_converted_whatever_its_compression(compression: str, tmp_path: Path) -> None:
     """Deflate and PackBits were read as R, G, B."""
-    if shutil.which("convert") is None:
-        pytest.skip("needs ImageMagick (apt install imagemagick)")
     ramp = np.dstack(np.meshgrid(np.arange(0, 256, 4), np.arange(0, 256, 8))).astype(np.uint8)
     samples = np.dstack([ramp, ramp[..., :1][:, ::-1]])
     Image.fromarray(samples).save(tmp_path / "a.png")
-    command = ["convert", "a.png", "-colorspace", "YCbCr", "-depth", "8", "-compress", compression, "a.tif"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    convert("a.png", "-colorspace", "YCbCr", "-depth", "8", "-compress", compression, "a.tif", folder=tmp_path)
     assert np.abs(read_picture(tmp_path / "a.tif").astype(int) - samples[..., ::-1]).mean() < 3.0
 
 
