@@ -9,6 +9,9 @@ BESIDE := -n $(JOBS) --dist loadfile
 
 VM_TESTS := $(addprefix tests/capture/cameras/,test_conformance.py test_v4l2.py test_argus.py) tests/tools/test_cameras.py tests/tools/video/test_vcam.py
 
+# Tests start hundreds of processes: without bytecode files each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup live fuzz soak test test-all test-ci test-slow test-gpu test-cameras test-floors test-newest test-installed test-arm64 \
 	lint format docs kernels clean
 
