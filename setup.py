@@ -49,6 +49,7 @@ def loops(name, folder, sources, flavours=FLAVOURS):
 pixels = [
     "blinking",
     "bracket",
+    "compensation",
     "dim_colour",
     "evidence",
     "ghost_mask",

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.fusion.cpu.compiled_bracket import CompiledBracket, declare_bracket
-from livemef.fusion.cpu.compiled_motion import CompensationCall, CompiledGridLoops, compensation_call
+from livemef.fusion.cpu.compiled_compensation import CompensationCall, compensation_call
+from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
 from livemef.fusion.cpu.compiled_passes import (
     FUSE,
     LIGHTNESS,

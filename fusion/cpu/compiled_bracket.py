@@ -136,8 +136,8 @@ class CompiledBracket(CompiledSteering):
             means.drift = drifts[0].transpose(0, 1, 3, 2)
         if memory is not None:
             memory.keep(moved, planes_of(planes))
-            steered[:, : n + 1] *= memory.mean.factor(made.mean)
-        return Steering(planes_of(steered), [] if drifts is None else [planes_of(one) for one in drifts[1]])
+        gain = 1.0 if memory is None else memory.mean.factor(made.mean)
+        return Steering(planes_of(steered), [] if drifts is None else [planes_of(one) for one in drifts[1]], gain)
 
 
 def _set_drift(call: _Call, bracket: SmallBracket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

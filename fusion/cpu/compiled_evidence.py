@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import CDLL, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
-from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, SOFTENING, LightsOut, measures_of
+from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LUMA, SOFTENING, LightsOut, measures_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, regions, saturation_fill, temporal_noise
@@ -43,7 +43,9 @@ class _Balance(Structure):
     ]
 
 
-class _Tinting(Structure):
+class Tinting(Structure):
+    """See kernels/grids.h."""
+
     _fields_ = [
         ("curves", c_void_p),
         ("knots", c_int32),
@@ -59,6 +61,45 @@ class _Tinting(Structure):
     ]
 
 
+class Clipping(Structure):
+    """See kernels/grids.h."""
+
+    _fields_ = [
+        ("reference", c_void_p),
+        ("other", c_void_p),
+        ("mask", c_void_p),
+        ("height", c_int32),
+        ("width", c_int32),
+        ("cells", c_int32),
+        ("down", c_int32),
+        ("across", c_int32),
+        ("clip_start", c_float),
+        ("farther", c_float),
+    ]
+
+
+def clipping(reference: Grid, other: Grid, mask: Mask, fill: tuple[int, ...], clips_at: float) -> Clipping:
+    """Of arrays that the caller keeps alive. fill: its shape, see `fill_shape`."""
+    (height, width), (lines, columns) = reference.shape[:2], fill[:2]
+    parts = height, width, len(mask) // height, height // lines, width // columns
+    limits = saturation_fill.CLIP_START * clips_at, saturation_fill.FARTHER
+    return Clipping(address(reference), address(other), address(mask), *parts, *limits)
+
+
+@lru_cache(maxsize=16)
+def fill_shape(small: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Of the fill behind clipping of small pictures of this shape; None where it has no whole number of them a cell."""
+    lines, columns = downscale.small_shape(small[0], small[1], saturation_fill.LINES)
+    return None if small[0] % lines or small[1] % columns else (lines, columns, 3)
+
+
+def tinting(curves: int | None, clear: float) -> Tinting:
+    """curves: address of 3 x KNOTS + 1 float32; see dim_colour.tints."""
+    window = dim_colour.REACH, dim_colour.STRIDE, LUMA, clear
+    likeness = dim_colour.LIGHT_PART, dim_colour.LIGHT_LEAST, (dim_colour.COLOUR_PART * clear) ** -2
+    return Tinting(curves, KNOTS, *window, *likeness, dim_colour.GREY, dim_colour.LEAST_LUMA)
+
+
 def declare_evidence(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     shape, arrays = [c_int32, c_int32], [c_void_p, c_void_p]
@@ -68,9 +109,9 @@ def declare_evidence(loops: CDLL) -> None:
     loops.wider_mask.restype = c_int
     loops.soft_mask.argtypes = [c_void_p, c_void_p, *arrays, *shape, c_void_p]
     loops.soft_mask.restype = c_int
-    loops.tints.argtypes = [c_void_p, POINTER(_Tinting), *arrays, c_void_p, *shape, c_void_p]
+    loops.tints.argtypes = [c_void_p, POINTER(Tinting), *arrays, c_void_p, *shape, c_void_p]
     loops.tints.restype = c_int
-    loops.behind_clipping.argtypes = [POINTER(_Clipping), c_void_p]
+    loops.behind_clipping.argtypes = [POINTER(Clipping), c_void_p]
     loops.behind_clipping.restype = c_int
     loops.find_regions.argtypes = [c_void_p, POINTER(c_void_p), c_int32, *shape, c_int32, c_float, *arrays]
     loops.find_regions.restype = c_int
@@ -104,21 +145,6 @@ def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
     curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
     library().code_tables(address(curves), KNOTS, codes, address(result))
     return result
-
-
-class _Clipping(Structure):
-    _fields_ = [
-        ("reference", c_void_p),
-        ("other", c_void_p),
-        ("mask", c_void_p),
-        ("height", c_int32),
-        ("width", c_int32),
-        ("cells", c_int32),
-        ("down", c_int32),
-        ("across", c_int32),
-        ("clip_start", c_float),
-        ("farther", c_float),
-    ]
 
 
 def _maps_of(found: NDArray[np.float64], clips_at: float) -> ChannelMaps:
@@ -181,9 +207,7 @@ class CompiledEvidence:
         mask = self.mean_cells(mask, *reference.shape[:2])
         planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, there, mask)]
         values, result = np.ascontiguousarray(curves, np.float32), np.empty(reference.shape, np.float32)
-        window = dim_colour.REACH, dim_colour.STRIDE, (c_float * 3)(*LUMA_WEIGHTS), clear
-        likeness = dim_colour.LIGHT_PART, dim_colour.LIGHT_LEAST, (dim_colour.COLOUR_PART * clear) ** -2
-        call = _Tinting(address(values), KNOTS, *window, *likeness, dim_colour.GREY, dim_colour.LEAST_LUMA)
+        call = tinting(address(values), clear)
         data = *map(address, planes), *mask.shape, address(result)
         needed = self._grids.tints(self._pool, byref(call), *data)
         check(needed < 0)
@@ -191,14 +215,11 @@ class CompiledEvidence:
 
     def behind_clipping(self, reference: Grid, other: Grid, mask: Mask, clips_at: float = 1.0) -> Grid | None:
         """See GridLoops."""
-        (height, width), grid = reference.shape[:2], mask.shape
-        lines, columns = downscale.small_shape(height, width, saturation_fill.LINES)
-        if height % lines or width % columns or grid[0] % height or grid[1] * height != width * grid[0]:
+        (height, width), grid, shape = reference.shape[:2], mask.shape, fill_shape(reference.shape)
+        if shape is None or grid[0] % height or grid[1] * height != width * grid[0]:
             return saturation_fill.behind_clipping(reference, other, mask, clips_at)
-        planes = [np.ascontiguousarray(plane, np.float32) for plane in (reference, other, mask)]
-        parts = height, width, grid[0] // height, height // lines, width // columns
-        call = _Clipping(*map(address, planes), *parts, saturation_fill.CLIP_START * clips_at, saturation_fill.FARTHER)
-        result = np.empty((lines, columns, 3), np.float32)
+        reference, other, mask = (np.ascontiguousarray(plane, np.float32) for plane in (reference, other, mask))
+        call, result = clipping(reference, other, mask, shape, clips_at), np.empty(shape, np.float32)
         needed = self._grids.behind_clipping(byref(call), address(result))
         check(needed < 0)
         return result if needed else None

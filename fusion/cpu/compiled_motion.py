@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livemef.fusion.cpu.compiled_compensation import CompiledCompensation, declare_compensation
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
-from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, code_tables, declare_evidence
+from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, declare_evidence
 from livemef.fusion.cpu.compiled_stream import (
     LUMA,
     SEARCH,
@@ -24,48 +25,12 @@ from livemef.fusion.cpu.compiled_stream import (
     declare_stream,
     noise_call,
 )
-from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
-from livemef.fusion.motion import (
-    dim_colour,
-    exposure_synthesis,
-    intensity_mapping,
-    registration,
-    saturation_fill,
-)
+from livemef.fusion.kernels.shared_library import address, check, library
+from livemef.fusion.motion import intensity_mapping, registration
 from livemef.fusion.motion.cycle_means import Planes
-from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import Curve
-from livemef.fusion.motion.registration import NO_MOVE, Move
-
-
-class CompensationCall(Structure):
-    """See `Compensation` in kernels/motion.h."""
-
-    _fields_ = [
-        ("reference", Picture),
-        ("other", Picture),
-        ("table", c_void_p),
-        ("codes", c_int32),
-        ("mask", c_void_p),
-        ("grid_height", c_int32),
-        ("grid_width", c_int32),
-        ("across", c_void_p),
-        ("down", c_void_p),
-        ("fill", c_void_p),
-        ("fill_height", c_int32),
-        ("fill_width", c_int32),
-        ("clip_start", c_float),
-        ("clip_scale", c_float),
-        ("least_fill", c_float),
-        ("like", c_float),
-        ("tinted", c_int32),
-        ("dim", c_float),
-        ("dim_scale", c_float),
-        ("white", c_float),
-        ("grain", c_float),
-        ("faint", c_float),
-    ]
+from livemef.fusion.motion.registration import Move
 
 
 class _Moved(Structure):
@@ -83,8 +48,6 @@ class _Moved(Structure):
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
     loops, shape = library(), [c_int32, c_int32]
-    loops.remake_means.argtypes = [c_void_p, POINTER(CompensationCall), c_int32, c_void_p]
-    loops.remake_means.restype = c_int
     loops.disagreement.argtypes = [c_void_p, POINTER(AllowedCall), c_void_p, c_void_p, c_void_p, *shape, c_void_p]
     loops.disagreement.restype = None
     loops.changes.argtypes = [c_void_p, POINTER(NoiseCall), c_void_p, c_void_p, *shape, c_void_p]
@@ -105,13 +68,14 @@ def _library() -> ctypes.CDLL:
     loops.pool_open.restype = c_void_p
     loops.pool_close.argtypes = [c_void_p]
     loops.pool_close.restype = None
+    declare_compensation(loops)
     declare_cycle(loops)
     declare_evidence(loops)
     declare_stream(loops)
     return loops
 
 
-class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
+class CompiledGridLoops(CompiledCompensation, CompiledStream, CompiledCycle, CompiledEvidence):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self, threads: int = 1) -> None:
@@ -183,12 +147,6 @@ class CompiledGridLoops(CompiledStream, CompiledCycle, CompiledEvidence):
         check(self._grids.moved_cells(self._pool, byref(call), count, address(result)))
         return planes_of(result)
 
-    def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
-        """See GridLoops."""
-        result, call = small.copy(), compensation_call(there, reference, todo, moved=True)
-        check(self._grids.remake_means(self._pool, byref(call), len(there) // len(small), address(result)))
-        return result
-
     def comparable(self, picture: Grid, factor: int, brighter: Curve | None = None) -> Mask:
         """See GridLoops."""
         height, width = picture.shape[0] // factor, picture.shape[1] // factor
@@ -215,45 +173,3 @@ def _floats(plane: NDArray[Any]) -> NDArray[np.float32]:
 def _offsets(move: Move, height: int, width: int) -> tuple[Array[c_double], Array[c_double]]:
     across, down = move.offsets(height, width)
     return (c_double * 2)(*across), (c_double * 2)(*down)
-
-
-def compensation_call(
-    other: NDArray[Any], reference: NDArray[Any], todo: Compensation, moved: bool = False
-) -> CompensationCall:
-    """Of pictures in codes or of grids, with the arrays it points into kept. moved: the other's move is undone."""
-    codes = other.dtype != np.float32
-    top = codes_of(other) - 1 if codes else 1
-    white = top * todo.clips_at
-    clips = white * saturation_fill.CLIP_START, white * saturation_fill.CLIP_END
-    table = code_tables(todo.curves, top + 1) if codes else np.ascontiguousarray(todo.curves, np.float32)
-    mask = np.ascontiguousarray(todo.mask, np.float32)
-    call = CompensationCall(
-        reference=picture_of(reference),
-        other=picture_of(other),
-        table=address(table),
-        codes=table.shape[1],
-        mask=address(mask),
-        grid_height=mask.shape[0],
-        grid_width=mask.shape[1],
-        clip_start=clips[0],
-        clip_scale=1 / (clips[1] - clips[0]),
-        least_fill=top * saturation_fill.LEAST_FILL,
-        like=saturation_fill.LIKE,
-        dim=top * dim_colour.DIM_PART * todo.clear,
-        dim_scale=1 / (top * (1 - dim_colour.DIM_PART) * todo.clear),
-        white=top,
-        grain=dim_colour.square_of(todo.grain) * top**2,
-        faint=dim_colour.FAINT * top,
-    )
-    call.arrays = [table, mask]
-    if todo.move != NO_MOVE and not moved:
-        across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
-        call.across, call.down = address(across), address(down)
-        call.arrays += [across, down]
-    fill = todo.tints if todo.fill is None else todo.fill
-    if fill is not None:
-        codes_of_fill = np.ascontiguousarray(fill * top if codes else fill, np.float32)
-        call.tinted = todo.fill is None
-        call.fill, call.fill_height, call.fill_width = address(codes_of_fill), *fill.shape[:2]
-        call.arrays.append(codes_of_fill)
-    return call

@@ -57,7 +57,7 @@ def declare_steering(loops: CDLL) -> None:
     loops.show_lightness.restype = c_double
     loops.whiten_lightness.argtypes = [c_void_p, c_int32, c_float]
     loops.whiten_lightness.restype = None
-    loops.steering_rows.argtypes = [c_void_p, c_void_p, planes, c_int32, c_int32, *shape, c_void_p]
+    loops.steering_rows.argtypes = [c_void_p, c_void_p, c_float, planes, c_int32, c_int32, *shape, c_void_p]
     loops.steering_rows.restype = None
 
 
@@ -132,6 +132,6 @@ class CompiledSteering:
         planes, drifts = rows_of(job.planes), [rows_of(one) for one in job.drifts]
         height, count, width = planes.shape
         result = np.empty((height, count + 3 * len(drifts), width), np.float32)
-        data = address(planes), addresses(drifts) if drifts else None, len(job.inputs), count
+        data = address(planes), job.gain, addresses(drifts) if drifts else None, len(job.inputs), count
         self._library.steering_rows(self._pool, *data, height, width, address(result))
         return result

@@ -278,7 +278,7 @@ class CompiledStream(ComposedLoops):
         self, reference: View, other: View, one: ExposureMap, reference_is_over: bool, cell: float
     ) -> tuple[Move, View]:
         """See ComposedLoops."""
-        cells = _cells(other)
+        cells = cells_of(other)
         if not cells:
             return ComposedLoops.aligned(cast(GridLoops, self), reference, other, one, reference_is_over, cell)
         smalls, grid = [_floats(view.small) for view in (reference, other)], _floats(other.grid)
@@ -294,7 +294,7 @@ class CompiledStream(ComposedLoops):
 
     def observed(self, view: View, before: Former, cell: float) -> Observed:
         """See ComposedLoops."""
-        cells, seen, other = _cells(view), before.seen, before.other
+        cells, seen, other = cells_of(view), before.seen, before.other
         if not cells or seen.luma.shape != view.small.shape[:2]:
             return ComposedLoops.observed(cast(GridLoops, self), view, before, cell)
         grid, old, small, old_luma = map(_floats, (view.grid, seen.grid, view.small, seen.luma))
@@ -380,15 +380,15 @@ def _floats(plane: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(plane, np.float32)
 
 
-def _cells(view: View) -> int:
+def cells_of(view: View) -> int:
     """How many cells of the grid a pixel of the small picture covers, down and across; 0 unless these are the same, and
     moves are searched in the small picture as it is.
     """
-    return _cells_of(view.small.shape, view.grid.shape)
+    return _cells(view.small.shape, view.grid.shape)
 
 
 @lru_cache(maxsize=64)
-def _cells_of(small: tuple[int, ...], grid: tuple[int, ...]) -> int:
+def _cells(small: tuple[int, ...], grid: tuple[int, ...]) -> int:
     pixels, cells = (np.broadcast_to(np.float32(0), shape) for shape in (small, grid))
     each = grid[0] // small[0]
     whole = each > 1 and grid[:2] == (each * small[0], each * small[1])

@@ -216,7 +216,7 @@ class CpuFuser:
         if out is None:
             return
         with _Timed(stages, "pixels"):
-            job = Job(inputs, reference, out, settings, planes.planes, lightness, planes.drifts)
+            job = Job(inputs, reference, out, settings, planes.planes, lightness, planes.drifts, planes.gain)
             self._rows(out.shape[0], loops.fuse(job))
 
     def _loops_for(self, inputs: Sequence[FusionInput]) -> PixelLoops:

@@ -45,7 +45,7 @@ class Job:
     `compensation.towards`. planes: h x w x their number, N + 1 coefficients in L* units, then N - 1 parts of the chroma
     where it is compared, see `guide_planes.compares_chroma`. lightness: the fused L* of every pixel, H x W in 0..100,
     instead of the coefficients, which are 0 then. drifts: for colour "tone", h x w x 3 for each exposure but the
-    brightest, see `drift.factors`.
+    brightest, see `drift.factors`. gain: on the coefficients.
     """
 
     inputs: Sequence[FusionInput]
@@ -55,6 +55,7 @@ class Job:
     planes: Planes
     lightness: Plane | None = None
     drifts: Sequence[Planes] = ()
+    gain: float = 1.0
 
 
 class PixelLoops(GridLoops, Protocol):
@@ -210,7 +211,7 @@ def _fuse_strip(job: Job, rows: slice) -> None:
         lightness: NDArray[np.floating[Any]] = job.lightness[rows].astype(np.float64)
     else:
         guides = [reference.guide_lightness(encoded, job.settings) for encoded in codes]
-        lightness = reference.affine_lightness(widened(affine), guides)
+        lightness = reference.affine_lightness(widened(affine * job.gain), guides)
     factors = [widened(planes) for planes in job.drifts]
     fused = reference.coloured(codes, lightness, widened(parts), factors, job.settings)
     job.out[rows] = colour.to_codes(fused, job.out.dtype)

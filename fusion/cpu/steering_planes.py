@@ -36,6 +36,7 @@ class Steering:
 
     planes: Planes
     drifts: Sequence[Planes]
+    gain: float = 1.0
 
 
 def steering(bracket: SmallBracket, loops: PixelLoops) -> Steering:

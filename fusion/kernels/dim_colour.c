@@ -1,16 +1,10 @@
 /* Colours where a darker reference is dim, from the other exposure nearby (fusion/motion/dim_colour.py). No state. */
-#include "pool.h"
+#include "grids.h"
 #include "rows.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct {
-    const float *curves; /* 3 x knots + 1, a channel after the other: the other exposure's values for the reference's */
-    int32_t knots, reach, stride;
-    float luma[3], clear, light_part, light_least, colour, grey, least_luma;
-} Tinting;
 
 #define TOGETHER 16  /* pixels */
 #define LEAST_ROWS 4 /* that are worth another thread */

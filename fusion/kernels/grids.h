@@ -86,4 +86,25 @@ int median_differences(Pool *pool, const float *grid, const float *old, int32_t 
 int allowed_by_channel(Pool *pool, Measure *measures, const float *under, const float *over, int32_t height, int32_t width);
 int mean_cells(Pool *pool, const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *out);
 
+/* ---- windows.c, dim_colour.c ---- */
+
+/* See `behind_clipping` of fusion/motion/saturation_fill.py: pictures of height x width, of `cells` x `cells` of the mask each, and
+ * a fill of 1 / across as many columns, 1 / down as many rows. */
+typedef struct {
+    const float *reference, *other, *mask;
+    int32_t height, width, cells, down, across;
+    float clip_start, farther;
+} Clipping;
+
+/* See fusion/motion/dim_colour.py. */
+typedef struct {
+    const float *curves; /* 3 x knots + 1, a channel after the other: the other exposure's values for the reference's */
+    int32_t knots, reach, stride;
+    float luma[3], clear, light_part, light_least, colour, grey, least_luma;
+} Tinting;
+
+int behind_clipping(const Clipping *job, float *out);
+int tints(Pool *pool, const Tinting *tinting, const float *reference, const float *there, const float *mask, int32_t height, int32_t width,
+          float *out);
+
 #endif

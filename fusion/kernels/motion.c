@@ -1,6 +1,5 @@
 /* The other exposure at the reference's moment (fusion/motion/compensation.py), row by row, for the CPU. No state. */
 #include "motion.h"
-#include "pool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -462,8 +461,6 @@ static void remake_rows(void *argument, int32_t top, int32_t bottom)
     }
 }
 
-/* Means of cells x cells of the other exposure's grid, already without the move, become as they would have been; job->table
- * holds the curves at `codes` places. 0, or 1 if out of memory. */
 int remake_means(Pool *pool, const Compensation *job, int32_t cells, float *means)
 {
     int32_t rows = job->other.height / cells;

@@ -2,6 +2,7 @@
 #ifndef LIVEMEF_MOTION_H
 #define LIVEMEF_MOTION_H
 
+#include "pool.h"
 #include "rows.h"
 
 typedef struct {
@@ -43,5 +44,9 @@ void end_shares(Shares *shares);
 
 /* Row y of the other exposure: itself where nothing is to be done, else a row in `shares`. `reference`: that row of it. */
 const void *compensated_row(const Compensation *job, Shares *shares, const void *reference, int32_t y);
+
+/* Means of cells x cells of the other exposure's grid, already without the move, become as they would have been; job->table holds the
+ * curves at `codes` places. 0, or 1 if out of memory. */
+int remake_means(Pool *pool, const Compensation *job, int32_t cells, float *means);
 
 #endif

@@ -259,13 +259,22 @@ int still_planes(const float *const *masks, int32_t count, int32_t height, int32
 
 /* ---- as the pixel loops read them ---- */
 
-VECTORISED static void offset_row(const float *restrict affine, int32_t n, int32_t width, float *restrict out)
+VECTORISED static void scale_row(const float *restrict small, float gain, int32_t count, float *restrict out)
 {
+    for (int32_t i = 0; i < count; i++)
+        out[i] = gain * small[i];
+}
+
+/* The last of n + 1 rows of coefficients is written anew. */
+VECTORISED static void offset_row(float *rows, int32_t n, int32_t width)
+{
+    const float *affine = rows;
+    float *restrict offset = rows + (size_t)n * width;
     for (int32_t x = 0; x < width; x++) {
         float sum = 0;
         for (int32_t j = 0; j < n; j++)
             sum += affine[j * width + x];
-        out[x] = (affine[n * width + x] + 16.0f * (1.0f - sum)) * (1.0f / 116.0f);
+        offset[x] = (offset[x] + 16.0f * (1.0f - sum)) * (1.0f / 116.0f);
     }
 }
 
@@ -273,6 +282,7 @@ VECTORISED static void offset_row(const float *restrict affine, int32_t n, int32
 
 typedef struct {
     const float *small, *const *drifts;
+    float gain;
     int32_t n, count, width;
     float *out;
 } Joined;
@@ -285,19 +295,20 @@ static void join_rows(void *job, int32_t top, int32_t bottom)
     for (int32_t y = top; y < bottom; y++) {
         float *out = planes->out + (size_t)y * ((size_t)count + drifts) * width;
         const float *small = planes->small + (size_t)y * count * width;
-        memcpy(out, small, (size_t)count * row);
-        offset_row(small, n, width, out + (size_t)n * width);
+        scale_row(small, planes->gain, (n + 1) * width, out);
+        memcpy(out + (size_t)(n + 1) * width, small + (size_t)(n + 1) * width, (size_t)(count - n - 1) * row);
+        offset_row(out, n, width);
         out += (size_t)count * width;
         for (int32_t j = 0; planes->drifts && j < n - 1; j++, out += 3 * (size_t)width)
             memcpy(out, planes->drifts[j] + 3 * (size_t)y * width, 3 * row);
     }
 }
 
-/* `count` planes, of which the first n + 1, coefficients, are rewritten from L* to f = (L* + 16) / 116, and, of each exposure but
- * the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
-void steering_rows(Pool *pool, const float *small, const float *const *drifts, int32_t n, int32_t count, int32_t height, int32_t width,
-                   float *out)
+/* `count` planes, of which the first n + 1, coefficients, times `gain`, are rewritten from L* to f = (L* + 16) / 116, and, of each exposure
+ * but the last, drifts (height x 3 x width; NULL: none), one after the other in every row. */
+void steering_rows(Pool *pool, const float *small, float gain, const float *const *drifts, int32_t n, int32_t count, int32_t height,
+                   int32_t width, float *out)
 {
-    Joined job = {small, drifts, n, count, width, out};
+    Joined job = {small, drifts, gain, n, count, width, out};
     pool_run(pool, join_rows, &job, height, LEAST_ROWS);
 }

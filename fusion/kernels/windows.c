@@ -3,6 +3,7 @@
  * (fusion/motion/saturation_fill.py). No state.
  *
  * Small planes lie row by row: a row of the first, one of the second, ..., then their next rows (height x planes x width). */
+#include "grids.h"
 #include "pixels.h"
 #include "powers.h"
 #include "rows.h"
@@ -430,14 +431,6 @@ int drift_factors(const float *evidence, int32_t height, int32_t width, int32_t 
 #define SEEN 4       /* planes: B, G, R where known, and the part that is */
 #define FARTHEST 9   /* the last radius; as in saturation_fill.py, which a test holds them against */
 static const int32_t RADII[] = {1, 3, FARTHEST};
-
-/* See `behind_clipping` of fusion/motion/saturation_fill.py: pictures of height x width, of `cells` x `cells` of the mask each, and
- * a fill of 1 / across as many columns, 1 / down as many rows. */
-typedef struct {
-    const float *reference, *other, *mask;
-    int32_t height, width, cells, down, across;
-    float clip_start, farther;
-} Clipping;
 
 static int any_masked(const Clipping *job, int32_t y, int32_t x)
 {

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import dim_colour, information, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import dim_colour, information, intensity_mapping, temporal_noise
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
@@ -162,7 +162,6 @@ def _of_stills(
             under, over = pair.dark_first(there)
             allowed = allowed_differences(under, over, maps[1])
             mask, clear = loops.soft_mask(loops.disagreement(under, over, allowed)), dim_colour.clear_from(allowed)
-        registration.cover_unseen(mask, chain.moves[other], pair.dark_first(there)[1])
         chain.compensate(other, pair, there, mask, clear)
     return chain.result()
 
@@ -195,7 +194,6 @@ def _of_stream(
                 clear = dim_colour.clear_from(allowed)
                 if not chain.is_end(other):
                     chain.deviations[other] = mask * deviations
-        registration.cover_unseen(mask, chain.moves[other], pair.dark_first(there)[1])
         neighbour, noise = towards(reference, other), 0.0
         if not pair.over_is_reference:
             noise = temporal_noise.of_dark_pixels(memory.noise.get(neighbour), cell)
@@ -264,25 +262,21 @@ class _Chain:
         """Note what is to be done to the exposure, and how it looks then. clear: see dim_colour; noise: of its
         neighbour's dark pixels.
         """
-        fill, tints, grain = None, None, 0.0
+        grain = 0.0
         if pair.over_is_reference:
-            curves = np.stack([one.darker for one in pair.maps])
-            fill = self.loops.behind_clipping(pair.reference.small, there.small, mask, pair.maps[0].clips_at)
+            curves = np.array([one.darker for one in pair.maps])
         else:
-            curves = np.stack([one.brighter for one in pair.maps])
+            curves = np.array([one.brighter for one in pair.maps])
             before = self.compensations.get(towards(self.reference, other))
             if before is not None and before.tints is not None:  # what is seen as bright now was as dim
                 clear = max(clear, dim_colour.carried(before.clear, before.curves))
             clear = max(clear, min(dim_colour.CLEAR_OF_PIXELS * noise, dim_colour.MOST_CARRIED))
             grain = dim_colour.grain_of(noise, curves, clear)
-            tints = self.loops.tints(pair.reference.small, there.small, mask, curves, clear)
-        move, clips_at = self.moves[other].scaled(self.cell), pair.maps[0].clips_at
-        todo = Compensation(move, mask, curves, fill, tints, clear, grain, clips_at)
-        self.compensations[other] = todo
-        small, grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.small), there.grid
-        if not self.is_end(other) and mask.any():  # the next one is compared with it
-            grid = self.loops.remade(pair.reference.grid, there.grid, todo, there.grid)
-        self.remade[other] = View(grid, small)
+        move, clips_at = self.moves[other], pair.maps[0].clips_at
+        todo = Compensation(move.scaled(self.cell), mask, curves, None, None, clear, grain, clips_at)
+        over, whole = pair.over_is_reference, not self.is_end(other)  # the next one is compared with it
+        found = self.loops.compensated(pair.reference, there, todo, move, over, whole)
+        self.compensations[other], self.remade[other] = found
 
     def result(self) -> OneMoment:
         """All exposures as of one moment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -186,6 +187,12 @@ class GridLoops(Protocol):
         """See ComposedLoops."""
         ...
 
+    def compensated(
+        self, reference: View, there: View, todo: Compensation, move: Move, over_is_reference: bool, whole: bool
+    ) -> tuple[Compensation, View]:
+        """See ComposedLoops."""
+        ...
+
 
 class ComposedLoops:
     """GridLoops that are made of others: here one after the other."""
@@ -256,6 +263,33 @@ class ComposedLoops:
             return None
         under, over = (self.histograms(grid, mask, ghost_mask.MOVES) for grid in grids)
         return under, over
+
+    def compensated(
+        self: GridLoops,
+        reference: View,
+        there: View,
+        todo: Compensation,
+        move: Move,
+        over_is_reference: bool,
+        whole: bool,
+    ) -> tuple[Compensation, View]:
+        """What makes an exposure one of the reference's moment, and how it looks then.
+
+        there: the exposure without its move, which is given in cells. todo: what is to be done to it, without a fill or
+        tints; its mask is changed: it covers what `there` does not show. whole: whether the grid is wanted too.
+        """
+        registration.cover_unseen(todo.mask, move, reference.grid if over_is_reference else there.grid)
+        if not todo.mask.any():
+            return todo, there
+        smalls = reference.small, there.small
+        if over_is_reference:
+            todo = replace(todo, fill=self.behind_clipping(*smalls, todo.mask, todo.clips_at))
+        else:
+            todo = replace(todo, tints=self.tints(*smalls, todo.mask, todo.curves, todo.clear))
+        small, grid = self.remade(reference.grid, there.grid, todo, there.small), there.grid
+        if whole:
+            grid = self.remade(reference.grid, there.grid, todo, there.grid)
+        return todo, View(grid, small)
 
 
 class DefinedLoops(ComposedLoops):

@@ -7,6 +7,7 @@ import pytest
 from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import intensity_mapping, registration
+from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.loops import ComposedLoops, DefinedLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.views import Changed, Former, Seen, View
@@ -128,3 +129,42 @@ def test_where_nothing_has_changed_or_differs():
     found = loops.difference([still, all_of_it], (under, under), (same,) * 3, least)
     assert not found.mask.any()
     assert found.levels is None
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("move", [NO_MOVE, Move(2.7, -1.6, 0.004)])
+@pytest.mark.parametrize(("over", "level"), [(True, 1.0), (True, 8.0), (False, 0.3), (False, 8.0)])
+def test_an_exposure_at_the_reference_s_moment(threads, size, move, over, level):
+    loops = CompiledLoops(threads)
+    dark, light = level * scene(*size, 0), level * scene(*size, 1, (3, 0))
+    dark[:, :6] *= 0 if over else 1  # black bars are no border to be covered
+    under, bright = view_of(loops, dark, size[2]), view_of(loops, brighter(dark), size[2])
+    reference, there = (
+        (bright, view_of(loops, light, size[2])) if over else (under, view_of(loops, brighter(light), size[2]))
+    )
+    curves = np.array([one.darker if over else one.brighter for one in MAPS])
+    masks = [np.round(mask_of(under.grid, 2)) for _ in range(2)]
+
+    def asked(mask):
+        return Compensation(move.scaled(4.0), mask, curves, None, None, 0.1, 0.01, 0.95)
+
+    for whole in (False, True):
+        found, made = loops.compensated(reference, there, asked(masks[0]), move, over, whole)
+        wanted, seen = ComposedLoops.compensated(loops, reference, there, asked(masks[1]), move, over, whole)
+        for name in ("mask", "fill", "tints"):
+            assert_like(getattr(found, name), getattr(wanted, name))
+        assert (found.move, found.clear, found.grain, found.clips_at) == (wanted.move, 0.1, 0.01, 0.95)
+        assert_like(made.small, seen.small)
+        assert_like(made.grid, seen.grid)
+        assert (made.grid is there.grid) == (not whole)
+        assert np.abs(made.small - there.small).max() > 0.01
+    assert (found.fill is not None) == (over and level > 1)
+    assert (found.tints is not None) == (not over and level < 1)
+
+
+def test_an_exposure_of_which_nothing_is_masked_is_left_as_it_is():
+    loops = CompiledLoops(2)
+    reference, there = (view_of(loops, scene(90, 160, 2, seed), 2) for seed in (0, 1))
+    todo = Compensation(NO_MOVE, np.zeros(there.grid.shape[:2], np.float32), np.zeros((3, KNOTS + 1)), None)
+    assert loops.compensated(reference, there, todo, NO_MOVE, True, True) == (todo, there)

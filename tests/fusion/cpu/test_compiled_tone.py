@@ -50,7 +50,14 @@ def job(height, width, count=2, dtype=np.uint8, seed=3):
     drifts = [rng.uniform(0.5, 2, (5, 7, 3)) for _ in range(count - 1)]
     inputs = [FusionInput(pixels) for pixels in pictures]
     return Job(
-        inputs, 0, np.zeros_like(pictures[0]), FusionSettings(), np.concatenate([affine, parts], axis=-1), None, drifts
+        inputs,
+        0,
+        np.zeros_like(pictures[0]),
+        FusionSettings(),
+        np.concatenate([affine, parts], axis=-1),
+        None,
+        drifts,
+        1.07,
     )
 
 
