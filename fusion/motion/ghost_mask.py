@@ -33,7 +33,8 @@ CONTRAST_PART = 0.08
 CLIPS_START, CLIPS_END = 0.90, 0.97
 """Parts of `clips_at` from which, and at which surely, a channel that is so bright in both exposures may clip: then a
 camera's processing desaturates the other channels as well, and they differ by up to about SPOILT more."""
-SPOILT = 0.04
+SPOILT, SPOILT_OF_STILLS = 0.04, 0.1
+"""Stills are judged by this difference alone: no frame before says whether anything has changed."""
 GAP, WIDE_GAP, INSIDE, WIDER = 2, 4, 2, 1
 """Cells: gaps of a mask of up to 2 GAP are closed, and of 2 WIDE_GAP within what has changed, farther than INSIDE from
 its border: there cells agree by chance. Then it is so much wider."""
@@ -92,9 +93,10 @@ def changes(grid: Grid, before: Grid, noise: NDArray[np.float32]) -> Mask:
 
 
 def allowed_differences(under: Grid, over: Grid, exposures: ExposureMap) -> Allowed:
-    """For two pictures by themselves: measured over all channels together. Beside a channel that clips SPOILT more."""
+    """For two pictures by themselves: measured over all channels together. Beside a channel that clips SPOILT_OF_STILLS
+    more."""
     expected, noise = _measured(under, over, exposures)
-    return Allowed(np.repeat(expected[None], 3, axis=0), np.repeat(noise[None], 3, axis=0), SPOILT)
+    return Allowed(np.repeat(expected[None], 3, axis=0), np.repeat(noise[None], 3, axis=0), SPOILT_OF_STILLS)
 
 
 def allowed_by_channel(

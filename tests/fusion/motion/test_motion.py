@@ -188,6 +188,19 @@ def test_stills_of_unknown_light_have_a_map_for_each_channel():
     assert there == pytest.approx(dark[60, 100] * gains, abs=0.02)
 
 
+@pytest.mark.parametrize("washed_out", [0.2, 0.3, 0.4])
+def test_a_clipping_colour_that_a_camera_washes_out_is_no_motion_of_stills(washed_out):
+    dark = grid() * 0.5
+    dark[:, 100:] *= 0.2  # in shadow
+    dark[30:100, 20:70] = 0.04, 0.04, 0.6  # a red pillar
+    bright = np.clip(dark * 1.9, 0, 1)
+    bright[30:100, 20:70, :2] += np.linspace(0, washed_out, 70, dtype=np.float32)[:, None, None]
+    bright[60:90, 120:150] = 0.9  # passes
+    made = compensations_of([dark, bright], "full", Moments(reference=0))[1]
+    assert made.mask[65:85, 125:145].min() == 1
+    assert (made.mask[35:95, 25:65] > 0).mean() < 0.02
+
+
 def compensation_for(shape, move=NO_MOVE, filled=True, seed=1, grain=0.0):
     rng = np.random.default_rng(seed)
     mask = np.clip(rng.normal(0, 1, shape), 0, 1).astype(np.float32)
