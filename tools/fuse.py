@@ -46,7 +46,7 @@ from livemef.tools.options import (
     ThreadsOption,
 )
 from livemef.tools.progress import progress_bar, progress_printer
-from livemef.tools.scenes import Scene, find_scenes, read_scene
+from livemef.tools.scenes import Scene, find_scenes, read_scene, without_blank
 
 SCENE_FAULTS: tuple[type[Exception], ...] = (*EXPECTED, OSError, MemoryError)
 
@@ -163,7 +163,7 @@ def fuse_task(fuser: Fuser, task: Task, treatment: Treatment = AS_THEY_ARE) -> d
 
     Raises UserError, CaptureError or FusionError for a scene that cannot be used.
     """
-    exposures = read_scene(task.scene, treatment.max_pixels)
+    exposures = without_blank(read_scene(task.scene, treatment.max_pixels))
     started = time.perf_counter()
     pixels = treatment.corrected(exposures.pixels)
     fused = fuser.fuse(pixels)

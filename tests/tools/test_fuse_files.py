@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from livemef.capture.files.bracket_folder import BracketPictures
 from livemef.tools.cli import main
+from livemef.tools.scenes import without_blank
 from tests.tools.command import bracket, livemef, mean_network, write_scene
 
 
@@ -79,6 +81,50 @@ def test_the_same_picture_twice_is_a_warning(
     under = scene / "under.png"
     assert fuse(under, under, "-o", tmp_path / "f.png", "--model", network) == 0
     assert "the same picture" in capsys.readouterr().err
+
+
+def test_exposures_that_show_nothing_are_left_out(
+    tmp_path: Path, network: Path, scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = outcome(capsys, scene, "-o", tmp_path / "plain.png", "--model", network)
+    shape = cv2.imread(str(scene / "under.png")).shape
+    for name, code in (("lens_cap", 3), ("blown", 255)):
+        cv2.imwrite(str(scene / f"{name}.png"), np.full(shape, code, np.uint8))
+    result = outcome(capsys, scene, "-o", tmp_path / "f.png", "--model", network)
+    assert result["exposures"] == plain["exposures"] == ["under.png", "over.png"]
+    left_out = ["blown.png is all white, and is left out", "lens_cap.png is all black, and is left out"]
+    assert sorted(result["warnings"]) == left_out
+    assert np.array_equal(cv2.imread(str(tmp_path / "f.png")), cv2.imread(str(tmp_path / "plain.png")))
+
+
+@pytest.mark.parametrize(
+    ("background", "thing", "part", "note"),
+    [
+        (0, 200, 0.0004, ()),  # lamps at night
+        (5, 200, 0.00002, ("a.png is all black, and is left out",)),  # a hot pixel
+        (255, 90, 0.02, ()),
+        (255, 90, 0.002, ("a.png is all white, and is left out",)),
+        (128, 128, 0.0, ()),
+        (0, 255, 0.5, ()),  # as of a scanner: black and white show something together
+    ],
+)
+def test_what_counts_as_showing_nothing(background: int, thing: int, part: float, note: tuple[str, ...]) -> None:
+    picture, others = np.full((300, 400, 3), background, np.uint16), np.full((300, 400, 3), 100 * 257, np.uint16)
+    picture.reshape(-1, 3)[: round(part * 120_000), 1] = thing
+    files = tuple(Path(f"{name}.png") for name in "abc")
+    read = BracketPictures(files, (picture * np.uint16(257), others, others), None, (1, 6, 1))
+    kept = without_blank(read)
+    assert kept.notes == note
+    assert kept.files == files[len(note) :]
+    assert kept.orientations == (1, 6, 1)[len(note) :]
+    assert len(kept.pixels) == 3 - len(note)
+
+
+def test_two_exposures_are_kept_whatever_they_show(tmp_path: Path) -> None:
+    black, grey = np.zeros((40, 50, 3), np.uint8), np.full((40, 50, 3), 90, np.uint8)
+    kept = without_blank(BracketPictures((tmp_path / "a.png", tmp_path / "b.png"), (black, grey), None))
+    assert len(kept.pixels) == len(kept.files) == 2
+    assert kept.notes == ("a.png is all black",)
 
 
 def test_no_clobber(tmp_path: Path, network: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
