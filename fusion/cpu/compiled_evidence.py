@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import CDLL, POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_void_p
+from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int32, c_void_p
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.cpu.compiled_cycle import addresses
-from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LUMA, SOFTENING, LightsOut, measures_of
+from livemef.fusion.cpu.compiled_maps import curves_of
+from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LUMA, SOFTENING, LightsOut, measure_of
 from livemef.fusion.kernels.shared_library import address, check, library
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, regions, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
-from livemef.fusion.motion.intensity_mapping import (
-    BALANCED,
-    CLIPS,
-    KNOTS,
-    MOST_GAIN,
-    NEAR,
-    PRIOR,
-    SEEN,
-    ChannelMaps,
-    Curve,
-    ExposureMap,
-)
+from livemef.fusion.motion.intensity_mapping import KNOTS, Curve, ExposureMap
 from livemef.fusion.motion.regions import Means, Regions
-from livemef.fusion.motion.temporal_noise import FIRST, NoiseLevels
-
-_NO_NOISE = np.full(LEVELS, FIRST, np.float32)
-
-
-class _Balance(Structure):
-    _fields_ = [
-        ("clips", c_double),
-        ("balanced", c_double),
-        ("most_gain", c_double),
-        ("cells", c_double),
-        ("knots", c_int32),
-    ]
 
 
 class Tinting(Structure):
@@ -121,11 +98,6 @@ def declare_evidence(loops: CDLL) -> None:
     loops.median_differences.restype = c_int
     loops.allowed_by_channel.argtypes = [c_void_p, c_void_p, *arrays, *shape]
     loops.allowed_by_channel.restype = c_int
-    limits = c_int32, c_int32, c_int32, c_double
-    loops.learned_maps.argtypes = [c_void_p, *arrays, POINTER(c_void_p), *limits, c_double, c_void_p]
-    loops.learned_maps.restype = c_int
-    loops.balanced_maps.argtypes = [POINTER(_Balance), *arrays, POINTER(c_void_p), *arrays]
-    loops.balanced_maps.restype = c_int
     loops.follow_blinking.argtypes = [*arrays, c_void_p, c_int32, c_float, c_float, c_void_p]
     loops.follow_blinking.restype = c_float
     loops.seen_by_other.argtypes = [c_void_p, POINTER(LightsOut), *arrays, *shape, c_void_p]
@@ -134,8 +106,6 @@ def declare_evidence(loops: CDLL) -> None:
     loops.without_blinking.restype = None
     loops.without_lights_out.argtypes = [POINTER(LightsOut), *arrays, *shape, c_void_p]
     loops.without_lights_out.restype = c_int
-    loops.least_variance.argtypes = [*arrays, *arrays, c_int32, c_int32, c_int32, c_void_p]
-    loops.least_variance.restype = None
     loops.code_tables.argtypes = [c_void_p, c_int32, c_int32, c_void_p]
     loops.code_tables.restype = None
 
@@ -145,12 +115,6 @@ def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
     curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
     library().code_tables(address(curves), KNOTS, codes, address(result))
     return result
-
-
-def _maps_of(found: NDArray[np.float64], clips_at: float) -> ChannelMaps:
-    """Of curves to the brighter exposure's values and back (2 x 3 x KNOTS + 1)."""
-    blue, green, red = (ExposureMap(found[0, c], found[1, c], clips_at) for c in range(3))
-    return blue, green, red
 
 
 class CompiledEvidence:
@@ -233,43 +197,6 @@ class CompiledEvidence:
         check(self._grids.median_differences(self._pool, *data))
         return np.where(found < 0, np.nan, temporal_noise.OF_MEDIAN * found.astype(np.float64))
 
-    def least_variance(self, exposures: ExposureMap, dark: NoiseLevels | None, bright: NoiseLevels | None) -> Curve:
-        """See GridLoops."""
-        curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope)]
-        noises = [_NO_NOISE if noise is None else np.ascontiguousarray(noise) for noise in (dark, bright)]
-        result = np.empty(KNOTS + 1)
-        data = *(address(curve) for curve in curves), *(address(noise) for noise in noises)
-        self._grids.least_variance(*data, KNOTS, LEVELS, NEAR, address(result))
-        return result
-
-    def learned(
-        self, dark: Curve, bright: Curve, known: Sequence[ExposureMap] | None, cells: int, clips_at: float = 1.0
-    ) -> ChannelMaps:
-        """See GridLoops."""
-        dark, bright, curves = np.ascontiguousarray(dark), np.ascontiguousarray(bright), []
-        if known is not None:
-            brighter = [one.brighter if clips_at == 1 else np.minimum(one.brighter, clips_at) for one in known]
-            curves = [np.ascontiguousarray(curve) for curve in (*brighter, *(one.darker for one in known))]
-        found = np.empty((2, 3, KNOTS + 1))
-        data = self._pool, address(dark), address(bright), addresses(curves) if curves else None
-        limits = KNOTS, round(CLIPS * clips_at * KNOTS), NEAR, PRIOR * cells
-        check(self._grids.learned_maps(*data, *limits, SEEN, address(found)))
-        return _maps_of(found, clips_at)
-
-    def balanced(self, maps: ChannelMaps, under: Curve, over: Curve, cells: int) -> ChannelMaps:
-        """See GridLoops."""
-        curves = [np.ascontiguousarray(one.brighter) for one in maps] + [
-            np.ascontiguousarray(one.darker) for one in maps
-        ]
-        clips_at = maps[0].clips_at
-        call, found = _Balance(CLIPS * clips_at, BALANCED, MOST_GAIN, cells, KNOTS), np.empty((2, 3, KNOTS + 1))
-        data = address(under), address(over), addresses(curves), address(ghost_mask.LEVEL)
-        if not self._grids.balanced_maps(byref(call), *data, address(found)):
-            return maps
-        if clips_at < 1:
-            np.minimum(found[0], clips_at, out=found[0])
-        return _maps_of(found, clips_at)
-
     def seen_by_other(self, changed: Mask, other: Mask) -> Mask:
         """See GridLoops."""
         changed, other = np.ascontiguousarray(changed, np.float32), np.ascontiguousarray(other, np.float32)
@@ -304,7 +231,7 @@ class CompiledEvidence:
         under: Grid,
         over: Grid,
         maps: Sequence[ExposureMap],
-        least: Sequence[Curve],
+        least: Curve,
         changed: Mask | None = None,
     ) -> Allowed:
         """See GridLoops."""
@@ -312,7 +239,9 @@ class CompiledEvidence:
         found = np.empty((2, 3, KNOTS + 1))
         changed = None if changed is None else np.ascontiguousarray(changed, np.float32)
         moving = None if changed is None else address(changed)
-        measures = measures_of(maps, least, under.size // 3, found, moving)
-        data = address(under), address(over), *under.shape[:2]
-        check(self._grids.allowed_by_channel(self._pool, byref(measures), *data))
+        curves, variance = curves_of(maps), np.ascontiguousarray(least)
+        measure = measure_of(curves, variance, under.size // 3, found, moving)
+        check(
+            self._grids.allowed_by_channel(self._pool, byref(measure), address(under), address(over), *under.shape[:2])
+        )
         return Allowed(found[0], found[1], ghost_mask.SPOILT, maps[0].clips_at)

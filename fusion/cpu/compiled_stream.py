@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import LUMA_WEIGHTS
 from livemef.fusion.cpu.compiled_cycle import addresses
+from livemef.fusion.cpu.compiled_maps import Curves, curves_of
 from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.motion import blinking, ghost_mask, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid
@@ -66,12 +67,12 @@ class AllowedCall(Structure):
     ]
 
 
-def allowed_call(levels: NDArray[np.float32], spoilt: float, clips_at: float) -> AllowedCall:
-    """levels: 3 x KNOTS + 1 x 2, which the caller keeps alive. spoilt, clips_at: see ghost_mask.Allowed."""
+def allowed_call(levels: NDArray[np.float32] | None, spoilt: float, clips_at: float) -> AllowedCall:
+    """levels: 3 x KNOTS + 1 x 2, which the caller keeps alive; None: to be set. The rest: see ghost_mask.Allowed."""
     limits = ghost_mask.CONTRAST_PART, ghost_mask.SURE, ghost_mask.CERTAIN
     start, end = clips_at * ghost_mask.CLIPS_START, clips_at * ghost_mask.CLIPS_END
     clips = start, 1 / (end - start)
-    return AllowedCall(address(levels), KNOTS, *limits, *clips, spoilt)
+    return AllowedCall(None if levels is None else address(levels), KNOTS, *limits, *clips, spoilt)
 
 
 class NoiseCall(Structure):
@@ -97,7 +98,6 @@ class Measure(Structure):
 
     _fields_ = [
         ("brighter", c_void_p),
-        ("slope", c_void_p),
         ("least", c_void_p),
         ("expected", c_void_p),
         ("noise", c_void_p),
@@ -113,24 +113,16 @@ class Measure(Structure):
     ]
 
 
-Measures = Measure * 3
-
-
-def measures_of(
-    maps: Sequence[ExposureMap], least: Sequence[Curve], cells: int, found: NDArray[np.float64], changed: int | None
-) -> Any:
-    """Of each channel, of grids of so many cells. found: room for the results, 2 x 3 x KNOTS + 1; changed: address."""
+def measure_of(
+    curves: Curves, least: NDArray[np.float64], cells: int, found: NDArray[np.float64], changed: int | None
+) -> Measure:
+    """Of grids of so many cells, and arrays that the caller keeps alive. curves: of the maps, least: 3 x KNOTS + 1;
+    found: room for the results, 2 x 3 x KNOTS + 1; changed: address.
+    """
+    start = address(found)
+    data = address(curves), address(least), start, start + found.strides[0], changed, 0
     limits = KNOTS, LEVELS, ghost_mask.sampling_step(cells), ghost_mask.FEWEST_STILL
-    rules = ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW
-    measures: Any = Measures()
-    kept, start, row = [], address(found), found.strides[1]
-    for channel, (exposures, variance) in enumerate(zip(maps, least, strict=True)):
-        curves = [np.ascontiguousarray(curve) for curve in (exposures.brighter, exposures.slope, variance)]
-        kept += curves
-        results = start + channel * row, start + (3 + channel) * row
-        measures[channel] = Measure(*(address(curve) for curve in curves), *results, changed, 0, *limits, *rules)
-    measures.arrays = kept
-    return measures
+    return Measure(*data, *limits, ghost_mask.CODE, ghost_mask.SPREAD_OF_MAD, ghost_mask.STILL_BELOW)
 
 
 class _Alignment(Structure):
@@ -242,10 +234,9 @@ class _Difference(Structure):
         ("moves", c_void_p),
         ("under", c_void_p),
         ("over", c_void_p),
-        ("measures", c_void_p),
+        ("measure", c_void_p),
         ("softening", c_void_p),
         ("allowed", c_void_p),
-        ("gate", c_void_p),
         ("mask", c_void_p),
         ("under_levels", c_void_p),
         ("over_levels", c_void_p),
@@ -329,15 +320,15 @@ class CompiledStream(ComposedLoops):
         return Observed(luma, move, noise[0], changed, histograms, own, others)
 
     def difference(
-        self, exposures: Sequence[Changed], grids: tuple[Grid, Grid], maps: ChannelMaps, least: Sequence[Curve]
+        self, exposures: Sequence[Changed], grids: tuple[Grid, Grid], maps: ChannelMaps, least: Curve
     ) -> Difference | None:
         """See ComposedLoops."""
         under, over = map(_floats, grids)
         shape, count = under.shape[:2], len(exposures)
-        gate, mask = np.empty((2, *shape), np.float32)
-        found, histograms, levels = (np.empty((2, 3, KNOTS + 1)), np.empty((2, 3, KNOTS + 1)), _levels())
-        measures, clips_at = measures_of(maps, least, mask.size, found, None), maps[0].clips_at
-        allowed = allowed_call(levels, ghost_mask.SPOILT, clips_at)
+        mask, found, histograms = np.empty(shape, np.float32), np.empty((2, 3, KNOTS + 1)), np.empty((2, 3, KNOTS + 1))
+        curves, variance, clips_at = curves_of(maps), np.ascontiguousarray(least), maps[0].clips_at
+        measure = measure_of(curves, variance, mask.size, found, None)
+        allowed = allowed_call(None, ghost_mask.SPOILT, clips_at)
         changed = [_floats(one.changed) for one in exposures]
         blinks = [None if one.blinks is None else _floats(one.blinks) for one in exposures]
         blinking_at = (c_void_p * count)(*(None if plane is None else address(plane) for plane in blinks))
@@ -349,10 +340,10 @@ class CompiledStream(ComposedLoops):
             addressof(moves),
             address(under),
             address(over),
-            addressof(measures),
+            addressof(measure),
             addressof(SOFTENING),
             addressof(allowed),
-            *map(address, (gate, mask, histograms[0], histograms[1])),
+            *map(address, (mask, histograms[0], histograms[1])),
             count,
             *shape,
             ghost_mask.GATE_CELLS // 2,
@@ -370,10 +361,6 @@ def _following(step: int) -> _Following:
     rates = temporal_noise.FALLING, temporal_noise.RISING
     held = temporal_noise.FIRST, temporal_noise.LEAST, temporal_noise.MOST
     return _Following(temporal_noise.OF_MEDIAN, *held, *rates, step, temporal_noise.FEWEST_OF_LEVEL)
-
-
-def _levels() -> NDArray[np.float32]:
-    return np.empty((3, KNOTS + 1, 2), np.float32)
 
 
 def _floats(plane: NDArray[Any]) -> NDArray[np.float32]:

@@ -186,7 +186,15 @@ static int32_t spreads_of_parts(const Measure *measure, Samples *samples, double
     return parts;
 }
 
-/* Of one channel of two grids (both height x width x 3, from that channel on): `_measured` of fusion/motion/ghost_mask.py. Returns 1 if
+/* Of a curve of knots + 1, at knot k. */
+static double slope_at(const double *curve, int32_t k, int32_t knots)
+{
+    double before = (curve[k > 0 ? k : 1] - curve[k > 0 ? k - 1 : 0]) * knots;
+    double after = (curve[k < knots ? k + 1 : knots] - curve[k < knots ? k : knots - 1]) * knots;
+    return (before + after) / 2;
+}
+
+/* Of one channel of two grids (both height x width x 3, from that channel on, as the measure's curves): `_measured` of fusion/motion/ghost_mask.py. Returns 1 if
  * out of memory. */
 static int allowed_of_channel(const Measure *measure, const float *under, const float *over, int32_t height, int32_t width)
 {
@@ -205,7 +213,7 @@ static int allowed_of_channel(const Measure *measure, const float *under, const 
     interpolate(at, medians, parts, measure->knots, expected);
     interpolate(at, spreads, parts, measure->knots, noise);
     for (int32_t k = 0; k <= measure->knots; k++) {
-        double code = measure->code * measure->slope[k], bias = 0.05 + code;
+        double code = measure->code * slope_at(measure->brighter, k, measure->knots), bias = 0.05 + code;
         double spread = held(noise[k], measure->code + 0.25 * code, 0.03 + 2 * code);
         expected[k] = held(measure->brighter[k] - held(expected[k], -bias, bias), 0, 1);
         spread *= spread;
@@ -216,7 +224,7 @@ static int allowed_of_channel(const Measure *measure, const float *under, const 
 }
 
 typedef struct {
-    Measure *measures;
+    Measure *measure;
     const float *under, *over;
     int32_t height, width;
 } Channels;
@@ -225,18 +233,22 @@ static void allowed_of_channels(void *job, int32_t first, int32_t end)
 {
     const Channels *grids = job;
     for (int32_t c = first; c < end; c++) {
-        Measure *measure = grids->measures + c;
-        measure->failed = allowed_of_channel(measure, grids->under + c, grids->over + c, grids->height, grids->width);
+        const Measure *of = grids->measure;
+        size_t place = (size_t)c * ((size_t)of->knots + 1);
+        Measure one = {of->brighter + place, of->least + place, of->expected + place, of->noise + place, of->changed, 0, of->knots,
+                       of->levels, of->step, of->fewest_still, of->code, of->spread_of_mad, of->still_below};
+        if (allowed_of_channel(&one, grids->under + c, grids->over + c, grids->height, grids->width))
+            grids->measure->failed = 1;
     }
 }
 
 /* By channel, expected value and variance of the brighter of two grids (height x width x 3), by the level of the darker one: into the
- * three `measures`. 0, or 1 if out of memory. */
-int allowed_by_channel(Pool *pool, Measure *measures, const float *under, const float *over, int32_t height, int32_t width)
+ * `measure`. 0, or 1 if out of memory. */
+int allowed_by_channel(Pool *pool, Measure *measure, const float *under, const float *over, int32_t height, int32_t width)
 {
-    Channels job = {measures, under, over, height, width};
+    Channels job = {measure, under, over, height, width};
     pool_run(pool, allowed_of_channels, &job, 3, 1);
-    return measures[0].failed || measures[1].failed || measures[2].failed;
+    return measure->failed;
 }
 
 /* ---- intensity mapping functions ---- */
@@ -299,13 +311,47 @@ static void blend_known(const double *known, const double *seen, int32_t knots, 
 }
 
 /* From the histograms of two exposures (3 x knots + 1), and `known`: a curve a channel to the brighter exposure's values, then one a
- * channel back; NULL: not known. clips: the knot from which values clip; near, prior, surely: see fusion/motion/intensity_mapping.py. */
+ * channel back; NULL: not known. clips: the knot from which values clip; near, prior, surely: see fusion/motion/intensity_mapping.py.
+ * found: as known. least: what their noise (deviation at `levels` intervals) brings about, 3 x knots + 1; NULL: not wanted. */
 typedef struct {
-    const double *dark, *bright, *const *known;
-    int32_t knots, clips, near;
-    double prior, surely, *found;
+    const double *dark, *bright, *known;
+    const float *dark_noise, *bright_noise;
+    double *found, *least;
+    int32_t knots, clips, near, levels;
+    double prior, surely;
     _Atomic int32_t failed; /* out of memory */
 } Learning;
+
+static double noise_at(const float *noise, int32_t levels, double value)
+{
+    int32_t place = (int32_t)(value * levels);
+    return (double)noise[place < levels - 1 ? place : levels - 1];
+}
+
+/* What the noise of two exposures (deviation at `levels` intervals) brings about between them: the variance at knots + 1 knots. room: as
+ * many. */
+static void find_least(const double *brighter, const float *dark, const float *bright, int32_t knots, int32_t levels, int32_t near,
+                       double *room, double *out)
+{
+    for (int32_t k = 0; k <= knots; k++)
+        room[k] = slope_at(brighter, k, knots);
+    smooth(room, knots, near, out);
+    for (int32_t k = 0; k <= knots; k++) {
+        double enlarged = out[k] * noise_at(dark, levels, (double)k / knots), own = noise_at(bright, levels, brighter[k]);
+        out[k] = enlarged * enlarged + own * own;
+    }
+}
+
+/* `least_variance` of fusion/motion/temporal_noise.py. 0, or 1 if out of memory. */
+int least_variance(const double *brighter, const float *dark, const float *bright, int32_t knots, int32_t levels, int32_t near, double *out)
+{
+    double *room = malloc(((size_t)knots + 1) * sizeof *room);
+    if (!room)
+        return 1;
+    find_least(brighter, dark, bright, knots, levels, near, room, out);
+    free(room);
+    return 0;
+}
 
 static int learn_channel(const Learning *job, int32_t channel)
 {
@@ -326,9 +372,12 @@ static int learn_channel(const Learning *job, int32_t channel)
     for (size_t k = 0; k < count; k++)
         darker[k] = darker[k] < top ? darker[k] : top;
     if (job->known) {
-        blend_known(job->known[channel], dark, knots, job->near, job->prior, job->surely, memory, brighter);
-        blend_known(job->known[3 + channel], scaled, knots, job->near, job->prior, job->surely, memory, darker);
+        const double *known = job->known + (size_t)channel * count;
+        blend_known(known, dark, knots, job->near, job->prior, job->surely, memory, brighter);
+        blend_known(known + 3 * count, scaled, knots, job->near, job->prior, job->surely, memory, darker);
     }
+    if (job->least)
+        find_least(brighter, job->dark_noise, job->bright_noise, knots, job->levels, job->near, memory, job->least + (size_t)channel * count);
     free(memory);
     return 0;
 }
@@ -342,13 +391,11 @@ static void learn_channels(void *argument, int32_t first, int32_t end)
 }
 
 /* Maps of the three channels, from the darker exposure's values to the brighter one's and the reverse: `learned` of
- * fusion/motion/intensity_mapping.py. found: 2 x 3 x knots + 1; else as in Learning. 0, or 1 if out of memory. */
-int learned_maps(Pool *pool, const double *dark, const double *bright, const double *const *known, int32_t knots, int32_t clips,
-                 int32_t near, double prior, double surely, double *found)
+ * fusion/motion/intensity_mapping.py. 0, or 1 if out of memory. */
+int learned_maps(Pool *pool, Learning *job)
 {
-    Learning job = {dark, bright, known, knots, clips, near, prior, surely, found, 0};
-    pool_run(pool, learn_channels, &job, 3, 1);
-    return job.failed;
+    pool_run(pool, learn_channels, job, 3, 1);
+    return job->failed;
 }
 
 /* Sum, and sum times value, of a histogram's knots whose value is below `clips`. */
@@ -369,12 +416,11 @@ typedef struct {
 
 /* The gain by which cells with these histograms (3 x knots + 1) in the darker and the brighter exposure are as bright on the mean as
  * they are seen; in part, if they are few. maps: of the three channels, `brighter`. values: of the knots. 0 = not known. */
-static double gain_of_moving(const Balance *balance, const double *under, const double *over, const double *const *maps,
-                             const double *values)
+static double gain_of_moving(const Balance *balance, const double *under, const double *over, const double *maps, const double *values)
 {
     double expected = 0, as_expected = 0, seen = 0, as_seen = 0, most = balance->most_gain;
     for (size_t c = 0, first = 0; c < 3; c++, first += (size_t)balance->knots + 1) {
-        add_seen(under + first, maps[c], balance->knots, balance->clips, &expected, &as_expected);
+        add_seen(under + first, maps + first, balance->knots, balance->clips, &expected, &as_expected);
         add_seen(over + first, values, balance->knots, balance->clips, &seen, &as_seen);
     }
     double both = expected < seen ? 2 * expected - seen : 2 * seen - expected, moving = both / (3 * balance->cells);
@@ -384,42 +430,66 @@ static double gain_of_moving(const Balance *balance, const double *under, const 
     return held(1 + moving * moving / (moving * moving + balance->balanced * balance->balanced) * (ratio - 1), 1 / most, most);
 }
 
-/* `balanced` of fusion/motion/intensity_mapping.py. maps: of each channel, `brighter`, then of each `darker`; out: the same, 6 x knots
- * + 1. values: of the knots. Returns whether there is a gain; else nothing is written. */
-int balanced_maps(const Balance *balance, const double *under, const double *over, const double *const *maps, const double *values,
-                  double *out)
+/* `balanced` of fusion/motion/intensity_mapping.py. maps: of each channel, `brighter`, then of each `darker` (6 x knots + 1); out: the
+ * same. values: of the knots. Returns whether there is a gain; else nothing is written. */
+int balanced_maps(const Balance *balance, const double *under, const double *over, const double *maps, const double *values, double *out)
 {
     int32_t knots = balance->knots;
     double gain = gain_of_moving(balance, under, over, maps, values);
     if (gain == 0)
         return 0;
-    for (int c = 0; c < 3; c++, out += knots + 1)
+    for (int c = 0; c < 3; c++, out += knots + 1, maps += knots + 1)
         for (int32_t k = 0; k <= knots; k++)
-            out[k] = maps[c][k] * gain < 1 ? maps[c][k] * gain : 1;
-    for (int c = 3; c < 6; c++, out += knots + 1)
+            out[k] = maps[k] * gain < 1 ? maps[k] * gain : 1;
+    for (int c = 3; c < 6; c++, out += knots + 1, maps += knots + 1)
         for (int32_t k = 0; k <= knots; k++) {
             double place = k / gain < knots ? k / gain : knots;
             int32_t first = (int32_t)place < knots - 1 ? (int32_t)place : knots - 1;
-            out[k] = maps[c][first] + (place - first) * (maps[c][first + 1] - maps[c][first]);
+            out[k] = maps[first] + (place - first) * (maps[first + 1] - maps[first]);
         }
     return 1;
 }
 
-static double noise_at(const float *noise, int32_t levels, double value)
+/* ---- what moves ---- */
+
+/* Histograms (3 x knots + 1) of what moves in this bracket, `under` and `over`, and so far, `dark` and `bright`; maps (6 x knots + 1) of
+ * it. learning: of these; it is done if it `learns`. See fusion/motion/moving_maps.py. */
+typedef struct {
+    Learning learning;
+    Balance balance;
+    const double *under, *over, *maps, *values, *around; /* around: maps of all, from which the learned ones stay at most `astray` */
+    double *dark, *bright, *balanced; /* the results: the histograms, the learned maps, and these, if there is a gain */
+    double keep, astray;
+    int32_t learns, any, gained; /* results: whether anything moves, and there is a gain */
+} Moving;
+
+/* Two loops, so that a product is rounded before it is added to: as numpy does. */
+static void follow_histogram(double *restrict histogram, const double *restrict seen, double keep, size_t count)
 {
-    int32_t place = (int32_t)(value * levels);
-    return (double)noise[place < levels - 1 ? place : levels - 1];
+    for (size_t i = 0; i < count; i++)
+        histogram[i] *= keep;
+    for (size_t i = 0; i < count; i++)
+        histogram[i] += seen[i];
 }
 
-/* What the noise of two exposures (deviation at `levels` intervals) brings about between them: the variance at knots + 1 knots. */
-void least_variance(const double *brighter, const double *slope, const float *dark, const float *bright, int32_t knots, int32_t levels,
-                    int32_t near, double *out)
+/* 0, or 1 if out of memory. */
+int follow_moving(Pool *pool, Moving *job)
 {
-    smooth(slope, knots, near, out);
-    for (int32_t k = 0; k <= knots; k++) {
-        double enlarged = out[k] * noise_at(dark, levels, (double)k / knots), own = noise_at(bright, levels, brighter[k]);
-        out[k] = enlarged * enlarged + own * own;
-    }
+    size_t count = 3 * ((size_t)job->balance.knots + 1), at = 0;
+    while (at < count && job->under[at] == 0)
+        at++;
+    job->any = at < count;
+    if (!job->any)
+        return 0;
+    follow_histogram(job->dark, job->under, job->keep, count);
+    follow_histogram(job->bright, job->over, job->keep, count);
+    const double *maps = job->learns ? job->learning.found : job->maps;
+    if (job->learns && learned_maps(pool, &job->learning))
+        return 1;
+    for (size_t i = 0; job->learns && i < 2 * count; i++)
+        job->learning.found[i] = held(job->learning.found[i], job->around[i] - job->astray, job->around[i] + job->astray);
+    job->gained = balanced_maps(&job->balance, job->under, job->over, maps, job->values, job->balanced);
+    return 0;
 }
 
 /* Curves (3 x knots + 1) as whole codes for every one of `codes`: 3 x codes. */

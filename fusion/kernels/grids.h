@@ -71,19 +71,19 @@ void without_blinking(const float *changed, const float *blinks, int32_t count, 
 
 /* ---- evidence.c, small.c ---- */
 
-/* See the constants of fusion/motion/ghost_mask.py. */
+/* See the constants of fusion/motion/ghost_mask.py. Curves are of three channels, one after the other, knots + 1 each. */
 typedef struct {
-    const double *brighter, *slope, *least; /* knots + 1 each, one channel: the map, its slope, and the least variance */
-    double *expected, *noise;               /* the result: expected value and variance of the brighter grid */
-    const float *changed;                   /* a cell: how surely it has changed, or NULL */
-    int32_t failed;                         /* out of memory */
+    const double *brighter, *least; /* the maps, and the least variance */
+    double *expected, *noise;       /* the result: expected value and variance of the brighter grid */
+    const float *changed;           /* a cell: how surely it has changed, or NULL */
+    _Atomic int32_t failed;         /* out of memory */
     int32_t knots, levels, step, fewest_still;
     double code, spread_of_mad, still_below;
 } Measure;
 
 int median_differences(Pool *pool, const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
                        int32_t fewest, float *out);
-int allowed_by_channel(Pool *pool, Measure *measures, const float *under, const float *over, int32_t height, int32_t width);
+int allowed_by_channel(Pool *pool, Measure *measure, const float *under, const float *over, int32_t height, int32_t width);
 int mean_cells(Pool *pool, const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *out);
 
 /* ---- windows.c, dim_colour.c ---- */

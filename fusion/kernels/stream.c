@@ -197,10 +197,10 @@ typedef struct {
     const float *const *changed, *const *blinks;
     const double (*moves)[3];
     const float *under, *over;
-    Measure *measures; /* of each channel; `changed` is set */
+    Measure *measure; /* its `changed` is set */
     const Softening *softening;
-    Allowed *allowed;  /* its levels: room for them, written */
-    float *gate, *mask; /* the results, and */
+    Allowed *allowed; /* its levels are set */
+    float *mask;      /* the result, and */
     double *under_levels, *over_levels; /* histograms of what is masked by at least `moving`, if anything is */
     int32_t exposures, height, width, gate_cells;
     float moving;
@@ -226,7 +226,7 @@ static int any_of(const float *values, size_t count)
     return 0;
 }
 
-static int find_gate(Pool *pool, Difference *job, float *room, const float **masks)
+static int find_gate(Pool *pool, const Difference *job, float *room, const float **masks, float *gate)
 {
     int32_t height = job->height, width = job->width;
     size_t count = (size_t)height * width;
@@ -243,39 +243,37 @@ static int find_gate(Pool *pool, Difference *job, float *room, const float **mas
             masks[e] = room + count;
         }
     }
-    return wider_mask(pool, masks, job->exposures, height, width, job->gate_cells, job->gate);
+    return wider_mask(pool, masks, job->exposures, height, width, job->gate_cells, gate);
 }
 
-static void set_levels(const Measure *measures, const Allowed *allowed)
+static void set_levels(const Measure *measure, int32_t count, float (*levels)[2])
 {
-    float (*levels)[2] = (float (*)[2])allowed->levels;
-    for (int32_t c = 0; c < 3; c++)
-        for (int32_t k = 0; k <= allowed->knots; k++, levels++) {
-            (*levels)[0] = (float)measures[c].expected[k];
-            (*levels)[1] = (float)measures[c].noise[k];
-        }
+    for (int32_t k = 0; k < count; k++) {
+        levels[k][0] = (float)measure->expected[k];
+        levels[k][1] = (float)measure->noise[k];
+    }
 }
 
 /* The mask of two grids where the exposures have changed. */
 int find_difference(Pool *pool, Difference *job)
 {
     int32_t height = job->height, width = job->width;
-    size_t count = (size_t)height * width, exposures = (size_t)job->exposures;
-    const float **masks = malloc(exposures * sizeof *masks + (2 * exposures * count + count) * sizeof(float));
+    size_t count = (size_t)height * width, exposures = (size_t)job->exposures, levels = 3 * ((size_t)job->measure->knots + 1);
+    const float **masks = malloc(exposures * sizeof *masks + (2 * levels + 2 * (exposures + 1) * count) * sizeof(float));
     if (!masks)
         return 1;
-    float *room = (float *)(masks + exposures);
-    int failed = find_gate(pool, job, room, masks);
-    job->any_gate = !failed && any_of(job->gate, count);
+    float (*allowed)[2] = (float (*)[2])(masks + exposures), *gate = (float *)(allowed + levels), *room = gate + count;
+    int failed = find_gate(pool, job, room, masks, gate);
+    job->any_gate = !failed && any_of(gate, count);
     job->any_mask = 0;
     if (job->any_gate) {
-        for (int c = 0; c < 3; c++)
-            job->measures[c].changed = job->gate;
-        failed = allowed_by_channel(pool, job->measures, job->under, job->over, height, width);
+        job->measure->changed = gate;
+        failed = allowed_by_channel(pool, job->measure, job->under, job->over, height, width);
         if (!failed) {
-            set_levels(job->measures, job->allowed);
-            disagreement(pool, job->allowed, job->under, job->over, job->gate, height, width, room);
-            failed = soft_mask(pool, job->softening, room, job->gate, height, width, job->mask);
+            set_levels(job->measure, (int32_t)levels, allowed);
+            job->allowed->levels = (const float (*)[2])allowed;
+            disagreement(pool, job->allowed, job->under, job->over, gate, height, width, room);
+            failed = soft_mask(pool, job->softening, room, gate, height, width, job->mask);
             job->any_mask = !failed && any_of(job->mask, count);
         }
         if (job->any_mask)

@@ -27,11 +27,12 @@ LEAST, MOST = 0.75, 0.97
 def found(dark: Curve, bright: Curve) -> float:
     """The value at which the brightest exposure clips, from its histogram and the next darker one's (3 x KNOTS + 1
     each, see intensity_mapping.histograms); 1 where nothing shows that it is another than the top of the codes."""
-    above, above_dark = (_part_above(counts) for counts in (bright, dark))
+    above = _part_above(bright)
     top = _last(above >= ABOVE)
     start = top - round(WIDTH * KNOTS)
     if not LEAST <= top / KNOTS < MOST or above[start] < PILE:
         return 1.0
+    above_dark = _part_above(dark)
     least, largest = (_last(above_dark >= part) for part in (above[start], ABOVE))
     return top / KNOTS if largest >= DARKER_SPAN * least else 1.0
 

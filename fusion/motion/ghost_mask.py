@@ -103,7 +103,7 @@ def allowed_by_channel(
     under: Grid,
     over: Grid,
     maps: Sequence[ExposureMap],
-    least: Sequence[Curve],
+    least: Curve,
     changed: Mask | None = None,
     spoilt: float = SPOILT,
 ) -> Allowed:
@@ -113,7 +113,7 @@ def allowed_by_channel(
     """
     measured = [_measured(under[..., c], over[..., c], one, changed) for c, one in enumerate(maps)]
     expected, noise = (np.stack(curves) for curves in zip(*measured, strict=True))
-    return Allowed(expected, np.maximum(noise, np.stack(list(least))), spoilt, maps[0].clips_at)
+    return Allowed(expected, np.maximum(noise, least), spoilt, maps[0].clips_at)
 
 
 def sampling_step(samples: int) -> int:

@@ -17,6 +17,7 @@ from livemef.fusion.motion import (
     exposure_synthesis,
     ghost_mask,
     intensity_mapping,
+    moving_maps,
     regions,
     registration,
     saturation_fill,
@@ -26,8 +27,10 @@ from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve, ExposureMap
+from livemef.fusion.motion.moving_maps import Moving
 from livemef.fusion.motion.regions import Means, Regions
 from livemef.fusion.motion.registration import NO_MOVE, Move
+from livemef.fusion.motion.temporal_noise import NoiseLevels
 from livemef.fusion.motion.views import Changed, Difference, Former, Observed, View
 
 
@@ -111,7 +114,7 @@ class GridLoops(Protocol):
         under: Grid,
         over: Grid,
         maps: Sequence[ExposureMap],
-        least: Sequence[Curve],
+        least: Curve,
         changed: Mask | None = None,
     ) -> Allowed:
         """See ghost_mask.allowed_by_channel."""
@@ -178,12 +181,34 @@ class GridLoops(Protocol):
         ...
 
     def difference(
-        self, exposures: Sequence[Changed], grids: tuple[Grid, Grid], maps: ChannelMaps, least: Sequence[Curve]
+        self, exposures: Sequence[Changed], grids: tuple[Grid, Grid], maps: ChannelMaps, least: Curve
     ) -> Difference | None:
         """See ComposedLoops."""
         ...
 
     def moving_levels(self, grids: tuple[Grid, Grid], mask: Mask) -> tuple[Curve, Curve] | None:
+        """See ComposedLoops."""
+        ...
+
+    def learned_pair(
+        self,
+        histograms: Sequence[Curve],
+        noises: Sequence[NoiseLevels | None],
+        known: Sequence[ExposureMap] | None,
+        cells: int,
+        clips_at: float,
+    ) -> tuple[ChannelMaps, Curve]:
+        """See ComposedLoops."""
+        ...
+
+    def moving_maps(
+        self,
+        moving: Moving,
+        levels: tuple[Curve, Curve],
+        of_all: ChannelMaps | None,
+        cells: int,
+        clips_at: float,
+    ) -> tuple[ChannelMaps, ChannelMaps] | None:
         """See ComposedLoops."""
         ...
 
@@ -245,7 +270,7 @@ class ComposedLoops:
         exposures: Sequence[Changed],
         grids: tuple[Grid, Grid],
         maps: ChannelMaps,
-        least: Sequence[Curve],
+        least: Curve,
     ) -> Difference | None:
         """Where two grids, of the darker and the brighter exposure, disagree and the exposures have changed; None: they
         have not. least: see ghost_mask.allowed_by_channel.
@@ -263,6 +288,47 @@ class ComposedLoops:
             return None
         under, over = (self.histograms(grid, mask, ghost_mask.MOVES) for grid in grids)
         return under, over
+
+    def learned_pair(
+        self: GridLoops,
+        histograms: Sequence[Curve],
+        noises: Sequence[NoiseLevels | None],
+        known: Sequence[ExposureMap] | None,
+        cells: int,
+        clips_at: float,
+    ) -> tuple[ChannelMaps, Curve]:
+        """The maps between two exposures, and the least variance by channel (3 x KNOTS + 1), by the running histograms
+        of both and the noise by which changes are judged; the rest as for intensity_mapping.learned.
+        """
+        dark, bright = histograms
+        maps = self.learned(dark, bright, known, cells, clips_at)
+        return maps, np.stack([self.least_variance(one, noises[0], noises[1]) for one in maps])
+
+    def moving_maps(
+        self: GridLoops,
+        moving: Moving,
+        levels: tuple[Curve, Curve],
+        of_all: ChannelMaps | None,
+        cells: int,
+        clips_at: float,
+    ) -> tuple[ChannelMaps, ChannelMaps] | None:
+        """The maps of what moves, and the same with the light by which this bracket shows it; None if nothing moves.
+
+        moving: its histograms go on by `levels`, those of this bracket. of_all: the maps of the whole picture, by which
+        those of what moves are learned anew; None: they are not. cells: of a grid.
+        """
+        under, over = levels
+        if not under.any():
+            return None
+        for known, seen in ((moving.dark, under), (moving.bright, over)):
+            known *= 1 - moving_maps.FORGET
+            known += seen
+        maps = moving.maps
+        if of_all is not None:
+            found = self.learned(moving.dark, moving.bright, of_all, moving_maps.PRIOR * cells, clips_at)
+            blue, green, red = map(intensity_mapping.near, found, of_all, [moving_maps.MOST_ASTRAY] * 3)
+            maps = blue, green, red
+        return maps, self.balanced(maps, under, over, cells)
 
     def compensated(
         self: GridLoops,

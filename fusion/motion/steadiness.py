@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import clip_level, information, intensity_mapping, registration, temporal_noise
+from livemef.fusion.motion import clip_level, information, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
 from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
+from livemef.fusion.motion.moving_maps import Moving
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.temporal_noise import NoiseLevels
 from livemef.fusion.motion.views import Changed, Difference, Former, Seen, View
@@ -32,12 +33,6 @@ EARLY, LEARN_EVERY = 8, 4
 FEW = 3
 """Frames of each exposure as often as which the first ones count when the maps are learned: else the known ratio of
 light, which knows nothing of a camera's tone curve, would decide at first, and a sky that it softens would move."""
-MOVING_PRIOR, MOVING_FORGET = 8, 1 / 96
-"""How many times as many of such cells as of others the pictures must have shown (`intensity_mapping.PRIOR`), and the
-part of their running histograms that each bracket takes away: things come, go and blur, so that few prove little."""
-MOST_ASTRAY = 0.05
-"""Encoded difference of the maps of what moves from those of all, at most: a lamp that one exposure missed would teach
-that black is bright."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +49,7 @@ class _Pair:
 
     learned: int
     maps: ChannelMaps
-    least: list[Curve]
-
-
-@dataclass
-class _Moving:
-    """What was learned of two exposures where things move: running histograms of the cells that were masked, and maps
-    of so many frames.
-    """
-
-    dark: Curve
-    bright: Curve
-    maps: ChannelMaps
-    learned: int = -LEARN_EVERY
+    least: Curve
 
 
 @dataclass(frozen=True)
@@ -107,7 +90,7 @@ class StreamMemory:
     _planes: dict[int, Planes] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
-    _moving: dict[tuple[int, int], _Moving] = field(default_factory=dict)
+    _moving: dict[tuple[int, int], Moving] = field(default_factory=dict)
     _blinks: dict[int, Mask | None] = field(default_factory=dict)
     _replaced: dict[tuple[int, int], Mask] = field(default_factory=dict)
     _last: int = -1
@@ -200,12 +183,11 @@ class StreamMemory:
         pair = self._pairs.get((dark, bright))
         if pair is None or self._early or self._observed >= pair.learned + LEARN_EVERY:
             cells = round(self.seen[dark].changed.size * min(self._observed / (FEW * len(self.seen)), 1))
-            maps = loops.learned(self.histograms[dark], self.histograms[bright], known, cells, self.clips_at)
-            noises = [
-                None if one is None else temporal_noise.judged_by(one) for one in map(self.noise.get, (dark, bright))
-            ]
-            least = [loops.least_variance(one, *noises) for one in maps]
-            pair = self._pairs[dark, bright] = _Pair(self._observed, maps, least)
+            counts = self.histograms[dark], self.histograms[bright]
+            measured = self.noise.get(dark), self.noise.get(bright)
+            noises = [None if one is None else temporal_noise.judged_by(one) for one in measured]
+            found = loops.learned_pair(counts, noises, known, cells, self.clips_at)
+            pair = self._pairs[dark, bright] = _Pair(self._observed, *found)
         return pair.maps
 
     def difference(
@@ -241,31 +223,21 @@ class StreamMemory:
     def moving_maps(
         self, dark: int, bright: int, levels: tuple[Curve, Curve], cells: int, loops: GridLoops
     ) -> ChannelMaps:
-        """Maps for what moves, of two exposures whose maps are known. levels: its histograms; cells: of a grid.
-
-        A camera's colours do not follow one curve a channel: the maps of the whole picture may be wrong for the shirt
-        that moves, which then pulses as each exposure in turn is the reference. The mask covers both where things were
-        and where they are, so about the same things lie in it in both exposures, and their histograms can be matched.
+        """Maps for what moves, of two exposures whose maps are known: see moving_maps. levels: its histograms; cells:
+        of a grid.
         """
         maps = self._pairs[dark, bright].maps
         moving = self._moving.get((dark, bright))
-        under, over = levels
-        if not under.any():
-            return maps if moving is None else moving.maps
         if moving is None:
-            moving = self._moving[dark, bright] = _Moving(under.copy(), over.copy(), maps)
-        else:
-            for known, seen in ((moving.dark, under), (moving.bright, over)):
-                known *= 1 - MOVING_FORGET
-                known += seen
-        if self._observed >= moving.learned + LEARN_EVERY:
-            found = loops.learned(moving.dark, moving.bright, maps, MOVING_PRIOR * cells, self.clips_at)
-            blue, green, red = (
-                intensity_mapping.near(one, of_all, MOST_ASTRAY) for one, of_all in zip(found, maps, strict=True)
-            )
-            moving.maps = blue, green, red
-            moving.learned = self._observed
-        return loops.balanced(moving.maps, under, over, cells)
+            moving = Moving(np.zeros_like(levels[0]), np.zeros_like(levels[1]), maps, -LEARN_EVERY)
+        learns = self._observed >= moving.learned + LEARN_EVERY
+        found = loops.moving_maps(moving, levels, maps if learns else None, cells, self.clips_at)
+        if found is None:
+            return moving.maps
+        if learns:
+            moving.maps, moving.learned = found[0], self._observed
+        self._moving[dark, bright] = moving
+        return found[1]
 
     def replaced(self, other: int, mask: Mask, deviations: Mask, differences: Mask, loops: GridLoops) -> Mask:
         """How far each region of the mask of an exposure is to be replaced, 0..1; see information.replaced."""
