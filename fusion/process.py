@@ -32,7 +32,15 @@ from livemef.fusion.patience import Patience
 from livemef.fusion.pauses import Pauses
 from livemef.fusion.picture_correction import BracketCorrection
 from livemef.fusion.settings import FusionSettings
-from livemef.fusion.stream.header import Header, Pipeline, bracket_header, clock_now_ns, exposure_header, motion_of
+from livemef.fusion.stream.header import (
+    Header,
+    Pipeline,
+    bracket_header,
+    clock_now_ns,
+    exposure_header,
+    motion_of,
+    present_wall_time,
+)
 from livemef.fusion.stream.latency import before_arrival_ms
 from livemef.fusion.stream.publisher import Publisher
 from livemef.fusion.stream.wire import EVENT, FUSED, MOTION, exposure_topic, mosaic_topic
@@ -178,17 +186,22 @@ class _Stage:
         """Wait for the fused picture and publish it. Raises FusionError."""
         delivery, fused = started.delivery, started.pending.finish()
         self.tally.fused += 1
+        unsent = self._publish(started, fused) if any(one.has_subscribers for one in self._publishers) else False
+        self._before = delivery.bracket.records
+        self.tally.unsent += unsent
+        self.tally.published += 1 - unsent
+        self.tally.ev_gap = delivery.bracket.ev_gap
+        latency_ms = (time.time_ns() - present_wall_time(delivery.bracket.newest)[0]) / 1e6
+        self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
+
+    def _publish(self, started: _Started, fused: Fused) -> bool:
+        """Returns whether the first output had no free buffer for the picture."""
         header = self._header(started, fused)
         # the picture first: whoever waits for it need not wait for the rest
         unsent = [started.picture and self._send_picture(publisher, header, fused) for publisher in self._publishers]
         for publisher in self._publishers:
-            self._send_rest(publisher, header, fused, delivery)
-        self._before = delivery.bracket.records
-        self.tally.unsent += unsent[0]
-        self.tally.published += 1 - unsent[0]
-        self.tally.ev_gap = delivery.bracket.ev_gap
-        latency_ms = (time.time_ns() - header.timestamp_wall_ns) / 1e6
-        self.tally.note(time.monotonic(), latency_ms, sum(fused.stages_ms.values()))
+            self._send_rest(publisher, header, fused, started.delivery)
+        return unsent[0]
 
     def _output_for(self, like: Pixels) -> Pixels:
         """Memory for the next picture; if the device can write there, from which the first output sends it."""
@@ -346,7 +359,8 @@ def _serve_all(job: FusionJob, inbox: Inbox, stage: _Stage, lifeline: Lifeline) 
     patience, pauses = Patience(lifeline), Pauses()
     waiting: list[Command] = []
     while not lifeline.stopping and not _enough(job, stage.tally):
-        lifeline.beat(**stage.tally.values(time.monotonic()))
+        if lifeline.beat_due:
+            lifeline.beat(**stage.tally.values(time.monotonic()))
         stage.check_memory()
         waiting += _changes(lifeline, stage)
         if waiting and not under_way:

@@ -13,8 +13,9 @@ import typer
 from livemef.calibration.profile import load_profile
 from livemef.capture.files.image_io import to_8_bit
 from livemef.fusion.stream.codecs import compress
+from livemef.fusion.stream.header_text import header_json
 from livemef.fusion.stream.subscription import Subscription, subscribe
-from livemef.fusion.stream.wire import FUSED, Message, header_json, picture_topic
+from livemef.fusion.stream.wire import FUSED, Message, picture_topic
 from livemef.tools.counted import counted
 from livemef.tools.exits import DONE, UserError
 from livemef.tools.foxglove_parameters import SettingsListener

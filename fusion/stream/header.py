@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -155,7 +156,7 @@ def bracket_header(
 ) -> Header:
     """The header of the picture fused from `bracket`, with number `seq` and the time stamp of the newest frame."""
     newest = bracket.newest
-    wall_ns, wall_from = wall_time(newest, time.monotonic_ns(), time.time_ns(), clock_now_ns(newest.clock))
+    wall_ns, wall_from = present_wall_time(newest)
     return Header(
         seq=seq,
         timestamp_ns=newest.timestamp_ns,
@@ -210,6 +211,7 @@ def source_of(record: FrameRecord) -> Source:
     )
 
 
+@lru_cache(maxsize=64)
 def _exposure(exposure: Exposure | None) -> SourceExposure | None:
     return None if exposure is None else SourceExposure(exposure_us=exposure.exposure_us, gain=exposure.gain)
 
@@ -230,8 +232,23 @@ def wall_time(
     return wall_now_ns - arrived_ago_ns, "arrival"
 
 
+def present_wall_time(record: FrameRecord) -> tuple[int, Literal["sensor", "arrival"]]:
+    """`wall_time` of a frame by this machine's clocks, now."""
+    return wall_time(record, time.monotonic_ns(), time.time_ns(), clock_now_ns(record.clock))
+
+
 def clock_now_ns(clock: str) -> int | None:
     """Present time (ns) on the clock of that name; None if this machine cannot read it."""
-    clocks = {"monotonic": "CLOCK_MONOTONIC", "boottime": "CLOCK_BOOTTIME", "realtime": "CLOCK_REALTIME"}
-    number = getattr(time, clocks.get(clock, ""), None)
+    number = _CLOCKS.get(clock)
     return None if number is None else time.clock_gettime_ns(number)
+
+
+_CLOCKS = {
+    name: getattr(time, constant)
+    for name, constant in (
+        ("monotonic", "CLOCK_MONOTONIC"),
+        ("boottime", "CLOCK_BOOTTIME"),
+        ("realtime", "CLOCK_REALTIME"),
+    )
+    if hasattr(time, constant)
+}

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from livemef.fusion.stream.header import Header
+from livemef.fusion.stream.header_text import PublisherFields
 
 
-def described(header: Header, header_json: bytes) -> bytes:
-    """The first part of a message, from a filled header and its JSON."""
-    description: dict[str, Any] = {"msg": header.frame_id, "livemef": json.loads(header_json)}
-    if header.codec == "raw":
-        description["dtype"] = "uint8" if header.encoding == "bgr8" else "uint16"
-        description["shape"] = [header.height, header.width, 3]
+def described(frame_id: str, fields: PublisherFields, header_json: bytes) -> bytes:
+    """The first part of a message, from the header's JSON."""
+    description: dict[str, Any] = {"msg": frame_id, "livemef": json.loads(header_json)}
+    if fields.codec == "raw":
+        description["dtype"] = "uint8" if fields.encoding == "bgr8" else "uint16"
+        description["shape"] = [fields.height, fields.width, 3]
     return json.dumps(description).encode()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from livemef.capture.frame import Mosaic, Pixels
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import codecs
+from livemef.fusion.stream.codecs import Codec
 from livemef.fusion.stream.header import LONGEST_SIDE, VERSION, Header, MosaicLevels, Motion, SourceExposure
+from livemef.fusion.stream.header_text import PublisherFields, header_json
 
 FUSED = "fused"
 MOTION = "motion"
@@ -126,56 +128,47 @@ def encode(topic: str, header: Header, pixels: Pixels) -> list[Part]:
     contiguous. Raises FusionError for pixels that cannot be sent, ValueError for a header that breaks its own
     limits.
     """
-    header = filled(header, pixels)
-    return [topic.encode(), header_json(header), payload_of(header, pixels)]
+    fields = fields_of(pixels, header.codec, header.stream, header.published_wall_ns)
+    return [topic.encode(), header_json(header, fields), payload_of(fields, pixels)]
 
 
-def filled(header: Header, pixels: Pixels, **of_publisher: Any) -> Header:
-    """`header` with `width`, `height`, `encoding` and `step` of `pixels`, and the fields that a publisher fills.
-
-    of_publisher: `codec`, `stream`, `published_wall_ns`. Raises FusionError for pixels that cannot be sent.
-    """
+def fields_of(pixels: Pixels, codec: Codec, stream: str, published_wall_ns: int) -> PublisherFields:
+    """The fields that the publisher of these pixels sets. Raises FusionError for pixels that cannot be sent."""
     encoding = codecs.encoding_of(pixels)
     height, width = pixels.shape[:2]
     if max(width, height) > LONGEST_SIDE:
         raise FusionError(f"a picture of {width}x{height} cannot be sent: the longest side is {LONGEST_SIDE}")
     step = width * 3 * codecs.ENCODINGS[encoding].itemsize
-    return replace(header, width=width, height=height, encoding=encoding, step=step, **of_publisher)
+    return PublisherFields(width, height, encoding, step, codec, stream, published_wall_ns)
 
 
 def encode_mosaic(topic: str, header: Header, mosaic: Mosaic) -> list[Part]:
     """The three parts of a message with a raw frame; as `encode`."""
-    header = filled_for_mosaic(header, mosaic)
-    return [topic.encode(), header_json(header), payload_of(header, mosaic.values)]
+    fields = fields_of_mosaic(mosaic, header.stream, header.published_wall_ns)
+    return [topic.encode(), header_json(header, fields), payload_of(fields, mosaic.values)]
 
 
-def filled_for_mosaic(header: Header, mosaic: Mosaic, **of_publisher: Any) -> Header:
-    """As `filled`, for a raw frame, which is never compressed. Raises FusionError for one that cannot be sent."""
+def fields_of_mosaic(mosaic: Mosaic, stream: str, published_wall_ns: int) -> PublisherFields:
+    """As `fields_of`, for a raw frame, which is never compressed. Raises FusionError for one that cannot be sent."""
     encoding = codecs.encoding_of_mosaic(mosaic)
     height, width = mosaic.values.shape
     levels = MosaicLevels(
         black=float(mosaic.black), white=float(mosaic.white), red_gain=mosaic.red_gain, blue_gain=mosaic.blue_gain
     )
     step = width * mosaic.values.dtype.itemsize
-    shape = {"width": width, "height": height, "encoding": encoding, "step": step, "codec": "raw", "mosaic": levels}
-    return replace(header, **{**of_publisher, **shape})
+    return PublisherFields(width, height, encoding, step, "raw", stream, published_wall_ns, levels)
 
 
-def payload_of(header: Header, pixels: Pixels) -> Part:
-    """The payload of `pixels`, or of a raw frame's values, in the form that a filled header names.
+def payload_of(fields: PublisherFields, pixels: Pixels) -> Part:
+    """The payload of `pixels`, or of a raw frame's values, in the form that these fields name.
 
     Raises FusionError if the codec fails.
     """
-    if header.encoding in codecs.MOSAICS:
-        return pixels.astype(codecs.MOSAICS[header.encoding][1], order="C", copy=False).data.cast("B")
-    if header.codec != "raw":
-        return codecs.compress(pixels, header.codec).data
-    return pixels.astype(codecs.ENCODINGS[header.encoding], order="C", copy=False).data.cast("B")
-
-
-def header_json(header: Header) -> bytes:
-    """The header's JSON. Raises ValueError (pydantic's) for a header that breaks its own limits."""
-    return _HEADER.dump_json(_HEADER.validate_python(header))
+    if fields.encoding in codecs.MOSAICS:
+        return pixels.astype(codecs.MOSAICS[fields.encoding][1], order="C", copy=False).data.cast("B")
+    if fields.codec != "raw":
+        return codecs.compress(pixels, fields.codec).data
+    return pixels.astype(codecs.ENCODINGS[fields.encoding], order="C", copy=False).data.cast("B")
 
 
 def decode(parts: Sequence[Part], most_pixels: int = codecs.LARGEST_PICTURE) -> Message:

@@ -58,6 +58,7 @@ class Published:
     """Takes what a publisher would send."""
 
     buffer_bytes = dropped = 0
+    has_subscribers = True
 
     def __init__(self) -> None:
         self.frames: list[tuple[str, int]] = []

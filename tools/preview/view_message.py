@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.stream.header import Header
-from livemef.fusion.stream.wire import header_json
+from livemef.fusion.stream.header_text import header_json
 from livemef.tools.preview.feed import Received
 from livemef.tools.preview.h264_track import Chunk, Position, chunks_after
 

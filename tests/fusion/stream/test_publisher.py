@@ -13,6 +13,7 @@ from livemef.capture.frame import Mosaic
 from livemef.fusion.errors import FusionError
 from livemef.fusion.stream import wire
 from livemef.fusion.stream.buffers import BufferPool
+from livemef.fusion.stream.header_text import header_json
 from livemef.fusion.stream.publisher import BUFFERS, Publisher
 from livemef.fusion.stream.subscriber import ReceiveTimeout, Subscriber
 from tests.fusion.stream.stream_samples import flat, header, ramp
@@ -86,9 +87,9 @@ def test_status_is_the_header_without_the_picture(publisher):
 def test_fused_and_status_share_one_header_that_is_checked_once(publisher, monkeypatch):
     checked = []
 
-    def counted(header):
+    def counted(header, fields):
         checked.append(header)
-        return wire.header_json(header)
+        return header_json(header, fields)
 
     monkeypatch.setattr("livemef.fusion.stream.publisher.header_json", counted)
     with plain_sub(publisher, "") as sub:

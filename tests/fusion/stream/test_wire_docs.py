@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from livemef.fusion.stream.header_text import header_json
 from livemef.fusion.stream.publisher import Publisher
-from livemef.fusion.stream.wire import decode, header_json
+from livemef.fusion.stream.wire import decode
 from tests.fusion.stream.stream_samples import header, ramp
 from tests.fusion.stream.test_publisher import until
 from tests.fusion.stream.test_wire import golden_parts
