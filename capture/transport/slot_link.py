@@ -23,7 +23,10 @@ from typing import Any
 Message = dict[str, Any]
 MESSAGE_BYTES = 1 << 16
 RETRY_S = 0.02
+SEND_LIMIT_S = 2
 _NEVER_WAIT = socket.MSG_DONTWAIT
+_TIMEVAL = struct.Struct("@ll")
+"""struct timeval."""
 
 
 def meeting_point() -> tuple[socket.socket, socket.socket]:
@@ -155,13 +158,18 @@ class LinkClient:
 
     def __init__(self, peer: socket.socket, greeting: Message, ring_fd: int) -> None:
         self._peer, self.greeting, self.ring_fd = peer, greeting, ring_fd
+        peer.settimeout(None)  # Python would ask the kernel twice for each message
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(SEND_LIMIT_S, 0))
 
-    def receive(self, timeout_s: float) -> Message | None:
-        """The next message; None after `timeout_s`. Raises ConnectionError when capture is gone."""
-        self._peer.settimeout(timeout_s)
+    def fileno(self) -> int:
+        """Readable when there is something to `receive`."""
+        return self._peer.fileno()
+
+    def receive(self) -> Message | None:
+        """The next message; None if none is there: never waits. Raises ConnectionError when capture is gone."""
         try:
-            data = self._peer.recv(MESSAGE_BYTES)
-        except TimeoutError:
+            data = self._peer.recv(MESSAGE_BYTES, _NEVER_WAIT)
+        except BlockingIOError:
             return None
         except OSError as error:
             raise ConnectionError("the capture process is gone") from error
@@ -171,14 +179,14 @@ class LinkClient:
         return message
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send to the capture process. Its death shows at the next `receive`."""
+        """Send to the capture process, for SEND_LIMIT_S at most. Its death shows at the next `receive`."""
         try:
             self._peer.send(_encode(message))
         except OSError:
             return
 
     def interrupt(self) -> None:
-        """End the link's use: a `receive` that another thread waits in raises ConnectionError."""
+        """End the link's use: it is readable now, and `receive` raises ConnectionError."""
         with contextlib.suppress(OSError):
             self._peer.shutdown(socket.SHUT_RDWR)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from livemef.capture import process
 from livemef.capture.cameras.registry import open_camera
@@ -164,3 +168,64 @@ def test_frames_that_find_no_mate_are_counted() -> None:
             put(outbox, number)
             inbox.give_back(delivered(inbox))
         assert inbox.take_unmatched() == 0
+
+
+@given(st.lists(st.sampled_from(["put", "wait", "fuse", "pause"]), max_size=60))
+@settings(max_examples=40, deadline=None)
+def test_whoever_receives_no_frame_is_lost_or_comes_twice(steps: list[str]) -> None:
+    """Frames come while they are waited for, and while they are not."""
+    never, writable = os.pipe()
+    seen, number = [], 0
+    with connected() as (outbox, inbox):
+        for step in [*steps, "put", "put", "wait"]:
+            if step == "put":
+                put(outbox, number)
+                number += 1
+            elif step == "wait":
+                inbox.wait(never, 0.001)
+            elif step == "pause":
+                time.sleep(0.0005)
+            if step in ("wait", "fuse") and (delivery := inbox.take()) is not None:
+                seen.append(delivery.bracket.newest.sequence)
+                time.sleep(0.001 * (step == "fuse"))
+                inbox.give_back(delivery)
+        end_s = time.monotonic() + LIMIT_S
+        while (not seen or seen[-1] < number - 1) and time.monotonic() < end_s:
+            outbox.attend()
+            inbox.wait(never, 0.01)
+            if (delivery := inbox.take()) is not None:
+                seen.append(delivery.bracket.newest.sequence)
+                inbox.give_back(delivery)
+        assert seen == sorted(set(seen))
+        assert seen[-1] == number - 1
+        assert len(seen) + inbox.take_superseded() + outbox.not_taken == number - 1
+    os.close(never)
+    os.close(writable)
+
+
+def test_messages_are_received_by_who_waits_and_else_by_the_thread() -> None:
+    never, _ = os.pipe()
+    takers: list[str] = []
+    with connected() as (outbox, inbox):
+        take_in = inbox._take_in
+
+        def noted(message: Mapping[str, Any]) -> None:
+            takers.append(threading.current_thread().name)
+            take_in(message)
+
+        inbox._take_in = noted  # type: ignore[method-assign]
+        for number in range(3):
+            put(outbox, number)
+            while len(takers) == number:  # nobody waits
+                time.sleep(0.001)
+        inbox.give_back(delivered(inbox))
+        with ThreadPoolExecutor(1, thread_name_prefix="waiting") as pool:
+            for number in range(3, 6):
+                while inbox.take() is not None:
+                    pass
+                waiting = pool.submit(inbox.wait, never, LIMIT_S)
+                while not inbox._attended:
+                    time.sleep(0.001)
+                put(outbox, number)
+                waiting.result()
+    assert [name.partition("_")[0] for name in takers] == ["inbox"] * 3 + ["waiting"] * 3

@@ -51,13 +51,13 @@ def test_greeting_ring_and_messages_arrive(point: Ends, ring_fd: int) -> None:
     assert os.pread(client.ring_fd, 6, 0) == b"pixels"
     assert not os.get_inheritable(client.ring_fd)
     assert server.send({"slot": 1})
-    assert client.receive(30.0) == {"slot": 1}
-    assert client.receive(0.01) is None
+    assert client.receive() == {"slot": 1}
+    assert client.receive() is None
     client.send({"release": [1]})
     assert server.receive() == [{"release": [1]}]
     server.close()
     with pytest.raises(ConnectionError):
-        client.receive(30.0)
+        client.receive()
     closed(client)
 
 
@@ -90,7 +90,7 @@ def test_any_number_of_requests_that_nobody_took_up_do_not_stand_in_the_way(poin
     server = LinkServer(point[0], {}, ring_fd)
     client = connected(server, Caller(point[1]))
     assert server.send({"slot": 3})
-    assert client.receive(30.0) == {"slot": 3}
+    assert client.receive() == {"slot": 3}
     closed(client)
 
 
@@ -113,7 +113,7 @@ def test_a_new_consumer_replaces_a_dead_one(point: Ends, ring_fd: int) -> None:
     assert not server.connected
     second = connected(server, Caller(point[1]))
     assert server.send({"slot": 2})
-    assert second.receive(30.0) == {"slot": 2}
+    assert second.receive() == {"slot": 2}
     closed(second)
     server.close()
 
@@ -126,7 +126,7 @@ def test_a_full_peer_never_blocks_the_producer(point: Ends, ring_fd: int) -> Non
         sent += 1
         assert sent < 100_000
     assert server.connected
-    assert client.receive(30.0) == {"slot": 0}
+    assert client.receive() == {"slot": 0}
     closed(client)
     server.close()
 
