@@ -53,6 +53,7 @@ pixels = [
     "dim_colour",
     "evidence",
     "ghost_mask",
+    "information",
     "masks",
     "motion",
     "passes",

@@ -14,8 +14,9 @@ from livemef.fusion.kernels.shared_library import Picture, address, check, codes
 from livemef.fusion.motion import dim_colour, exposure_synthesis, registration, saturation_fill
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.intensity_mapping import KNOTS
-from livemef.fusion.motion.loops import ComposedLoops, GridLoops
+from livemef.fusion.motion.loops import ComposedLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.views import View
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from livemef.fusion.cpu.compiled_compensation import CompiledCompensation, declare_compensation
 from livemef.fusion.cpu.compiled_cycle import CompiledCycle, declare_cycle, planes_of, rows_of
 from livemef.fusion.cpu.compiled_evidence import CompiledEvidence, declare_evidence
+from livemef.fusion.cpu.compiled_information import CompiledInformation, declare_information
 from livemef.fusion.cpu.compiled_maps import CompiledMaps, declare_maps
 from livemef.fusion.cpu.compiled_stream import (
     LUMA,
@@ -72,12 +73,15 @@ def _library() -> ctypes.CDLL:
     declare_compensation(loops)
     declare_cycle(loops)
     declare_evidence(loops)
+    declare_information(loops)
     declare_maps(loops)
     declare_stream(loops)
     return loops
 
 
-class CompiledGridLoops(CompiledMaps, CompiledCompensation, CompiledStream, CompiledCycle, CompiledEvidence):
+class CompiledGridLoops(
+    CompiledMaps, CompiledInformation, CompiledCompensation, CompiledStream, CompiledCycle, CompiledEvidence
+):
     """The GridLoops, compiled. Raises RuntimeError where they are not built."""
 
     def __init__(self, threads: int = 1) -> None:

@@ -16,8 +16,9 @@ from livemef.fusion.cpu.compiled_maps import Curves, curves_of
 from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.motion import blinking, ghost_mask, intensity_mapping, registration, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.intensity_mapping import KNOTS, ChannelMaps, Curve, ExposureMap
-from livemef.fusion.motion.loops import ComposedLoops, GridLoops
+from livemef.fusion.motion.loops import ComposedLoops
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.views import Changed, Difference, Former, Observed, View
 

@@ -18,7 +18,8 @@ from livemef.fusion.method import colour, downscale, drift, guide_planes, guided
 from livemef.fusion.method.running_means import RunningMeans
 from livemef.fusion.motion import compensation, exposure_synthesis
 from livemef.fusion.motion.exposure_synthesis import Compensation
-from livemef.fusion.motion.loops import DefinedLoops, GridLoops
+from livemef.fusion.motion.grid_loops import GridLoops
+from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.settings import FusionSettings
 
 Plane = NDArray[np.float32]

@@ -12,7 +12,7 @@ import numpy as np
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.launch_layout import BracketLayout, offsets
 from livemef.fusion.cuda.motion import RemakeBuffers, in_f, in_lightness
-from livemef.fusion.motion.loops import GridLoops
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.steadiness import StreamMemory
 
 REGISTER_MAPPED = 2  # CU_MEMHOSTREGISTER_DEVICEMAP, cuda.h

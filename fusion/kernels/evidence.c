@@ -342,6 +342,24 @@ static void find_least(const double *brighter, const float *dark, const float *b
     }
 }
 
+/* The slopes of three curves (3 x knots + 1), means over `near` knots. 0, or 1 if out of memory. */
+int smooth_slopes(const double *curves, int32_t knots, int32_t near, float *out)
+{
+    size_t count = (size_t)knots + 1;
+    double *room = malloc(2 * count * sizeof *room);
+    if (!room)
+        return 1;
+    for (int c = 0; c < 3; c++, curves += count) {
+        for (int32_t k = 0; k <= knots; k++)
+            room[k] = slope_at(curves, k, knots);
+        smooth(room, knots, near, room + count);
+        for (size_t k = 0; k < count; k++)
+            *out++ = (float)room[count + k];
+    }
+    free(room);
+    return 0;
+}
+
 /* `least_variance` of fusion/motion/temporal_noise.py. 0, or 1 if out of memory. */
 int least_variance(const double *brighter, const float *dark, const float *bright, int32_t knots, int32_t levels, int32_t near, double *out)
 {

@@ -49,6 +49,12 @@ void disagreement(Pool *pool, const Allowed *allowed, const float *under, const 
                   int32_t width, float *out);
 void changes(Pool *pool, const Noise *noise, const float *grid, const float *before, int32_t height, int32_t width, float *out);
 int count_levels(Pool *pool, const float *grid, int32_t cells, int32_t knots, const float *mask, float least, double *out);
+void median_levels(Pool *pool, const float *grid, const float *table, int32_t knots, int32_t cells, const float *mask, float *out);
+void green_differences(Pool *pool, const float *under, const float *over, const float *curve, int32_t knots, int32_t cells,
+                       const float *mask, float *out);
+int find_regions(const float *mask, const float *const *planes, int32_t n, int32_t height, int32_t width, int32_t apart, float belongs,
+                 int32_t *numbers, float *means);
+void of_regions(const int32_t *numbers, const float *values, int32_t count, float *out);
 int wider_mask(Pool *pool, const float *const *masks, int32_t count, int32_t height, int32_t width, int32_t wider, float *out);
 
 /* Cells, see the constants of fusion/motion/ghost_mask.py. */
@@ -83,6 +89,7 @@ typedef struct {
 
 int median_differences(Pool *pool, const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
                        int32_t fewest, float *out);
+int smooth_slopes(const double *curves, int32_t knots, int32_t near, float *out);
 int allowed_by_channel(Pool *pool, Measure *measure, const float *under, const float *over, int32_t height, int32_t width);
 int mean_cells(Pool *pool, const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *out);
 

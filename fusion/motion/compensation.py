@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 
 from livemef.fusion.method import downscale
-from livemef.fusion.motion import dim_colour, information, intensity_mapping, temporal_noise
+from livemef.fusion.motion import dim_colour, intensity_mapping, temporal_noise
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid, Mask, allowed_differences
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
-from livemef.fusion.motion.loops import DefinedLoops, GridLoops
+from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.registration import Move
 from livemef.fusion.motion.steadiness import Place, StreamMemory
 from livemef.fusion.motion.views import View
@@ -184,16 +185,15 @@ def _of_stream(
         if found is None or found.levels is None:
             mask = np.zeros(there.grid.shape[:2], np.float32)
         else:
-            mask, allowed = found.mask, found.allowed
+            mask = found.mask
             pair = replace(pair, maps=memory.moving_maps(dark, bright, found.levels, mask.size, loops))
             if not pair.over_is_reference:
                 made = chain.deviations.get(towards(reference, other))
-                deviations = information.deviation(pair.reference.grid, mask, allowed, loops, made, pair.maps)
-                differences = loops.green_difference(*pair.dark_first(there), pair.maps[1].brighter, mask)
-                mask = mask * memory.replaced(other, mask, deviations, differences, loops)
-                clear = dim_colour.clear_from(allowed)
+                grids = pair.reference.grid, there.grid
+                replacing = memory.replacing(other, grids, found, pair.maps, made, loops)
+                mask, clear = replacing.mask, dim_colour.clear_from(found.allowed)
                 if not chain.is_end(other):
-                    chain.deviations[other] = mask * deviations
+                    chain.deviations[other] = mask * replacing.deviations
         neighbour, noise = towards(reference, other), 0.0
         if not pair.over_is_reference:
             noise = temporal_noise.of_dark_pixels(memory.noise.get(neighbour), cell)

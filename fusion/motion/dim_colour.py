@@ -8,6 +8,7 @@ colour the reference seems to have.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -50,7 +51,8 @@ def clear_from(allowed: Allowed) -> float:
     other exposure at LEAST_CLEAR to MOST_CLEAR: sensors give .006 to .008, compressed video .015 to .03.
     """
     first, last = (round(value * intensity_mapping.KNOTS) for value in (LEAST_CLEAR, MOST_CLEAR))
-    noise = float(np.sqrt(allowed.noise[:, first:last].mean()))
+    variances = allowed.noise[:, first:last]
+    noise = math.sqrt(variances.sum() / variances.size)
     return min(max(CLEAR_OF_NOISE * noise, LEAST_CLEAR), MOST_CLEAR)
 
 

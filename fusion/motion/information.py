@@ -14,8 +14,8 @@ import numpy as np
 
 from livemef.fusion.motion import intensity_mapping
 from livemef.fusion.motion.ghost_mask import Allowed, Grid, Mask
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.intensity_mapping import ExposureMap
-from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.regions import Means
 
 LEAST_BOUND, BOUND_PART, MOST_BOUND = 0.005, 0.125, 0.03

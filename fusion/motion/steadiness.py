@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
-from livemef.fusion.motion import clip_level, information, registration, temporal_noise
+from livemef.fusion.motion import clip_level, registration, temporal_noise
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
+from livemef.fusion.motion.grid_loops import GridLoops
 from livemef.fusion.motion.intensity_mapping import ChannelMaps, Curve
-from livemef.fusion.motion.loops import GridLoops
 from livemef.fusion.motion.mean_lightness import MeanLightness
 from livemef.fusion.motion.moving_maps import Moving
 from livemef.fusion.motion.registration import NO_MOVE, Move
 from livemef.fusion.motion.temporal_noise import NoiseLevels
-from livemef.fusion.motion.views import Changed, Difference, Former, Seen, View
+from livemef.fusion.motion.views import Changed, Difference, Former, Replacing, Seen, View
 
 Lightness = NDArray[np.floating[Any]]
 
@@ -239,11 +239,20 @@ class StreamMemory:
         self._moving[dark, bright] = moving
         return found[1]
 
-    def replaced(self, other: int, mask: Mask, deviations: Mask, differences: Mask, loops: GridLoops) -> Mask:
-        """How far each region of the mask of an exposure is to be replaced, 0..1; see information.replaced."""
+    def replacing(
+        self,
+        other: int,
+        grids: tuple[Grid, Grid],
+        found: Difference,
+        maps: ChannelMaps,
+        made: Mask | None,
+        loops: GridLoops,
+    ) -> Replacing:
+        """What the newest exposure, the darker of these grids, replaces of another one; see ComposedLoops.replacing."""
         before = self._replaced.get((self._newest, other))
-        found = self._replaced[self._newest, other] = information.replaced(mask, deviations, differences, before, loops)
-        return found
+        result = loops.replacing(grids, found.mask, found.allowed, maps, made, before)
+        self._replaced[self._newest, other] = result.share
+        return result
 
     # ---- what steers the pixels
 

@@ -78,3 +78,14 @@ class Difference:
     mask: Mask
     allowed: Allowed
     levels: tuple[Curve, Curve] | None
+
+
+@dataclass(frozen=True)
+class Replacing:
+    """What a darker reference replaces of a brighter exposure, see information. mask: as far as it does; share: how far
+    each region of the mask, 0..1; deviations: of what the reference says (encoded).
+    """
+
+    mask: Mask
+    share: Mask
+    deviations: Mask

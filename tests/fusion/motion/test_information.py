@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from livemef.fusion.cpu.compiled import CompiledLoops
+from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import ghost_mask, intensity_mapping
 from livemef.fusion.motion.information import BOUND_PART, LEAST_BOUND, MOST_BOUND, deviation, replaced
 from livemef.fusion.motion.intensity_mapping import KNOTS
-from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.loops import ComposedLoops, DefinedLoops
 
 LOOPS = DefinedLoops()
 MASK = np.ones((30, 40), np.float32)
@@ -105,3 +107,32 @@ def test_the_difference_is_from_what_the_darker_exposure_says():
     over = intensity_mapping.nearest(brighter, under)
     assert LOOPS.green_difference(under, over, brighter, MASK).max() < 1e-6
     assert LOOPS.green_difference(under, over + np.float32(0.2), brighter, MASK).min() == pytest.approx(0.2, abs=1e-6)
+
+
+@pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_in_one_call_it_is_what_one_after_the_other_gives(threads, made, before):
+    rng = np.random.default_rng(4)
+    maps = (intensity_mapping.of_light_ratio(3.0),) * 3
+    under = np.repeat(np.linspace(0, 0.08, 96)[None, :, None], 60, axis=0) + rng.uniform(0, 0.004, (60, 96, 3))
+    under = under.astype(np.float32)
+    over = np.clip(intensity_mapping.at(maps[0].brighter, under) + rng.normal(0.12, 0.01, under.shape), 0, 1)
+    mask = np.tile(np.pad(np.full((3, 3), 0.9, np.float32), ((0, 9), (0, 9))), (5, 8))  # things far from each other
+    noise = np.linspace(0.0203, 0.0143, KNOTS + 1) ** 2 * np.ones((3, 1))  # near the bound
+    planes = [rng.uniform(0, level, mask.shape).astype(np.float32) for level in (0.008, 1)]
+    given = (
+        (under, over.astype(np.float32)),
+        mask,
+        allowed(noise),
+        maps,
+        *(plane if wanted else None for plane, wanted in zip(planes, (made, before), strict=True)),
+    )
+    loops = CompiledLoops(threads)
+    found = loops.replacing(*given)
+    assert len(np.unique(found.share)) > 5
+    for wanted in (ComposedLoops.replacing(loops, *given), LOOPS.replacing(*given)):
+        np.testing.assert_allclose(found.deviations, wanted.deviations, rtol=1e-5)
+        np.testing.assert_allclose(found.share, wanted.share, atol=2e-3)  # a share is a steep ramp of a difference
+        np.testing.assert_allclose(found.mask, wanted.mask, atol=2e-3)
