@@ -130,8 +130,14 @@ def _correction(response: str, profile: Path | None) -> CameraCorrection:
 def _merged(paths: Sequence[Path], lights: Sequence[float], correction: CameraCorrection) -> Merged:
     rising = sorted(set(lights))
     running = LinearMerge(rising, correction)
+    sizes: dict[str, str] = {}
     for path, light in sorted(zip(paths, lights, strict=True), key=lambda pair: pair[1]):
-        running.add(rising.index(light), read_picture(path))
+        pixels = read_picture(path)
+        sizes.setdefault(f"{pixels.shape[1]}x{pixels.shape[0]}", path.name)
+        if len(sizes) > 1:
+            (size, first), (other, _) = sizes.items()
+            raise UserError(f"{path}: is {other}, {first} is {size}: pictures of one size are merged")
+        running.add(rising.index(light), pixels)
     return running.result()
 
 

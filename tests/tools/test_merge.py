@@ -121,4 +121,7 @@ def test_what_is_refused(tmp_path, folder, capsys) -> None:
     for name in "abc":
         cv2.imwrite(str(folder / f"{name}.webp"), cv2.imread(str(folder / f"{name}.webp")))
     assert "--ev 2" in refused(capsys, folder, "-o", out)
+    cv2.imwrite(str(folder / "b.webp"), cv2.imread(str(folder / "b.webp"))[:-1])
+    line = refused(capsys, folder, "-o", out, "--ev", 3)
+    assert f"b.webp: is {WIDTH}x{HEIGHT - 1}, c.webp is {WIDTH}x{HEIGHT}" in line
     assert not out.exists()
