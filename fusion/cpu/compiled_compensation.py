@@ -8,10 +8,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.cpu.compiled_evidence import Clipping, Tinting, clipping, code_tables, fill_shape, tinting
+from livemef.capture.frame import Pixels
+from livemef.fusion.cpu.compiled_evidence import Clipping, Tinting, clipping, fill_shape, tinting
 from livemef.fusion.cpu.compiled_stream import cells_of
-from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, picture_of
-from livemef.fusion.motion import dim_colour, exposure_synthesis, registration, saturation_fill
+from livemef.fusion.kernels.shared_library import Picture, address, check, codes_of, library, picture_of
+from livemef.fusion.motion import dim_colour, registration, saturation_fill
 from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.ghost_mask import Grid
 from livemef.fusion.motion.grid_loops import GridLoops
@@ -74,6 +75,8 @@ def declare_compensation(loops: CDLL) -> None:
     """Types of the functions' arguments."""
     loops.remake_means.argtypes = [c_void_p, POINTER(CompensationCall), c_int32, c_void_p]
     loops.remake_means.restype = c_int
+    loops.prepare_codes.argtypes = [POINTER(CompensationCall), c_void_p, c_int32, *[c_void_p] * 3]
+    loops.prepare_codes.restype = None
     loops.compensate.argtypes = [c_void_p, POINTER(_Replacement)]
     loops.compensate.restype = c_int
 
@@ -86,7 +89,7 @@ class CompiledCompensation(ComposedLoops):
 
     def remade(self, reference: Grid, there: Grid, todo: Compensation, small: Grid) -> Grid:
         """See GridLoops."""
-        result, call = small.copy(), compensation_call(there, reference, todo, moved=True)
+        result, call = small.copy(), _grid_call(there, reference, todo)
         check(self._grids.remake_means(self._pool, byref(call), len(there) // len(small), address(result)))
         return result
 
@@ -122,26 +125,32 @@ class CompiledCompensation(ComposedLoops):
         return Compensation(todo.move, todo.mask, todo.curves, fill, tints, *rest), made
 
 
-def compensation_call(
-    other: NDArray[Any], reference: NDArray[Any], todo: Compensation, moved: bool = False
-) -> CompensationCall:
-    """Of pictures in codes or of grids, with the arrays it points into kept. moved: the other's move is undone."""
-    codes = other.dtype != np.float32
-    top = codes_of(other) - 1 if codes else 1
+def compensation_call(other: Pixels, reference: Pixels, todo: Compensation) -> CompensationCall:
+    """Of pictures in codes, with the arrays it points into kept."""
+    codes, (height, width) = codes_of(other), other.shape[:2]
     fill = todo.tints if todo.fill is None else todo.fill
     shape = (0, 0) if fill is None else fill.shape
-    call = _call(picture_of(reference), picture_of(other), todo, top, todo.fill is None, shape)
-    table = code_tables(todo.curves, top + 1) if codes else _floats(todo.curves)
-    call.table, call.codes = address(table), table.shape[1]
-    call.arrays = [table, todo]
-    if todo.move != NO_MOVE and not moved:
-        across, down = exposure_synthesis.places(todo.move, *other.shape[:2])
-        call.across, call.down = address(across), address(down)
-        call.arrays += [across, down]
-    if fill is not None:
-        codes_of_fill = _floats(fill * top if codes else fill)
-        call.fill = address(codes_of_fill)
-        call.arrays.append(codes_of_fill)
+    call = _call(picture_of(reference), picture_of(other), todo, codes - 1, todo.fill is None, shape)
+    call.codes = codes
+    room = np.empty(3 * codes + height + width + 3 * shape[0] * shape[1], np.float32)
+    offsets = None
+    if todo.move != NO_MOVE:
+        across, down = todo.move.offsets(height, width)
+        offsets = (c_double * 4)(*across, *down)
+    curves, fill = np.ascontiguousarray(todo.curves, np.float64), None if fill is None else _floats(fill)
+    data = address(curves), KNOTS, offsets, None if fill is None else address(fill), address(room)
+    library().prepare_codes(byref(call), *data)
+    call.arrays = room, todo
+    return call
+
+
+def _grid_call(other: Grid, reference: Grid, todo: Compensation) -> CompensationCall:
+    """The same of grids, the other one without its move."""
+    fill = todo.tints if todo.fill is None else todo.fill
+    shape = (0, 0) if fill is None else fill.shape
+    call = _call(picture_of(reference), picture_of(other), todo, 1, todo.fill is None, shape)
+    table, fill = _floats(todo.curves), None if fill is None else _floats(fill)
+    call.table, call.fill, call.arrays = address(table), None if fill is None else address(fill), (table, fill, todo)
     return call
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from livemef.fusion.cpu.compiled_cycle import addresses
 from livemef.fusion.cpu.compiled_maps import curves_of
 from livemef.fusion.cpu.compiled_stream import LIGHTS_OUT, LUMA, SOFTENING, LightsOut, measure_of
-from livemef.fusion.kernels.shared_library import address, check, library
+from livemef.fusion.kernels.shared_library import address, check
 from livemef.fusion.method import downscale
 from livemef.fusion.motion import blinking, dim_colour, ghost_mask, regions, saturation_fill, temporal_noise
 from livemef.fusion.motion.ghost_mask import LEVELS, Allowed, Grid, Mask
@@ -106,15 +106,6 @@ def declare_evidence(loops: CDLL) -> None:
     loops.without_blinking.restype = None
     loops.without_lights_out.argtypes = [POINTER(LightsOut), *arrays, *shape, c_void_p]
     loops.without_lights_out.restype = c_int
-    loops.code_tables.argtypes = [c_void_p, c_int32, c_int32, c_void_p]
-    loops.code_tables.restype = None
-
-
-def code_tables(curves: Curve, codes: int) -> NDArray[np.float32]:
-    """See intensity_mapping.code_tables; 256 or 65536 codes."""
-    curves, result = np.ascontiguousarray(curves, np.float64), np.empty((3, codes), np.float32)
-    library().code_tables(address(curves), KNOTS, codes, address(result))
-    return result
 
 
 class CompiledEvidence:

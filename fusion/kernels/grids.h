@@ -89,6 +89,7 @@ typedef struct {
 
 int median_differences(Pool *pool, const float *grid, const float *old, int32_t height, int32_t width, int32_t step, int32_t levels,
                        int32_t fewest, float *out);
+void code_tables(const double *curves, int32_t knots, int32_t codes, float *out);
 int smooth_slopes(const double *curves, int32_t knots, int32_t near, float *out);
 int allowed_by_channel(Pool *pool, Measure *measure, const float *under, const float *over, int32_t height, int32_t width);
 int mean_cells(Pool *pool, const float *cells, int32_t height, int32_t width, int32_t channels, int32_t down, int32_t across, float *out);

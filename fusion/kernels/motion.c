@@ -1,6 +1,8 @@
 /* The other exposure at the reference's moment (fusion/motion/compensation.py), row by row, for the CPU. No state. */
+#include "grids.h"
 #include "motion.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -395,6 +397,33 @@ const void *compensated_row(const Compensation *job, Shares *shares, const void 
     if (any)
         replace_row(job, shares, reference, y);
     return shares->row;
+}
+
+/* How far the places of `count` rows or columns lie in the other exposure, STEPS-ths of a pixel; see `places` of
+ * fusion/motion/exposure_synthesis.py. */
+static int32_t *find_places(double slope, double start, int32_t count, int32_t *out)
+{
+    for (int32_t i = 0; i < count; i++)
+        out[i] = (int32_t)floor(STEPS * (slope * i + start) + 0.5);
+    return out;
+}
+
+/* Sets table, places and fill of a job of pictures in codes. curves: 3 x knots + 1; offsets: see Move.offsets, NULL: no move; fill:
+ * encoded, or NULL. room: 3 x codes + height + width + the fill's, all of four bytes. */
+void prepare_codes(Compensation *job, const double *curves, int32_t knots, const double *offsets, const float *fill, float *room)
+{
+    int32_t height = job->other.height, width = job->other.width, samples = 3 * job->fill_height * job->fill_width;
+    code_tables(curves, knots, job->codes, room);
+    job->table = room;
+    int32_t *across = (int32_t *)(room + 3 * (size_t)job->codes), *down = across + height;
+    if (offsets) {
+        job->across = find_places(offsets[0], offsets[1], height, across);
+        job->down = find_places(offsets[2], offsets[3], width, down);
+    }
+    float *codes = (float *)(down + width);
+    for (int32_t i = 0; fill && i < samples; i++)
+        codes[i] = fill[i] * job->white;
+    job->fill = fill ? codes : NULL;
 }
 
 /* Rows top..bottom of the other exposure as it would have been. 0, or 1 if out of memory. */

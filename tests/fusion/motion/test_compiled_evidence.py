@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from livemef.fusion.cpu.compiled import CompiledLoops
-from livemef.fusion.cpu.compiled_evidence import code_tables
+from livemef.fusion.cpu.compiled_compensation import compensation_call
 from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import ghost_mask, intensity_mapping, regions, temporal_noise
+from livemef.fusion.motion.exposure_synthesis import Compensation
 from livemef.fusion.motion.intensity_mapping import KNOTS, ExposureMap
 from livemef.fusion.motion.loops import DefinedLoops
+from livemef.fusion.motion.registration import NO_MOVE
 
 pytestmark = pytest.mark.skipif(not compiled(), reason="the compiled loops are not built here")
 SHAPES = [(1, 1), (1, 40), (7, 13), (45, 80), (120, 160)]
@@ -90,7 +92,9 @@ def test_means_of_cells(shape, size):
 def test_tables_of_codes(dtype):
     curves = np.sort(RNG.random((3, KNOTS + 1)), axis=1)
     curves[:, -200:] = 1
-    found, wanted = code_tables(curves, np.iinfo(dtype).max + 1), intensity_mapping.code_tables(curves, np.dtype(dtype))
+    picture, codes = np.zeros((4, 5, 3), dtype), np.iinfo(dtype).max + 1
+    call = compensation_call(picture, picture, Compensation(NO_MOVE, np.zeros((2, 2), np.float32), curves, None))
+    found, wanted = call.arrays[0][: 3 * codes].reshape(3, -1), intensity_mapping.code_tables(curves, np.dtype(dtype))
     assert np.abs(found - wanted).max() <= (0 if dtype is np.uint8 else 1)
 
 
