@@ -25,7 +25,10 @@ from livemef.capture.transport.frame_json import mosaic_from_dict
 from livemef.capture.transport.record_row import record_from_row
 from livemef.capture.transport.ring import Ring
 from livemef.capture.transport.slot_link import Caller, LinkClient
-from livemef.fusion.backlog import MOST_WAITING, Backlog
+from livemef.fusion.backlog import FEW_WAITING, MOST_WAITING, Backlog
+
+SLOTS_OF_OTHERS = 3
+"""Slots of the ring for the next frame, and two that stay with the camera."""
 
 TURN_S = 2.0
 """Longest wait for a message. `close` does not wait for its end."""
@@ -67,7 +70,8 @@ class Inbox:
         self._pictures: dict[int, Pixels] = {}
         """Views of the slots that were used so far."""
         self._lock = threading.Lock()
-        self._backlog = Backlog[Delivery](_most_waiting(mode))
+        self._slots = int(greeting["slots"])
+        self._backlog = Backlog[Delivery]()
         self._superseded = 0
         self._matched: set[int] = set()
         """Slots whose frames have been in a bracket."""
@@ -99,7 +103,6 @@ class Inbox:
                 self._let_go(self._grouper.clear())
                 self._mode = cast(Literal["sliding", "disjoint"], mode)
                 self._grouper = BracketGrouper[int](self._mode)
-                self._backlog.most = _most_waiting(mode)
 
     def memory(self) -> NDArray[np.uint8]:
         """The ring's memory, uint8, in which all pixels lie."""
@@ -211,6 +214,7 @@ class Inbox:
         pixels = tuple(self._picture(held) for held in grouped.payloads)
         mosaics = tuple(self._mosaics.get(held) for held in grouped.payloads)
         delivery = Delivery(grouped.bracket, pixels, grouped.payloads, message["counters"], mosaics)
+        self._backlog.most = self._most_waiting(len(pixels))
         self._drop_brackets(self._backlog.add(delivery, time.monotonic_ns()))
         self._let_go(grouped.released)
 
@@ -235,6 +239,14 @@ class Inbox:
         self._unmatched += sum(slot not in self._matched for slot in released)
         self._drop(released)
 
+    def _most_waiting(self, exposures: int) -> int:
+        """Disjoint brackets share no frames: each that waits keeps as many slots as it has exposures. Of sliding
+        ones each keeps one, beside those of the bracket under fusion and SLOTS_OF_OTHERS.
+        """
+        if self._mode == "disjoint":
+            return 1
+        return max(FEW_WAITING, min(MOST_WAITING, self._slots - exposures - SLOTS_OF_OTHERS))
+
     def _drop(self, slots: Iterable[int]) -> None:
         free = []
         for slot in slots:
@@ -246,8 +258,3 @@ class Inbox:
                 free.append(slot)
         if free:
             self._client.send({"release": free})
-
-
-def _most_waiting(mode: str) -> int:
-    """Disjoint brackets share no frames, so that each that waits keeps as many slots as it has exposures."""
-    return MOST_WAITING if mode == "sliding" else 1

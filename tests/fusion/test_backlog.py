@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,9 +15,10 @@ PERIOD = 1000
 
 
 class Chain:
-    """A camera with a bracket each PERIOD, and a fusion that takes the times given, one bracket at a time."""
+    """A camera with a bracket each `period`, and a fusion that takes the times given, one bracket at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, period: int = PERIOD) -> None:
+        self._period = period
         self.backlog = Backlog[int]()
         self.dropped: list[int] = []
         self.fused: list[int] = []
@@ -40,14 +42,14 @@ class Chain:
         return bracket
 
     def _next_arrival(self) -> int:
-        return (self._arrived + 1) * PERIOD
+        return (self._arrived + 1) * self._period
 
     _arrived = 0
 
     def _arrive(self) -> None:
         self._now = max(self._now, self._next_arrival())
         self._arrived += 1
-        self.dropped += self.backlog.add(next(self._numbers), self._next_arrival() - PERIOD)
+        self.dropped += self.backlog.add(next(self._numbers), self._next_arrival() - self._period)
 
 
 def settled() -> Chain:
@@ -66,12 +68,36 @@ def test_one_long_fusion_costs_no_bracket() -> None:
 
 
 def test_a_fusion_too_long_for_the_queue_costs_the_oldest() -> None:
-    chain = settled()
+    chain = settled()  # fusion has a tenth of the time to spare: it would not soon have caught up with more
     last = chain.fused[-1]
     chain.fuse([5500])
     assert chain.dropped == [last + 2, last + 3, last + 4]
     chain.fuse([900])
     assert chain.fused[-1] == last + 5
+
+
+@pytest.mark.parametrize("fps", [60, 120, 240])
+def test_a_fusion_with_time_to_spare_catches_up_with_five(fps: int) -> None:
+    period = 10**9 // fps
+    chain = Chain(period)
+    chain.fuse([7 * period // 10] * 20)
+    chain.dropped.clear()
+    chain.fuse([59 * period // 10, *[7 * period // 10] * 30])
+    assert chain.dropped == []
+    assert chain.fused == list(range(len(chain.fused)))
+    assert len(chain.backlog) == 0  # caught up
+    chain.fuse([75 * period // 10])
+    assert len(chain.dropped) == 2
+
+
+def test_no_bracket_waits_longer_than_a_tenth_of_a_second_for_others() -> None:
+    period = 10**9 // 20
+    chain = Chain(period)
+    chain.fuse([period // 2] * 20)
+    chain.dropped.clear()
+    chain.fuse([59 * period // 10])
+    assert len(chain.backlog) == 3  # that came 0, 50 and 100 ms ago
+    assert len(chain.dropped) == 2
 
 
 def test_a_fusion_slower_than_the_camera_takes_the_newest() -> None:

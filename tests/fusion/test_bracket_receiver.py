@@ -139,6 +139,8 @@ def test_brackets_that_arrived_during_a_long_fusion_are_fused_in_turn() -> None:
             time.sleep(0.002)
             if number:
                 inbox.give_back(delivered(inbox))
+        # of eight slots one bracket has two, the camera two, the next frame one
+        assert inbox._backlog.most == 3
         put(outbox, 20)
         delivery = delivered(inbox)
         put(outbox, 21)
