@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from livemef.tools.config.live_keys import TABLES, ChangeRefused, Wrong, check_change
+from livemef.tools.preview import crops
 from livemef.tools.preview.gate_link import GateLink
 from livemef.tools.preview.guard import Role
 from livemef.tools.run.outcome import Outcome, problem
@@ -82,7 +83,9 @@ Handler = Callable[["Api", Request, Any, Mapping[str, str]], Awaitable[Outcome]]
 
 @dataclass(frozen=True)
 class Route:
-    """path: with names in braces. body: model of the body; None = any object."""
+    """path: with names in braces. body: model of the body; None = any object. answers: media types of its
+    answers over HTTP. query: JSON schemas of the query's values, which may all be left out.
+    """
 
     method: str
     path: str
@@ -90,6 +93,8 @@ class Route:
     summary: str
     handler: Handler
     body: type[Body] | None = NoBody
+    answers: tuple[str, ...] = ("application/json",)
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def match(self, path: str) -> dict[str, str] | None:
         """The names' values if the path is this one."""
@@ -263,15 +268,31 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/exposures/hold", "control", "Keep the exposures that auto has found", Api.act),
     Route("POST", "/exposures/auto", "control", "Let the exposures follow the scene", Api.act),
     Route("POST", "/restart", "control", "Start a process again", Api.restart, RestartBody),
-    Route("GET", "/events", "view", "What happens, as it happens", Api.events, EventsBody),
+    Route(
+        "GET",
+        "/events",
+        "view",
+        "What happens, as it happens",
+        Api.events,
+        EventsBody,
+        ("text/event-stream", "application/json"),
+    ),
     Route("POST", "/stills", "control", "Take stills at full resolution", Api.take_stills, StillsBody),
     Route("GET", "/stills", "view", "The last stills", Api.stills),
     Route("GET", "/stills/{id}", "view", "One still", Api.stills),
-    Route("GET", "/stills/{id}/{file}", "view", "A file of a still", Api.still_file),
+    Route("GET", "/stills/{id}/{file}", "view", "A file of a still", Api.still_file, answers=("*/*",)),
     Route("PUT", "/recording", "control", "Record brackets as they come", Api.record, RecordingBody),
     Route("GET", "/recording", "view", "How the recording goes", Api.recording),
     Route("DELETE", "/recording", "control", "End the recording", Api.stop_recording),
-    Route("GET", "/crop", "view", "A part of the newest picture of a topic, PNG, 1:1", Api.http_only),
+    Route(
+        "GET",
+        "/crop",
+        "view",
+        "A part of the newest picture of a topic, PNG, 1:1",
+        Api.http_only,
+        answers=("image/png",),
+        query=crops.QUERY,
+    ),
     Route("GET", "/openapi.json", "view", "This document", Api.openapi),
 )
 

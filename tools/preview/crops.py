@@ -16,6 +16,18 @@ from livemef.tools.run.outcome import Outcome, problem
 
 LARGEST_SIDE = 1024
 TOPIC = re.compile(r"fused|motion|exposure/[0-9]{1,2}")
+NUMBERS = {"x": (0, 0, 65535), "y": (0, 0, 65535), "w": (256, 1, LARGEST_SIDE), "h": (256, 1, LARGEST_SIDE)}
+"""Default, lowest and highest value of a query's numbers, in pixels."""
+QUERY: dict[str, dict[str, object]] = {
+    "topic": {"type": "string", "pattern": f"^({TOPIC.pattern})$", "default": "fused"},
+    **{
+        name: {"type": "integer", "minimum": lowest, "maximum": highest, "default": default}
+        for name, (default, lowest, highest) in NUMBERS.items()
+    },
+    "stream": {"type": "string"},
+    "seq": {"type": "integer"},
+}
+"""JSON schemas of a query's values. stream and seq: of a fused picture that some browser shows."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +45,9 @@ def crop_box(query: Mapping[str, str]) -> Box | Outcome:
     """What a query asks for, or what is wrong with it."""
     topic = query.get("topic", "fused")
     wrong = [] if TOPIC.fullmatch(topic) else [Wrong("topic", "is no topic", "fused, motion, exposure/0 ...")]
-    numbers = {"x": 0, "y": 0, "w": 256, "h": 256}
-    for name, lowest, highest in (("x", 0, 65535), ("y", 0, 65535), ("w", 1, LARGEST_SIDE), ("h", 1, LARGEST_SIDE)):
-        text = query.get(name, str(numbers[name]))
+    numbers = {}
+    for name, (default, lowest, highest) in NUMBERS.items():
+        text = query.get(name, str(default))
         if text.isascii() and text.isdecimal() and len(text) <= 5 and lowest <= int(text) <= highest:
             numbers[name] = int(text)
         else:

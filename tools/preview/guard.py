@@ -93,9 +93,19 @@ class Guard:
             return Refusal(
                 403, "control without encryption is off: come through ssh -L, or say --insecure on the machine"
             )
-        if sent.method not in SAFE_METHODS and not _is_json(sent.headers.get("content-type", "")):
+        if sent.method not in SAFE_METHODS and not self._no_form_can_send(sent):
             return Refusal(415, "send Content-Type: application/json")
         return None
+
+    def _no_form_can_send(self, sent: Sent) -> bool:
+        """Whether a form of a foreign page, which a browser sends without asking us first, cannot be like this.
+
+        A request without a body has no content type, as programs send it: the token in it tells it from a page's.
+        """
+        kind = sent.headers.get("content-type")
+        if kind is None and sent.explicit_token is not None:
+            return self._role_of(sent.explicit_token) == "control"
+        return _is_json(kind or "")
 
     def is_foreign(self, sent: Sent) -> bool:
         """Whether a page of another site sent it, with this user's cookies or from this user's machine."""

@@ -54,7 +54,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "x-role": route.role,
         "responses": {
-            "2XX": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "2XX": {"description": "done", "content": {kind: _content(kind) for kind in route.answers}},
             "default": {
                 "description": "refused",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}},
@@ -62,12 +62,19 @@ def _operation(route: Route) -> dict[str, Any]:
         },
     }
     names = re.findall(r"\{(\w+)\}", route.path)
-    if names:
-        operation["parameters"] = [_parameter(name) for name in names]
+    parameters = [_parameter(name) for name in names]
+    parameters += [{"name": name, "in": "query", "schema": dict(schema)} for name, schema in route.query.items()]
+    if parameters:
+        operation["parameters"] = parameters
     schema = _body_schema(route)
     if schema is not None:
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _content(media_type: str) -> dict[str, Any]:
+    """JSON is an object; what is no JSON has no schema."""
+    return {"schema": {"type": "object"}} if media_type == "application/json" else {}
 
 
 def _parameter(name: str) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def outcome(guard: Guard, sent: Sent, needed: str) -> int:
     return 200 if refusal is None else refusal.status
 
 
-def wanted(method: str, needed: str, token: str | None, host: str, origin: str | None, site: str, kind: str) -> int:
+def wanted(
+    method: str, needed: str, token: str | None, way: str, host: str, origin: str | None, site: str, kind: str | None
+) -> int:
     """What docs/control.md says, for a page on loopback without a view token."""
     if host != OURS:
         return 403
@@ -38,7 +40,8 @@ def wanted(method: str, needed: str, token: str | None, host: str, origin: str |
         return 403
     if needed == "control" and token != CONTROL:
         return 401
-    return 415 if unsafe and kind != "application/json" else 200
+    fits = kind == "application/json" or (kind is None and token == CONTROL and way == "bearer")
+    return 415 if unsafe and not fits else 200
 
 
 @pytest.mark.parametrize("route", [*ROUTES, *FIELD_ROUTES], ids=lambda route: f"{route.method} {route.path}")
@@ -47,13 +50,14 @@ def test_every_route_by_role_host_origin_site_and_content_type(route, way):
     hosts = (OURS, "evil.example", "192.168.1.2:8080")
     origins = (None, f"http://{OURS}", "http://evil.example", "http://127.0.0.1:3000", "null")
     sites = ("same-origin", "none", "same-site", "cross-site")
-    kinds = ("application/json", "text/plain", "application/x-www-form-urlencoded", "")
+    kinds = ("application/json", "text/plain", "application/x-www-form-urlencoded", "", None)
     for token, host, origin, site, kind in itertools.product((None, CONTROL), hosts, origins, sites, kinds):
-        headers = {"host": host, "sec-fetch-site": site, "content-type": kind}
+        headers = {"host": host, "sec-fetch-site": site}
+        headers |= {} if kind is None else {"content-type": kind}
         headers |= {} if origin is None else {"origin": origin}
         headers |= {"authorization": f"Bearer {token}"} if token and way == "bearer" else {}
         sent = Sent(route.method, headers, token if way == "cookie" else None, address="127.0.0.1")
-        expected = wanted(route.method, route.role, token, host, origin, site, kind)
+        expected = wanted(route.method, route.role, token, way, host, origin, site, kind)
         found = outcome(Guard("127.0.0.1", None, CONTROL), sent, route.role)
         assert found == expected, (token, host, origin, site, kind)
 
@@ -69,6 +73,14 @@ def test_where_a_view_token_is_set_looking_needs_it_and_it_does_not_control(toke
         guard = Guard("127.0.0.1", VIEW, CONTROL)
         assert outcome(guard, Sent("GET", headers, cookie, query), "view") == view
         assert outcome(guard, Sent("PATCH", headers, cookie, query), "control") == control
+
+
+def test_a_wrong_token_in_the_address_does_not_let_a_form_pass_that_has_our_cookie():
+    sent = Sent("POST", {"host": OURS}, cookie=CONTROL, query_token="x")
+    assert outcome(Guard("127.0.0.1", None, CONTROL), sent, "control") == 415
+    assert (
+        outcome(Guard("127.0.0.1", None, CONTROL), Sent("POST", {"host": OURS}, query_token=CONTROL), "control") == 200
+    )
 
 
 def test_off_loopback_nobody_controls_without_encryption_unless_told_otherwise():

@@ -8,7 +8,9 @@ import pytest
 from livemef.tools.config.live_keys import LIVE_KEYS, ChangeRefused, changed_config
 from livemef.tools.config.schema import Config
 from livemef.tools.preview.api import ROUTES
+from livemef.tools.preview.crops import Box, crop_box
 from livemef.tools.preview.openapi import document
+from livemef.tools.run.outcome import Outcome
 
 KEPT = Path(__file__).parents[3] / "docs" / "openapi.json"
 
@@ -27,6 +29,31 @@ def test_every_route_of_the_table_is_in_the_docs() -> None:
     for route in ROUTES:
         path = route.path.replace("{table}", "fusion").replace("{id}", "ID").replace("{file}", "FILE")
         assert f"`{path}" in text or f"`{path.replace('fusion', 'TABLE')}" in text, route.path
+
+
+def test_what_is_no_json_is_said_to_be_none() -> None:
+    paths = document()["paths"]
+    answers = {path: list(paths[path]["get"]["responses"]["2XX"]["content"]) for path in paths if "get" in paths[path]}
+    no_json = {path: kinds for path, kinds in answers.items() if kinds != ["application/json"]}
+    assert no_json == {
+        "/crop": ["image/png"],
+        "/events": ["text/event-stream", "application/json"],
+        "/stills/{id}/{file}": ["*/*"],
+    }
+
+
+def test_the_query_of_a_crop_is_what_is_taken() -> None:
+    numbers = {
+        one["name"]: one["schema"] for one in document()["paths"]["/crop"]["get"]["parameters"] if one["in"] == "query"
+    }
+    assert crop_box(
+        {name: str(schema["default"]) for name, schema in numbers.items() if "default" in schema}
+    ) == crop_box({})
+    for name, schema in numbers.items():
+        if "minimum" in schema:
+            assert isinstance(crop_box({name: str(schema["minimum"])}), Box)
+            assert isinstance(crop_box({name: str(schema["maximum"])}), Box)
+            assert isinstance(crop_box({name: str(schema["maximum"] + 1)}), Outcome)
 
 
 @pytest.mark.parametrize("key", LIVE_KEYS)
