@@ -202,10 +202,12 @@ SIZES = ((390, 844), (844, 390), (320, 640), (768, 1024), (1400, 900), (3840, 21
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_nothing_covers_or_leaves_the_page_at_any_size(page, size):
+    """Against the width that was set: on a phone the browser makes innerWidth as wide as what overflows."""
     browser, *_ = page
     set_size(browser, *size)
     try:
-        found = browser.execute_script("""
+        found = browser.execute_script(
+            """
         const box = name => document.getElementById(name).getBoundingClientRect();
         const parts = ["state", "views", "tools", "actions", "picture"].map(name => [name, box(name)]);
         const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
@@ -214,15 +216,17 @@ def test_nothing_covers_or_leaves_the_page_at_any_size(page, size):
         for (const [i, [a, boxA]] of parts.entries()) for (const [b, boxB] of parts.slice(i + 1)) {
           if (overlap(boxA, boxB)) covered.push([a, b]);
         }
-        const wide = parts.filter(([, at]) => at.left < 0 || at.right > innerWidth).map(([name]) => name);
+        const wide = parts.filter(([, at]) => at.left < 0 || at.right > arguments[0]).map(([name]) => name);
         const buttons = [...document.querySelectorAll("button, .button")].filter(one => one.offsetParent)
           .map(one => [one.id || one.textContent, one.offsetHeight]);
         const stream = document.getElementById("legend");
         stream.scrollIntoView();
         const at = stream.getBoundingClientRect();
         const root = document.documentElement;
-        return [covered, wide, root.scrollWidth - innerWidth, buttons, at.top < innerHeight && at.bottom > 0];
-        """)
+        return [covered, wide, root.scrollWidth - arguments[0], buttons, at.top < innerHeight && at.bottom > 0];
+        """,
+            size[0],
+        )
     finally:
         clear_size(browser)
     covered, wide, over, buttons, can_be_reached = found
