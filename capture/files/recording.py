@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import queue
 import threading
 import time
@@ -253,8 +254,10 @@ class Recording:
 
 
 def is_recording(folder: str | Path) -> bool:
-    """Whether the folder holds a recording (as against plain pictures)."""
-    return (Path(folder) / HEADER_FILE).is_file()
+    """Whether the folder holds a recording (as against plain pictures), be it broken: an interrupted copy has no
+    header yet, and its frames are not the exposures of one scene.
+    """
+    return any(os.path.lexists(Path(folder) / name) for name in (HEADER_FILE, BRACKETS_FILE))
 
 
 def _header(info: CameraInfo) -> dict[str, Any]:

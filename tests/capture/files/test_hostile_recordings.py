@@ -14,9 +14,10 @@ from livemef.capture.cameras.base import CameraInfo, CameraLimits
 from livemef.capture.cameras.registry import open_camera
 from livemef.capture.errors import CaptureError
 from livemef.capture.files.image_io import write_picture
-from livemef.capture.files.recording import BRACKETS_FILE, FRAMES_FILE, HEADER_FILE, Recording
+from livemef.capture.files.recording import BRACKETS_FILE, FRAMES_FILE, HEADER_FILE, Recording, is_recording
 from livemef.capture.frame import FrameRecord
 from livemef.capture.transport import frame_json
+from livemef.tools.scenes import find_scenes
 
 CAMERA = {
     "uri": "sim://",
@@ -179,6 +180,18 @@ def test_what_is_no_regular_file_is_never_opened(tmp_path: Path, name: str, kind
     else:
         (folder / name).symlink_to("/dev/zero")
     assert_refused(folder)
+    assert is_recording(folder)
+
+
+def test_a_recording_without_its_header_is_not_taken_for_plain_pictures(tmp_path: Path) -> None:
+    folder = made(tmp_path / "r")
+    (folder / HEADER_FILE).unlink()
+    with pytest.raises(CaptureError, match=HEADER_FILE):
+        find_scenes(folder)
+    with pytest.raises(CaptureError, match=HEADER_FILE):
+        open_camera(f"file://{folder}")
+    (folder / BRACKETS_FILE).unlink()
+    assert not is_recording(folder)
 
 
 JSON = st.recursive(
