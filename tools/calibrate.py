@@ -22,7 +22,7 @@ from livemef.capture.cameras.registry import open_camera
 from livemef.capture.files.image_io import write_picture
 from livemef.capture.uri import parse_uri
 from livemef.tools.config.sources import load_config, named_camera
-from livemef.tools.exits import DONE
+from livemef.tools.exits import DONE, printable, visible
 from livemef.tools.options import JsonOption
 
 CameraOption = Annotated[
@@ -73,9 +73,11 @@ class Result:
     def report(self, values: Mapping[str, Any], text: str, picture: Path, as_json: bool) -> int:
         """Print the result as JSON or text. Returns the exit code."""
         if as_json:
-            print(json.dumps(dict(values) | {"profile": str(self._path), "picture": str(picture)}))
+            print(
+                json.dumps(dict(values) | {"profile": printable(str(self._path)), "picture": printable(str(picture))})
+            )
         else:
-            print(f"{text}\n{self._path}: {self._section} written; picture {picture}")
+            print(f"{text}\n{visible(str(self._path))}: {self._section} written; picture {visible(str(picture))}")
         return DONE
 
 

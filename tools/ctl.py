@@ -17,7 +17,7 @@ from livemef.fusion.stream.control import Control, control, the_only_run
 from livemef.fusion.stream.control_doors import ControlError
 from livemef.fusion.stream.local_runs import local_runs
 from livemef.tools.counted import counted
-from livemef.tools.exits import UserError
+from livemef.tools.exits import UserError, visible
 from livemef.tools.verb_group import HELP_OPTIONS
 
 TOKEN_VARIABLE = "LIVEMEF_CONTROL_TOKEN"
@@ -206,7 +206,7 @@ def still_command(
         raise UserError(f"-o {output}: is there already; name a new file, nothing is overwritten")
     with opened(at) as camera:
         write_picture(output, camera.still(), srgb=True)
-    print(output)
+    print(visible(str(output)))
 
 
 @application.command("record")

@@ -19,7 +19,7 @@ from livemef.capture.files.radiance import RADIANCE_SUFFIXES, write_radiance
 from livemef.capture.frame import brightness
 from livemef.fusion.correction import LINEAR, SRGB, CameraCorrection
 from livemef.fusion.merge import LinearMerge, Merged
-from livemef.tools.exits import DONE, UserError
+from livemef.tools.exits import DONE, UserError, printable, visible
 from livemef.tools.options import JsonOption
 
 SAME = 1.03
@@ -151,7 +151,12 @@ def _report(output: Path, merged: Merged, pictures: int) -> dict[str, Any]:
         }
         for step in merged.comparisons
     ]
-    report = {"output": str(output), "size": [width, height], "pictures": pictures, "clipped": round(merged.clipped, 6)}
+    report = {
+        "output": printable(str(output)),
+        "size": [width, height],
+        "pictures": pictures,
+        "clipped": round(merged.clipped, 6),
+    }
     return report | {"largest": round(float(merged.light.max()), 4), "steps": steps, "warnings": _warnings(merged)}
 
 
@@ -173,8 +178,8 @@ def _warnings(merged: Merged) -> list[str]:
 
 def _text(report: dict[str, Any]) -> str:
     width, height = report["size"]
-    lines = [
+    done = (
         f"{report['output']}: {width}x{height}, {report['pictures']} pictures, light up to {report['largest']:.3g}, "
         f"{report['clipped']:.2%} clipped in the darkest"
-    ]
-    return "\n".join(lines + [f"warning: {line}" for line in report["warnings"]])
+    )
+    return "\n".join([visible(done)] + [f"warning: {line}" for line in report["warnings"]])

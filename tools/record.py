@@ -29,7 +29,7 @@ from livemef.tools.config.schema import CaptureConfig
 from livemef.tools.config.sources import load_config, named_camera
 from livemef.tools.config.text import print_config
 from livemef.tools.counted import counted
-from livemef.tools.exits import DONE, SURROUNDINGS, UserError, printable
+from livemef.tools.exits import DONE, SURROUNDINGS, UserError, printable, visible
 from livemef.tools.options import (
     ConfigOption,
     ExposuresOption,
@@ -198,7 +198,7 @@ def record(camera: Camera, settings: CaptureConfig, folder: Path, brackets: int,
 def _describe(outcome: Outcome) -> str:
     exposures = ", ".join(outcome.exposures)
     brackets = f"{counted(outcome.brackets, 'bracket')} of {exposures}"
-    text = f"{outcome.folder}: {brackets} in {outcome.seconds:.1f} s ({outcome.ended_by})"
+    text = f"{visible(outcome.folder)}: {brackets} in {outcome.seconds:.1f} s ({outcome.ended_by})"
     losses = {"refused": outcome.refused, "dropped": outcome.dropped, "transitional": outcome.transitional}
     text += "".join(f", {count} {name}" for name, count in losses.items() if count)
     lost = outcome.source.startswith("file://") and "pace=stepped" not in outcome.source and outcome.dropped

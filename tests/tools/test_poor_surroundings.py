@@ -1,5 +1,6 @@
 """Terminals that are not UTF-8, and limits of memory: one line at worst, never a traceback."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -48,6 +49,24 @@ def test_run_on_a_terminal_that_is_not_utf8(variables: dict[str, str], tmp_path:
     done = livemef("run", "--camera", camera, "--publish", endpoint, "--no-preview", "--frames", 3, **variables)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["record", "merge", "shoot"])
+def test_a_file_name_never_steers_the_terminal(tmp_path: Path, verb: str) -> None:
+    """Control characters, an end of line, bytes that are not UTF-8: one line, in which they can be seen."""
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/a\x1b[2J\n\xff")
+    pictures = [tmp_path / "dark.png", tmp_path / "bright.png"]
+    for path, level in zip(pictures, (40, 80), strict=True):
+        assert cv2.imwrite(str(path), np.full((32, 48, 3), level, np.uint8))
+    arguments = {
+        "record": ["record", "--camera", "sim://?size=64x48", "-o", name, "--brackets", 1],
+        "merge": ["merge", *pictures, "--ev", 2, "-o", f"{name}.tif"],
+        "shoot": ["shoot", "new", name],
+    }
+    done = livemef(*arguments[verb])
+    assert done.returncode == 0, done.stderr
+    assert "\\x1b[2J\\n\\xff" in done.stdout.splitlines()[0]
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("megabytes", [300, 600])

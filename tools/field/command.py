@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from livemef.tools.counted import counted
-from livemef.tools.exits import DONE, SURROUNDINGS, UserError
+from livemef.tools.exits import DONE, SURROUNDINGS, UserError, visible
 from livemef.tools.field.asking import close_command, open_sessions, take_command, target_command
 from livemef.tools.field.bag import bag_problem
 from livemef.tools.field.deliver import deliver_command
@@ -51,7 +51,7 @@ def new_command(project: Annotated[Path, typer.Argument(metavar="PROJECT", help=
         raise UserError(f"{project}: there is no folder {project.resolve().parent}; make it first")
     project.mkdir()
     (project / FILE).write_text(template(), encoding="utf-8")
-    print(f"{project / FILE}: edit it, then livemef shoot open {project}")
+    print(visible(f"{project / FILE}: edit it, then livemef shoot open {project}"))
     return DONE
 
 
@@ -140,7 +140,7 @@ def verify_command(
         print(fault)
     if faults:
         return SURROUNDINGS
-    print(f"{path}: {counted(len(bags), 'bag')} valid")
+    print(f"{visible(str(path))}: {counted(len(bags), 'bag')} valid")
     return DONE
 
 

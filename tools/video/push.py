@@ -17,7 +17,7 @@ import typer
 from livemef.fusion.stream.subscription import Subscription, subscribe
 from livemef.fusion.stream.wire import FUSED, picture_topic
 from livemef.tools.counted import counted
-from livemef.tools.exits import DONE, SURROUNDINGS, UserError
+from livemef.tools.exits import DONE, SURROUNDINGS, UserError, visible
 from livemef.tools.streams import complain, interrupt_on_signals
 from livemef.tools.video.h264 import (
     FORMATS,
@@ -120,7 +120,7 @@ class _Pusher:
     def summary(self, pictures: Subscription) -> str:
         """The last line."""
         again = f", connected {self._connections} times" if self._connections > 1 else ""
-        return f"{self._url}: {counted(self._pushed, 'picture')}, {pictures.missed.gaps} missed{again}"
+        return f"{visible(self._url)}: {counted(self._pushed, 'picture')}, {pictures.missed.gaps} missed{again}"
 
     def push(self, pictures: Subscription, limit: int | None) -> None:
         """Write up to `limit` pictures. Raises OutputFailed, ReceiveTimeout."""
