@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -211,7 +210,6 @@ def source_of(record: FrameRecord) -> Source:
     )
 
 
-@lru_cache(maxsize=64)
 def _exposure(exposure: Exposure | None) -> SourceExposure | None:
     return None if exposure is None else SourceExposure(exposure_us=exposure.exposure_us, gain=exposure.gain)
 
