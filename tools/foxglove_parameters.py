@@ -13,7 +13,7 @@ RETRY_S = 2.0
 
 
 class SettingsListener:
-    """The listener of `foxglove.start_server`; of its protocol ServerListener, the calls for parameters.
+    """The listener of `foxglove.start_server`; of its protocol ServerListener, the calls that come.
 
     at: address of the run's control, as of `livemef ctl`; None = the run here. Each call opens it anew: calls come from
     threads of the SDK.
@@ -47,6 +47,12 @@ class SettingsListener:
         """See ServerListener: every change is told to whoever subscribed."""
 
     def on_parameters_unsubscribe(self, param_names: list[str]) -> None:
+        """See ServerListener."""
+
+    def on_subscribe(self, client: Any, channel: Any) -> None:
+        """See ServerListener: called for each topic that a client opens; the SDK itself sends it."""
+
+    def on_unsubscribe(self, client: Any, channel: Any) -> None:
         """See ServerListener."""
 
     def start(self, server: Any) -> None:

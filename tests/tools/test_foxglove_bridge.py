@@ -201,7 +201,10 @@ def test_a_parameter_changes_the_running_pipeline(tmp_path, short_folder, monkey
     pipeline = Pipeline("--motion", "off")
     try:
         Subscriber(pipeline.endpoint).receive(LIMIT_S)
-        with running(pipeline.endpoint, "--control", "--timeout", LIMIT_S) as (url, _), livemef.control() as camera:
+        with (
+            running(pipeline.endpoint, "--control", "--timeout", LIMIT_S) as (url, process),
+            livemef.control() as camera,
+        ):
             before = camera.settings["fusion.gamma"]
             seen, complaints = asyncio.run(asyncio.wait_for(changed(url, "fusion.gamma", 0.7), LIMIT_S))
             assert (seen[0], seen[-1], complaints) == (before, 0.7, [])
@@ -211,6 +214,9 @@ def test_a_parameter_changes_the_running_pipeline(tmp_path, short_folder, monkey
             assert "fusion.gamma" in complaints[0]
             seen, _ = asyncio.run(asyncio.wait_for(changed(url, "runtime.model", "/etc/passwd"), LIMIT_S))
             assert seen == []
+            asyncio.run(asyncio.wait_for(received(url, "/livemef/header"), LIMIT_S))
+            process.send_signal(signal.SIGINT)
+            assert "Callback failed" not in process.communicate(timeout=LIMIT_S)[1]
     finally:
         pipeline.end()
 
