@@ -36,8 +36,12 @@ class Search(Structure):
         ("gain", c_double),
         ("least_seen", c_double),
         ("regular", c_double),
+        ("tells", c_double),
         ("steps", c_int32),
         ("smallest_side", c_int32),
+        ("blocks", c_int32),
+        ("helped", c_int32),
+        ("helped_of", c_int32),
     ]
 
 
@@ -48,8 +52,12 @@ SEARCH = Search(
     gain=registration.GAIN,
     least_seen=registration.LEAST_SEEN,
     regular=registration.REGULAR,
+    tells=registration.TELLS,
     steps=registration.STEPS,
     smallest_side=registration.SMALLEST_SIDE,
+    blocks=registration.BLOCKS,
+    helped=registration.HELPED,
+    helped_of=registration.HELPED_OF,
 )
 
 

@@ -20,8 +20,8 @@ typedef struct {
 /* See the constants of fusion/motion/registration.py. */
 typedef struct {
     float ceiling, tolerance; /* tolerance: 1 / difference^2 at which a cell's weight is one half */
-    double enough, gain, least_seen, regular;
-    int32_t steps, smallest_side;
+    double enough, gain, least_seen, regular, tells;
+    int32_t steps, smallest_side, blocks, helped, helped_of;
 } Search;
 
 int moved_cells(Pool *pool, const Moved *picture, int32_t pictures, float *out);

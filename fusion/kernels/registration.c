@@ -17,6 +17,8 @@ typedef struct {
 /* Normal equations of (dx, dy, turn): upper triangle of the matrix, right side, usable cells, sum of robust differences. */
 #define SUMS 11
 
+#define UNKNOWN (-1.0) /* no mean difference is below 0 */
+#define MOST_BLOCKS 8 /* down and across */
 #define LEAST_ROWS 20 /* of so small a picture that are worth another thread */
 
 static int32_t limited(double value, int32_t last) { return value < 0 ? 0 : value > last ? last : (int32_t)value; }
@@ -197,12 +199,17 @@ static void compare_rows(void *job, int32_t top, int32_t bottom)
 }
 
 /* `move`: dx, dy in cells, turn about the middle. See Move.offsets. */
-static void add_up(Pool *pool, const Search *search, const Still *still, Moved *other, const double *move, double *sums)
+static void set_offsets(Moved *other, const double *move)
 {
-    Comparison job = {search, still, other};
     double x = 0.5 * (other->width - 1), y = 0.5 * (other->height - 1);
     other->across[0] = -move[2], other->across[1] = move[0] + move[2] * y;
     other->down[0] = move[2], other->down[1] = move[1] - move[2] * x;
+}
+
+static void add_up(Pool *pool, const Search *search, const Still *still, Moved *other, const double *move, double *sums)
+{
+    Comparison job = {search, still, other};
+    set_offsets(other, move);
     pool_run(pool, compare_rows, &job, other->height, LEAST_ROWS);
     memset(sums, 0, SUMS * sizeof *sums);
     for (int32_t i = 0; i < other->height * SUMS; i++)
@@ -298,6 +305,70 @@ static void descend(Pool *pool, const Search *search, Still still, Moved other, 
     refine(pool, search, &still, &other, move);
 }
 
+/* Columns first..last of a row: adds how many are usable, and the sum of their robust differences. */
+VECTORISED static void add_losses(const Search *search, const float *restrict plane, const float *restrict there,
+                                  const float *restrict columns, float shift, float start, float slope, float last_x, float last_y,
+                                  int32_t first, int32_t last, double *sums)
+{
+    const float ceiling = search->ceiling, tolerance = search->tolerance;
+    float cells = 0, loss = 0;
+#pragma omp simd reduction(+ : cells, loss)
+    for (int32_t i = first; i < last; i++) {
+        float x = columns[i] + shift, place = start + slope * columns[i];
+        int within = (x >= 0) & (x <= last_x) & (place >= 0) & (place <= last_y);
+        float tells = within & (plane[i] < ceiling) & (there[i] < ceiling) ? 1.0f : 0.0f;
+        float residual = there[i] - plane[i], square = residual * residual * tolerance;
+        cells += tells;
+        loss += tells * square / (1.0f + square);
+    }
+    sums[0] += (double)cells;
+    sums[1] += (double)loss;
+}
+
+/* The first of `side` cells that lies in a block. */
+static int32_t first_of_block(int32_t block, int32_t side, int32_t blocks) { return (block * side + blocks - 1) / blocks; }
+
+/* The mean robust difference in each block without a move; UNKNOWN where few cells are usable. */
+static void find_block_losses(const Search *search, const Still *still, Moved *other, const double *move, double *losses)
+{
+    int32_t blocks = search->blocks, height = other->height, width = other->width;
+    set_offsets(other, move);
+    for (int32_t down = 0; down < blocks; down++) {
+        double sums[MOST_BLOCKS][2] = {{0}};
+        int32_t top = first_of_block(down, height, blocks), bottom = first_of_block(down + 1, height, blocks);
+        for (int32_t y = top; y < bottom; y++) {
+            float shift = (float)(other->across[0] * y + other->across[1]), start = (float)(y + other->down[1]);
+            moved_row(other, still->columns, y, still->rows);
+            for (int32_t across = 0; across < blocks; across++)
+                add_losses(search, still->plane + (size_t)y * width, still->rows, still->columns, shift, start, (float)other->down[0],
+                           (float)(width - 1), (float)(height - 1), first_of_block(across, width, blocks),
+                           first_of_block(across + 1, width, blocks), sums[across]);
+        }
+        for (int32_t across = 0; across < blocks; across++) {
+            int32_t columns = first_of_block(across + 1, width, blocks) - first_of_block(across, width, blocks);
+            double least = fmax(search->tells * (bottom - top) * columns, 1);
+            losses[down * blocks + across] = sums[across][0] >= least ? sums[across][1] / sums[across][0] : UNKNOWN;
+        }
+    }
+}
+
+/* Whether undoing the move helps in far more blocks than it harms. See registration.helps_most. */
+static int helps_most(const Search *search, const Still *still, Moved *other, const double *move)
+{
+    const double none[3] = {0}, opposite[3] = {-move[0], -move[1], -move[2]}, *moves[3] = {none, move, opposite};
+    double losses[3][MOST_BLOCKS * MOST_BLOCKS];
+    int32_t better = 0, worse = 0, telling = 0;
+    for (int i = 0; i < 3; i++)
+        find_block_losses(search, still, other, moves[i], losses[i]);
+    for (int32_t i = 0; i < search->blocks * search->blocks; i++) {
+        double before = losses[0][i], after = losses[1][i], back = losses[2][i];
+        better += after >= 0 && after < search->gain * before && after < search->gain * back;
+        worse += before >= 0 && before < search->gain * after;
+        telling += before >= 0;
+    }
+    return better > search->helped * worse && search->helped_of * better >= telling;
+}
+
 /* The move of `other` from `reference` (height x width each): dx, dy in cells, turn; zeros if undoing it is no gain. 0, or 1
  * if out of memory. */
 int find_move(Pool *pool, const Search *search, const float *reference, const float *other, int32_t height, int32_t width, double *move)
@@ -317,7 +388,7 @@ int find_move(Pool *pool, const Search *search, const float *reference, const fl
     add_up(pool, search, &still, &moved, none, before);
     add_up(pool, search, &still, &moved, move, after);
     int tells = seen(&moved, before) >= search->least_seen && seen(&moved, after) >= search->least_seen;
-    if (!tells || after[10] * before[9] > search->gain * before[10] * after[9])
+    if (!tells || after[10] * before[9] > search->gain * before[10] * after[9] || !helps_most(search, &still, &moved, move))
         memset(move, 0, 3 * sizeof *move);
     free(memory);
     return 0;
