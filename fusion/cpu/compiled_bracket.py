@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livemef.fusion.cpu.compiled_cycle import addresses, planes_of, rows_of
+from livemef.fusion.cpu.compiled_cycle import CompiledCycle, addresses, planes_of, rows_of
 from livemef.fusion.cpu.compiled_steering import CompiledSteering, showing
 from livemef.fusion.cpu.row_kernels import Planes
 from livemef.fusion.cpu.steering_planes import SmallBracket, Steering
@@ -104,7 +104,7 @@ class _Call:
         return thing
 
 
-class CompiledBracket(CompiledSteering):
+class CompiledBracket(CompiledSteering, CompiledCycle):
     """PixelLoops that find all planes of a bracket at once."""
 
     def steering(self, bracket: SmallBracket) -> Steering:
@@ -136,7 +136,10 @@ class CompiledBracket(CompiledSteering):
             means.drift = drifts[0].transpose(0, 1, 3, 2)
         if memory is not None:
             memory.keep(moved, planes_of(planes))
-        gain = 1.0 if memory is None else memory.mean.factor(made.mean)
+        gain = 1.0
+        if memory is not None:
+            gain = memory.mean.factor(made.mean)
+            memory.cycle_lightness.level(planes_of(steered[:, : n + 1]), self.mean_lightness, gain)
         return Steering(planes_of(steered), [] if drifts is None else [planes_of(one) for one in drifts[1]], gain)
 
 

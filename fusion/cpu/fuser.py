@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import LightnessNet, OnOthersThreads
-from livemef.fusion.cpu import strips, tiling
+from livemef.fusion.cpu import sample_loops, strips, tiling
 from livemef.fusion.cpu.compiled import MOST_EXPOSURES, CompiledLoops
 from livemef.fusion.cpu.row_kernels import FusionInput, Job, NumpyLoops, PixelLoops, Plane, Rows
 from livemef.fusion.cpu.steering_planes import SmallBracket, Steering, drifts_of, steering, with_parts
@@ -171,7 +171,8 @@ class CpuFuser:
                     neighbour = inputs[compensation.towards(found.reference, index)].pixels
                     self._rows(height, self.loops.remake(neighbour, exposures[index], todo, buffer))
                     inputs[index] = FusionInput(buffer)
-        return inputs, found.smalls, found.report()
+        report = sample_loops.report(self.loops, settings, self._memory, exposures, found, moments)
+        return inputs, found.smalls, report
 
     def _remade(self, index: int, like: Pixels) -> Pixels:
         buffer = self._moved.get(index)

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from livemef.capture.frame import Pixels
 from livemef.engine.runtime import CudaNet
-from livemef.fusion.cpu.compiled_motion import CompiledGridLoops
+from livemef.fusion.cpu import sample_loops
+from livemef.fusion.cpu.compiled import CompiledLoops
 from livemef.fusion.cpu.fuser import usable_cores
+from livemef.fusion.cpu.row_kernels import NumpyLoops, PixelLoops
 from livemef.fusion.cuda import launch_layout
 from livemef.fusion.cuda.kernel_argument import MOST_EXPOSURES, Bracket
 from livemef.fusion.cuda.lane import Lane
@@ -33,7 +35,6 @@ from livemef.fusion.kernels.shared_library import compiled
 from livemef.fusion.motion import compensation
 from livemef.fusion.motion.compensation import UNKNOWN, Moments, MotionReport
 from livemef.fusion.motion.exposure_synthesis import Compensation
-from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.steadiness import StreamMemory
 from livemef.fusion.settings import FusionSettings
 
@@ -101,7 +102,7 @@ class CudaFuser:
         self._mapped = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
         self._context = device.retain_primary_context()
         self._detach = weakref.finalize(self, self._context.detach)  # at the latest when the process ends
-        self._loops = CompiledGridLoops(threads or usable_cores()) if compiled() else DefinedLoops()
+        self._loops: PixelLoops = CompiledLoops(threads or usable_cores()) if compiled() else NumpyLoops()
         self._memory = StreamMemory()
         self._locked: dict[int, Locked] = {}  # by where it begins
         self._tables: dict[int, dict[str, Any]] = {}
@@ -176,7 +177,7 @@ class CudaFuser:
         lane.start(stream)
         pictures = [self._upload(buffers, index, pixels, stream) for index, pixels in enumerate(exposures)]
         lane.mark("upload", stream)
-        motion = self._still(lane, buffers, pictures, moments) if buffers.motion else None
+        motion = self._still(lane, buffers, pictures, exposures, moments) if buffers.motion else None
         staged = None if self._device_address(out) else buffers.staging[-1]
         target = out if staged is None else staged
         if buffers.mapped:
@@ -200,7 +201,9 @@ class CudaFuser:
         self._means.share = self._memory.colour.follow(moments.place, shape, layout.exposures).share
         return self._means
 
-    def _still(self, lane: Lane, buffers: Buffers, pictures: list[Picture], moments: Moments) -> MotionReport:
+    def _still(
+        self, lane: Lane, buffers: Buffers, pictures: list[Picture], exposures: Sequence[Pixels], moments: Moments
+    ) -> MotionReport:
         """Make all exposures ones of one moment, in `pictures`. What has moved is found by the host, on grids that come
         in a stream of their own: the bracket before goes on meanwhile. Time spent there counts as the stage "motion".
         """
@@ -224,8 +227,9 @@ class CudaFuser:
                 pictures[index] = self._remake(buffers, index, todo, neighbour, pictures[index])
         for stored, small in zip(memory.smalls, found.smalls, strict=True):
             stored[:] = small
+        report = sample_loops.report(self._loops, settings, self._memory, exposures, found, moments)
         lane.mark("motion", self._stream)
-        return found.report()
+        return report
 
     def _remake(self, buffers: Buffers, index: int, todo: Compensation, reference: Picture, other: Picture) -> Picture:
         memory = buffers.motion

@@ -27,7 +27,7 @@ from livemef.fusion.method import (
     guided_upsampling,
 )
 from livemef.fusion.method.running_means import RunningMeans
-from livemef.fusion.motion import compensation, exposure_synthesis
+from livemef.fusion.motion import compensation, exposure_synthesis, pixel_samples
 from livemef.fusion.motion.compensation import UNKNOWN, Moments
 from livemef.fusion.motion.loops import DefinedLoops
 from livemef.fusion.motion.steadiness import StreamMemory
@@ -73,6 +73,13 @@ def at_one_moment(
     for index, todo in found.compensations.items():
         neighbour = still[compensation.towards(found.reference, index)]
         still[index] = exposure_synthesis.exposure(neighbour, exposures[index], todo)
+    if memory is not None and moments.place is not None and settings.network_lines:
+
+        def lightness(pixels: Pixels) -> Plane:
+            return guide_lightness(colour.from_codes(pixels), settings)
+
+        mask = found.report().mask
+        pixel_samples.note(memory, exposures, found, mask, lightness, exposure_synthesis.exposure)
     return still, found.smalls
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from livemef.fusion.method.running_means import StreamMeans
 from livemef.fusion.motion import clip_level, registration, temporal_noise
+from livemef.fusion.motion.cycle_lightness import CycleLightness
 from livemef.fusion.motion.cycle_means import Planes
 from livemef.fusion.motion.ghost_mask import Grid, Mask
 from livemef.fusion.motion.grid_loops import GridLoops
@@ -87,6 +88,7 @@ class StreamMemory:
     clips_at: float = 1.0
     mean: MeanLightness = field(default_factory=MeanLightness)
     colour: StreamMeans = field(default_factory=StreamMeans)
+    cycle_lightness: CycleLightness = field(default_factory=CycleLightness)
     _planes: dict[int, Planes] = field(default_factory=dict)
     _pairs: dict[tuple[int, int], _Pair] = field(default_factory=dict)
     _smalls: dict[int, tuple[Grid, Grid]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class StreamMemory:
         self.seen, self.histograms, self.noise, self.mean, self.clips_at = {}, {}, {}, MeanLightness(), 1.0
         self._planes, self._pairs, self._moving, self._blinks, self._replaced = {}, {}, {}, {}, {}
         self._observed, self._last, self._key = 0, -1, key
+        self.cycle_lightness = CycleLightness()
 
     def recall(self, place: Place, size: tuple[int, int]) -> list[Grid | None]:
         """Begin a bracket as `follow`, and return the grids of its frames that have been observed already."""
@@ -130,6 +133,7 @@ class StreamMemory:
         if not keeps_motion:
             return StreamMemory()
         self._planes, self.mean, self.colour = {}, MeanLightness(), StreamMeans()
+        self.cycle_lightness = CycleLightness()
         return self
 
     def small(self, index: int, grid: Grid, shape: tuple[int, int], loops: GridLoops) -> Grid:
@@ -291,7 +295,9 @@ class StreamMemory:
             # a mean of one bracket for each exposure as the newest holds nothing that has the cycle's period
             planes = loops.towards_mean(planes, list(past.planes.values()), past.still)
         affine, parts = np.split(planes, [len(lights) + 1], axis=-1)
-        return np.concatenate([affine * self.mean.factor(loops.mean_lightness(affine, lights)), parts], axis=-1)
+        affine = affine * self.mean.factor(loops.mean_lightness(affine, lights))
+        self.cycle_lightness.level(affine, loops.mean_lightness)
+        return np.concatenate([affine, parts], axis=-1)
 
     def keep(self, others: Sequence[tuple[int, Planes]], newest: Planes) -> None:
         """Keep the steering planes of the other brackets of a cycle, moved along with the camera, and of the newest."""
