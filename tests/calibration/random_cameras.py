@@ -9,7 +9,7 @@ from livemef.capture.cameras.registry import open_camera
 from livemef.capture.cameras.simulated import SimulatedCamera
 from tests.quick import quick
 
-CAMERAS = quick(range(50), 2, full=10)
+CAMERAS = quick(range(50), 1, full=10)
 """Their numbers: two of them in every run."""
 
 

@@ -54,6 +54,7 @@ def test_the_command_prints_the_delay_and_keeps_it(tmp_path: Path) -> None:
     assert "exposure delay 4, gain delay 1 frames" in text.stdout
 
 
+@pytest.mark.full
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     camera = "sim://?size=96x64&scene=flat&pace=fast"
     delay = ["calibrate", "delay"]

@@ -120,6 +120,7 @@ def test_report_and_json_exclude_each_other():
     assert_one_line(livemef("bench", "--report", "--json"), "--report", "--json")
 
 
+@pytest.mark.full
 def test_latency_is_measured_through_real_processes(tmp_path):
     model = mean_network(tmp_path / "mean.onnx")
     flags = ["--size", "64x48", "--fps", 60, "--seconds", 1, "--model", model, "--json"]
@@ -134,6 +135,7 @@ def test_latency_is_measured_through_real_processes(tmp_path):
     assert min(stages["wait"], stages["send"]) > 0
 
 
+@pytest.mark.full
 def test_a_killed_bench_leaves_no_process(tmp_path):
     model = mean_network(tmp_path / "mean.onnx")
     flags = ["--size", "64x48", "--seconds", "600", "--model", str(model)]
@@ -163,6 +165,7 @@ def runs(pid):
         return False
 
 
+@pytest.mark.full
 def test_idle_is_measured_through_real_processes(tmp_path):
     model = mean_network(tmp_path / "mean.onnx")
     done = livemef("bench", "--idle", "--size", "64x48", "--fps", 5, "--seconds", 1, "--model", model, "--json")

@@ -21,6 +21,7 @@ def calibrate(folder: Path, *arguments: object) -> dict:
 
 
 @needs_chart_finder
+@pytest.mark.full
 def test_the_verbs_build_up_one_profile(tmp_path: Path) -> None:
     chart, flat, dark = (f"sim://?scene={scene}&{MODE}" for scene in ("chart", "flat", "dark"))
     results = {

@@ -176,6 +176,7 @@ def test_a_wrong_endpoint(endpoint):
     assert endpoint in err
 
 
+@pytest.mark.full
 def test_a_malformed_message(tmp_path):
     context = zmq.Context()
     foreign = context.socket(zmq.XPUB)

@@ -39,6 +39,7 @@ def test_a_true_chart_has_no_error_however_it_is_held() -> None:
         assert max(found.noise_l) < 0.01
 
 
+@pytest.mark.full
 def test_known_errors_of_fifty_random_cameras() -> None:
     rng = np.random.default_rng(7)
     for _ in range(50):

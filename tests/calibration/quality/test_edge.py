@@ -28,6 +28,7 @@ def in_colour(plane: np.ndarray) -> np.ndarray:
     return np.stack([plane] * 3, axis=-1)
 
 
+@pytest.mark.full
 def test_fifty_random_edges_are_measured_within_three_percent() -> None:
     rng = np.random.default_rng(5)
     for _ in range(50):

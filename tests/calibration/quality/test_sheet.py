@@ -104,7 +104,7 @@ def noise_over_time(shots: list[Light], sheet: SheetQuality) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("number", quick(range(50), 2, full=6))
+@pytest.mark.parametrize("number", quick(range(50), 1, full=6))
 @needs_chart_finder
 def test_random_cameras_are_measured_as_they_are(number: int) -> None:
     camera = draw(number)
@@ -133,6 +133,7 @@ def drawn(roll: float = 0.0, blur: float = 0.6) -> Light:
 
 
 @needs_chart_finder
+@pytest.mark.full
 def test_evenness_is_that_of_the_fields() -> None:
     picture = drawn() * np.linspace(1.0, 0.9, SIZE[0] + 2)[None, :, None]
     found = measure_sheet(picture, SHEET).evenness
@@ -158,6 +159,7 @@ def test_a_chart_that_was_found_roughly_is_located_exactly() -> None:
 
 
 @needs_chart_finder
+@pytest.mark.full
 def test_without_marks_the_chart_gives_the_scale() -> None:
     chart_alone = replace(SHEET, marks=None, edges=(), even=())
     found = measure_sheet(drawn(roll=1.0), chart_alone)
@@ -191,6 +193,7 @@ def test_what_was_measured_is_drawn() -> None:
 
 
 @needs_chart_finder
+@pytest.mark.full
 def test_an_edge_that_is_not_there_is_named() -> None:
     picture = drawn()
     picture[:, : int(SIZE[0] * 0.13)] = 0.5

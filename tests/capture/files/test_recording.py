@@ -17,6 +17,7 @@ from livemef.capture.errors import CaptureError
 from livemef.capture.files.recording import BRACKETS_FILE, FRAMES_FILE, Recording, RecordingWriter, is_recording
 from livemef.capture.frame import Bracket, Exposure, Frame, FrameFlag, FrameRecord, LabelSource, Verdict
 from livemef.capture.transport.frame_json import info_from_dict, info_to_dict, record_from_dict, record_to_dict
+from tests.quick import quick
 
 PLAN = (Exposure(1000.0), Exposure(16000.0, 2.0))
 
@@ -92,7 +93,7 @@ def write_forever(folder: str, counter: multiprocessing.sharedctypes.Synchronize
         counter.value = first + 1
 
 
-@pytest.mark.parametrize("patience", [0.05, 0.11, 0.23])
+@pytest.mark.parametrize("patience", quick([0.11, 0.05, 0.23], 1))
 def test_a_recording_survives_kill_9(tmp_path: Path, patience: float) -> None:
     context = multiprocessing.get_context("spawn")
     accepted = context.Value("i", 0)

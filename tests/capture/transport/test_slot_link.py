@@ -82,6 +82,7 @@ def test_a_request_waits_for_the_next_capture_process(point: Ends, ring_fd: int)
     closed(client)
 
 
+@pytest.mark.full
 def test_any_number_of_requests_that_nobody_took_up_do_not_stand_in_the_way(point: Ends, ring_fd: int) -> None:
     for _ in range(400):  # fusion processes that died while capture was down
         caller = Caller(point[1])

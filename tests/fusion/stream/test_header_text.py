@@ -77,7 +77,7 @@ def outcome(described: Header, write) -> object:
 
 
 @given(headers())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_is_written_is_what_the_definition_says(described: Header) -> None:
     assert outcome(described, header_json) == outcome(described, defined_json)
 

@@ -89,6 +89,7 @@ def test_a_frame_of_three_gigabytes_is_never_received(publisher):
     assert private_memory() - before < 40 * MIB
 
 
+@pytest.mark.full
 def test_a_hundred_thousand_subscriptions_take_nothing_from_others(publisher):
     source = f"sub+connect:{publisher.address}"
     with Subscriber(source, shared_memory=False) as sub, zmtp_subscriber(publisher) as peer:

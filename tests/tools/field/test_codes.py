@@ -65,6 +65,7 @@ def test_which_id_codes_give() -> None:
     assert "says KR-2, not KR-1" in contradiction("KR-1", (two,), PATTERN)
 
 
+@pytest.mark.full
 def test_a_session_takes_by_the_code_and_doubts_another_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("zxingcpp", reason="zxing-cpp is not installed")
     seen = scene(qr("KR-7", 4), 5, (960, 540)).astype(np.float32) / 255

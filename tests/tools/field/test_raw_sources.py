@@ -178,6 +178,7 @@ def test_they_are_verified_exported_delivered_and_imported_again(
     assert victim.name in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_raw_can_be_switched_off(tmp_path: Path) -> None:
     found = taken_object(make_project(tmp_path / "museum", frames=1, before_first=False, raw=False))
     sidecar = sidecar_of(found)

@@ -201,6 +201,7 @@ def test_a_signal_closes_what_is_whole(session: Session, capsys: pytest.CaptureF
     assert (row["state"], row["targets"], row["fault"], row["now"]) == ("closed", 2, "", None)
 
 
+@pytest.mark.full
 def test_two_sessions_of_one_project_do_not_meet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = make_project(tmp_path / "museum", before_first=False)
     first = Session(project)

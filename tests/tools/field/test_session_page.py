@@ -10,7 +10,7 @@ import pytest
 from tests.tools.field.session_rig import Session, make_project
 from tests.tools.preview.browser import complaints, needs_browser, open_browser, set_size
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.full]
 LIMIT_S = 60
 
 

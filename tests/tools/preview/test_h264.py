@@ -168,6 +168,7 @@ def test_who_asks_for_h264_gets_the_published_pictures(served):
     looking(served[1], talk)
 
 
+@pytest.mark.full
 def test_late_and_slow_browsers_get_a_key_frame_and_disturb_nobody(served):
     """One looks at all, one comes late, one takes a picture each 1.3 s: by then it is behind by too much."""
 
@@ -218,6 +219,7 @@ async def stand_still(show):
     )  # longer than a picture counts as fresh, and than between two key frames that are asked for
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("there", ["jpeg", "h264"])
 @pytest.mark.parametrize("joins", ["jpeg", "h264"])
 def test_who_joins_while_the_camera_stands_still_sees_the_last_picture(served, there, joins):
@@ -246,6 +248,7 @@ def test_who_joins_while_the_camera_stands_still_sees_the_last_picture(served, t
     looking(port, talk)
 
 
+@pytest.mark.full
 def test_who_comes_back_while_the_camera_stands_still_sees_the_last_picture(served):
     show, port = served
 

@@ -10,7 +10,7 @@ from tests.fusion.stream.test_publisher import until
 from tests.tools.preview.browser import clear_size, click, colours, needs_browser, press, rests, set_size, shown, text
 from tests.tools.preview.preview_rig import Show, colour_of, get, serving
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.full]
 DARK, BRIGHT = 60, 250
 MIDDLE = (0.5, 0.5)
 

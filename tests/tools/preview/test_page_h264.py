@@ -13,7 +13,7 @@ from tests.tools.preview.firefox import Firefox
 from tests.tools.preview.preview_rig import Show, get, serving
 
 pytest.importorskip("av", reason="needs PyAV: pip install av")
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.full]
 WIDTH, HEIGHT = 640, 360
 LEAST_PSNR = 36.0
 

@@ -103,6 +103,7 @@ def restarted(run: Controlled, name: str) -> bool:
     return bool(process.get("restarts") and process["state"] == "working")
 
 
+@pytest.mark.full
 def test_changes_reach_the_pictures_and_outlive_the_processes(run: Controlled) -> None:
     with Subscriber(f"sub+connect:{run.pipeline.endpoint}") as subscriber:
         first = header_when(subscriber, lambda header: True)
@@ -278,6 +279,7 @@ def test_a_still_is_the_bracket_fused_at_full_resolution_in_16_bits(run: Control
         assert run.ask("GET", f"/stills/{still['id']}/{name}")[0] == 404
 
 
+@pytest.mark.full
 def test_a_recording_goes_on_beside_the_pictures_and_can_be_replayed(run: Controlled) -> None:
     assert run.ask("GET", "/recording")[0] == 404
     for name in ("../x", "", "a" * 65, "a/b", "a\n"):

@@ -18,6 +18,7 @@ import pytest
 
 from livemef.fusion.stream.subscriber import Subscriber
 from livemef.tools.run.output import OutputQueue
+from tests.quick import quick
 from tests.tools.run.test_run import ROOT, SMALL_CAMERA, free_port
 
 PIPE_BYTES = 4096
@@ -108,7 +109,7 @@ def small_pipe() -> tuple[int, int]:
     return reading, writing
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", quick([signal.SIGTERM, signal.SIGHUP, signal.SIGINT], 1))
 def test_streams_that_nobody_reads_stop_nothing(runs: list[Run], number: int) -> None:
     """Pipes that were full from the start, as they are after some minutes of nobody reading."""
     ends = [small_pipe(), small_pipe()]
@@ -136,6 +137,7 @@ def test_streams_that_are_closed_stop_nothing(runs: list[Run]) -> None:
     assert runs[0].end() == 0
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_full_disks_stop_nothing(runs: list[Run]) -> None:
     with Path("/dev/full").open("w") as full:
@@ -145,6 +147,7 @@ def test_full_disks_stop_nothing(runs: list[Run]) -> None:
     assert runs[0].end() == 0
 
 
+@pytest.mark.full
 def test_a_reader_that_goes_away_stops_nothing(runs: list[Run]) -> None:
     runs.append(Run("--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
     stdout: IO[bytes] | None = runs[0].process.stdout

@@ -23,6 +23,7 @@ import pytest
 from livemef.calibration.profile import ColourSection, new_profile, now, profile_in_force, save_profile
 from livemef.capture.cameras.registry import open_camera
 from livemef.fusion.stream.subscriber import Subscriber
+from tests.quick import quick
 from tests.tools.command import assert_one_line, livemef
 
 ROOT = Path(__file__).parents[3]
@@ -126,6 +127,7 @@ def test_where_things_move_can_be_received(pipelines: Callable[..., Pipeline], m
 TINT = ((1.0, 0.0, 0.0), (0.0, 0.8, 0.0), (0.0, 0.0, 0.6))
 
 
+@pytest.mark.full
 def test_the_profile_is_named_in_every_header_and_another_cameras_is_refused(
     pipelines: Callable[..., Pipeline], tmp_path: Path
 ) -> None:
@@ -167,7 +169,7 @@ def test_a_ring_asked_too_small_does_not_starve_the_fusion(pipelines: Callable[.
     assert json.loads(out.splitlines()[-1])["published"] == 9
 
 
-@pytest.mark.parametrize("role", ["capture", "fusion"])
+@pytest.mark.parametrize("role", quick(["fusion", "capture"], 1))
 def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: str) -> None:
     pipeline = pipelines("--no-preview", "--json")
     with Subscriber(f"sub+connect:{pipeline.endpoint}") as subscriber:
@@ -187,6 +189,7 @@ def test_a_killed_process_comes_back(pipelines: Callable[..., Pipeline], role: s
     assert "SIGKILL" in err
 
 
+@pytest.mark.full
 def test_a_killed_preview_comes_back_and_nobody_else_notices(pipelines: Callable[..., Pipeline]) -> None:
     page = free_port()
     pipeline = pipelines("--preview", f"127.0.0.1:{page}", "--json")
@@ -293,6 +296,7 @@ def test_corrupt_model(pipelines: Callable[..., Pipeline], tmp_path: Path) -> No
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.full
 def test_a_port_that_was_left_open_is_printed_and_kept_after_a_crash(pipelines: Callable[..., Pipeline]) -> None:
     pipeline = pipelines("--no-preview", "--publish", "pub+bind:tcp://127.0.0.1:0")
     assert pipeline.process.stderr is not None

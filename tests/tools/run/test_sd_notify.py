@@ -31,6 +31,7 @@ def test_a_service_manager_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPa
     assert not sd_notify("READY=1")
 
 
+@pytest.mark.full
 def test_a_run_tells_its_service_manager(manager: socket.socket) -> None:
     options = ["--no-preview", "--camera", "sim://?size=320x240", "--publish", "pub+bind:tcp://127.0.0.1:*"]
     run = subprocess.Popen(

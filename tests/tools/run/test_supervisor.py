@@ -187,6 +187,7 @@ def lifeline_on(pipe: Connection) -> Lifeline:
     return lifeline
 
 
+@pytest.mark.full
 def test_a_slow_opening_sends_heartbeats_for_a_limited_time() -> None:
     ours, theirs = SPAWN.Pipe()
     with lifeline_on(theirs).opening("opening the camera", limit_s=3.0):

@@ -134,6 +134,7 @@ def test_an_rtsp_server_receives(endpoint, tmp_path):
     np.testing.assert_allclose(got[60, -20], RIGHT, atol=4)
 
 
+@pytest.mark.full
 def test_a_server_that_goes_away_and_comes_back(endpoint):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
